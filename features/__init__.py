@@ -1,0 +1,1 @@
+"""What we know about a customer at a cutoff: pure functions of one bucket of interactions."""

@@ -1,0 +1,80 @@
+"""The contract of the tables that pass between rooms: interactions, customers, scores."""
+
+from typing import Literal
+
+import polars as pl
+
+KINDS = (
+    "purchase", "return", "visit", "contact", "complaint", "delivery", "survey", "message", "response", "referral",
+    "review", "error", "outage", "enrolment", "renewal", "downgrade", "cancellation",
+)  # fmt: skip
+DIGITAL_CHANNELS = (
+    "direct", "referral", "organic_search", "paid_search", "social", "email", "display", "app", "web", "chat",
+)  # fmt: skip
+PHYSICAL_CHANNELS = ("store", "phone", "partner")
+CHANNELS = DIGITAL_CHANNELS + PHYSICAL_CHANNELS
+
+Status = Literal["scored", "too_new", "no_history", "already_churned", "erased"]
+
+# One row per interaction: the single record of everything a customer went through. Sorted by
+# (customer_id, occurred_at, interaction_id) within a bucket. Kinds and channels are strings: a source may declare more.
+INTERACTIONS = pl.Schema(
+    {
+        "interaction_id": pl.String(),
+        "customer_id": pl.String(),
+        "occurred_at": pl.Datetime("us", "UTC"),
+        "kind": pl.String(),
+        "channel": pl.String(),
+        "amount": pl.Decimal(18, 4),  # money, positive; a return's amount is what was given back
+        "rating": pl.Float64(),  # 0 worst, 1 best
+        "resolved": pl.Boolean(),
+        "wait_hours": pl.Float64(),  # time to first answer
+        "delay_hours": pl.Float64(),  # delivered minus promised; negative is early
+        "effort": pl.Float64(),  # 0 none, 1 most
+        "reach": pl.Int64(),  # people who saw it
+        "topic": pl.String(),
+    }
+)
+REQUIRED = ("interaction_id", "customer_id", "occurred_at", "kind")
+
+# One row per scored customer: the contract for everything downstream (data/scores.parquet). A column a stage cannot
+# fill yet is null, never invented.
+SCORES = pl.Schema(
+    {
+        "customer_id": pl.String(),
+        "as_of": pl.Datetime("us", "UTC"),
+        "horizon_days": pl.Int32(),
+        "churn_probability": pl.Float64(),
+        "churn_score": pl.Float64(),  # 0-100
+        "risk_tier": pl.String(),  # low, medium, high, critical
+        "percentile": pl.Float64(),  # share of scored customers at lower or equal risk, 0-100
+        "percentile_in_journey": pl.Float64(),
+        "previous_probability": pl.Float64(),
+        "clv_expected": pl.Float64(),
+        "clv_low": pl.Float64(),  # clv_low to clv_high: a 90% interval
+        "clv_high": pl.Float64(),
+        "historic_value": pl.Float64(),
+        "currency": pl.String(),
+        "value_at_risk": pl.Float64(),
+        "expected_orders": pl.Float64(),
+        "expected_next_order_at": pl.Datetime("us", "UTC"),
+        "p_alive": pl.Float64(),
+        "loyalty_class": pl.String(),
+        "loyalty_score": pl.Float64(),
+        "persona": pl.String(),
+        "journey": pl.String(),
+        "journey_stage": pl.String(),
+        "bad_experiences_30d": pl.Int32(),
+        "bad_experiences_90d": pl.Int32(),
+        "bad_experiences_365d": pl.Int32(),
+        "last_bad_experience_at": pl.Datetime("us", "UTC"),
+        "last_bad_experience": pl.String(),
+        "open_issue": pl.Boolean(),
+        "reasons": pl.List(pl.Struct({"theme": pl.String(), "text": pl.String(), "contribution": pl.Float64()})),
+        "action": pl.String(),
+        "expected_profit": pl.Float64(),
+        "held_out": pl.Boolean(),
+        "model_version": pl.String(),
+        "status": pl.String(),
+    }
+)

@@ -1,0 +1,1 @@
+"""What we learn from the features: churn, lifetime value, baselines, calibration, metrics."""

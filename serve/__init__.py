@@ -1,0 +1,1 @@
+"""How it is used: the scoring service and its database."""
