@@ -1,0 +1,67 @@
+"""Channels: where the customer meets us, and how many ways."""
+
+import numpy as np
+import polars as pl
+
+from features.activity import INTERACTION
+from features.contract import CHANNELS
+from features.feature import Family, Feature, quotient
+from features.history import Floats, Measure, View
+
+_family = Family("channels")
+
+THROUGH = {
+    name: Measure(f"channel_{name}", pl.col("channel") == name, "count", f"interactions through {name.replace('_', ' ')}")
+    for name in CHANNELS
+}
+KNOWN = Measure("channel_known", pl.col("channel").is_not_null(), "count", "interactions whose channel is known")
+DIGITAL = Measure("digital", pl.col("is_digital"), "count", "interactions through a digital channel")
+
+
+def _shares(view: View) -> list[Floats]:
+    known = view.count(KNOWN, 365)
+    return [quotient(view.count(measure, 365), known) for measure in THROUGH.values()]
+
+
+def _entropy(view: View) -> Floats:
+    """Shannon entropy (1948) of the channels used, in bits; null when none was."""
+    total = np.zeros(len(view.start))
+    for share in _shares(view):
+        total -= np.where(share > 0, share * np.log2(np.maximum(share, 1e-300)), 0)
+    return np.where(view.count(KNOWN, 365) > 0, total, np.nan)
+
+
+def _distinct(view: View) -> Floats:
+    return np.sum([view.count(measure, 365) > 0 for measure in THROUGH.values()], axis=0, dtype=np.float64)
+
+
+FEATURES: tuple[Feature, ...] = (
+    *(
+        _family.ratio(f"{name}_share_365d", measure, KNOWN, 365, f"share of {measure.says}, last 365 days")
+        for name, measure in THROUGH.items()
+    ),
+    _family.ratio("digital_share_365d", DIGITAL, KNOWN, 365, "share of interactions through digital channels, last 365 days"),
+    _family.ratio("digital_share_90d", DIGITAL, KNOWN, 90, "share of interactions through digital channels, last 90 days"),
+    _family.of(
+        "channel_entropy_365d",
+        "ratio",
+        "variety of channels used in the last 365 days, in bits (0: always the same)",
+        tuple(THROUGH.values()),
+        _entropy,
+    ),
+    _family.of(
+        "channel_count_365d",
+        "count",
+        "different channels used in the last 365 days",
+        tuple(THROUGH.values()),
+        _distinct,
+        "0",
+    ),
+    _family.of(
+        "last_channel_digital",
+        "share",
+        "whether the last interaction was through a digital channel (1) or a physical one (0)",
+        (DIGITAL, INTERACTION),
+        lambda view: view.last_value(DIGITAL, KNOWN),
+    ),
+)

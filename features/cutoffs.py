@@ -1,0 +1,132 @@
+"""When we look: the instants to learn from, to be measured at and to score, and how far each looks ahead."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+Role = Literal["train", "evaluate", "score"]
+
+
+class TooLittleHistory(ValueError):
+    """The data span too short a time for the horizon asked for."""
+
+
+@dataclass(frozen=True)
+class CutoffSettings:
+    """Where the cutoffs stand."""
+
+    step_days: int = 30
+    train: int = 6
+    score_at: str | date = "latest"
+    min_history_days: int = 60
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """An instant to predict from (midnight UTC) and the horizon predicted there."""
+
+    at: datetime
+    horizon_days: int
+    lead_days: int
+    role: Role
+
+    @property
+    def horizon_start(self) -> datetime:
+        """First instant of the horizon."""
+        return self.at + timedelta(days=self.lead_days)
+
+    @property
+    def horizon_end(self) -> datetime:
+        """First instant after the horizon."""
+        return self.horizon_start + timedelta(days=self.horizon_days)
+
+
+def midnight_after(instant: datetime) -> datetime:
+    """The first midnight (UTC) strictly after `instant`: the earliest cutoff that sees it."""
+    return datetime(instant.year, instant.month, instant.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def score_cutoff(settings: CutoffSettings, last: datetime) -> datetime:
+    """The cutoff to score at: the date asked for, or the first midnight after the last interaction."""
+    if isinstance(settings.score_at, date):
+        return datetime(settings.score_at.year, settings.score_at.month, settings.score_at.day, tzinfo=UTC)
+    if settings.score_at == "latest":
+        return midnight_after(last)
+    try:
+        return datetime.fromisoformat(settings.score_at).replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError(f"cutoffs.score_at is {settings.score_at!r}; it must be a date (2026-01-31) or latest.") from None
+
+
+def training_cutoffs(
+    first: datetime, evaluate_at: datetime, settings: CutoffSettings, *, horizon_days: int, lead_days: int
+) -> tuple[Cutoff, ...]:
+    """Cutoffs to learn from, oldest first: every horizon is over by `evaluate_at`.
+
+    They step back from the last cutoff whose whole horizon is over. Where the history is too short for two of those,
+    horizons are shortened: the cutoffs spread over the middle third of the history and each looks ahead to
+    `evaluate_at`, so that a model of the horizon (BTYD) carries the answer to the full one.
+
+    Raises
+    ------
+    TooLittleHistory
+        If not even the short horizons fit.
+    """
+    lead = timedelta(days=lead_days)
+    latest = evaluate_at - lead - timedelta(days=horizon_days)
+    earliest = _midnight(first) + timedelta(days=settings.min_history_days)
+    steps = (latest - timedelta(days=settings.step_days * k) for k in range(settings.train))
+    full = [at for at in steps if at >= earliest]
+    if len(full) >= min(2, settings.train):
+        return tuple(Cutoff(at, horizon_days, lead_days, "train") for at in reversed(full))
+    history = (evaluate_at - lead - _midnight(first)).days
+    if history < 2 * settings.min_history_days:
+        raise TooLittleHistory(
+            f"The history before {evaluate_at:%Y-%m-%d} spans {history} days; at least {2 * settings.min_history_days} are "
+            "needed. Bring more history, shorten horizon_days, or lower cutoffs.min_history_days."
+        )
+    number = max(settings.train, 2)
+    offsets = [history // 3 + (history // 3) * k // (number - 1) for k in range(number)]
+    return tuple(
+        Cutoff(_midnight(first) + timedelta(days=days), history - days, lead_days, "train") for days in dict.fromkeys(offsets)
+    )
+
+
+def calendar(
+    first: datetime, last: datetime, settings: CutoffSettings, *, horizon_days: int, lead_days: int
+) -> tuple[Cutoff, ...]:
+    """All cutoffs of a run, oldest first: to train, to evaluate (its horizon ends at the scoring cutoff) and to score."""
+    score_at = score_cutoff(settings, last)
+    if score_at <= first:
+        raise TooLittleHistory(f"cutoffs.score_at is {score_at:%Y-%m-%d}, but the history begins only on {first:%Y-%m-%d}.")
+    evaluate_at = min(score_at, midnight_after(last)) - timedelta(days=lead_days + horizon_days)
+    train = training_cutoffs(first, evaluate_at, settings, horizon_days=horizon_days, lead_days=lead_days)
+    return (
+        *train,
+        Cutoff(evaluate_at, horizon_days, lead_days, "evaluate"),
+        Cutoff(score_at, horizon_days, lead_days, "score"),
+    )
+
+
+def backtest_calendar(
+    first: datetime, last: datetime, at: datetime, settings: CutoffSettings, *, horizon_days: int, lead_days: int
+) -> tuple[Cutoff, ...]:
+    """Cutoffs of a run that pretends the data ended at `at`: to train and to evaluate.
+
+    Raises
+    ------
+    TooLittleHistory
+        If the horizon from `at` is not over in the data, or too little precedes it.
+    """
+    evaluate = Cutoff(at, horizon_days, lead_days, "evaluate")
+    if evaluate.horizon_end > midnight_after(last):
+        raise TooLittleHistory(
+            f"From {at:%Y-%m-%d} the horizon of {horizon_days} days ends on {evaluate.horizon_end:%Y-%m-%d}, but the data "
+            f"end on {last:%Y-%m-%d}. Choose an earlier date."
+        )
+    train = training_cutoffs(first, at, settings, horizon_days=horizon_days, lead_days=lead_days)
+    return (*train, evaluate)
+
+
+def _midnight(instant: datetime) -> datetime:
+    return datetime(instant.year, instant.month, instant.day, tzinfo=UTC)

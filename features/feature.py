@@ -1,0 +1,121 @@
+"""What a feature is: a named read of the history, with its unit, meaning and theme; and the common ways to make one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features.history import Floats, Measure, Unit, View
+
+Theme = Literal["activity", "purchases", "rhythm", "experience", "channels", "ratings", "tenure", "attributes"]
+
+# Counts are exact integers; money and days keep every digit; a share or a ratio needs no more than seven.
+_DTYPES: dict[Unit, pl.DataType] = {
+    "count": pl.Int32(),
+    "points": pl.Int32(),
+    "days": pl.Float64(),
+    "money": pl.Float64(),
+    "hours": pl.Float32(),
+    "share": pl.Float32(),
+    "rating": pl.Float32(),
+    "ratio": pl.Float32(),
+}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number per customer and cutoff.
+
+    `silent` says what a customer gets who never did what the feature looks at: 0, or null ("never" is not zero days ago).
+    """
+
+    name: str
+    unit: Unit
+    theme: Theme
+    says: str
+    silent: Literal["0", "null"]
+    measures: tuple[Measure, ...]
+    read: Callable[[View], npt.NDArray[np.generic]] = field(compare=False, repr=False)
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """Type of the column."""
+        return _DTYPES[self.unit]
+
+    def column(self, view: View) -> pl.Series:
+        """The feature's value in every row of the view; NaN becomes null."""
+        values = self.read(view)
+        series = pl.Series(self.name, values)
+        if series.dtype.is_float():
+            series = series.fill_nan(None)
+        return series.cast(self.dtype)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Makes the features of one theme."""
+
+    theme: Theme
+
+    def in_windows(self, measure: Measure, windows: Sequence[int], *, lifetime: bool = False) -> Iterator[Feature]:
+        """Totals of a measure in windows before the cutoff: `<measure>_count_30d`, …; money keeps its bare name."""
+        unit = measure.unit
+        stem = measure.name if unit == "money" else f"{measure.name}_{'count' if unit == 'count' else unit}"
+        for days in windows:
+            yield self.window(f"{stem}_{days}d", measure, days)
+        if lifetime:
+            yield self.window(stem, measure, None)
+
+    def window(self, name: str, measure: Measure, days: int | None) -> Feature:
+        """Total of a measure in one window, under a name of its own."""
+        when = "so far" if days is None else f"in the last {days} days"
+        exact = measure.scale == 1
+        return Feature(
+            name=name,
+            unit=measure.unit,
+            theme=self.theme,
+            says=f"{measure.says}, {when}",
+            silent="0",
+            measures=(measure,),
+            read=lambda view: view.count(measure, days) if exact else view.amount(measure, days),
+        )
+
+    def days_since_last(self, measure: Measure, name: str | None = None) -> Feature:
+        """Days since the last event that counts; null when there was none."""
+        return self.of(
+            name or f"days_since_last_{measure.name}",
+            "days",
+            f"days since the last: {measure.says}",
+            (measure,),
+            lambda view: view.days_since_last(measure),
+        )
+
+    def ratio(
+        self, name: str, above: Measure, below: Measure, days: int | None, says: str, unit: Unit = "share"
+    ) -> Feature:
+        """Total of one measure over the total of another in the same window; null where the other is zero."""
+        return self.of(
+            name, unit, says, (above, below), lambda view: quotient(view.amount(above, days), view.amount(below, days))
+        )
+
+    def of(
+        self,
+        name: str,
+        unit: Unit,
+        says: str,
+        measures: tuple[Measure, ...],
+        read: Callable[[View], npt.NDArray[np.generic]],
+        silent: Literal["0", "null"] = "null",
+    ) -> Feature:
+        """A feature with a read of its own."""
+        return Feature(name, unit, self.theme, says, silent, measures, read)
+
+
+def quotient(above: npt.NDArray[np.generic], below: npt.NDArray[np.generic]) -> Floats:
+    """`above / below` elementwise, NaN where `below` is zero or either is NaN."""
+    return np.divide(
+        above, below, out=np.full(len(above), np.nan), where=np.asarray(below != 0), casting="unsafe", dtype=np.float64
+    )

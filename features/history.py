@@ -1,0 +1,199 @@
+"""A customer's history as a step function of time, and how a cutoff reads it.
+
+Events of many customers lie end to end, sorted by customer and time. A running total per measure gives every window of
+every cutoff as a difference of two reads, so the cost hardly grows with windows and cutoffs, and a read cannot see
+beyond its cutoff.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+DAY_US = 86_400_000_000
+
+Unit = Literal["count", "days", "hours", "money", "share", "rating", "ratio", "points", "category"]
+
+Integers: TypeAlias = npt.NDArray[np.int64]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Booleans: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one event counts for, looking only backwards.
+
+    `value` is an expression over the columns of an annotated event, boolean or integer (fixed point with `scale` parts to
+    one unit); null counts as zero. Totals are exact whatever the chunking.
+    """
+
+    name: str
+    value: pl.Expr = field(compare=False)
+    unit: Unit
+    says: str
+    scale: int = 1
+
+
+@dataclass(frozen=True)
+class History:
+    """Events of the customers of one bucket, laid end to end."""
+
+    customer_ids: pl.Series  # (n_customers,)
+    starts: Integers  # (n_customers + 1,) first row of each customer
+    at: Integers  # (n_events,) microseconds since 1970, ascending within a customer
+    values: Callable[[Measure], npt.NDArray[np.generic]]  # a measure's value at every event (n_events,)
+    _totals: dict[str, Integers] = field(default_factory=dict)
+    _latest: dict[str, Integers] = field(default_factory=dict)
+    _values: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, events: pl.DataFrame, measures: Sequence[Measure] = ()) -> "History":
+        """Lay out `events`, sorted by customer and time; `measures` are evaluated together now, others on demand."""
+        ids = events["customer_id"]
+        first = np.flatnonzero((ids != ids.shift(1)).fill_null(True).to_numpy()) if len(events) else np.empty(0, np.int64)
+        computed = dict(_evaluate(events, measures))
+        return cls(
+            customer_ids=ids.gather(first),
+            starts=np.append(first, len(events)).astype(np.int64),
+            at=events["occurred_at"].dt.epoch("us").to_numpy(),
+            values=lambda measure: _evaluate(events, (measure,))[measure.name],
+            _values=computed,
+        )
+
+    @cached_property
+    def customer(self) -> Integers:
+        """Number of the customer of every event (n_events,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    @cached_property
+    def first_row(self) -> Integers:
+        """First row of the customer of every event (n_events,)."""
+        return np.repeat(self.starts[:-1], np.diff(self.starts))
+
+    def value(self, measure: Measure) -> npt.NDArray[np.generic]:
+        """Value of a measure at every event (n_events,)."""
+        if measure.name not in self._values:
+            self._values[measure.name] = self.values(measure)
+        return self._values[measure.name]
+
+    def total(self, measure: Measure) -> Integers:
+        """Running total of a measure before every row, and after the last (n_events + 1,)."""
+        if measure.name not in self._totals:
+            total = np.zeros(len(self.at) + 1, np.int64)
+            np.cumsum(self.value(measure), dtype=np.int64, out=total[1:])
+            self._totals[measure.name] = total
+        return self._totals[measure.name]
+
+    def latest(self, measure: Measure) -> Integers:
+        """Row of the latest event up to and with each row whose measure is not zero, of any customer, or -1 (n_events,)."""
+        if measure.name not in self._latest:
+            rows = np.where(self.value(measure) != 0, np.arange(len(self.at)), -1)
+            self._latest[measure.name] = np.maximum.accumulate(rows)
+        return self._latest[measure.name]
+
+    def rows_before(self, instants: Integers) -> Integers:
+        """First row at or after each instant, per customer: shape (n_customers, n_instants). Instants ascend.
+
+        Every event is put into the interval between instants where it lies; counts per customer and interval, summed
+        along time, give all positions of all customers at once.
+        """
+        intervals = len(instants) + 1
+        interval = np.searchsorted(instants, self.at, side="right")
+        counts = np.bincount(self.customer * intervals + interval, minlength=(len(self.starts) - 1) * intervals)
+        before = counts.reshape(-1, intervals)[:, :-1].cumsum(axis=1)
+        return np.asarray(before + self.starts[:-1, None], np.int64)
+
+
+def _evaluate(events: pl.DataFrame, measures: Sequence[Measure]) -> dict[str, npt.NDArray[np.generic]]:
+    if not measures:
+        return {}
+    table = events.select(m.value.alias(m.name) for m in measures)
+    return {
+        m.name: table[m.name].fill_null(False if table[m.name].dtype == pl.Boolean else 0).to_numpy() for m in measures
+    }
+
+
+class View:
+    """The histories of a bucket as seen from its cutoffs: one row per (cutoff, customer with an event before it).
+
+    Every method returns one value per row, in row order: by cutoff, then by customer as they lie in the bucket.
+    """
+
+    def __init__(self, history: History, cutoffs: Integers, window_days: Sequence[int], begin: Integers | None = None) -> None:
+        """Look at `history` from `cutoffs` (µs) through `window_days`; from `begin` on, where it is given (labels)."""
+        self.history = history
+        ends = np.asarray(cutoffs, np.int64)
+        begins = {days: ends - days * DAY_US for days in window_days}
+        instants = np.unique(np.concatenate([ends, *begins.values(), *([] if begin is None else [begin])]))
+        rows = history.rows_before(instants)
+        starts = history.starts[:-1, None]
+
+        def at(times: Integers) -> Integers:
+            return rows[:, np.searchsorted(instants, times)]
+
+        seen = (at(ends) > starts).T
+        self.cutoff, self.customer = np.nonzero(seen)  # number of the cutoff and of the customer of every row
+        self.instant = ends[self.cutoff]
+        self.start = history.starts[self.customer]
+        self.end = at(ends).T[seen]
+        self._begin = {days: at(times).T[seen] for days, times in begins.items()}
+        self._ended: dict[str, Integers] = {}
+
+    def count(self, measure: Measure, days: int | None = None) -> Integers:
+        """Total of a measure in ``[cutoff - days, cutoff)``, or since the first event, in fixed point."""
+        total = self.history.total(measure)
+        if measure.name not in self._ended:
+            self._ended[measure.name] = total[self.end]
+        begin = self.start if days is None else self._begin[days]
+        return np.asarray(self._ended[measure.name] - total[begin], np.int64)
+
+    def amount(self, measure: Measure, days: int | None = None) -> Floats:
+        """The same in the measure's own unit."""
+        return np.asarray(self.count(measure, days) / measure.scale, np.float64)
+
+    def last_row(self, measure: Measure) -> Integers:
+        """Row of the last event before the cutoff whose measure is not zero, or -1."""
+        row = self.history.latest(measure)[self.end - 1]
+        return np.where(row >= self.start, row, -1)
+
+    def days_since(self, row: Integers) -> Floats:
+        """Days from the event at `row` to the cutoff; NaN where there is none (-1)."""
+        days = (self.instant - self.history.at[row]) / DAY_US
+        return np.where(row >= 0, days, np.nan)
+
+    def days_since_last(self, measure: Measure) -> Floats:
+        """Days from the last event that counts to the cutoff; NaN where there was none."""
+        return self.days_since(self.last_row(measure))
+
+    def days_since_first(self, measure: Measure) -> Floats:
+        """Days from the first event that counts to the cutoff; NaN where there was none."""
+        return self.days_since(self.first_row(measure))
+
+    def first_row(self, measure: Measure) -> Integers:
+        """Row of the first event whose measure is not zero, or -1 if it is not before the cutoff."""
+        counting = np.flatnonzero(self.history.value(measure))
+        if not len(counting):
+            return np.full(len(self.start), -1)
+        nearest = counting[np.minimum(np.searchsorted(counting, self.start), len(counting) - 1)]
+        return np.where((nearest >= self.start) & (nearest < self.end), nearest, -1)
+
+    def last_value(self, of: Measure, at: Measure) -> Floats:
+        """Value of `of` at the last event where `at` is not zero; NaN where there was none."""
+        row = self.last_row(at)
+        return np.where(row >= 0, self.history.value(of)[row] / of.scale, np.nan)
+
+    def since_last(self, measure: Measure, mark: Measure) -> Integers:
+        """Total of `measure` after the last event that counts for `mark`; since the first event where there was none."""
+        total = self.history.total(measure)
+        row = self.last_row(mark)
+        return np.asarray(total[self.end] - total[np.where(row >= 0, row + 1, self.start)], np.int64)
+
+    def highest(self, measure: Measure) -> Floats:
+        """Highest value of a measure at any event before the cutoff."""
+        value = np.append(self.history.value(measure).astype(np.int64), 0)
+        spans = np.column_stack([self.start, self.end]).ravel()
+        return np.asarray(np.maximum.reduceat(value, spans)[::2] / measure.scale, np.float64)

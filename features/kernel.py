@@ -1,0 +1,77 @@
+"""The kernel: interactions of one bucket in, features at every cutoff out. The same function wherever it runs."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.annotate import annotate
+from features.contract import DIGITAL_CHANNELS
+from features.cutoffs import Cutoff
+from features.experience_rules import ExperienceSettings
+from features.feature import Feature
+from features.history import History, Measure, View
+from features.labels import CANCELLATION, OUTCOMES, labels_at, microseconds
+from features.purchases import PURCHASE
+from features.registry import FEATURES, measures
+from features.tenure import ENROLMENT
+
+# Every window some feature reads. A view finds their first rows once for all features.
+WINDOW_DAYS = (7, 30, 90, 180, 365)
+KEYS = ("customer_id", "cutoff", "horizon_days", "role", "status")
+
+
+@dataclass(frozen=True)
+class KernelSettings:
+    """What the kernel needs to know besides events and cutoffs."""
+
+    experience: ExperienceSettings
+    digital_channels: Collection[str] = DIGITAL_CHANNELS
+    features: tuple[Feature, ...] = FEATURES
+
+
+def features_at(
+    events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSettings
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Features and labels of the customers of one bucket.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Interactions of whole customers, sorted by customer, time and id.
+    cutoffs : sequence of Cutoff
+        Instants to look from. An event at the cutoff or later is the future.
+
+    Returns
+    -------
+    features : DataFrame of shape (n_rows, 5 + n_features)
+        One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored", or
+        why a customer is out of scope: "no_history" (never bought) or "already_churned" (cancelled and not enrolled since).
+    labels : DataFrame of shape (n_rows, 2 + n_outcomes)
+        Of the same rows, what happened in the horizon.
+    """
+    annotated = annotate(events, settings.experience, settings.digital_channels)
+    needed: dict[str, Measure] = {m.name: m for m in (*measures(settings.features), *OUTCOMES.values(), ENROLMENT)}
+    history = History.of(annotated, tuple(needed.values()))
+    view = View(history, microseconds(cutoffs), WINDOW_DAYS)
+    instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
+    keys = pl.DataFrame(
+        {
+            "customer_id": history.customer_ids.gather(view.customer),
+            "cutoff": instants.gather(view.cutoff),
+            "horizon_days": np.array([c.horizon_days for c in cutoffs], np.int32)[view.cutoff],
+            "role": pl.Series([c.role for c in cutoffs], dtype=pl.String).gather(view.cutoff),
+            "status": _status(view),
+        }
+    )
+    table = keys.with_columns(feature.column(view) for feature in settings.features)
+    outcomes = labels_at(history, cutoffs, view)
+    return table, keys.select("customer_id", "cutoff").hstack(outcomes)
+
+
+def _status(view: View) -> pl.Series:
+    cancelled, enrolled = view.last_row(CANCELLATION), view.last_row(ENROLMENT)
+    gone = (cancelled >= 0) & (cancelled > enrolled)
+    status = np.where(gone, "already_churned", np.where(view.count(PURCHASE) > 0, "scored", "no_history"))
+    return pl.Series("status", status.astype(str), dtype=pl.String)

@@ -1,0 +1,52 @@
+"""Purchases: how many, how much, what came back."""
+
+import numpy as np
+import polars as pl
+
+from features.feature import Family, Feature, quotient
+from features.history import DAY_US, Measure
+
+_family = Family("purchases")
+_is_purchase = pl.col("kind") == "purchase"
+_is_return = pl.col("kind") == "return"
+_day = pl.col("occurred_at").dt.epoch("us") // DAY_US
+_previous_day = (pl.col("occurred_at").dt.epoch("us") - pl.col("since_previous_purchase")) // DAY_US
+
+PURCHASE = Measure("purchase", _is_purchase, "count", "purchases")
+# The purchase occasions of BTYD models: orders of one day are one.
+PURCHASE_DAY = Measure(
+    "purchase_day", _is_purchase & (_previous_day.is_null() | (_previous_day != _day)), "count", "days with a purchase"
+)
+SPEND = Measure("spend", pl.when(_is_purchase).then(pl.col("cents")), "money", "money spent", scale=10_000)
+RETURN = Measure("return", _is_return, "count", "returns")
+RETURNED_VALUE = Measure("returned_value", pl.when(_is_return).then(pl.col("cents")), "money", "money given back", scale=10_000)
+
+FEATURES: tuple[Feature, ...] = (
+    *_family.in_windows(PURCHASE, (30, 90, 180, 365), lifetime=True),
+    *_family.in_windows(PURCHASE_DAY, (365,), lifetime=True),
+    *_family.in_windows(SPEND, (30, 90, 180, 365), lifetime=True),
+    _family.ratio("mean_spend", SPEND, PURCHASE_DAY, None, "money spent per day with a purchase", "money"),
+    _family.of("max_spend", "money", "largest single purchase", (SPEND,), lambda view: view.highest(SPEND), "0"),
+    _family.of(
+        "last_spend", "money", "amount of the last purchase", (SPEND, PURCHASE), lambda view: view.last_value(SPEND, PURCHASE)
+    ),
+    _family.of(
+        "spend_trend",
+        "ratio",
+        "money spent in the last 90 days over a quarter of that of the last 365 (1: as ever)",
+        (SPEND,),
+        lambda view: quotient(view.amount(SPEND, 90) * (365 / 90), view.amount(SPEND, 365)),
+    ),
+    _family.of(
+        "last_spend_ratio",
+        "ratio",
+        "amount of the last purchase over the mean purchase so far",
+        (SPEND, PURCHASE),
+        lambda view: quotient(
+            view.last_value(SPEND, PURCHASE), np.asarray(quotient(view.amount(SPEND), view.count(PURCHASE)))
+        ),
+    ),
+    *_family.in_windows(RETURN, (90, 365), lifetime=True),
+    *_family.in_windows(RETURNED_VALUE, (365,)),
+    _family.ratio("return_rate_365d", RETURN, PURCHASE, 365, "returns per purchase, in the last 365 days", "ratio"),
+)

@@ -1,0 +1,23 @@
+"""Where the stages' files lie, relative to the project's folder."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+SOURCES = Path("sources")
+
+INTERACTIONS = Path("data/interactions")
+CUSTOMERS = Path("data/customers.parquet")
+QUARANTINE = Path("data/quarantine")
+FEATURES = Path("data/features")
+LABELS = Path("data/labels")
+BUNDLE = Path("data/bundle")
+CHURN_BUNDLE = BUNDLE / "churn"
+CLV_BUNDLE = BUNDLE / "clv"
+SCORES = Path("data/scores.parquet")
+
+DATA_REPORT = Path("reports/data.json")
+METRICS = Path("reports/metrics.json")
+REPORT = Path("reports/report.html")
+MODEL_CARD = Path("reports/model_card.md")
+PLOTS = Path("reports/plots")
+BACKTEST = Path("reports/backtest.json")
