@@ -9,6 +9,7 @@ import polars as pl
 from features.annotate import annotate
 from features.contract import DIGITAL_CHANNELS
 from features.cutoffs import Cutoff
+from features.experience import BAD
 from features.experience_rules import ExperienceSettings
 from features.feature import Feature
 from features.history import History, Measure, View
@@ -19,7 +20,8 @@ from features.tenure import ENROLMENT
 
 # Every window some feature reads. A view finds their first rows once for all features.
 WINDOW_DAYS = (7, 30, 90, 180, 365)
-KEYS = ("customer_id", "cutoff", "horizon_days", "role", "status")
+# Columns of the feature table that are no features: a model never sees them.
+KEYS = ("customer_id", "cutoff", "horizon_days", "lead_days", "role", "status", "last_bad_experience")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def features_at(
 
     Returns
     -------
-    features : DataFrame of shape (n_rows, 5 + n_features)
+    features : DataFrame of shape (n_rows, 7 + n_features)
         One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored", or
         why a customer is out of scope: "no_history" (never bought) or "already_churned" (cancelled and not enrolled since).
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
@@ -61,8 +63,10 @@ def features_at(
             "customer_id": history.customer_ids.gather(view.customer),
             "cutoff": instants.gather(view.cutoff),
             "horizon_days": np.array([c.horizon_days for c in cutoffs], np.int32)[view.cutoff],
+            "lead_days": np.array([c.lead_days for c in cutoffs], np.int32)[view.cutoff],
             "role": pl.Series([c.role for c in cutoffs], dtype=pl.String).gather(view.cutoff),
             "status": _status(view),
+            "last_bad_experience": _last_bad(annotated, view, settings.experience),
         }
     )
     table = keys.with_columns(feature.column(view) for feature in settings.features)
@@ -75,3 +79,10 @@ def _status(view: View) -> pl.Series:
     gone = (cancelled >= 0) & (cancelled > enrolled)
     status = np.where(gone, "already_churned", np.where(view.count(PURCHASE) > 0, "scored", "no_history"))
     return pl.Series("status", status.astype(str), dtype=pl.String)
+
+
+def _last_bad(annotated: pl.DataFrame, view: View, experience: ExperienceSettings) -> pl.Series:
+    """Rule of the last bad experience before the cutoff; null where there was none."""
+    rows = pl.Series(view.last_row(BAD))
+    names = annotated["bad_experience"].cast(pl.Enum(list(experience.rules)))
+    return names.gather(rows.set(rows < 0, None)).alias("last_bad_experience")

@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make run`, `make test`, `make serve`. Each sets up .venv first, from PyPI, by hash.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 pyproject.toml
+
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: setup run test lint serve bench clean requirements
+
+setup: .venv/ready
+
+.venv/ready: requirements/uv.txt requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup
+	$(BIN)/fedelta run
+
+test: lint
+	$(BIN)/pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+serve: setup
+	$(BIN)/fedelta serve
+
+bench: setup
+	$(BIN)/python benchmarks/features.py
+
+clean:
+	rm -rf data reports mlflow.db mlruns mlartifacts .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# After a change of pyproject.toml: pin everything again, by hash, naming no index.
+requirements:
+	$(COMPILE) --extra serve --extra pipeline --extra datasets --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra serve -o requirements/serve.txt
+	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate - -o requirements/uv.txt

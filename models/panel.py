@@ -1,0 +1,63 @@
+"""The panel a model learns from: one row per customer and cutoff, what was known, and what then happened."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features.registry import FEATURES
+from features.attributes import PREFIX
+
+Floats = npt.NDArray[np.float64]
+
+# Columns that buy-till-you-die models add to a row, all at the row's own horizon (models/purchase_prior.py).
+PRIOR_FEATURES = ("pareto_p_alive", "pareto_p_any", "pareto_expected_orders", "pareto_expected_spend", "bg_p_any")
+
+
+def feature_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a feature table that are features: those of the registry, and declared attributes."""
+    return [f.name for f in FEATURES] + [name for name in table.columns if str(name).startswith(PREFIX)]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows that share an index: features with keys and prior columns, and the outcomes (NaN where not yet known)."""
+
+    table: pd.DataFrame  # (n_rows, ...) sorted by cutoff and customer
+    outcomes: pd.DataFrame  # (n_rows, 4) purchase_count, purchase_day_count, spend, cancellation_count
+
+    def where(self, mask: npt.NDArray[np.bool_] | pd.Series) -> "Panel":
+        """The rows of a mask."""
+        keep = np.asarray(mask, bool)
+        return Panel(self.table[keep], self.outcomes[keep])
+
+    def of_role(self, role: str) -> "Panel":
+        """The scorable rows of one role: train, evaluate or score."""
+        return self.where((self.table["role"] == role) & (self.table["status"] == "scored"))
+
+    def churned(self, definition: str) -> Floats:
+        """1 where the customer left in the horizon: bought nothing (`inactivity`) or cancelled (`event`)."""
+        if definition == "event":
+            return (self.outcomes["cancellation_count"] > 0).to_numpy(np.float64)
+        return (self.outcomes["purchase_count"] == 0).to_numpy(np.float64)
+
+    @property
+    def spend(self) -> Floats:
+        """Money spent in the horizon."""
+        return self.outcomes["spend"].to_numpy(np.float64)
+
+    @property
+    def cutoffs(self) -> list[pd.Timestamp]:
+        """The cutoffs present, oldest first."""
+        return sorted(self.table["cutoff"].unique())
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.table)
+
+
+def horizon_end(table: pd.DataFrame) -> pd.Series:
+    """When each row's outcome was known."""
+    days = table["lead_days"] + table["horizon_days"]
+    return table["cutoff"] + pd.to_timedelta(days, unit="D")

@@ -1,0 +1,114 @@
+"""DVC stage ``build_features``: interactions in; features and labels at every cutoff out."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from features.annotate import COLUMNS
+from features.attributes import Attribute, attributes_at
+from features.contract import DIGITAL_CHANNELS
+from features.cutoffs import Cutoff, calendar
+from features.kernel import KernelSettings, features_at
+from pipeline import paths
+from pipeline.params import load_params
+from pipeline.shuffle import Bucket, buckets
+from pipeline.sources import load_source
+from pipeline.staging import whole
+
+
+class NoInteractions(ValueError):
+    """There is nothing to compute features of."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs to turn its buckets into tables."""
+
+    cutoffs: tuple[Cutoff, ...]
+    settings: KernelSettings
+    customers: Path | None
+    attributes: Mapping[str, Attribute]
+    features: Path
+    labels: Path
+
+    def run(self, bucket: Bucket) -> int:
+        """Write the features and labels of one bucket; return the number of rows."""
+        table, labels = features_at(bucket.read(COLUMNS), self.cutoffs, self.settings)
+        if self.customers is not None and self.attributes:
+            known = pl.scan_parquet(self.customers).filter(pl.col("customer_id").is_in(table["customer_id"].unique().implode()))
+            table = table.hstack(attributes_at(table, known.collect(), self.attributes))
+        name = f"part-{bucket.number:05}.parquet"
+        table.write_parquet(self.features / name, compression="lz4", statistics=False)
+        labels.write_parquet(self.labels / name, compression="lz4", statistics=False)
+        return table.height
+
+
+def build(job: Job, work: Iterable[Bucket], workers: int) -> int:
+    """Run the job on every bucket in a pool of processes; return the number of rows. Memory: a bucket per worker."""
+    work = list(work)
+    # One Polars thread per process: the pool is the parallelism. Spawned, because threads do not survive a fork.
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    context = multiprocessing.get_context("spawn")
+    rows = 0
+    with (
+        ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool,
+        tqdm(total=len(work), desc="build_features", unit="bucket", file=sys.stderr, mininterval=1) as progress,
+    ):
+        for done in as_completed([pool.submit(job.run, bucket) for bucket in work]):
+            rows += done.result()
+            progress.set_postfix_str(f"{rows:,} rows")
+            progress.update()
+    return rows
+
+
+def span(folder: Path) -> tuple[datetime, datetime]:
+    """Time of the first and of the last interaction, from the statistics of the files.
+
+    Raises
+    ------
+    NoInteractions
+        If the folder holds none.
+    """
+    first: list[datetime] = []
+    last: list[datetime] = []
+    for path in folder.glob("*.parquet"):
+        metadata = pq.read_metadata(path)
+        column = metadata.schema.names.index("occurred_at")
+        for group in range(metadata.num_row_groups):
+            statistics = metadata.row_group(group).column(column).statistics
+            first.append(statistics.min)
+            last.append(statistics.max)
+    if not first:
+        raise NoInteractions(f"{folder} holds no interactions. Run `dvc repro ingest` first.")
+    return min(first).astimezone(UTC), max(last).astimezone(UTC)
+
+
+def main() -> None:
+    """Build the features of the project's interactions."""
+    params = load_params()
+    source = load_source(params.source)
+    first, last = span(paths.INTERACTIONS)
+    cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
+    digital = (*DIGITAL_CHANNELS, *(name for name, sort in source.channels.items() if sort == "digital"))
+    with whole(paths.FEATURES) as features, whole(paths.LABELS) as labels:
+        features.mkdir()
+        labels.mkdir()
+        job = Job(
+            cutoffs, KernelSettings(params.experience, digital), paths.CUSTOMERS, source.attributes, features, labels
+        )
+        rows = build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+    roles = ", ".join(f"{c.at:%Y-%m-%d} ({c.role}, {c.horizon_days} d)" for c in cutoffs)
+    print(f"build_features: {rows:,} rows of {len(job.settings.features)} features at {len(cutoffs)} cutoffs: {roles}")
+
+
+if __name__ == "__main__":
+    main()
