@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fedelta", description="Churn, lifetime value and loyalty from interaction histories.")
+    parser = argparse.ArgumentParser(
+        prog="fedelta", description="Churn, lifetime value and loyalty from interaction histories."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[[argparse.Namespace], None], says: str) -> argparse.ArgumentParser:
@@ -57,7 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     backtest = add("backtest", _backtest, "pretend the data ended at a date, then compare with what happened")
     backtest.add_argument("--at", required=True, metavar="DATE", help="2026-01-31")
     add("track", lambda _: _stage_named("track"), "record the present bundle in MLflow")
-    stage = add("stage", lambda arguments: _stage_named(arguments.name), "run one stage by itself (dvc repro runs them in order)")
+    stage = add(
+        "stage",
+        lambda arguments: _stage_named(arguments.name),
+        "run one stage by itself (dvc repro runs them in order)",
+    )
     stage.add_argument("name", choices=STAGES)
     commands.add_parser("keys", help="create, list and revoke API keys")
     commands.add_parser("serve", help="start the scoring service")
@@ -71,7 +77,7 @@ def _run(_: argparse.Namespace) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
-    from pipeline.simulator import main as simulate
+    from pipeline.simulate import main as simulate
 
     simulate(customers=arguments.customers, seed=arguments.seed, out=arguments.out)
 

@@ -15,7 +15,9 @@ def of_kind(kind: str, says: str) -> Measure:
 
 INTERACTION = Measure("interaction", pl.col("kind").is_not_null(), "count", "interactions of any kind")
 VISIT = of_kind("visit", "visits to site, app or store")
-CONTACT = Measure("contact", pl.col("kind").is_in(["contact", "complaint"]), "count", "contacts with support, complaints included")
+CONTACT = Measure(
+    "contact", pl.col("kind").is_in(["contact", "complaint"]), "count", "contacts with support, complaints included"
+)
 COMPLAINT = of_kind("complaint", "complaints")
 DELIVERY = of_kind("delivery", "deliveries")
 MESSAGE = of_kind("message", "messages we sent")
@@ -33,7 +35,14 @@ FEATURES: tuple[Feature, ...] = (
     *_family.in_windows(DELIVERY, (90, 365)),
     *_family.in_windows(MESSAGE, (30, 90)),
     *_family.in_windows(RESPONSE, (30, 90)),
-    _family.ratio("response_rate_90d", RESPONSE, MESSAGE, 90, "messages opened or clicked per message, in the last 90 days", "ratio"),
+    _family.ratio(
+        "response_rate_90d",
+        RESPONSE,
+        MESSAGE,
+        90,
+        "messages opened or clicked per message, in the last 90 days",
+        "ratio",
+    ),
     *_family.in_windows(REFERRAL, (365,), lifetime=True),
     *_family.in_windows(REVIEW, (365,)),
     *_family.in_windows(RENEWAL, (365,)),

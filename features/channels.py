@@ -11,7 +11,9 @@ from features.history import Floats, Measure, View
 _family = Family("channels")
 
 THROUGH = {
-    name: Measure(f"channel_{name}", pl.col("channel") == name, "count", f"interactions through {name.replace('_', ' ')}")
+    name: Measure(
+        f"channel_{name}", pl.col("channel") == name, "count", f"interactions through {name.replace('_', ' ')}"
+    )
     for name in CHANNELS
 }
 KNOWN = Measure("channel_known", pl.col("channel").is_not_null(), "count", "interactions whose channel is known")
@@ -32,7 +34,8 @@ def _entropy(view: View) -> Floats:
 
 
 def _distinct(view: View) -> Floats:
-    return np.sum([view.count(measure, 365) > 0 for measure in THROUGH.values()], axis=0, dtype=np.float64)
+    used = [view.count(measure, 365) > 0 for measure in THROUGH.values()]
+    return np.asarray(np.sum(used, axis=0), np.float64)
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -40,8 +43,12 @@ FEATURES: tuple[Feature, ...] = (
         _family.ratio(f"{name}_share_365d", measure, KNOWN, 365, f"share of {measure.says}, last 365 days")
         for name, measure in THROUGH.items()
     ),
-    _family.ratio("digital_share_365d", DIGITAL, KNOWN, 365, "share of interactions through digital channels, last 365 days"),
-    _family.ratio("digital_share_90d", DIGITAL, KNOWN, 90, "share of interactions through digital channels, last 90 days"),
+    _family.ratio(
+        "digital_share_365d", DIGITAL, KNOWN, 365, "share of interactions through digital channels, last 365 days"
+    ),
+    _family.ratio(
+        "digital_share_90d", DIGITAL, KNOWN, 90, "share of interactions through digital channels, last 90 days"
+    ),
     _family.of(
         "channel_entropy_365d",
         "ratio",

@@ -1,14 +1,20 @@
 """When we look: the instants to learn from, to be measured at and to score, and how far each looks ahead."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
+
+from features.errors import ExplainedError
 
 Role = Literal["train", "evaluate", "score"]
 
 
-class TooLittleHistory(ValueError):
+class TooLittleHistory(ExplainedError):
     """The data span too short a time for the horizon asked for."""
+
+
+class BadCutoff(ExplainedError, ValueError):
+    """The scoring cutoff is no date."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,23 @@ def midnight_after(instant: datetime) -> datetime:
 
 
 def score_cutoff(settings: CutoffSettings, last: datetime) -> datetime:
-    """The cutoff to score at: the date asked for, or the first midnight after the last interaction."""
+    """The cutoff to score at: the date asked for, or the first midnight after the last interaction.
+
+    Raises
+    ------
+    BadCutoff
+        If it is neither a date nor "latest".
+    """
     if isinstance(settings.score_at, date):
         return datetime(settings.score_at.year, settings.score_at.month, settings.score_at.day, tzinfo=UTC)
     if settings.score_at == "latest":
         return midnight_after(last)
     try:
-        return datetime.fromisoformat(settings.score_at).replace(tzinfo=UTC)
+        return datetime.combine(date.fromisoformat(settings.score_at), time(), UTC)
     except ValueError:
-        raise ValueError(f"cutoffs.score_at is {settings.score_at!r}; it must be a date (2026-01-31) or latest.") from None
+        raise BadCutoff(
+            f"cutoffs.score_at is {settings.score_at!r}; it must be a date (2026-01-31) or latest."
+        ) from None
 
 
 def training_cutoffs(
@@ -88,7 +102,8 @@ def training_cutoffs(
     number = max(settings.train, 2)
     offsets = [history // 3 + (history // 3) * k // (number - 1) for k in range(number)]
     return tuple(
-        Cutoff(_midnight(first) + timedelta(days=days), history - days, lead_days, "train") for days in dict.fromkeys(offsets)
+        Cutoff(_midnight(first) + timedelta(days=days), history - days, lead_days, "train")
+        for days in dict.fromkeys(offsets)
     )
 
 
@@ -98,7 +113,9 @@ def calendar(
     """All cutoffs of a run, oldest first: to train, to evaluate (its horizon ends at the scoring cutoff) and to score."""
     score_at = score_cutoff(settings, last)
     if score_at <= first:
-        raise TooLittleHistory(f"cutoffs.score_at is {score_at:%Y-%m-%d}, but the history begins only on {first:%Y-%m-%d}.")
+        raise TooLittleHistory(
+            f"cutoffs.score_at is {score_at:%Y-%m-%d}, but the history begins only on {first:%Y-%m-%d}."
+        )
     evaluate_at = min(score_at, midnight_after(last)) - timedelta(days=lead_days + horizon_days)
     train = training_cutoffs(first, evaluate_at, settings, horizon_days=horizon_days, lead_days=lead_days)
     return (

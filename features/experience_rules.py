@@ -1,6 +1,7 @@
 """What counts as a bad experience: named rules over the columns of an interaction."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,12 +9,19 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from features.contract import INTERACTIONS
+from features.errors import ExplainedError
 
 Pillar = Literal["integrity", "resolution", "expectations", "empathy", "personalisation", "time_and_effort"]
 Level = Literal["needs", "ease", "enjoyable"]
 
 
-class BadRule(ValueError):
+# What a rule may look at: ids tell nothing of an experience, and the shuffle's readers leave them on disk.
+COLUMNS = pl.Schema({name: dtype for name, dtype in INTERACTIONS.items() if name != "interaction_id"})
+# Operations of a Polars expression that look at other rows: of the future, or of another customer.
+_LOOK_AROUND = frozenset({"Agg", "Over", "Len", "Quantile", "Rank", "Shift", "Gather"})
+
+
+class BadRule(ExplainedError):
     """A rule of params.yaml cannot be evaluated."""
 
 
@@ -40,31 +48,70 @@ def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> 
     Raises
     ------
     BadRule
-        If a rule is no predicate over the columns of an interaction.
+        If a rule is no predicate over the columns of an interaction, or fails on the values they hold.
     """
     name: pl.Expr = pl.lit(None, pl.String)
     severity: pl.Expr = pl.lit(0, pl.Int64)
     # The gravest rule is asked first; a null (say, an unknown delay) is not bad.
-    for rule_name, rule in sorted(settings.rules.items(), key=lambda item: item[1].severity):
-        broken = predicate(rule_name, rule)
+    predicates = {name: predicate(name, rule) for name, rule in settings.rules.items()}
+    for rule_name, rule in sorted(reversed(settings.rules.items()), key=lambda item: item[1].severity):
+        broken = predicates[rule_name]
         name = pl.when(broken).then(pl.lit(rule_name)).otherwise(name)
         severity = pl.when(broken).then(pl.lit(rule.severity, pl.Int64)).otherwise(severity)
-    return events.with_columns(bad_experience=name, severity=severity)
+    try:
+        return events.with_columns(bad_experience=name, severity=severity)
+    except PolarsError:
+        for rule_name, broken in predicates.items():
+            _try_on(events, rule_name, settings.rules[rule_name], broken)
+        raise
 
 
 def predicate(name: str, rule: Rule) -> pl.Expr:
     """The rule as an expression, tried on an empty table so that a mistake is named before any data are read."""
     try:
         expression = pl.sql_expr(rule.when)
-        kind = pl.DataFrame(schema=INTERACTIONS).select(expression.alias("broken")).schema["broken"]
+        kind = pl.DataFrame(schema=COLUMNS).select(expression.alias("broken")).schema["broken"]
+        operations = set(_operations(json.loads(expression.meta.serialize(format="json"))))
     except (PolarsError, ValueError, TypeError) as error:
-        said = str(error).splitlines()[0]
         raise BadRule(
-            f"experience.rules.{name}: {rule.when!r} cannot be evaluated ({said}). It may use the columns "
-            f"{', '.join(INTERACTIONS)}."
+            f"experience.rules.{name}: {rule.when!r} cannot be evaluated ({_first_line(error)}). It may use the columns "
+            f"{', '.join(COLUMNS)}."
         ) from None
+    if operations & _LOOK_AROUND:
+        raise BadRule(
+            f"experience.rules.{name}: {rule.when!r} looks at other interactions (an aggregate or a window); a rule may "
+            "look only at the one it judges."
+        )
     if kind != pl.Boolean:
         raise BadRule(f"experience.rules.{name}: {rule.when!r} yields {kind}; a rule must be true or false.")
     if rule.severity < 1:
         raise BadRule(f"experience.rules.{name}: severity is {rule.severity}; it must be 1 or more.")
     return expression
+
+
+def _operations(node: object) -> Iterator[str]:
+    """What a serialised expression does; the name of a column and the value of a literal do nothing."""
+    if isinstance(node, dict):
+        for name, held in node.items():
+            yield str(name)
+            if name not in ("Column", "Literal"):
+                yield from _operations(held)
+    elif isinstance(node, list):
+        for held in node:
+            yield from _operations(held)
+    elif isinstance(node, str):
+        yield node
+
+
+def _try_on(events: pl.DataFrame, name: str, rule: Rule, broken: pl.Expr) -> None:
+    try:
+        events.select(broken)
+    except PolarsError as error:
+        raise BadRule(
+            f"experience.rules.{name}: {rule.when!r} cannot be evaluated on the data ({_first_line(error)}). Guard it: "
+            "NULLIF(x, 0) against a division by zero, TRY_CAST against a text that is no number."
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -116,6 +116,6 @@ class Family:
 
 def quotient(above: npt.NDArray[np.generic], below: npt.NDArray[np.generic]) -> Floats:
     """`above / below` elementwise, NaN where `below` is zero or either is NaN."""
-    return np.divide(
-        above, below, out=np.full(len(above), np.nan), where=np.asarray(below != 0), casting="unsafe", dtype=np.float64
-    )
+    out = np.full(len(above), np.nan)
+    np.divide(above, below, out=out, where=np.asarray(below != 0), casting="unsafe", dtype=np.float64)
+    return out

@@ -54,7 +54,9 @@ class History:
     def of(cls, events: pl.DataFrame, measures: Sequence[Measure] = ()) -> "History":
         """Lay out `events`, sorted by customer and time; `measures` are evaluated together now, others on demand."""
         ids = events["customer_id"]
-        first = np.flatnonzero((ids != ids.shift(1)).fill_null(True).to_numpy()) if len(events) else np.empty(0, np.int64)
+        first = (
+            np.flatnonzero((ids != ids.shift(1)).fill_null(True).to_numpy()) if len(events) else np.empty(0, np.int64)
+        )
         computed = dict(_evaluate(events, measures))
         return cls(
             customer_ids=ids.gather(first),
@@ -123,7 +125,9 @@ class View:
     Every method returns one value per row, in row order: by cutoff, then by customer as they lie in the bucket.
     """
 
-    def __init__(self, history: History, cutoffs: Integers, window_days: Sequence[int], begin: Integers | None = None) -> None:
+    def __init__(
+        self, history: History, cutoffs: Integers, window_days: Sequence[int], begin: Integers | None = None
+    ) -> None:
         """Look at `history` from `cutoffs` (µs) through `window_days`; from `begin` on, where it is given (labels)."""
         self.history = history
         ends = np.asarray(cutoffs, np.int64)
@@ -184,7 +188,7 @@ class View:
     def last_value(self, of: Measure, at: Measure) -> Floats:
         """Value of `of` at the last event where `at` is not zero; NaN where there was none."""
         row = self.last_row(at)
-        return np.where(row >= 0, self.history.value(of)[row] / of.scale, np.nan)
+        return np.where(row >= 0, self.history.value(of)[row].astype(np.float64) / of.scale, np.nan)
 
     def since_last(self, measure: Measure, mark: Measure) -> Integers:
         """Total of `measure` after the last event that counts for `mark`; since the first event where there was none."""

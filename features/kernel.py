@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -11,11 +12,10 @@ from features.contract import DIGITAL_CHANNELS
 from features.cutoffs import Cutoff
 from features.experience import BAD
 from features.experience_rules import ExperienceSettings
-from features.feature import Feature
 from features.history import History, Measure, View
 from features.labels import CANCELLATION, OUTCOMES, labels_at, microseconds
 from features.purchases import PURCHASE
-from features.registry import FEATURES, measures
+from features.registry import FEATURES, measures, named
 from features.tenure import ENROLMENT
 
 # Every window some feature reads. A view finds their first rows once for all features.
@@ -30,7 +30,8 @@ class KernelSettings:
 
     experience: ExperienceSettings
     digital_channels: Collection[str] = DIGITAL_CHANNELS
-    features: tuple[Feature, ...] = FEATURES
+    features: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+    churn_definition: Literal["inactivity", "event"] = "inactivity"
 
 
 def features_at(
@@ -49,12 +50,13 @@ def features_at(
     -------
     features : DataFrame of shape (n_rows, 7 + n_features)
         One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored", or
-        why a customer is out of scope: "no_history" (never bought) or "already_churned" (cancelled and not enrolled since).
+        why a customer is out of scope: "no_history" (never bought, where churn is to stop buying) or "already_churned" (cancelled and not enrolled since).
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
         Of the same rows, what happened in the horizon.
     """
+    chosen = named(settings.features)
     annotated = annotate(events, settings.experience, settings.digital_channels)
-    needed: dict[str, Measure] = {m.name: m for m in (*measures(settings.features), *OUTCOMES.values(), ENROLMENT)}
+    needed: dict[str, Measure] = {m.name: m for m in (*measures(chosen), *OUTCOMES.values(), ENROLMENT)}
     history = History.of(annotated, tuple(needed.values()))
     view = View(history, microseconds(cutoffs), WINDOW_DAYS)
     instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
@@ -65,19 +67,20 @@ def features_at(
             "horizon_days": np.array([c.horizon_days for c in cutoffs], np.int32)[view.cutoff],
             "lead_days": np.array([c.lead_days for c in cutoffs], np.int32)[view.cutoff],
             "role": pl.Series([c.role for c in cutoffs], dtype=pl.String).gather(view.cutoff),
-            "status": _status(view),
+            "status": _status(view, settings.churn_definition),
             "last_bad_experience": _last_bad(annotated, view, settings.experience),
         }
     )
-    table = keys.with_columns(feature.column(view) for feature in settings.features)
+    table = keys.with_columns(feature.column(view) for feature in chosen)
     outcomes = labels_at(history, cutoffs, view)
     return table, keys.select("customer_id", "cutoff").hstack(outcomes)
 
 
-def _status(view: View) -> pl.Series:
+def _status(view: View, definition: str) -> pl.Series:
     cancelled, enrolled = view.last_row(CANCELLATION), view.last_row(ENROLMENT)
     gone = (cancelled >= 0) & (cancelled > enrolled)
-    status = np.where(gone, "already_churned", np.where(view.count(PURCHASE) > 0, "scored", "no_history"))
+    known = (view.count(PURCHASE) > 0) | (definition == "event")
+    status = np.where(gone, "already_churned", np.where(known, "scored", "no_history"))
     return pl.Series("status", status.astype(str), dtype=pl.String)
 
 

@@ -10,11 +10,12 @@ from features.history import History, Measure, View
 from features.purchases import PURCHASE, PURCHASE_DAY, SPEND
 
 CANCELLATION = Measure("cancellation", pl.col("kind") == "cancellation", "count", "cancellations")
+# What is counted in the horizon, by column of the label table.
 OUTCOMES = {
-    "purchase_count": PURCHASE,
-    "purchase_day_count": PURCHASE_DAY,
-    "spend": SPEND,
-    "cancellation_count": CANCELLATION,
+    "horizon_purchase_count": PURCHASE,
+    "horizon_purchase_day_count": PURCHASE_DAY,
+    "horizon_spend": SPEND,
+    "horizon_cancellation_count": CANCELLATION,
 }
 
 
@@ -28,7 +29,10 @@ def labels_at(history: History, cutoffs: Sequence[Cutoff], view: View) -> pl.Dat
 
     The view must be of the same history and cutoffs. A purchase day belongs to the horizon if its first purchase does.
     """
-    edges = np.array([[int(c.horizon_start.timestamp()), int(c.horizon_end.timestamp())] for c in cutoffs], np.int64) * 1_000_000
+    edges = (
+        np.array([[int(c.horizon_start.timestamp()), int(c.horizon_end.timestamp())] for c in cutoffs], np.int64)
+        * 1_000_000
+    )
     instants = np.unique(edges)
     rows = history.rows_before(instants)
     begin, end = (rows[view.customer, np.searchsorted(instants, edges[:, side])[view.cutoff]] for side in (0, 1))

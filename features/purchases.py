@@ -19,7 +19,9 @@ PURCHASE_DAY = Measure(
 )
 SPEND = Measure("spend", pl.when(_is_purchase).then(pl.col("cents")), "money", "money spent", scale=10_000)
 RETURN = Measure("return", _is_return, "count", "returns")
-RETURNED_VALUE = Measure("returned_value", pl.when(_is_return).then(pl.col("cents")), "money", "money given back", scale=10_000)
+RETURNED_VALUE = Measure(
+    "returned_value", pl.when(_is_return).then(pl.col("cents")), "money", "money given back", scale=10_000
+)
 
 FEATURES: tuple[Feature, ...] = (
     *_family.in_windows(PURCHASE, (30, 90, 180, 365), lifetime=True),
@@ -28,7 +30,11 @@ FEATURES: tuple[Feature, ...] = (
     _family.ratio("mean_spend", SPEND, PURCHASE_DAY, None, "money spent per day with a purchase", "money"),
     _family.of("max_spend", "money", "largest single purchase", (SPEND,), lambda view: view.highest(SPEND), "0"),
     _family.of(
-        "last_spend", "money", "amount of the last purchase", (SPEND, PURCHASE), lambda view: view.last_value(SPEND, PURCHASE)
+        "last_spend",
+        "money",
+        "amount of the last purchase",
+        (SPEND, PURCHASE),
+        lambda view: view.last_value(SPEND, PURCHASE),
     ),
     _family.of(
         "spend_trend",

@@ -18,7 +18,9 @@ FEATURES: tuple[Feature, ...] = (
     _family.ratio("mean_rating_90d", RATING, RATED, 90, "mean rating given, last 90 days", "rating"),
     _family.ratio("mean_rating_365d", RATING, RATED, 365, "mean rating given, last 365 days", "rating"),
     _family.ratio("mean_rating", RATING, RATED, None, "mean rating given so far", "rating"),
-    _family.of("last_rating", "rating", "the last rating given", (RATING, RATED), lambda view: view.last_value(RATING, RATED)),
+    _family.of(
+        "last_rating", "rating", "the last rating given", (RATING, RATED), lambda view: view.last_value(RATING, RATED)
+    ),
     _family.of(
         "rating_trend",
         "rating",

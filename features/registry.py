@@ -1,6 +1,7 @@
 """The one list of features: what it holds is computed everywhere, in this order."""
 
 import hashlib
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -48,11 +49,30 @@ def measures(features: tuple[Feature, ...] = FEATURES) -> tuple[Measure, ...]:
     return tuple({m.name: m for feature in features for m in feature.measures}.values())
 
 
+def named(names: Sequence[str]) -> tuple[Feature, ...]:
+    """The features of these names, in this order.
+
+    Raises
+    ------
+    KeyError
+        If there is none of a name.
+    """
+    known = {feature.name: feature for feature in FEATURES}
+    return tuple(known[name] for name in names)
+
+
 def dictionary(features: tuple[Feature, ...] = FEATURES) -> pl.DataFrame:
     """The data dictionary: name, unit, meaning, theme and what a silent customer gets, one row per feature."""
     return pl.DataFrame(
         [
-            {"name": f.name, "unit": f.unit, "meaning": f.says, "theme": f.theme, "silent": f.silent, "type": str(f.dtype)}
+            {
+                "name": f.name,
+                "unit": f.unit,
+                "meaning": f.says,
+                "theme": f.theme,
+                "silent": f.silent,
+                "type": str(f.dtype),
+            }
             for f in features
         ]
     )

@@ -25,9 +25,9 @@ def _mean_gap(view: View) -> Floats:
 
 def _gap_deviation(view: View) -> Floats:
     # From exact integer sums, so the difference of squares does not cancel: n·Σg² − (Σg)² in floats of whole minutes.
-    n = view.count(GAP_KNOWN).astype(np.float64)
-    variance = quotient(view.amount(GAP_SQUARED) - quotient(view.amount(GAP) ** 2, n), n - 1)
-    return np.where(n >= 2, np.sqrt(np.maximum(variance, 0)), np.nan)
+    n, total, squares = (view.count(measure).astype(np.float64) for measure in (GAP_KNOWN, GAP, GAP_SQUARED))
+    variance = quotient(n * squares - total**2, n * (n - 1))
+    return np.where(n >= 2, np.sqrt(np.maximum(variance, 0)) / _PER_DAY, np.nan)
 
 
 def _span(view: View) -> Floats:
@@ -43,7 +43,13 @@ FEATURES: tuple[Feature, ...] = (
     _family.days_since_last(INTERACTION),
     _family.days_since_last(PURCHASE),
     _family.days_since_last(VISIT),
-    _family.of("days_since_first_purchase", "days", "days since the first purchase", (PURCHASE,), lambda view: view.days_since_first(PURCHASE)),
+    _family.of(
+        "days_since_first_purchase",
+        "days",
+        "days since the first purchase",
+        (PURCHASE,),
+        lambda view: view.days_since_first(PURCHASE),
+    ),
     _family.of("purchase_span_days", "days", "days from the first purchase to the last", (PURCHASE,), _span),
     _family.of("mean_purchase_gap_days", "days", "mean time between purchases", (GAP, GAP_KNOWN), _mean_gap),
     _family.of(

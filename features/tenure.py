@@ -13,7 +13,11 @@ ENROLMENT = Measure("enrolment", pl.col("kind") == "enrolment", "count", "enrolm
 
 FEATURES: tuple[Feature, ...] = (
     _family.of(
-        "tenure_days", "days", "days since the first interaction", (INTERACTION,), lambda view: view.days_since_first(INTERACTION)
+        "tenure_days",
+        "days",
+        "days since the first interaction",
+        (INTERACTION,),
+        lambda view: view.days_since_first(INTERACTION),
     ),
     _family.days_since_last(ENROLMENT),
     _family.of(

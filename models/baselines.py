@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from models.churn import sigmoid
-from models.panel import Panel
+from models.panel import Panel, floats
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,19 +59,21 @@ def fit_logistic(panel: Panel, definition: str) -> Logistic:
 
 def btyd_churn(table: pd.DataFrame, model: str) -> Floats:
     """Probability of no purchase in the row's horizon by BTYD: `model` is pareto or bg."""
-    return np.clip(1.0 - table[f"{model}_p_any"].to_numpy(np.float64), 1e-6, 1 - 1e-6)
+    return np.clip(1.0 - floats(table, f"{model}_p_any"), 1e-6, 1 - 1e-6)
 
 
 def spend_as_before(table: pd.DataFrame) -> Floats:
     """Spend in the horizon if every customer went on at the pace so far."""
-    days = np.maximum(table["tenure_days"].to_numpy(np.float64), 30.0)
-    return table["spend"].to_numpy(np.float64) / days * table["horizon_days"].to_numpy(np.float64)
+    days = np.maximum(floats(table, "tenure_days"), 30.0)
+    return floats(table, "spend") / days * floats(table, "horizon_days")
 
 
 def _fit(panel: Panel, definition: str, logged: tuple[str, ...], logits: tuple[str, ...]) -> Logistic:
     inputs = _inputs(panel.table, logged, logits)
     scaler = StandardScaler().fit(inputs)
-    regression = LogisticRegression(C=1.0, max_iter=2000).fit(np.nan_to_num(scaler.transform(inputs)), panel.churned(definition))
+    regression = LogisticRegression(C=1.0, max_iter=2000).fit(
+        np.nan_to_num(scaler.transform(inputs)), panel.churned(definition)
+    )
     return Logistic(
         logged,
         logits,
@@ -83,8 +85,8 @@ def _fit(panel: Panel, definition: str, logged: tuple[str, ...], logits: tuple[s
 
 
 def _inputs(table: pd.DataFrame, logged: tuple[str, ...], logits: tuple[str, ...]) -> Floats:
-    columns = [np.log1p(np.maximum(table[name].to_numpy(np.float64, na_value=np.nan), 0)) for name in logged]
+    columns = [np.log1p(np.maximum(floats(table, name), 0)) for name in logged]
     for name in logits:
-        p = np.clip(table[name].to_numpy(np.float64, na_value=np.nan), 1e-4, 1 - 1e-4)
+        p = np.clip(floats(table, name), 1e-4, 1 - 1e-4)
         columns.append(np.log(p) - np.log1p(-p))
     return np.column_stack(columns)

@@ -56,12 +56,12 @@ class Ensemble:
 
     def raw(self, matrix: Matrix) -> Floats:
         """Mean raw score of every row, without any init score (n_rows,)."""
-        scores = [booster.predict(matrix, raw_score=True, num_threads=1) for booster in self.boosters]
+        scores = [np.asarray(booster.predict(matrix, raw_score=True)) for booster in self.boosters]
         return np.asarray(np.mean(scores, axis=0), np.float64)
 
     def contributions(self, matrix: Matrix) -> Floats:
         """What each column adds to the raw score, and last the constant: (n_rows, n_columns + 1), rows sum to `raw`."""
-        parts = [booster.predict(matrix, pred_contrib=True) for booster in self.boosters]
+        parts = [np.asarray(booster.predict(matrix, pred_contrib=True)) for booster in self.boosters]
         return np.asarray(np.mean(parts, axis=0), np.float64)
 
     def importance(self) -> Floats:
@@ -99,7 +99,7 @@ def fit_ensemble(
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
         "min_data_in_leaf": max(40, round(settings.min_rows_share * len(target))),
-        "bagging_fraction": settings.row_share,
+        "bagging_fraction": max(settings.row_share, min(1.0, 40 / len(target))),  # a sample of few rows holds none
         "bagging_freq": 1,
         "feature_fraction": settings.column_share,
         "lambda_l2": settings.l2,
@@ -122,5 +122,8 @@ def fit_ensemble(
         free_raw_data=False,
     )
     return Ensemble(
-        tuple(lgb.train({**base, "seed": seed}, data, num_boost_round=settings.trees) for seed in range(1, settings.seeds + 1))
+        tuple(
+            lgb.train({**base, "seed": seed}, data, num_boost_round=settings.trees)
+            for seed in range(1, settings.seeds + 1)
+        )
     )

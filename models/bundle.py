@@ -53,10 +53,14 @@ def load_churn(folder: Path) -> ChurnModel:
     )
 
 
-def save_clv(model: ClvModel, folder: Path, facts: Mapping[str, object]) -> None:
-    """Write a lifetime-value model and `facts`."""
+def save_clv(model: ClvModel | None, folder: Path, facts: Mapping[str, object]) -> None:
+    """Write a lifetime-value model and `facts`; None (no money in the source) is written as such."""
+    if model is None:
+        _save(folder, {"model": "clv", "learned": False}, {}, facts)
+        return
     contract = {
         "model": "clv",
+        "learned": True,
         "horizon_days": model.horizon_days,
         "lead_days": model.lead_days,
         "prior": model.prior,
@@ -66,8 +70,8 @@ def save_clv(model: ClvModel, folder: Path, facts: Mapping[str, object]) -> None
     _save(folder, contract, {"tweedie": model.tweedie, "buys": model.buys, "spends": model.spends}, facts)
 
 
-def load_clv(folder: Path) -> ClvModel:
-    """Read a lifetime-value model.
+def load_clv(folder: Path) -> ClvModel | None:
+    """Read a lifetime-value model; None where none could be learned.
 
     Raises
     ------
@@ -75,8 +79,12 @@ def load_clv(folder: Path) -> ClvModel:
         As `load_churn`.
     """
     contract = read_contract(folder)
+    if not contract["learned"]:
+        return None
     return ClvModel(
-        *(_ensemble(folder, name) for name in ("tweedie", "buys", "spends")),
+        _ensemble(folder, "tweedie"),
+        _ensemble(folder, "buys"),
+        _ensemble(folder, "spends"),
         Encoding.from_dict(contract["encoding"]),
         contract["prior"],
         contract["scale"],
@@ -100,7 +108,9 @@ def read_contract(folder: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadBundle(f"{folder / CONTRACT} is damaged ({error}). Train again with `dvc repro --force`.") from None
     if contract.get("registry") != registry_hash():
-        raise BadBundle(f"The model in {folder} was trained on other features than this version computes. Run `dvc repro`.")
+        raise BadBundle(
+            f"The model in {folder} was trained on other features than this version computes. Run `dvc repro`."
+        )
     return contract
 
 

@@ -12,7 +12,7 @@ from features.errors import ExplainedError
 from models.boosting import BoostingSettings, ChurnSettings, Ensemble, fit_ensemble
 from models.calibration import Calibrator, fit_calibrator
 from models.encoding import Encoding
-from models.panel import PRIOR_FEATURES, Panel, feature_columns, horizon_end
+from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats, horizon_end
 
 Floats = npt.NDArray[np.float64]
 Prior = Literal["features", "init_score"]
@@ -54,7 +54,9 @@ class ChurnModel:
         return self.calibrator.apply(sigmoid(self.log_odds(table)))
 
 
-def fit_churn(panel: Panel, settings: ChurnSettings, *, horizon_days: int, lead_days: int, threads: int = 2) -> ChurnModel:
+def fit_churn(
+    panel: Panel, settings: ChurnSettings, *, horizon_days: int, lead_days: int, threads: int = 2
+) -> ChurnModel:
     """Fit on training rows; the calibrator on predictions of cutoffs the trees had not seen.
 
     Raises
@@ -68,7 +70,8 @@ def fit_churn(panel: Panel, settings: ChurnSettings, *, horizon_days: int, lead_
             f"All {len(churned):,} training rows have the same outcome ({'churned' if churned[0] else 'stayed'}). Choose "
             "another horizon_days or churn.definition, or bring a longer history."
         )
-    prior = prior_use(settings, panel, horizon_days)
+    # BTYD foresees purchases; of a cancellation it is at most a hint.
+    prior: Prior = "features" if settings.definition == "event" else prior_use(settings, panel, horizon_days)
     model = _grow(panel, settings, prior, horizon_days, lead_days, threads)
     return replace(model, calibrator=_calibrate(panel, settings, prior, horizon_days, lead_days, threads))
 
@@ -79,6 +82,8 @@ def prior_use(settings: BoostingSettings, panel: Panel, horizon_days: int) -> Pr
     A model that is not told the horizon predicts for the one it was trained on; so where training horizons are shorter
     than the scored one, the prior at each row's own horizon carries the answer across.
     """
+    if panel.table["pareto_p_any"].isna().any():
+        return "features"  # who never bought (`definition: event`) has no prior to start from
     if settings.prior != "auto":
         return settings.prior
     return "init_score" if (panel.table["horizon_days"] < horizon_days).any() else "features"
@@ -86,7 +91,7 @@ def prior_use(settings: BoostingSettings, panel: Panel, horizon_days: int) -> Pr
 
 def prior_log_odds(table: pd.DataFrame) -> Floats:
     """Log-odds that a customer buys nothing in the row's horizon, by Pareto/NBD."""
-    any_purchase = np.clip(table["pareto_p_any"].to_numpy(np.float64), 1e-4, 1 - 1e-4)
+    any_purchase = np.clip(floats(table, "pareto_p_any"), 1e-4, 1 - 1e-4)
     return np.asarray(np.log1p(-any_purchase) - np.log(any_purchase), np.float64)
 
 
@@ -110,7 +115,7 @@ def _grow(
         init_score=prior_log_odds(table) if prior == "init_score" else None,
         threads=threads,
     )
-    return ChurnModel(ensemble, encoding, prior, Calibrator.none("not calibrated"), horizon_days, lead_days)
+    return ChurnModel(ensemble, encoding, prior, Calibrator(), horizon_days, lead_days)
 
 
 def out_of_time_folds(panel: Panel, most: int = 3) -> Iterator[tuple[Panel, Panel]]:
@@ -136,7 +141,9 @@ def _calibrate(
         fold.append(np.full(len(present), number))
         customer.append(present.table["customer_id"].to_numpy(str))
     if not probability:
-        return Calibrator.none("no training cutoff lies after another's horizon, so no calibration could be tested out of time")
+        return Calibrator(
+            note="Not calibrated: no training cutoff lies after the horizon of another, so nothing can be tested out of time."
+        )
     return fit_calibrator(
         np.concatenate(probability), np.concatenate(churned), np.concatenate(fold), customer=np.concatenate(customer)
     )

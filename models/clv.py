@@ -9,7 +9,7 @@ import pandas as pd
 from models.boosting import ClvSettings, Ensemble, fit_ensemble
 from models.churn import Prior, out_of_time_folds, prior_log_odds, prior_use, sigmoid
 from models.encoding import Encoding
-from models.panel import PRIOR_FEATURES, Panel, feature_columns
+from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,11 +49,17 @@ class ClvModel:
 
     def _spend_of_a_buyer(self, matrix: Floats, table: pd.DataFrame) -> Floats:
         building = self.prior == "init_score"
-        return np.exp(self.spends.raw(matrix) + (prior_log_buyer_spend(table) if building else 0.0))
+        return np.asarray(
+            np.exp(self.spends.raw(matrix) + (prior_log_buyer_spend(table) if building else 0.0)), np.float64
+        )
 
 
-def fit_clv(panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days: int, threads: int = 2) -> ClvModel:
-    """Fit on training rows (any spend must be 0 or more; some must be positive)."""
+def fit_clv(
+    panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days: int, threads: int = 2
+) -> ClvModel | None:
+    """Fit on training rows; None where nobody spent anything, so that there is no value to learn."""
+    if not (panel.spend > 0).any():
+        return None
     prior = prior_use(settings, panel, horizon_days)
     model = _grow(panel, settings, prior, horizon_days, lead_days, threads)
     return replace(model, scale=_scale(panel, settings, prior, horizon_days, lead_days, threads))
@@ -61,16 +67,18 @@ def fit_clv(panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days
 
 def prior_log_spend(table: pd.DataFrame) -> Floats:
     """Log of expected spend in the row's horizon, by Pareto/NBD and Gamma-Gamma."""
-    return np.log(np.maximum(table["pareto_expected_spend"].to_numpy(np.float64), 1e-2))
+    return np.asarray(np.log(np.maximum(floats(table, "pareto_expected_spend"), 1e-2)), np.float64)
 
 
 def prior_log_buyer_spend(table: pd.DataFrame) -> Floats:
     """Log of expected spend of those who buy at all in the row's horizon, by the same."""
-    any_purchase = np.clip(table["pareto_p_any"].to_numpy(np.float64), 1e-4, 1.0)
+    any_purchase = np.clip(floats(table, "pareto_p_any"), 1e-4, 1.0)
     return prior_log_spend(table) - np.log(any_purchase)
 
 
-def _grow(panel: Panel, settings: ClvSettings, prior: Prior, horizon_days: int, lead_days: int, threads: int) -> ClvModel:
+def _grow(
+    panel: Panel, settings: ClvSettings, prior: Prior, horizon_days: int, lead_days: int, threads: int
+) -> ClvModel:
     table, spend = panel.table, panel.spend
     building = prior == "init_score"
     columns = feature_columns(table) + (list(PRIOR_FEATURES) if not building else [])

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.registry import FEATURES
 from features.attributes import PREFIX
+from features.registry import FEATURES
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,7 +25,7 @@ class Panel:
     """Rows that share an index: features with keys and prior columns, and the outcomes (NaN where not yet known)."""
 
     table: pd.DataFrame  # (n_rows, ...) sorted by cutoff and customer
-    outcomes: pd.DataFrame  # (n_rows, 4) purchase_count, purchase_day_count, spend, cancellation_count
+    outcomes: pd.DataFrame  # (n_rows, 4) the columns of features.labels.OUTCOMES
 
     def where(self, mask: npt.NDArray[np.bool_] | pd.Series) -> "Panel":
         """The rows of a mask."""
@@ -39,13 +39,13 @@ class Panel:
     def churned(self, definition: str) -> Floats:
         """1 where the customer left in the horizon: bought nothing (`inactivity`) or cancelled (`event`)."""
         if definition == "event":
-            return (self.outcomes["cancellation_count"] > 0).to_numpy(np.float64)
-        return (self.outcomes["purchase_count"] == 0).to_numpy(np.float64)
+            return np.asarray(self.outcomes["horizon_cancellation_count"] > 0, np.float64)
+        return np.asarray(self.outcomes["horizon_purchase_count"] == 0, np.float64)
 
     @property
     def spend(self) -> Floats:
         """Money spent in the horizon."""
-        return self.outcomes["spend"].to_numpy(np.float64)
+        return floats(self.outcomes, "horizon_spend")
 
     @property
     def cutoffs(self) -> list[pd.Timestamp]:
@@ -55,6 +55,11 @@ class Panel:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.table)
+
+
+def floats(table: pd.DataFrame, name: str) -> Floats:
+    """A numeric column as floats (n_rows,); null becomes NaN."""
+    return np.asarray(table[name].to_numpy(np.float64, na_value=np.nan), np.float64)
 
 
 def horizon_end(table: pd.DataFrame) -> pd.Series:

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,17 +15,17 @@ from tqdm import tqdm
 
 from features.annotate import COLUMNS
 from features.attributes import Attribute, attributes_at
-from features.contract import DIGITAL_CHANNELS
 from features.cutoffs import Cutoff, calendar
+from features.errors import ExplainedError
 from features.kernel import KernelSettings, features_at
 from pipeline import paths
-from pipeline.params import load_params
+from pipeline.params import Params, load_params
 from pipeline.shuffle import Bucket, buckets
 from pipeline.sources import load_source
-from pipeline.staging import whole
+from pipeline.whole_files import whole
 
 
-class NoInteractions(ValueError):
+class NoInteractions(ExplainedError):
     """There is nothing to compute features of."""
 
 
@@ -36,7 +36,7 @@ class Job:
     cutoffs: tuple[Cutoff, ...]
     settings: KernelSettings
     customers: Path | None
-    attributes: Mapping[str, Attribute]
+    attributes: Sequence[Attribute]
     features: Path
     labels: Path
 
@@ -44,7 +44,9 @@ class Job:
         """Write the features and labels of one bucket; return the number of rows."""
         table, labels = features_at(bucket.read(COLUMNS), self.cutoffs, self.settings)
         if self.customers is not None and self.attributes:
-            known = pl.scan_parquet(self.customers).filter(pl.col("customer_id").is_in(table["customer_id"].unique().implode()))
+            known = pl.scan_parquet(self.customers).filter(
+                pl.col("customer_id").is_in(table["customer_id"].unique().implode())
+            )
             table = table.hstack(attributes_at(table, known.collect(), self.attributes))
         name = f"part-{bucket.number:05}.parquet"
         table.write_parquet(self.features / name, compression="lz4", statistics=False)
@@ -92,23 +94,23 @@ def span(folder: Path) -> tuple[datetime, datetime]:
     return min(first).astimezone(UTC), max(last).astimezone(UTC)
 
 
+def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: Path) -> Job:
+    """The project's features at `cutoffs`, to be written to two folders."""
+    source = load_source(params.source)
+    digital = tuple(name for name, touch in source.all_channels.items() if touch == "digital")
+    settings = KernelSettings(params.experience, digital, churn_definition=params.churn.definition)
+    return Job(tuple(cutoffs), settings, paths.CUSTOMERS, source.attributes, features, labels)
+
+
 def main() -> None:
     """Build the features of the project's interactions."""
     params = load_params()
-    source = load_source(params.source)
     first, last = span(paths.INTERACTIONS)
     cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
-    digital = (*DIGITAL_CHANNELS, *(name for name, sort in source.channels.items() if sort == "digital"))
     with whole(paths.FEATURES) as features, whole(paths.LABELS) as labels:
         features.mkdir()
         labels.mkdir()
-        job = Job(
-            cutoffs, KernelSettings(params.experience, digital), paths.CUSTOMERS, source.attributes, features, labels
-        )
+        job = job_for(params, cutoffs, features, labels)
         rows = build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
     roles = ", ".join(f"{c.at:%Y-%m-%d} ({c.role}, {c.horizon_days} d)" for c in cutoffs)
     print(f"build_features: {rows:,} rows of {len(job.settings.features)} features at {len(cutoffs)} cutoffs: {roles}")
-
-
-if __name__ == "__main__":
-    main()

@@ -11,13 +11,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from features.cutoffs import CutoffSettings
+from features.errors import ExplainedError
 from features.experience_rules import ExperienceSettings
 from models.boosting import ChurnSettings, ClvSettings
 from models.policy import PolicySettings
 from pipeline.paths import PARAMS
 
 
-class BadParams(ValueError):
+class BadParams(ExplainedError):
     """params.yaml cannot be read as settings."""
 
 
@@ -88,6 +89,9 @@ def _check(params: Params) -> None:
     for name, value, least in (
         ("horizon_days", params.horizon_days, 1),
         ("lead_days", params.lead_days, 0),
+        ("cutoffs.step_days", params.cutoffs.step_days, 1),
+        ("cutoffs.train", params.cutoffs.train, 1),
+        ("cutoffs.min_history_days", params.cutoffs.min_history_days, 1),
         ("engine.workers", params.engine.workers, 1),
         ("engine.buckets", params.engine.buckets, 1),
         ("evaluate.bootstrap", params.evaluate.bootstrap, 20),
@@ -103,7 +107,9 @@ def _read(kind: object, value: object, at: str) -> object:
     origin = typing.get_origin(kind)
     if origin is Literal:
         if value not in typing.get_args(kind):
-            raise BadParams(f"params.yaml: {at} is {value!r}; it must be one of {', '.join(map(str, typing.get_args(kind)))}.")
+            raise BadParams(
+                f"params.yaml: {at} is {value!r}; it must be one of {', '.join(map(str, typing.get_args(kind)))}."
+            )
         return value
     if origin is types.UnionType:
         return value if any(_fits(k, value) for k in typing.get_args(kind)) else _refuse(kind, value, at)
@@ -133,7 +139,9 @@ def _read_section(kind: type, value: object, at: str) -> object:
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := sorted(map(str, set(value) - set(fields))):
         raise BadParams(f"params.yaml: {place}unknown {', '.join(unknown)}. Known: {', '.join(fields)}.")
-    required = {n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
+    required = {
+        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
     if missing := sorted(required - set(value)):
         raise BadParams(f"params.yaml: {place}{', '.join(missing)} missing.")
     hints = typing.get_type_hints(kind)

@@ -10,9 +10,12 @@ CUSTOMERS = Path("data/customers.parquet")
 QUARANTINE = Path("data/quarantine")
 FEATURES = Path("data/features")
 LABELS = Path("data/labels")
+PRIOR = Path("data/prior.parquet")
 BUNDLE = Path("data/bundle")
 CHURN_BUNDLE = BUNDLE / "churn"
 CLV_BUNDLE = BUNDLE / "clv"
+BTYD_BUNDLE = BUNDLE / "btyd"
+EVALUATION = Path("data/evaluation.parquet")
 SCORES = Path("data/scores.parquet")
 
 DATA_REPORT = Path("reports/data.json")

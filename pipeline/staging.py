@@ -4,6 +4,9 @@ Works in a DuckDB database in a scratch folder, so memory stays bounded whatever
 and `fedelta source check` stand on it.
 """
 
+# ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
+
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from features.errors import ExplainedError
 from pipeline.quarantine import (
     INTERACTION_COLUMNS,
     Column,
@@ -21,13 +25,17 @@ from pipeline.quarantine import (
     interaction_rules,
     judged,
 )
-from pipeline.raw_files import MALFORMED, FileCount, identifier, literal, load_raw_files, one_line
+from pipeline.raw_files import MALFORMED, FileCount, identifier, literal, load_raw_files, one_line, one_line_with_place
 from pipeline.sources import Source, SourceError
 
 Tell = Callable[[str], None]
 
+_CANNOT_WRITE = (
+    "A file could not be written or read: {} Make room on the disk, or correct its permissions, and run it again."
+)
 
-class OutOfRoom(RuntimeError):
+
+class OutOfRoom(ExplainedError):
     """The machine has too little memory or disk for the data."""
 
 
@@ -53,7 +61,7 @@ class Judged:
     def valid(self) -> str:
         """SELECT of the rows to keep."""
         return (
-            f"SELECT {self._listed} FROM {self.table} WHERE rule IS NULL AND out_of_scope IS NULL "  # noqa: S608
+            f"SELECT {self._listed} FROM {self.table} WHERE rule IS NULL AND out_of_scope IS NULL "
             f"AND rowid NOT IN (SELECT row FROM {self.table}_dropped)"
         )
 
@@ -62,21 +70,22 @@ class Judged:
         """SELECT of the rows that gave way to another with the same key."""
         row = f"to_json(struct_pack({', '.join(f'{n} := t.{n}' for n in (identifier(c.name) for c in self.columns))}))"
         return (
-            "SELECT 'duplicate' AS rule, CASE WHEN d.same THEN 'equal to the row kept' "  # noqa: S608
+            "SELECT 'duplicate' AS rule, CASE WHEN d.same THEN 'equal to the row kept' "
             f"ELSE {literal('differs from the row kept with this ' + self.key)} END AS reason, "
-            f"source_row, {row}::VARCHAR AS source_text FROM {self.table} t JOIN {self.table}_dropped d ON t.rowid = d.row"
+            f"source_row, {row}::VARCHAR AS source_text "
+            f"FROM {self.table} t JOIN {self.table}_dropped d ON t.rowid = d.row"
         )
 
     @property
     def out_of_scope(self) -> str:
         """SELECT of the reasons of rows out of scope."""
-        return f"SELECT out_of_scope AS reason FROM {self.table} WHERE out_of_scope IS NOT NULL"  # noqa: S608
+        return f"SELECT out_of_scope AS reason FROM {self.table} WHERE out_of_scope IS NOT NULL"
 
     @property
     def quarantined(self) -> str:
         """SELECT of the rows that broke a rule, malformed lines included."""
         return (
-            f"SELECT rule, reason, source_row, source_text FROM {self.table} WHERE rule IS NOT NULL UNION ALL "  # noqa: S608
+            f"SELECT rule, reason, source_row, source_text FROM {self.table} WHERE rule IS NOT NULL UNION ALL "
             "SELECT 'malformed_line', reason, concat_ws(':', file, line), text FROM "
             f"{MALFORMED} WHERE feeds = {literal(self.name)}"
         )
@@ -105,14 +114,10 @@ def staged(
     OutOfRoom
         If memory or disk do not suffice.
     """
-    connection = duckdb.connect(scratch / "staging.duckdb")
-    try:
-        with _clear_errors(memory_limit):
-            _configure(connection, source, scratch, memory_limit, workers)
-            files = tuple(load_raw_files(connection, source.files, data, scratch, tell))
-            yield _judge(connection, source, files, now, tell)
-    finally:
-        connection.close()
+    with _clear_errors(memory_limit), duckdb.connect(scratch / "staging.duckdb") as connection:
+        _configure(connection, source, scratch, memory_limit, workers)
+        files = tuple(load_raw_files(connection, source.files, data, scratch, tell))
+        yield _judge(connection, source, files, now, tell)
 
 
 def _configure(
@@ -127,7 +132,9 @@ def _configure(
     try:
         connection.execute(f"SET TimeZone = {literal(source.time_zone)}")
     except duckdb.Error as error:
-        raise SourceError(f"source {source.name}: time_zone {source.time_zone!r} is unknown. {one_line(error)}") from None
+        raise SourceError(
+            f"source {source.name}: time_zone {source.time_zone!r} is unknown. {one_line(error)}"
+        ) from None
 
 
 def _judge(
@@ -155,7 +162,7 @@ def _one_select(sql: str, what: str) -> str:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise SourceError(f"{what}: {one_line(error)}") from None
+        raise SourceError(f"{what}: {one_line_with_place(error)}") from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise SourceError(f"{what} must be exactly one SELECT; it is {len(statements)} statements or something else.")
     return str(statements[0].query).rstrip().rstrip(";")
@@ -166,16 +173,14 @@ def _say_whom_malformed_lines_feed(connection: duckdb.DuckDBPyConnection, select
     connection.execute(f"ALTER TABLE {MALFORMED} ADD COLUMN feeds VARCHAR DEFAULT 'interactions'")
     if "customers" not in selects:
         return
-    read = {name: _tables_read(connection, sql, name) for name, sql in selects.items()}
+    read = {name: _tables_read(connection, sql) for name, sql in selects.items()}
     for table in sorted(read["customers"] - read["interactions"]):
         connection.execute(f"UPDATE {MALFORMED} SET feeds = 'customers' WHERE table_name = ?", [table])
 
 
-def _tables_read(connection: duckdb.DuckDBPyConnection, sql: str, name: str) -> set[str]:
-    try:
-        return {str(table).strip('"') for table in connection.get_table_names(sql)}
-    except duckdb.Error as error:
-        raise SourceError(f"{name}.sql: {one_line(error)}") from None
+def _tables_read(connection: duckdb.DuckDBPyConnection, select: str) -> set[str]:
+    row = connection.execute("SELECT json_serialize_sql(?)", [select]).fetchone()
+    return set(re.findall(r'"type":"BASE_TABLE".*?"table_name":"(.*?)"', str(row)))
 
 
 def _judged_table(
@@ -189,10 +194,11 @@ def _judged_table(
     what = f"{source.name}/{name}.sql"
     with _sql_errors(what, [f.table for f in source.files]):
         described = connection.execute(f"DESCRIBE {selects[name]}").fetchall()
-    names = [str(row[0]) for row in described]
+    names = [str(row[0]).lower() for row in described]  # SQL does not tell Country from country
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise SourceError(f"{what} yields {', '.join(twice)} twice. Name every column once.")
-    sql = judged(selects[name], {str(row[0]): str(row[1]) for row in described}, columns, rules, what)
+    types = [str(row[1]) for row in described]
+    sql = judged(selects[name], dict(zip(names, types, strict=True)), columns, rules, what)
     with _sql_errors(what, [f.table for f in source.files]):
         connection.execute(f"CREATE TABLE fedelta.{name} AS {sql}")
     rows = _count(connection, f"SELECT count(*) FROM fedelta.{name}")
@@ -202,9 +208,7 @@ def _judged_table(
     return Judged(name, columns, key, rows, malformed)
 
 
-def _drop_duplicates(
-    connection: duckdb.DuckDBPyConnection, table: str, key: str, columns: Sequence[Column]
-) -> None:
+def _drop_duplicates(connection: duckdb.DuckDBPyConnection, table: str, key: str, columns: Sequence[Column]) -> None:
     """Note the valid rows that give way to another with the same key: which, does not depend on the order of rows.
 
     Only rows whose key's hash repeats are sorted, so memory grows with the duplicates, not with the table.
@@ -212,7 +216,7 @@ def _drop_duplicates(
     every = ", ".join(identifier(column.name) for column in columns)
     values = f"row({every})"
     connection.execute(
-        f"CREATE TABLE {table}_dropped AS "  # noqa: S608 - names are of the contract or checked by load_source
+        f"CREATE TABLE {table}_dropped AS "
         f"WITH fit AS (SELECT rowid AS row, * FROM {table} WHERE rule IS NULL AND out_of_scope IS NULL), "
         f"repeated AS (SELECT hash({key}) AS h FROM fit GROUP BY h HAVING count(*) > 1), "
         f"suspects AS (SELECT * FROM fit WHERE hash({key}) IN (SELECT h FROM repeated)), "
@@ -234,10 +238,10 @@ def _sql_errors(what: str, tables: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException) as error:
-        raise SourceError(f"{what}: {one_line(error)} (tables of source.yaml: {', '.join(tables)})") from None
+        raise SourceError(f"{what}: {one_line_with_place(error)} Tables of source.yaml: {', '.join(tables)}.") from None
     except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
         raise SourceError(
-            f"{what}: {one_line(error)} Use TRY_CAST, or leave the value as text: what cannot be read is then quarantined."
+            f"{what}: {one_line(error)} Use TRY_CAST, or yield the text: what cannot be read is then quarantined."
         ) from None
 
 
@@ -246,9 +250,12 @@ def _clear_errors(memory_limit: str) -> Iterator[None]:
     """Too little memory or disk, as one line."""
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
-        raise OutOfRoom(f"{memory_limit} of memory do not suffice: raise engine.memory_limit. ({one_line(error)})") from None
-    except (duckdb.IOException, OSError) as error:
-        raise OutOfRoom(f"A file could not be written or read: {one_line(error)} Make room or correct its permissions.") from None
     except duckdb.Error as error:
-        raise SourceError(f"The data could not be read: {one_line(error)}") from None
+        text = one_line(error)
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise OutOfRoom(f"{memory_limit} of memory do not suffice: raise engine.memory_limit. ({text})") from None
+        if isinstance(error, duckdb.IOException) or "Could not write" in text or "No space" in text:
+            raise OutOfRoom(_CANNOT_WRITE.format(text)) from None
+        raise SourceError(f"The data could not be read: {text}") from None
+    except OSError as error:
+        raise OutOfRoom(_CANNOT_WRITE.format(one_line(error))) from None

@@ -1,0 +1,134 @@
+"""How good the models are on rows they never saw: every metric with its interval, beside the baselines on the same rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from models.baselines import Logistic, btyd_churn, spend_as_before
+from models.bootstrap import Replicates, Resampling, replicate
+from models.churn import ChurnModel, sigmoid
+from models.clv import ClvModel
+from models.metrics import CHURN_METRICS, VALUE_METRICS, decile_table
+from models.panel import Panel
+
+Floats = npt.NDArray[np.float64]
+Predictions = dict[str, Floats]
+
+# Differences that decide are of these: proper scores and rank, not the calibration errors that resampling inflates.
+_COMPARED = {"churn": ("log_loss", "brier", "auc", "empc"), "clv": ("rmse", "r2", "gini")}
+_SEGMENTS = {"bought once": (1, 1), "bought on 2 or 3 days": (2, 3), "bought on 4 days or more": (4, np.inf)}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions of every model for the same rows, what happened, and the report on both."""
+
+    churned: Floats
+    spend: Floats
+    churn: Predictions
+    clv: Predictions
+    report: dict[str, Any]
+
+
+def churn_predictions(table: pd.DataFrame, model: ChurnModel, baselines: Mapping[str, Logistic]) -> Predictions:
+    """Churn probability of each row by the chosen model, the model before calibration, and every baseline."""
+    out = {
+        "chosen": model.churn_probability(table),
+        "lightgbm": sigmoid(model.log_odds(table)),
+        **{name: baseline.churn_probability(table) for name, baseline in baselines.items()},
+    }
+    if table["pareto_p_any"].notna().all():
+        out |= {f"{name}_nbd": btyd_churn(table, name) for name in ("pareto", "bg")}
+    return out
+
+
+def clv_predictions(table: pd.DataFrame, model: ClvModel | None) -> Predictions:
+    """Expected spend of each row in the horizon by the chosen model, its parts and every baseline; empty without money."""
+    if model is None:
+        return {}
+    out = {**model.candidates(table), "as_before": spend_as_before(table)}
+    if table["pareto_p_any"].notna().all():
+        out |= {f"{name}_nbd": table[f"{name}_expected_spend"].to_numpy(np.float64) for name in ("pareto", "bg")}
+    return out
+
+
+def evaluate(
+    panel: Panel,
+    model: ChurnModel,
+    baselines: Mapping[str, Logistic],
+    clv: ClvModel | None,
+    resampling: Resampling,
+    definition: str,
+) -> Evaluation:
+    """Measure on the rows of one cutoff that no model was fitted on."""
+    table, churned, spend = panel.table, panel.churned(definition), panel.spend
+    churn = churn_predictions(table, model, baselines)
+    values = clv_predictions(table, clv)
+    segments = {
+        name: ((table["purchase_day_count"] >= low) & (table["purchase_day_count"] <= high)).to_numpy()
+        for name, (low, high) in _SEGMENTS.items()
+    }
+    report: dict[str, Any] = {
+        "cutoff": f"{panel.cutoffs[0]:%Y-%m-%d}",
+        "horizon_days": model.horizon_days,
+        "lead_days": model.lead_days,
+        "rows": len(panel),
+        "churn_rate": float(churned.mean()),
+        "spend_total": float(spend.sum()),
+        **_measured("churn", churned, churn, resampling),
+        **(_measured("clv", spend, values, resampling) if values else {"clv": {}, "clv_against": {}}),
+        "segments": {
+            name: {
+                "rows": int(rows.sum()),
+                "churn_rate": float(churned[rows].mean()),
+                "churn": _measured("churn", churned[rows], {"chosen": churn["chosen"][rows]}, resampling)["churn"],
+            }
+            for name, rows in segments.items()
+            if rows.sum() >= 50 and 0 < churned[rows].mean() < 1
+        },
+        "deciles": {
+            "churn": _records(decile_table(churned, churn["chosen"])),
+            "clv": _records(decile_table(spend, values["chosen"])) if values else [],
+        },
+    }
+    return Evaluation(churned, spend, churn, values, report)
+
+
+def gains_curve(churned: Floats, probability: Floats, points: int = 100) -> pd.DataFrame:
+    """Share of churners caught when the riskiest share of customers is contacted: ``contacted_share``, ``caught_share``."""
+    order = np.argsort(-probability, kind="stable")
+    caught = np.append(0.0, np.cumsum(churned[order])) / max(churned.sum(), 1)
+    at = np.linspace(0, len(churned), points + 1).round().astype(int)
+    return pd.DataFrame({"contacted_share": at / len(churned), "caught_share": caught[at]})
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows for JSON, null for NaN."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def _measured(what: str, actual: Floats, predictions: Predictions, resampling: Resampling) -> dict[str, Any]:
+    metrics = CHURN_METRICS if what == "churn" else VALUE_METRICS
+    drawn = replicate(actual, predictions, metrics, resampling=resampling)
+    figures = {
+        name: {metric: interval.as_dict() for metric, interval in held.items()}
+        for name, held in drawn.intervals().items()
+    }
+    return {what: figures, f"{what}_against": _against(drawn, _COMPARED[what])}
+
+
+def _against(drawn: Replicates, metrics: tuple[str, ...]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The chosen model minus each other one, on the same resamples."""
+    others = [name for name in drawn.figures if name != "chosen"]
+    return {
+        name: {
+            metric: drawn.difference(metric, "chosen", name).as_dict()
+            for metric in metrics
+            if metric in drawn.figures[name]
+        }
+        for name in others
+    }

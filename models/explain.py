@@ -1,0 +1,88 @@
+"""Why a score is what it is: contributions to the log-odds, gathered by theme and told in plain words."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features.attributes import PREFIX
+from features.feature import Feature
+from features.registry import FEATURES
+from models.churn import ChurnModel, prior_log_odds
+
+Floats = npt.NDArray[np.float64]
+
+MOST_REASONS = 5
+BASE = "base"  # what every customer gets
+PRIOR = "rhythm"  # what buy-till-you-die models say is the customer's rhythm
+_PRIOR_SAYS = {
+    "pareto_p_alive": "chance of still being a customer, by the rhythm of purchases",
+    "pareto_p_any": "chance of a purchase in the horizon, by the rhythm of purchases",
+    "bg_p_any": "chance of a purchase in the horizon, by the rhythm of purchases, if customers leave after one",
+    "pareto_expected_orders": "purchases to expect in the horizon, by the rhythm of purchases",
+    "pareto_expected_spend": "money to expect in the horizon, by the rhythm of purchases",
+}
+_FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
+
+
+def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
+    """What each theme adds to the log-odds of churn before calibration: (n_rows, n_themes); rows sum to `log_odds`."""
+    parts = model.ensemble.contributions(model.encoding.matrix(table))
+    themes = [_theme(name) for name in model.encoding.names]
+    out = pd.DataFrame({BASE: parts[:, -1]})
+    for theme in dict.fromkeys(themes):
+        out[theme] = parts[:, [i for i, t in enumerate(themes) if t == theme]].sum(axis=1)
+    if model.prior == "init_score":
+        out[PRIOR] = out.get(PRIOR, 0.0) + prior_log_odds(table)
+    return out
+
+
+def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, object]]]:
+    """Per row, the themes that move its score most: theme, the telling fact in words, contribution to the log-odds."""
+    if table.empty:
+        return []
+    parts = model.ensemble.contributions(model.encoding.matrix(table))[:, :-1]
+    by_theme = theme_contributions(model, table).drop(columns=BASE)
+    names, themes = model.encoding.names, np.array([_theme(name) for name in model.encoding.names])
+    leading = {  # per theme, the column of it that moves each row most
+        theme: np.flatnonzero(themes == theme)[np.abs(parts[:, themes == theme]).argmax(axis=1)]
+        for theme in by_theme.columns
+        if (themes == theme).any()
+    }
+    values = by_theme.to_numpy()
+    order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
+    out = []
+    for row in range(len(table)):
+        told = []
+        for i in order[row]:
+            theme = str(by_theme.columns[i])
+            text = (
+                _in_words(names[leading[theme][row]], table.iloc[row])
+                if theme in leading
+                else "the rhythm of purchases"
+            )
+            told.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
+        out.append(told)
+    return out
+
+
+def _theme(name: str) -> str:
+    if name in _FEATURES:
+        return _FEATURES[name].theme
+    return "attributes" if name.startswith(PREFIX) else PRIOR
+
+
+def _in_words(name: str, row: pd.Series) -> str:
+    value = row[name]
+    if name in _FEATURES:
+        label = _FEATURES[name].says
+    else:
+        label = _PRIOR_SAYS.get(name) or name.removeprefix(PREFIX).replace("_", " ")
+    return f"{label}: {value if isinstance(value, str) else _number(value)}"
+
+
+def _number(value: float | None) -> str:
+    if value is None or np.isnan(value):
+        return "none"
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.2g}"

@@ -1,0 +1,114 @@
+"""From features to scores: one row per customer, with what to fear, what is at stake and why."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import polars as pl
+from scipy.stats import rankdata
+
+from features.contract import SCORES
+from features.history import DAY_US
+from models.churn import ChurnModel
+from models.clv import ClvModel
+from models.explain import reasons
+from models.panel import floats
+from models.policy import PolicySettings, risk_tier, value_at_risk
+
+Floats = npt.NDArray[np.float64]
+
+
+def score(
+    table: pd.DataFrame,
+    churn: ChurnModel,
+    clv: ClvModel | None,
+    policy: PolicySettings,
+    *,
+    currency: str,
+    model_version: str,
+    unseen: Sequence[str] = (),
+) -> pl.DataFrame:
+    """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Features and prior columns of all customers with a history at the cutoff. Those whose `status` is not "scored" keep
+        it and get no figures.
+    unseen : sequence of str
+        Known customers without any interaction before the cutoff: status "no_history".
+
+    Returns
+    -------
+    DataFrame of shape (n_customers, 35)
+        Sorted by customer_id. What no model fills is null.
+    """
+    scored = table[table["status"] == "scored"]
+    rest = table[table["status"] != "scored"]
+    as_of, horizon, lead = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0]), int(table["lead_days"].iloc[0])
+    frames = [_scored(scored, churn, clv, policy, as_of=as_of, lead=lead, currency=currency)]
+    frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
+    frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
+    every = pl.concat([_complete(frame) for frame in frames])
+    return every.with_columns(
+        as_of=pl.lit(as_of.to_pydatetime()).cast(SCORES["as_of"]),
+        horizon_days=pl.lit(horizon, pl.Int32),
+        model_version=pl.lit(model_version),
+    ).sort("customer_id")
+
+
+def _scored(
+    table: pd.DataFrame,
+    churn: ChurnModel,
+    clv: ClvModel | None,
+    policy: PolicySettings,
+    *,
+    as_of: pd.Timestamp,
+    lead: int,
+    currency: str,
+) -> pl.DataFrame:
+    probability = churn.churn_probability(table)
+    out: dict[str, object] = {
+        "customer_id": table["customer_id"].to_list(),
+        "churn_probability": probability,
+        "churn_score": (probability * 100).round(1),
+        "risk_tier": risk_tier(probability, policy).tolist(),
+        "percentile": rankdata(probability, "max") * (100 / max(len(table), 1)),
+        "historic_value": floats(table, "spend") if clv else None,
+        "currency": [currency] * len(table) if clv else None,
+        "expected_orders": floats(table, "pareto_expected_orders"),
+        "p_alive": floats(table, "pareto_p_alive"),
+        **{f"bad_experiences_{d}d": table[f"bad_experience_count_{d}d"].to_numpy(np.int32) for d in (30, 90, 365)},
+        "last_bad_experience_at": (as_of - _exact(table["days_since_last_bad_experience"])).to_numpy("M8[us]"),
+        "last_bad_experience": pl.from_pandas(table["last_bad_experience"]),  # pandas holds a missing text as NaN
+        "open_issue": (table["unresolved_since_resolved_count"] > 0).to_numpy(),
+        "status": ["scored"] * len(table),
+    }
+    ranked = probability
+    if clv:
+        out["clv_expected"] = clv.expected_spend(table)
+        out["value_at_risk"] = ranked = value_at_risk(probability, clv.spend_if_active(table), policy)
+    frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
+    frame = frame.with_columns(
+        pl.col(pl.Float64).fill_nan(None), pl.col("last_bad_experience_at").dt.replace_time_zone("UTC")
+    )
+    explained = np.argsort(-ranked, kind="stable")[: policy.explained]
+    told = reasons(churn, table.iloc[explained])
+    column: list[list[dict[str, object]] | None] = [None] * len(table)
+    for row, held in zip(explained, told, strict=True):
+        column[row] = held
+    return frame.with_columns(pl.Series("reasons", column, dtype=SCORES["reasons"]))
+
+
+def _exact(days: pd.Series) -> pd.Series:
+    """The time that a number of days stands for, to the microsecond it was computed from."""
+    return pd.to_timedelta((days * DAY_US).round(), unit="us")
+
+
+def _complete(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with every column of the contract, null where it has none."""
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in SCORES.items()
+    )

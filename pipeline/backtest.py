@@ -1,0 +1,102 @@
+"""``fedelta backtest``: pretend the data ended at a date, run the same recipe, then compare with what happened."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from features.cutoffs import Cutoff, backtest_calendar
+from features.errors import ExplainedError
+from models.baselines import Logistic
+from models.bootstrap import Resampling
+from models.clv import fit_clv
+from models.evaluation import evaluate
+from pipeline import paths
+from pipeline.build_features import build, job_for, span
+from pipeline.evaluate import write_json
+from pipeline.fit_btyd import fit_priors
+from pipeline.panel import read_features, read_panel, to_pandas
+from pipeline.params import Params, load_params
+from pipeline.shuffle import buckets
+from pipeline.train_churn import THREADS, train
+
+CHURN_COLUMNS = ("auc", "log_loss", "brier", "ece", "lift")
+CLV_COLUMNS = ("rmse", "r2", "bias", "gini", "spearman")
+
+
+class BadDate(ExplainedError):
+    """A date that cannot be read."""
+
+
+def main(at: str) -> None:
+    """Backtest the project at a date (YYYY-MM-DD), print the table, write reports/backtest.json."""
+    params = load_params()
+    first, last = span(paths.INTERACTIONS)
+    cutoffs = backtest_calendar(
+        first, last, _date(at), params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days
+    )
+    report = backtest(cutoffs, params)
+    write_json(paths.BACKTEST, report)
+    print(table_of(report))
+    print(f"Written to {paths.BACKTEST}.")
+
+
+def backtest(cutoffs: Sequence[Cutoff], params: Params, interactions: Path = paths.INTERACTIONS) -> dict[str, Any]:
+    """The report of the recipe trained at the training cutoffs and measured at the evaluation cutoff.
+
+    No event at or after the evaluation cutoff enters a feature or a training label: the cutoffs see to that.
+    """
+    with TemporaryDirectory(prefix="fedelta-backtest-") as scratch:
+        features, labels, prior = (Path(scratch) / name for name in ("features", "labels", "prior.parquet"))
+        features.mkdir()
+        labels.mkdir()
+        job = job_for(params, cutoffs, features, labels)
+        build(job, buckets(interactions, params.engine.buckets), params.engine.workers)
+        keys = read_features(features)
+        _, columns = fit_priors(to_pandas(keys))
+        pl.from_pandas(columns).with_columns(pl.col("cutoff").cast(keys.schema["cutoff"])).write_parquet(prior)
+        panel = read_panel(["train", "evaluate"], features, labels, prior)
+    training, present = panel.of_role("train"), panel.of_role("evaluate")
+    model, facts = train(training, params)
+    clv = fit_clv(training, params.clv, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS)
+    baselines = {name: Logistic.from_dict(held) for name, held in facts["baselines"].items()}
+    resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
+    report = evaluate(present, model, baselines, clv, resampling, params.churn.definition).report
+    return {**report, "training": facts["training"], "prior": model.prior, "calibration": model.calibrator.note}
+
+
+def table_of(report: dict[str, Any]) -> str:
+    """The report as two tables to read in a terminal."""
+    lines = [
+        f"Backtest at {report['cutoff']}, horizon {report['horizon_days']} days: {report['rows']:,} customers, "
+        f"{report['churn_rate']:.1%} churned, they spent {report['spend_total']:,.2f}.",
+        *_table("churn", report["churn"], CHURN_COLUMNS),
+    ]
+    if report["clv"]:
+        lines += _table("spend", report["clv"], CLV_COLUMNS)
+    return "\n".join(lines)
+
+
+def _table(title: str, models: dict[str, Any], columns: tuple[str, ...]) -> list[str]:
+    lines = ["", f"{title:<14}" + "".join(f"{name.replace('_', ' '):>30}" for name in columns)]
+    for model, metrics in models.items():
+        lines.append(f"{model:<14}" + "".join(f"{_figure(metrics.get(name)):>30}" for name in columns))
+    return lines
+
+
+def _figure(interval: dict[str, float | None] | None) -> str:
+    if interval is None or interval["value"] is None:
+        return "-"
+    value, low, high = (interval[name] or 0.0 for name in ("value", "low", "high"))
+    digits = 2 if abs(value) >= 10 else 4
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _date(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadDate(f"--at is {text!r}; it must be a date such as 2026-01-31.") from None

@@ -1,0 +1,68 @@
+"""DVC stage ``evaluate``: the models on rows after everything they learned from; metrics, predictions and plots out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from models.baselines import Logistic
+from models.bootstrap import Resampling
+from models.bundle import load_churn, load_clv, read_contract
+from models.evaluation import Evaluation, evaluate, gains_curve
+from pipeline import paths
+from pipeline.panel import ORDER, read_panel
+from pipeline.params import load_params
+from pipeline.whole_files import whole
+
+
+def main() -> None:
+    """Evaluate the project's models at the last cutoff whose horizon is over."""
+    params = load_params()
+    panel = read_panel(["evaluate"]).of_role("evaluate")
+    contract = read_contract(paths.CHURN_BUNDLE)
+    baselines = {name: Logistic.from_dict(held) for name, held in contract["baselines"].items()}
+    found = evaluate(
+        panel,
+        load_churn(paths.CHURN_BUNDLE),
+        baselines,
+        load_clv(paths.CLV_BUNDLE),
+        Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed),
+        params.churn.definition,
+    )
+    write_json(paths.METRICS, found.report)
+    with whole(paths.EVALUATION) as staged:
+        _predictions(panel.table, found).write_parquet(staged)
+    write_json(paths.PLOTS / "calibration.json", found.report["deciles"]["churn"])
+    write_json(paths.PLOTS / "gains.json", gains_curve(found.churned, found.churn["chosen"]).to_dict("records"))
+    print(f"evaluate: {headline(found.report)}")
+
+
+def headline(report: dict[str, Any]) -> str:
+    """The figures of a report in one line."""
+    chosen = report["churn"]["chosen"]
+    words = [
+        f"{report['rows']:,} customers at {report['cutoff']}, churn rate {report['churn_rate']:.3f}",
+        *(
+            f"{name.replace('_', ' ')} {chosen[name]['value']:.4f}"
+            for name in ("auc", "log_loss", "ece")
+            if chosen[name]["value"] is not None
+        ),
+    ]
+    if report["clv"] and report["clv"]["chosen"]["r2"]["value"] is not None:
+        words.append(f"spend R² {report['clv']['chosen']['r2']['value']:.3f}")
+    return "; ".join(words)
+
+
+def write_json(path: Path, document: object) -> None:
+    """A report file, the same bytes for the same figures."""
+    with whole(path) as staged:
+        staged.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _predictions(table: pd.DataFrame, found: Evaluation) -> pl.DataFrame:
+    """What each model said of each row, and what happened: the gate compares champions on it."""
+    frame = table[list(ORDER)].assign(churned=found.churned, spend_in_horizon=found.spend)
+    frame = frame.assign(**{f"churn_{name}": p for name, p in found.churn.items()})
+    return pl.from_pandas(frame.assign(**{f"clv_{name}": v for name, v in found.clv.items()}))

@@ -1,0 +1,213 @@
+"""DVC stage ``ingest``: raw files in; interactions, customers, quarantine and a report of the data's use out."""
+
+# ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pipeline.params import load_params
+from pipeline.paths import CUSTOMERS, DATA_REPORT, INTERACTIONS, QUARANTINE
+from pipeline.quarantine import Column, customer_columns
+from pipeline.raw_files import identifier
+from pipeline.reconciliation import Equation
+from pipeline.shuffle import shuffle
+from pipeline.source_check import check
+from pipeline.sources import Source, SourceError, load_source
+from pipeline.staging import Judged, OutOfRoom, Staged, staged
+from pipeline.usability import Account, DataReport, Written, account, counts, measure, parquet
+
+__all__ = ["Outputs", "check", "ingest", "main"]
+
+_SCRATCH = ".ingest"  # beside the outputs, so that moving a finished file is a rename
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where ingest writes."""
+
+    interactions: Path = INTERACTIONS
+    customers: Path = CUSTOMERS
+    quarantine: Path = QUARANTINE
+    report: Path = DATA_REPORT
+
+
+def main() -> None:
+    """Ingest the project's source; end with one line of figures."""
+    params = load_params()
+    report = ingest(
+        load_source(params.source),
+        Path(params.data),
+        Outputs(),
+        memory_limit=params.engine.memory_limit,
+        workers=params.engine.workers,
+        now=datetime.now(UTC),
+        tell=lambda words: print(f"ingest: {words}", file=sys.stderr, flush=True),
+    )
+    for warning in report.warnings:
+        print(f"ingest: warning: {warning}", file=sys.stderr)
+    print(f"ingest: {report.line}")
+
+
+def ingest(
+    source: Source,
+    data: Path,
+    outputs: Outputs,
+    *,
+    memory_limit: str,
+    workers: int,
+    now: datetime,
+    tell: Callable[[str], None] = lambda _: None,
+) -> DataReport:
+    """Turn the raw files in the folder `data` into the tables of the contract.
+
+    Nothing is written unless everything is: the outputs are made in a scratch folder and moved at the end. They are the
+    same byte for byte whatever the order of the raw rows, the number of `workers` and, with no future row, `now`.
+
+    Raises
+    ------
+    SourceError
+        If the source or its files cannot be read, or no row is valid.
+    ReconciliationError
+        If rows in are not valid + duplicate + out of scope + quarantined.
+    OutOfRoom
+        If memory or disk do not suffice.
+    """
+    with (
+        _scratch_folder(outputs.interactions.parent) as scratch,
+        staged(source, data, scratch, memory_limit=memory_limit, workers=workers, now=now, tell=tell) as stage,
+    ):
+        made = Outputs(*(scratch / name for name in ("interactions", "customers.parquet", "quarantine", "data.json")))
+        for folder in (made.interactions, made.quarantine):
+            folder.mkdir()
+        report = _write(source, stage, made, tell)
+        made.report.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _publish(made, outputs, scratch)
+    return report
+
+
+def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], None]) -> DataReport:
+    connection = stage.connection
+    tell("setting rows aside")
+    aside = {judged.name: _set_aside(connection, judged, made.quarantine) for judged in _tables(stage)}
+    tell(f"sorting {stage.interactions.rows:,} rows by customer and time")
+    shuffle(connection, stage.interactions.valid, made.interactions)
+    valid = _rows(connection, made.interactions / "*.parquet")
+    if not valid:
+        raise SourceError(_nothing_valid(source, stage))
+    accounts = {"interactions": _reconciled(connection, stage.interactions, valid, aside["interactions"])}
+    tell("writing customers")
+    added = _write_customers(connection, stage, customer_columns(source), made)
+    if stage.customers:
+        kept = _rows(connection, made.customers) - added
+        accounts["customers"] = _reconciled(connection, stage.customers, kept, aside["customers"])
+    return measure(source, stage, accounts, Written(made.interactions / "*.parquet", made.customers, added))
+
+
+def _tables(stage: Staged) -> list[Judged]:
+    return [stage.interactions, *([stage.customers] if stage.customers else [])]
+
+
+def _set_aside(connection: duckdb.DuckDBPyConnection, judged: Judged, folder: Path) -> tuple[int, int]:
+    """Write the quarantined and the duplicate rows of a table; how many were written, read back from the files."""
+    written = []
+    for name, select in ((judged.name, judged.quarantined), (f"duplicate_{judged.name}", judged.duplicates)):
+        path = folder / f"{name}.parquet"
+        _copy(connection, f"{select} ORDER BY ALL", path)
+        written.append(_rows(connection, path))
+    return written[0], written[1]
+
+
+def _reconciled(connection: duckdb.DuckDBPyConnection, judged: Judged, valid: int, aside: tuple[int, int]) -> Account:
+    quarantined, duplicate = aside
+    out_of_scope = sum(counts(connection, judged.out_of_scope).values())
+    equation = Equation(judged.rows + judged.malformed, valid, duplicate, out_of_scope, quarantined)
+    equation.check(judged.name)
+    return account(connection, judged, equation)
+
+
+def _write_customers(
+    connection: duckdb.DuckDBPyConnection, stage: Staged, columns: tuple[Column, ...], made: Outputs
+) -> int:
+    """Write every customer of the source or with an interaction; how many of the latter had no row of their own."""
+    listed = ", ".join(f"{identifier(c.name)}" for c in columns)
+    nothing = ", ".join(f"NULL::{c.sql_type} AS {identifier(c.name)}" for c in columns[1:])
+    known = stage.customers.valid if stage.customers else f"SELECT NULL::VARCHAR AS customer_id, {nothing} WHERE false"
+    connection.execute(f"CREATE TEMP TABLE known_customers AS {known}")
+    connection.execute(
+        "CREATE TEMP TABLE met_customers AS "
+        f"SELECT DISTINCT customer_id FROM {parquet(made.interactions / '*.parquet')} "
+        "ANTI JOIN known_customers USING (customer_id)"
+    )
+    _copy(
+        connection,
+        f"SELECT {listed} FROM known_customers "
+        f"UNION ALL SELECT customer_id, {nothing} FROM met_customers ORDER BY customer_id",
+        made.customers,
+    )
+    row = connection.execute("SELECT count(*) FROM met_customers").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _nothing_valid(source: Source, stage: Staged) -> str:
+    table = stage.interactions
+    why = counts(stage.connection, f"SELECT rule FROM ({table.quarantined})")
+    why |= {f"out of scope: {reason}": n for reason, n in counts(stage.connection, table.out_of_scope).items()}
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in why.items()) or "the files hold no rows"
+    return (
+        f"Source {source.name} yields nothing valid: {table.rows + table.malformed:,} rows in, none kept ({reasons}). "
+        f"See examples with `fedelta source check {source.name}`."
+    )
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path) -> None:
+    target = str(path).replace("'", "''")
+    connection.execute(f"COPY ({select}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Rows of Parquet files, by their own account."""
+    row = connection.execute("SELECT sum(num_rows)::BIGINT FROM parquet_file_metadata(?)", [str(path)]).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+@contextmanager
+def _scratch_folder(beside: Path) -> Iterator[Path]:
+    """An empty folder that is gone afterwards; what a killed run left in it goes first."""
+    scratch = beside / _SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        scratch.mkdir(parents=True)
+    except OSError as error:
+        raise OutOfRoom(f"{beside} cannot be written: {error}.") from None
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _publish(made: Outputs, outputs: Outputs, scratch: Path) -> None:
+    """Move the finished outputs to their places; what was there goes with the scratch folder."""
+    for number, (new, place) in enumerate(
+        (
+            (made.interactions, outputs.interactions),
+            (made.customers, outputs.customers),
+            (made.quarantine, outputs.quarantine),
+            (made.report, outputs.report),
+        )
+    ):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.is_dir():
+            place.rename(scratch / f"replaced-{number}")
+        new.replace(place)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The panel on disk: feature and label files in, one table sorted by cutoff and customer out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+
+from features.errors import ExplainedError
+from features.labels import OUTCOMES
+from models.panel import Panel
+from pipeline import paths
+
+ORDER = ("cutoff", "customer_id")
+
+
+class NoRows(ExplainedError):
+    """There is nobody to learn from or to score."""
+
+
+def read_features(folder: Path = paths.FEATURES, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The feature table, sorted by cutoff and customer."""
+    return read_sorted(folder).select(pl.all() if columns is None else pl.col(columns)).collect()
+
+
+def read_sorted(folder: Path) -> pl.LazyFrame:
+    """Any table of parts with a cutoff and a customer, in their order."""
+    return pl.scan_parquet(folder / "*.parquet").sort(*ORDER)
+
+
+def read_panel(
+    roles: Sequence[str], features: Path = paths.FEATURES, labels: Path = paths.LABELS, prior: Path = paths.PRIOR
+) -> Panel:
+    """The rows of some roles with features, prior columns and outcomes.
+
+    Raises
+    ------
+    NoRows
+        If no customer can be scored at their cutoffs.
+    """
+    wanted = pl.scan_parquet(features / "*.parquet").filter(pl.col("role").is_in(list(roles)))
+    table = (
+        wanted.join(pl.scan_parquet(labels / "*.parquet"), on=ORDER, how="left")
+        .join(pl.scan_parquet(prior), on=ORDER, how="left")
+        .sort(*ORDER)
+        .collect()
+    )
+    if not (table["status"] == "scored").any():
+        raise NoRows(
+            f"No customer can be scored at the {' or '.join(roles)} cutoffs: nobody had bought before them. Bring a longer "
+            "history, or check the kinds that the source maps to purchase (`fedelta source check`)."
+        )
+    outcomes = table.select(*OUTCOMES).to_pandas()
+    return Panel(to_pandas(table.drop(*OUTCOMES)), outcomes)
+
+
+def to_pandas(table: pl.DataFrame) -> pd.DataFrame:
+    """As models read it; text stays text."""
+    return table.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String)).to_pandas()

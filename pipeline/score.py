@@ -1,0 +1,39 @@
+"""DVC stage ``score``: features at the scoring cutoff and the models in; data/scores.parquet out."""
+
+import polars as pl
+
+from features.contract import SCORES
+from models.bundle import bundle_hash, load_churn, load_clv
+from models.scoring import score
+from pipeline import paths
+from pipeline.panel import ORDER, NoRows, to_pandas
+from pipeline.params import load_params
+from pipeline.sources import load_source
+from pipeline.whole_files import whole
+
+
+def main() -> None:
+    """Score every known customer of the project."""
+    params = load_params()
+    features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("role") == "score")
+    table = features.join(pl.scan_parquet(paths.PRIOR), on=ORDER, how="left").sort("customer_id").collect()
+    if table.is_empty():
+        raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
+    known = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()
+    unseen = known.join(table.select("customer_id"), on="customer_id", how="anti")["customer_id"].to_list()
+    scores = score(
+        to_pandas(table),
+        load_churn(paths.CHURN_BUNDLE),
+        load_clv(paths.CLV_BUNDLE),
+        params.policy,
+        currency=load_source(params.source).currency,
+        model_version=bundle_hash(paths.BUNDLE),
+        unseen=unseen,
+    )
+    assert scores.schema == SCORES
+    with whole(paths.SCORES) as staged:
+        scores.write_parquet(staged)
+    tiers = scores.filter(pl.col("status") == "scored")["risk_tier"].value_counts().sort("count", descending=True)
+    counts = ", ".join(f"{n:,} {tier}" for tier, n in tiers.iter_rows())
+    others = (scores["status"] != "scored").sum()
+    print(f"score: {len(scores):,} customers as of {table['cutoff'][0]:%Y-%m-%d}: {counts}; {others:,} not scored")

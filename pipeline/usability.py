@@ -1,0 +1,179 @@
+"""What the data is good for: counts, spans and silences of the tables written, and what there is too little of."""
+
+# ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline.quarantine import Column, customer_columns
+from pipeline.raw_files import FileCount, identifier, literal
+from pipeline.reconciliation import Equation
+from pipeline.sources import Source
+from pipeline.staging import Judged, Staged
+
+LEAST_CUSTOMERS = 500
+LEAST_HORIZONS = 2  # one to learn from, one to be judged by
+MOST_QUARANTINED = 0.01
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where the rows of one table went, and why."""
+
+    equation: Equation
+    malformed_lines: int  # part of rows in, and of quarantined
+    quarantined_for: dict[str, int]
+    out_of_scope_for: dict[str, int]
+    conflicting_duplicates: int  # duplicates that differ from the row kept
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """reports/data.json: what came in, what was kept, what it can be used for."""
+
+    source: str
+    currency: str
+    files: tuple[FileCount, ...]
+    interactions: Account
+    customers: Account | None
+    customer_count: int
+    customers_without_a_row: int  # customers known from interactions only
+    first_at: str
+    last_at: str
+    span_days: int  # first to last, both counted
+    kinds: dict[str, int]
+    channels: dict[str, int]
+    nulls: dict[str, int]
+    customer_nulls: dict[str, int]
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+    @property
+    def line(self) -> str:
+        """The figures in one line."""
+        customers = f"; customers: {self.customers.equation}" if self.customers else ""
+        return (
+            f"{self.source}: {self.interactions.equation}{customers}; {self.customer_count:,} customers, "
+            f"{self.first_at[:10]} to {self.last_at[:10]}"
+        )
+
+
+@dataclass(frozen=True)
+class Written:
+    """The tables ingest made."""
+
+    interactions: Path  # a glob
+    customers: Path
+    customers_without_a_row: int
+
+
+def measure(source: Source, stage: Staged, accounts: Mapping[str, Account], written: Written) -> DataReport:
+    """Read the written tables and say what they are good for; `accounts` says where the rows of each table went."""
+    connection = stage.connection
+    interactions_table, customers_table = parquet(written.interactions), parquet(written.customers)
+    first, last, days, rows = _row(
+        connection,
+        "SELECT strftime(min(\"at\"), '%Y-%m-%dT%H:%M:%SZ'), strftime(max(\"at\"), '%Y-%m-%dT%H:%M:%SZ'), "
+        'date_diff(\'day\', min("at")::DATE, max("at")::DATE) + 1, count(*) '
+        f"FROM (SELECT timezone('UTC', occurred_at) AS \"at\" FROM {interactions_table})",
+    )
+    customer_count = int(str(_row(connection, f"SELECT count(*) FROM {customers_table}")[0]))
+    report = DataReport(
+        source=source.name,
+        currency=source.currency,
+        files=stage.files,
+        interactions=accounts["interactions"],
+        customers=accounts.get("customers"),
+        customer_count=customer_count,
+        customers_without_a_row=written.customers_without_a_row,
+        first_at=str(first),
+        last_at=str(last),
+        span_days=int(str(days)),
+        kinds=counts(connection, f"SELECT kind FROM {interactions_table}"),
+        channels=counts(connection, f"SELECT channel FROM {interactions_table} WHERE channel IS NOT NULL"),
+        nulls=_nulls(connection, interactions_table, stage.interactions.columns),
+        customer_nulls=_nulls(connection, customers_table, customer_columns(source)),
+        warnings=(),
+    )
+    return DataReport(**{**report.__dict__, "warnings": tuple(_warnings(report, source, int(str(rows))))})
+
+
+def counts(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, int]:
+    """How often each value of a SELECT of one column occurs, the most frequent first."""
+    rows = connection.execute(
+        f"SELECT columns(*)::VARCHAR AS value, count(*) AS n FROM ({select}) GROUP BY 1 ORDER BY n DESC, value"
+    ).fetchall()
+    return {str(value): int(n) for value, n in rows}
+
+
+def account(connection: duckdb.DuckDBPyConnection, judged: Judged, equation: Equation) -> Account:
+    """Where the rows of a judged table went, with the reasons counted."""
+    conflicting = _row(connection, f"SELECT count(*) FROM ({judged.duplicates}) WHERE reason LIKE 'differs%'")
+    return Account(
+        equation,
+        judged.malformed,
+        counts(connection, f"SELECT rule FROM ({judged.quarantined})"),
+        counts(connection, judged.out_of_scope),
+        int(str(conflicting[0])),
+    )
+
+
+def parquet(path: Path) -> str:
+    """A Parquet file or glob as it can stand after FROM."""
+    return f"read_parquet({literal(str(path))})"
+
+
+def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
+    horizon = source.recommends.horizon_days + source.recommends.lead_days
+    entry = report.interactions
+    checks = (
+        (
+            report.customer_count < LEAST_CUSTOMERS,
+            f"{report.customer_count} customers are too few to learn from: at least {LEAST_CUSTOMERS} are needed.",
+        ),
+        (
+            report.span_days < LEAST_HORIZONS * horizon,
+            f"{report.span_days} days are too few for a horizon of {horizon} days: at least {LEAST_HORIZONS * horizon} "
+            "are needed, one horizon to learn from and one to be judged by.",
+        ),
+        ("purchase" not in report.kinds, "No purchases: inactivity churn and customer value cannot be predicted."),
+        (
+            "purchase" in report.kinds and report.nulls["amount"] == rows,
+            "No amounts: orders can be predicted, money cannot.",
+        ),
+        (
+            source.recommends.churn_definition == "event" and "cancellation" not in report.kinds,
+            "No cancellations: churn by event cannot be learned.",
+        ),
+        (
+            all(report.nulls[c] == rows for c in ("rating", "resolved", "delay_hours", "effort")),
+            "No ratings, outcomes, delays or efforts: of experiences only the kinds of interactions can tell.",
+        ),
+        (
+            entry.equation.quarantined > MOST_QUARANTINED * entry.equation.rows_in,
+            f"{entry.equation.quarantined / max(entry.equation.rows_in, 1):.1%} of the rows are quarantined: "
+            "see data/quarantine.",
+        ),
+        (
+            entry.conflicting_duplicates > 0,
+            f"{entry.conflicting_duplicates:,} duplicates differ from the row kept with their id: is the id unique?",
+        ),
+    )
+    return [words for holds, words in checks if holds]
+
+
+def _nulls(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[Column]) -> dict[str, int]:
+    listed = ", ".join(f"count(*) - count({identifier(column.name)})" for column in columns)
+    values = _row(connection, f"SELECT {listed} FROM {table}")
+    return {column.name: int(str(value)) for column, value in zip(columns, values, strict=True)}
+
+
+def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[object, ...]:
+    row = connection.execute(sql).fetchone()
+    assert row is not None, "an aggregate yields a row"
+    return tuple(row)

@@ -1,0 +1,52 @@
+"""The service as an ASGI application: ``uvicorn --factory serve.app:create_app``."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from serve import at_risk, customers, health
+from serve.auth import Keyring
+from serve.database import Database, DatabaseError
+from serve.guard import Guard
+from serve.problems import answer_with_problems
+from serve.store import SqliteStore
+
+_log = logging.getLogger("fedelta.serve")
+
+
+def create_app(database_url: str | None = None) -> FastAPI:
+    """The service over one database; see ``Database.at`` for the URL.
+
+    When it starts, it brings the tables up to date where it may write; where it may not, it serves what it can read.
+    """
+    database = Database.at(database_url)
+    store = SqliteStore(database.path)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            database.migrate()
+        except DatabaseError as error:
+            _log.warning("%s The service goes on with what it can read.", error)
+        yield
+        store.close()
+
+    app = FastAPI(
+        title="fedelta",
+        summary="Which customers are about to leave, why, and what they are worth.",
+        version="1",
+        docs_url=None,  # these pages would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.store = store
+    app.state.keyring = Keyring(store)
+    app.add_middleware(Guard)
+    answer_with_problems(app)
+    customers.add_score_route(app)
+    for room in (customers, at_risk, health):
+        app.include_router(room.router)
+    return app

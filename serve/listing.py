@@ -1,0 +1,72 @@
+"""What a list of customers at risk is asked for, and the cursor that continues it."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+Sort = Literal["value_at_risk", "probability"]
+Holdout = Literal["exclude", "only", "include"]
+Tier = Literal["low", "medium", "high", "critical"]
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """Which scored customers, and in what order: descending, ties by customer_id, nulls last.
+
+    A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out.
+    """
+
+    sort: Sort = "value_at_risk"
+    min_probability: float | None = None
+    tiers: tuple[Tier, ...] = ()
+    min_clv: float | None = None
+    min_value_at_risk: float | None = None
+    holdout: Holdout = "exclude"
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a list: the last rank seen, in one snapshot."""
+
+    snapshot_id: str
+    rank: int
+
+
+class InvalidCursor(Exception):
+    """The cursor is none of ours, or belongs to other filters."""
+
+
+def cursor(wanted: AtRisk, at: Position) -> str:
+    """The text that continues the list ``wanted`` after ``at``; it holds for the same filters and sort only."""
+    return f"{at.snapshot_id}.{at.rank}.{_seal(wanted, at)}"
+
+
+def read_cursor(text: str, wanted: AtRisk) -> Position:
+    """The place a cursor stands for.
+
+    The seal catches a cursor that was cut, altered or moved to other filters. It is no secret and need not be: a
+    forged cursor could only name another place of a list that the key may read anyway.
+
+    Raises
+    ------
+    InvalidCursor
+        If it is not what ``cursor`` made for ``wanted``.
+    """
+    snapshot_id, _, rest = text.partition(".")
+    rank, _, seal = rest.partition(".")
+    if not (snapshot_id and rank.isascii() and rank.isdigit() and len(rank) < 16):
+        raise InvalidCursor("This is no cursor of this list: take it from `next`, or leave it out to start again.")
+    at = Position(snapshot_id, int(rank))
+    if seal != _seal(wanted, at):
+        raise InvalidCursor(
+            "The cursor was altered, or made for other filters or another sort: "
+            "keep them the same from page to page, or leave the cursor out to start again."
+        )
+    return at
+
+
+def _seal(wanted: AtRisk, at: Position) -> str:
+    tiers = tuple(sorted(set(wanted.tiers)))
+    numbers = (wanted.min_probability, wanted.min_clv, wanted.min_value_at_risk)
+    text = repr((at.snapshot_id, at.rank, wanted.sort, wanted.holdout, tiers, numbers))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,0 +1,88 @@
+"""The database: where it lies, and how its tables come to be."""
+
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from serve.database import DEFAULT_URL, URL_VARIABLE, Database, DatabaseError, metadata
+
+
+def test_the_argument_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    assert Database.at().path == Path(DEFAULT_URL.removeprefix("sqlite:///"))
+    monkeypatch.setenv(URL_VARIABLE, "sqlite:////tmp/a.db")
+    assert Database.at().path == Path("/tmp/a.db")
+    assert Database.at("sqlite:///b.db").path == Path("b.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:secret@host/db", "postgresql+psycopg://me:secret@host/db", "sqlite://", "sqlite:///:memory:",
+     "data.db", "sqlite:///a.db?mode=ro", "nonsense://x", "sqlite+aiosqlite:///a.db"],
+)  # fmt: skip
+def test_a_url_we_cannot_serve_from_is_refused_without_telling_its_password(url: str):
+    with pytest.raises(DatabaseError, match="sqlite:///PATH") as refused:
+        Database.at(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_migrations_make_exactly_the_tables_we_use(database: Database):
+    with database.engine() as engine, engine.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrating_twice_is_migrating_once(database: Database):
+    before = database.path.read_bytes()
+    database.migrate()
+    assert database.path.read_bytes() == before
+
+
+def test_processes_that_migrate_at_once_do_not_collide(tmp_path: Path):
+    errors: list[BaseException] = []
+
+    def migrate() -> None:
+        try:
+            Database(tmp_path / "one.db").migrate()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Alembic's own context is global to a process, so two threads are more than it promises; the file must be right.
+    Database(tmp_path / "one.db").migrate()
+    with closing(sqlite3.connect(tmp_path / "one.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_a_migration_that_fails_leaves_no_half_made_tables(tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "taken.db")) as connection:
+        connection.execute("CREATE TABLE api_keys (mine TEXT)")
+    database = Database(tmp_path / "taken.db")
+    with pytest.raises(DatabaseError, match="api_keys already exists"):
+        database.migrate()
+    with database.engine() as engine:
+        assert sa.inspect(engine).get_table_names() == ["api_keys"]
+
+
+def test_a_database_of_a_newer_version_is_left_alone(database: Database):
+    with closing(sqlite3.connect(database.path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(DatabaseError, match="upgrade fedelta"):
+        database.migrate()
+
+
+def test_a_reader_never_waits_for_a_writer(database: Database):
+    with database.engine() as engine, engine.begin() as writer:
+        writer.execute(sa.text("DELETE FROM api_keys"))
+        with closing(sqlite3.connect(database.path, timeout=0)) as reader:
+            assert reader.execute("SELECT count(*) FROM api_keys").fetchone() == (0,)

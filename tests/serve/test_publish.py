@@ -1,0 +1,309 @@
+"""Publishing a scoring run: all of it or nothing, once, and the run before stays until then."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scoring_runs import AS_OF, REPOSITORY, Publish, customer, json_file, many, scores, unscored, write
+
+from features.contract import SCORES
+from serve import publish as publishing
+from serve.database import Database, DatabaseError
+from serve.document import MEANING, bodies
+from serve.publish import main, publish
+from serve.scoring_run import RunRefused, ScoringRun
+from serve.store import NothingPublished, SqliteStore
+
+
+def served(database: Database, customer_id: str) -> dict[str, object]:
+    store = SqliteStore(database.path)
+    _, body = store.find(customer_id)
+    store.close()
+    assert body is not None
+    document: dict[str, object] = orjson.loads(body)
+    return document
+
+
+def counted(database: Database, question: str) -> int:
+    with closing(sqlite3.connect(database.path)) as connection:
+        count: int = connection.execute(question).fetchone()[0]
+    return count
+
+
+def kept(database: Database) -> list[str]:
+    """Snapshots that can be served, newest first."""
+    with closing(sqlite3.connect(database.path)) as connection:
+        rows = connection.execute("SELECT snapshot_id FROM snapshots WHERE turn IS NOT NULL ORDER BY turn DESC")
+        return [row[0] for row in rows]
+
+
+def run(command: list[str], database: Database, path: Path) -> tuple[int, str, str]:
+    """``python -m serve.publish`` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "serve.publish", "--scores", path, "--database", f"sqlite:///{database.path}", *command],
+        cwd=REPOSITORY, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_newest_run_is_served_and_two_before_it_are_kept(database: Database, publish_customers: Publish):
+    runs = [publish_customers(customer("ann", churn_probability=p)) for p in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert served(database, "ann")["churn_probability"] == 0.5
+    assert kept(database) == [one.snapshot_id for one in reversed(runs[-3:])]
+    assert [one.removed for one in runs] == [0, 0, 0, 1, 1]
+    assert counted(database, "SELECT count(*) FROM scores") == 3
+
+
+def test_the_same_file_is_the_same_snapshot(database: Database, publish_customers: Publish):
+    first = publish_customers(customer("ann"))
+    again = publish_customers(customer("ann"))
+    assert again.snapshot_id == first.snapshot_id
+    assert (first.loaded, first.switched) == (True, True)
+    assert (again.loaded, again.switched) == (False, False)
+    assert "no new one was made" in str(again)
+    assert counted(database, "SELECT count(*) FROM scores") == 1
+
+
+def test_publishing_again_refreshes_the_documents_beside_the_scores(
+    database: Database, publish_customers: Publish, tmp_path: Path
+):
+    publish_customers(customer("ann"))
+    json_file(tmp_path / "metrics.json", {"cutoff": "2023-10-01"})
+    assert not publish_customers(customer("ann")).switched
+    store = SqliteStore(database.path)
+    assert orjson.loads(store.current().about)["metrics"] == {"cutoff": "2023-10-01"}
+    store.close()
+
+
+def test_publishing_the_run_before_goes_back_to_it_without_loading(database: Database, publish_customers: Publish):
+    old = publish_customers(customer("ann", churn_probability=0.1))
+    new = publish_customers(customer("ann", churn_probability=0.2))
+    back = publish_customers(customer("ann", churn_probability=0.1))
+    assert (back.snapshot_id, back.loaded, back.switched) == (old.snapshot_id, False, True)
+    assert served(database, "ann")["churn_probability"] == 0.1
+    assert kept(database) == [old.snapshot_id, new.snapshot_id]
+
+
+def test_the_previous_probability_is_that_of_the_run_before_unless_the_file_tells_it(
+    database: Database, publish_customers: Publish
+):
+    publish_customers(customer("ann", churn_probability=0.1), customer("bob", churn_probability=0.2), unscored("cat"))
+    publish_customers(
+        customer("ann", churn_probability=0.3),
+        customer("bob", churn_probability=0.4, previous_probability=0.35),
+        customer("cat"),
+        customer("dan"),
+    )
+    previous = {name: served(database, name)["previous_probability"] for name in ("ann", "bob", "cat", "dan")}
+    assert previous == {"ann": 0.1, "bob": 0.35, "cat": None, "dan": None}
+
+
+def test_a_run_of_many_chunks_is_loaded_whole(
+    database: Database, publish_customers: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(publishing, "CHUNK_ROWS", 7)
+    publish_customers(customer("c000000", churn_probability=0.125))
+    many(100, "m2").write_parquet(tmp_path / "many.parquet", row_group_size=13)
+    publish(tmp_path / "many.parquet", database)
+    assert counted(database, "SELECT count(DISTINCT rank_by_value) FROM scores WHERE snapshot_number = 2") == 100
+    assert counted(database, "SELECT max(rank_by_probability) FROM scores WHERE snapshot_number = 2") == 100
+    assert served(database, "c000000")["previous_probability"] == 0.125
+    assert served(database, "c000099")["model_version"] == "m2"
+
+
+BROKEN = {
+    "lacks status": scores(customer("ann")).drop("status"),
+    "has the unknown 'mood'": scores(customer("ann")).with_columns(mood=pl.lit("bad")),
+    "churn_probability as String": scores(customer("ann")).with_columns(pl.lit("0.5").alias("churn_probability")),
+    "as_of as Datetime": scores(customer("ann")).with_columns(pl.col("as_of").dt.replace_time_zone(None)),
+    "reasons as List": scores(customer("ann")).with_columns(reasons=pl.lit([{"theme": "a"}])),
+    "has no rows": scores(),
+    "2 rows that repeat": scores(customer("ann"), customer("ann"), customer("ann"), customer("bob")),
+    "1 rows without a customer_id": scores(customer("ann"), customer("")),
+    "status is none of": scores(customer("ann", status="lost")),
+    "status is none of scored": scores(customer("ann", status=None)),
+    "1 scored rows without": scores(customer("ann", churn_probability=None), unscored("bob")),
+    "1 scored rows without a churn_probability": scores(customer("ann", churn_probability=1.01)),
+    "without a churn_probability from 0 to 1": scores(customer("ann", churn_probability=float("nan"))),
+    "risk_tier is none of": scores(customer("ann", risk_tier="huge")),
+    "1 rows with an infinite number": scores(customer("ann", clv_high=float("inf"))),
+    "2 values of as_of": scores(customer("ann"), customer("bob", as_of=AS_OF + timedelta(days=1))),
+    "2 values of model_version": scores(customer("ann"), customer("bob", model_version="m2")),
+    "2 values of horizon_days": scores(customer("ann"), customer("bob", horizon_days=30)),
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_a_broken_run_is_refused_in_one_line_and_changes_nothing(
+    database: Database, publish_customers: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str], reason: str
+):
+    before = publish_customers(customer("ann"))
+    BROKEN[reason].write_parquet(tmp_path / "broken.parquet")
+    assert main(["--scores", f"{tmp_path}/broken.parquet", "--database", f"sqlite:///{database.path}"]) == 1
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+    assert kept(database) == [before.snapshot_id]
+    assert counted(database, "SELECT count(*) FROM snapshots") == 1
+
+
+def test_a_file_that_is_no_parquet_is_refused_in_one_line(database: Database, tmp_path: Path):
+    whole = write(tmp_path / "whole.parquet", *(customer(f"c{i}") for i in range(500))).read_bytes()
+    cases = {
+        "nothing": None,
+        "empty": b"",
+        "text": b"customer_id,score\nann,1\n",
+        "cut": whole[: len(whole) // 2],
+        "torn": whole[:200] + bytes(len(whole) - 1200) + whole[-1000:],
+    }
+    for name, content in cases.items():
+        path = tmp_path / f"{name}.parquet"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(RunRefused, match="dvc repro score") as refused:
+            publish(path, database)
+        assert "\n" not in str(refused.value)
+    assert kept(database) == []
+
+
+def test_a_document_that_is_no_json_object_is_refused(database: Database, tmp_path: Path):
+    path = write(tmp_path / "scores.parquet", customer("ann"))
+    for content in ("{", "[1]", "\x00"):
+        (tmp_path / "metrics.json").write_text(content)
+        with pytest.raises(RunRefused, match="JSON"):
+            publish(path, database, metrics=tmp_path / "metrics.json")
+    assert kept(database) == []
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_published(
+    database: Database, publish_customers: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = publish_customers(customer("ann"))
+    path = write(tmp_path / "moving.parquet", customer("bob"))
+    chunks = ScoringRun.chunks
+
+    def meanwhile(run: ScoringRun, rows: int):
+        yield from chunks(run, rows)
+        write(path, customer("cat"))
+
+    monkeypatch.setattr(ScoringRun, "chunks", meanwhile)
+    with pytest.raises(RunRefused, match="changed while it was read"):
+        publish(path, database)
+    assert kept(database) == [before.snapshot_id]
+
+
+def test_columns_that_fit_need_not_be_of_the_very_type(database: Database, tmp_path: Path):
+    frame = scores(customer("ann", churn_probability=0.5, clv_low=float("nan"))).with_columns(
+        pl.col("horizon_days").cast(pl.Int64),
+        pl.col("clv_expected").cast(pl.Float32),
+        pl.col("risk_tier").cast(pl.Categorical),
+        pl.col("status").cast(pl.Enum(["scored"])),
+        pl.col("as_of").dt.cast_time_unit("ms"),
+        pl.lit(None).alias("reasons"),
+        pl.lit(None).alias("persona"),
+    )
+    frame.select(reversed(frame.columns)).write_parquet(tmp_path / "scores.parquet")
+    publish(tmp_path / "scores.parquet", database)
+    score = served(database, "ann")
+    assert list(score) == list(MEANING)
+    assert (score["horizon_days"], score["clv_expected"], score["risk_tier"]) == (90, 200.0, "medium")
+    assert (score["clv_low"], score["reasons"], score["as_of"]) == (None, None, "2024-01-01T00:00:00Z")
+
+
+INSTANTS = st.datetimes(timezones=st.just(AS_OF.tzinfo))
+REASON = st.fixed_dictionaries(
+    {"theme": st.none() | st.text(), "text": st.text(), "contribution": st.none() | st.floats(-1, 1)}
+)
+ROW = st.fixed_dictionaries(
+    {
+        "customer_id": st.text(min_size=1),
+        "churn_probability": st.floats(0, 1),
+        "clv_expected": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        "expected_next_order_at": st.none() | INSTANTS,
+        "held_out": st.none() | st.booleans(),
+        "reasons": st.none() | st.lists(REASON, max_size=2),
+    }
+)
+
+
+@settings(deadline=None)
+@given(columns=ROW)
+def test_a_document_is_what_json_makes_of_the_row(columns: dict[str, object]):
+    row = customer(**columns)  # type: ignore[arg-type]
+    (body,) = bodies(scores(row), "s")
+    expected = dict.fromkeys(MEANING) | row | {"status_reason": None, "snapshot_id": "s"}
+    assert orjson.loads(body) == orjson.loads(orjson.dumps(expected, option=orjson.OPT_UTC_Z))
+
+
+def test_every_column_of_the_contract_is_served():
+    assert list(MEANING)[: len(SCORES)] == list(SCORES)
+
+
+def test_a_publish_that_is_killed_leaves_the_current_run_and_the_next_cleans_up(
+    database: Database, publish_customers: Publish, tmp_path: Path
+):
+    before = publish_customers(customer("ann"))
+    path = tmp_path / "big.parquet"
+    many(100_000, "m2").write_parquet(path)
+    command = [sys.executable, "-m", "serve.publish", "--scores", path, "--database", f"sqlite:///{database.path}"]
+    with subprocess.Popen(command, cwd=REPOSITORY) as publisher:
+        while counted(database, "SELECT count(*) FROM scores") < 2:
+            assert publisher.poll() is None
+            time.sleep(0.005)
+        os.kill(publisher.pid, signal.SIGKILL)
+        assert publisher.wait() == -signal.SIGKILL
+    assert kept(database) == [before.snapshot_id]
+    assert counted(database, "SELECT count(*) FROM scores") > 1
+    assert served(database, "ann")["snapshot_id"] == before.snapshot_id
+    after = publish_customers(customer("ann", churn_probability=0.9))
+    assert kept(database) == [after.snapshot_id, before.snapshot_id]
+    assert counted(database, "SELECT count(*) FROM scores") == 2
+    assert counted(database, "SELECT count(*) FROM snapshots") == 2
+
+
+def test_a_second_publisher_is_told_to_wait(database: Database, publish_customers: Publish, tmp_path: Path):
+    publish_customers(customer("ann"))
+    path = write(tmp_path / "other.parquet", customer("bob"))
+    with database.sole_publisher():
+        code, _, error = run([], database, path)
+    assert code == 1
+    assert "Another process is publishing" in error
+    assert error.count("\n") == 1
+    code, out, _ = run([], database, path)
+    assert code == 0
+    assert out.startswith("Published snapshot")
+    assert "1 customers, 1 scored, as of 2024-01-01" in out
+
+
+def test_a_publish_makes_the_database_it_needs(tmp_path: Path):
+    path = write(tmp_path / "scores.parquet", customer("ann"))
+    database = Database(tmp_path / "not/yet/there.db")
+    publish(path, database)
+    assert served(database, "ann")["status"] == "scored"
+
+
+def test_a_database_that_cannot_be_written_is_one_clear_error(tmp_path: Path):
+    path = write(tmp_path / "scores.parquet", customer("ann"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "text.db").write_text("no database" * 1000)
+    for place in ("file/fedelta.db", "text.db"):
+        with pytest.raises(DatabaseError, match="cannot be written"):
+            publish(path, Database(tmp_path / place))
+
+
+def test_nothing_is_current_before_the_first_publish(database: Database):
+    store = SqliteStore(database.path)
+    with pytest.raises(NothingPublished):
+        store.find("ann")
+    store.close()

@@ -1,0 +1,122 @@
+"""The service as a process: switching runs under load, big bodies over the wire, starting and failing to start."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from scoring_runs import customer, many, running, write
+
+from serve.database import Database
+from serve.keys import create_key
+from serve.main import main
+from serve.publish import publish
+
+ROWS = 3_000
+
+
+@pytest.fixture
+def address(database: Database) -> Iterator[str]:
+    with running(f"sqlite:///{database.path}") as address:
+        yield address
+
+
+def test_while_runs_are_switched_no_read_fails_and_no_answer_mixes_two(
+    database: Database, address: str, tmp_path: Path
+):
+    runs = [tmp_path / f"{version}.parquet" for version in ("m1", "m2", "m3", "m4", "m5")]
+    for path in runs:
+        many(ROWS, path.stem).write_parquet(path)
+    publish(runs[0], database)
+    headers = {"X-API-Key": create_key(database, "crm", ["read:score", "read:list"])[0]}
+    ids = [f"c{i:06}" for i in range(0, ROWS, 30)]
+    done, faults, seen, batches = threading.Event(), [], [], 0
+
+    def read() -> None:
+        nonlocal batches
+        with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+            while not done.is_set():
+                batch = client.post("/v1/scores:batch", json={"customer_ids": ids})
+                one = client.get(f"/v1/customers/{ids[batches % 100]}/score")
+                page = client.get("/v1/at-risk?limit=50")
+                if not batch.status_code == one.status_code == page.status_code == 200:
+                    faults.append((batch.status_code, one.status_code, page.status_code))
+                    continue
+                scores = [item["score"] for item in batch.json()["results"]]
+                for answer in (scores, [one.json()], page.json()["customers"]):
+                    versions = {(score["model_version"], score["snapshot_id"]) for score in answer}
+                    if len(versions) != 1:
+                        faults.append(versions)
+                seen.append(scores[0]["model_version"])
+                batches += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for path in runs[1:]:
+            publish(path, database)
+            assert (
+                httpx.get(f"{address}/v1/customers/c000000/score", headers=headers).json()["model_version"] == path.stem
+            )
+    finally:
+        done.set()
+        reader.join()
+    assert faults == []
+    assert batches >= 5
+    assert seen == sorted(seen)  # never back to an older run
+    assert len(set(seen)) >= 2
+
+
+def test_a_whole_list_ends_on_the_run_it_began_on(database: Database, address: str, tmp_path: Path):
+    path = tmp_path / "run.parquet"
+    for version in ("m1", "m2", "m3", "m4"):
+        many(ROWS, version).write_parquet(path)
+        if version == "m1":
+            publish(path, database)
+            headers = {"X-API-Key": create_key(database, "crm", ["read:list"])[0]}
+            stream = httpx.Client().stream("GET", f"{address}/v1/at-risk?format=csv", headers=headers)
+            response = stream.__enter__()
+            lines = response.iter_lines()
+            header = next(lines).split(",")
+        else:
+            publish(path, database)
+    rows = [line.split(",")[header.index("model_version")] for line in lines]
+    stream.__exit__(None, None, None)
+    assert rows == ["m1"] * ROWS
+
+
+def test_ten_megabytes_are_refused_over_the_wire_whether_declared_or_not(database: Database, address: str):
+    headers = {"X-API-Key": create_key(database, "crm", ["read:score"])[0], "Content-Type": "application/json"}
+    declared = httpx.post(f"{address}/v1/scores:batch", content=b" " * 10_000_000, headers=headers)
+    chunked = httpx.post(f"{address}/v1/scores:batch", content=(b" " * 10_000 for _ in range(1000)), headers=headers)
+    assert [declared.status_code, chunked.status_code] == [413, 413]
+    assert declared.headers["content-type"] == chunked.headers["content-type"] == "application/problem+json"
+    assert httpx.get(f"{address}/healthz").status_code == 200
+
+
+def test_a_server_started_before_anything_is_published_becomes_ready(database: Database, address: str, tmp_path: Path):
+    assert httpx.get(f"{address}/readyz").status_code == 503
+    run = publish(write(tmp_path / "scores.parquet", customer("ann")), database)
+    assert httpx.get(f"{address}/readyz").json()["snapshot_id"] == run.snapshot_id
+
+
+def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port), "--database", f"sqlite:///{tmp_path}/fedelta.db"]) == 1
+    error = capsys.readouterr().err
+    assert f"port {port}" in error
+    assert "choose another" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--database", "mysql://a/b"], ["--port", "99999"], ["--host", "no.such.host.invalid"]]
+)
+def test_what_cannot_be_served_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]):
+    assert main(["--database", f"sqlite:///{tmp_path}/fedelta.db", *wrong]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

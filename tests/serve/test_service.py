@@ -1,0 +1,257 @@
+"""What holds for every request: keys, problems, limits, readiness, the description."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute
+from scoring_runs import Client, Publish, customer, json_file, unscored
+
+from serve.app import create_app
+from serve.auth import REMEMBERED_SECONDS, Keyring
+from serve.database import Database
+from serve.guard import BODY_LIMIT
+from serve.keys import create_key, revoke_key
+from serve.store import SqliteStore, StoredKey
+
+ROUTES = (
+    ("GET", "/v1/customers/ann/score"), ("POST", "/v1/scores:batch"), ("GET", "/v1/at-risk"),
+    ("GET", "/v1/models/current"),
+)  # fmt: skip
+BATCH = {"customer_ids": ["ann"]}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer fdl_0000000000_wrong"},
+        {"Authorization": "Basic abc"},
+        {"X-API-Key": "wrong"},
+        {"X-API-Key": ""},
+        {"X-API-Key": "ü".encode("latin-1")},
+    ],
+)
+def test_nobody_reads_without_a_good_key(
+    stranger: Client, publish_customers: Publish, method: str, path: str, headers: dict[str, str]
+):
+    publish_customers(customer("ann"))
+    response = stranger.request(method, path, headers=headers, json=BATCH if method == "POST" else None)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert response.json()["type"] == "urn:fedelta:problem:unauthorized"
+
+
+def test_every_route_below_v1_is_among_those(database: Database):
+    app = create_app(f"sqlite:///{database.path}")
+    described = {path for path in app.openapi()["paths"] if path.startswith("/v1")}
+    assert described == {path.replace("/ann/", "/{customer_id}/") for _, path in ROUTES}
+    assert any(isinstance(route, APIRoute) and route.path.endswith(":path}/score") for route in app.routes)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("header", ["Authorization", "X-API-Key"])
+def test_a_good_key_opens_the_door_in_either_header(
+    stranger: Client, key: str, publish_customers: Publish, *, method: str, path: str, header: str
+):
+    publish_customers(customer("ann"))
+    headers = {header: f"Bearer {key}" if header == "Authorization" else key}
+    response = stranger.request(method, path, headers=headers, json=BATCH if method == "POST" else None)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("scope", "denied"), [("read:list", ROUTES[:2]), ("read:score", ROUTES[2:3])], ids=["list", "score"]
+)
+def test_a_key_does_what_it_was_made_for_only(
+    stranger: Client, database: Database, publish_customers: Publish, scope: str, denied: tuple[tuple[str, str], ...]
+):
+    publish_customers(customer("ann"))
+    headers = {"X-API-Key": create_key(database, "narrow", [scope])[0]}
+    for method, path in ROUTES:
+        response = stranger.request(method, path, headers=headers, json=BATCH if method == "POST" else None)
+        assert response.status_code == (403 if (method, path) in denied else 200)
+        if response.status_code == 403:
+            assert "insufficient_scope" in response.headers["www-authenticate"]
+
+
+def test_a_revoked_key_is_refused_within_seconds(database: Database):
+    now = 0.0
+    store = SqliteStore(database.path)
+    keyring = Keyring(store, clock=lambda: now)
+    key, _ = create_key(database, "crm", ["read:score"])
+    assert isinstance(keyring.holder(key), StoredKey)
+    revoke_key(database, "crm")
+    now = REMEMBERED_SECONDS
+    assert keyring.holder(key) is None
+    store.close()
+    assert REMEMBERED_SECONDS <= 5
+
+
+def test_half_a_key_is_no_key(stranger: Client, key: str, publish_customers: Publish):
+    publish_customers(customer("ann"))
+    for wrong in (key[:-1], key + "x", key[:14], key.upper()):
+        assert stranger.get("/v1/customers/ann/score", headers={"X-API-Key": wrong}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "kind"),
+    [
+        ("GET", "/nowhere", 404, "not-found"),
+        ("GET", "/v1/at-risk/", 404, "not-found"),
+        ("GET", "/docs", 404, "not-found"),
+        ("GET", "/v1/customers//score", 404, "unknown-customer"),
+        ("DELETE", "/v1/at-risk", 405, "method-not-allowed"),
+        ("GET", "/v1/scores:batch", 405, "method-not-allowed"),
+    ],
+)
+def test_every_error_is_a_problem_document(
+    client: Client, publish_customers: Publish, *, method: str, path: str, status: int, kind: str
+):
+    publish_customers(customer("ann"))
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["type"] == f"urn:fedelta:problem:{kind}"
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["detail"]
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert ("allow" in response.headers) == (status == 405)
+
+
+def test_a_crash_tells_the_caller_nothing_but_the_id_of_the_request(
+    database: Database, caplog: pytest.LogCaptureFixture
+):
+    app = create_app(f"sqlite:///{database.path}")
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError("the password is 12345")
+
+    client = Client(app)
+    response = client.get("/crash", headers={"X-Request-Id": "abc"})
+    client.close()
+    assert response.status_code == 500
+    assert response.headers["x-request-id"] == response.json()["request_id"] == "abc"
+    assert "12345" not in response.text
+    assert "12345" in caplog.text
+
+
+def test_a_request_keeps_its_id_or_gets_one(client: Client, publish_customers: Publish):
+    publish_customers(customer("ann"))
+    assert client.get("/healthz", headers={"X-Request-Id": "crm-42.a"}).headers["x-request-id"] == "crm-42.a"
+    for bad in ("a b", "x" * 129, ""):
+        made = client.get("/healthz", headers={"X-Request-Id": bad}).headers["x-request-id"]
+        assert made != bad
+        assert len(made) == 32
+
+
+def test_a_body_over_the_limit_is_refused_without_being_read(client: Client):
+    sent = 0
+
+    async def ten_megabytes() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 10_000
+            yield b" " * 10_000
+
+    json = {"Content-Type": "application/json"}
+    declared = client.post("/v1/scores:batch", content=ten_megabytes(), headers={**json, "Content-Length": "10000000"})
+    assert (declared.status_code, sent) == (413, 0)
+    chunked = client.post("/v1/scores:batch", content=ten_megabytes(), headers=json)
+    assert chunked.status_code == 413
+    assert sent <= BODY_LIMIT + 20_000
+    for response in (declared, chunked):
+        assert response.json()["type"] == "urn:fedelta:problem:too-large"
+        assert response.headers["connection"] == "close"
+    for lie in ("-1", "x", "9" * 50):
+        assert (
+            client.post("/v1/scores:batch", content=b"{}", headers={**json, "Content-Length": lie}).status_code == 413
+        )
+
+
+def test_a_body_below_the_limit_is_read(client: Client, publish_customers: Publish):
+    publish_customers(customer("ann"))
+    ids = ["x" * 900] * 1000
+    assert client.post("/v1/scores:batch", json={"customer_ids": ids}).status_code == 200
+
+
+def test_the_service_is_alive_at_once_and_ready_when_something_is_published(
+    stranger: Client, publish_customers: Publish
+):
+    assert stranger.get("/healthz").json() == {"status": "alive"}
+    assert stranger.request("HEAD", "/healthz").status_code == 200
+    assert stranger.get("/readyz").status_code == 503
+    assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:not-ready"
+    run = publish_customers(customer("ann"))
+    ready = stranger.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["snapshot_id"] == run.snapshot_id
+    assert ready.json()["as_of"] == "2024-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_before_the_first_publish_reads_are_503(client: Client, method: str, path: str):
+    response = client.request(method, path, json=BATCH if method == "POST" else None)
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+
+
+def test_a_missing_database_is_503_and_one_that_appears_is_read(stranger: Client, database: Database):
+    tables = database.path.read_bytes()
+    database.path.unlink()
+    assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:unavailable"
+    database.path.write_bytes(b"this is no database" * 100)
+    assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:unavailable"
+    database.path.unlink()
+    database.path.write_bytes(tables)
+    assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:not-ready"
+
+
+def test_a_locked_database_is_503(stranger: Client, database: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("serve.store._BUSY_SECONDS", 0.05)
+    lock = sqlite3.connect(database.path, isolation_level=None)
+    lock.execute("PRAGMA journal_mode = DELETE")
+    lock.execute("BEGIN EXCLUSIVE")
+    response = stranger.get("/readyz")
+    assert response.status_code == 503
+    assert str(database.path) not in response.text
+    lock.close()
+
+
+def test_the_model_behind_the_scores_is_described(client: Client, publish_customers: Publish, tmp_path: Path):
+    json_file(tmp_path / "bundle/churn/model.json", {"thresholds": {"high": 0.5}, "feature_names": ["a"]})
+    json_file(tmp_path / "metrics.json", {"churn": {"chosen": {"auc": {"value": 0.8, "low": float("nan")}}}})
+    run = publish_customers(
+        customer("ann", churn_probability=0.9, risk_tier="high"),
+        customer("bob", churn_probability=0.6, risk_tier="high"),
+        customer("cat", churn_probability=0.1, risk_tier="low"),
+        unscored("dan"),
+    )
+    model = client.get("/v1/models/current").json()
+    assert model["snapshot_id"] == run.snapshot_id
+    assert (model["model_version"], model["horizon_days"], model["as_of"]) == ("m1", 90, "2024-01-01T00:00:00Z")
+    assert model["by_status"] == {"scored": 3, "too_new": 1}
+    assert model["risk_tiers"]["high"] == {"customers": 2, "min_probability": 0.6, "max_probability": 0.9}
+    assert model["thresholds"] == {"high": 0.5}
+    assert model["metrics"]["churn"]["chosen"]["auc"] == {"value": 0.8, "low": None}
+    assert model["churn"]["feature_names"] == ["a"]
+    assert model["clv"] is None
+    assert model["published_at"].endswith("Z")
+
+
+def test_the_description_is_complete_and_loads_nothing_from_elsewhere(stranger: Client):
+    description = stranger.get("/openapi.json").json()
+    assert description["openapi"].startswith("3.1")
+    schemas = description["components"]["schemas"]
+    assert {"Score", "Batch", "AtRiskPage", "CurrentModel", "ProblemDocument", "Fault"} <= set(schemas)
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            assert ("security" in operation) == path.startswith("/v1"), path
+    for unwanted in ("/docs", "/redoc"):
+        assert stranger.get(unwanted).status_code == 404
