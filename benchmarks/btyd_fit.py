@@ -61,7 +61,8 @@ def plain_pareto_nbd(seen: Summary) -> Floats:
         k = r + s + x
 
         def log_part(t: Floats) -> Floats:
-            return np.log(hyp2f1(k, second, k + 1, gap / (larger + t))) - k * np.log(larger + t)
+            part: Floats = np.log(hyp2f1(k, second, k + 1, gap / (larger + t))) - k * np.log(larger + t)
+            return part
 
         near, far = log_part(t_x), log_part(T)
         log_dead = np.log(s / k) + near + np.log(np.maximum(-np.expm1(far - near), 1e-300))
@@ -74,7 +75,8 @@ def plain_pareto_nbd(seen: Summary) -> Floats:
 
 def plain_fit(cost: Callable[[Floats], float], start: Floats) -> Floats:
     """One start, gradient by differences."""
-    return np.exp(minimize(cost, start, method="BFGS", options={"gtol": 1e-6}).x)
+    found: Floats = np.exp(minimize(cost, start, method="BFGS", options={"gtol": 1e-6}).x)
+    return found
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -107,7 +109,7 @@ def line(
     distinct: int,
     whole_days: bool,
 ) -> None:
-    """Time one fit, its predictions and perhaps its plain counterpart; ``differ`` is the largest log-ratio of a parameter."""
+    """Time a fit, its predictions and perhaps a plain fit; ``differ`` is the largest log-ratio of a parameter."""
     models: list[BgNbd | ParetoNbd] = []
     took = seconds(lambda: models.append(fit(seen)))
     model = models[0]

@@ -48,7 +48,14 @@ SUMS: Mapping[str, tuple[str, str | None]] = {
     "effort": ("effort", None),
     "rating": ("rating", None),
 }
-ENROLMENT = "kind = 'enrolment'"
+# Whose latest and earliest times are read: every event (None), or those of a predicate.
+_ENROLMENT = "kind = 'enrolment'"
+LATEST: Mapping[str, str | None] = {
+    "last_interaction": None,
+    "last_enrolment": _ENROLMENT,
+    **{f"last_{name}": COUNTS[name] for name in ("purchase", "visit", "bad", "unresolved", "contact", "rated")},
+}
+EARLIEST: Mapping[str, str | None] = {"first_interaction": None, "first_purchase": COUNTS["purchase"]}
 
 
 @dataclass(frozen=True)

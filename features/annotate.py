@@ -12,8 +12,8 @@ from features.history import Booleans, Integers
 
 # The columns of an interaction that features read.
 COLUMNS = (
-    "customer_id", "occurred_at", "kind", "channel", "amount", "rating", "resolved", "wait_hours", "delay_hours", "effort",
-    "reach", "topic",
+    "customer_id", "occurred_at", "kind", "channel", "amount", "rating", "resolved", "wait_hours", "delay_hours",
+    "effort", "reach", "topic",
 )  # fmt: skip
 
 
@@ -22,8 +22,8 @@ def annotate(
 ) -> pl.DataFrame:
     """Add to interactions, sorted by customer and time, what each looks back on.
 
-    New columns: `bad_experience` and `severity`; `is_digital`; `cents` (amount in 1/10,000, Int64); and in µs, null where
-    there is none: `since_first` and, for the customer's previous event of that sort, `since_previous`,
+    New columns: `bad_experience` and `severity`; `is_digital`; `cents` (amount in 1/10,000, Int64); and in µs, null
+    where there is none: `since_first` and, for the customer's previous event of that sort, `since_previous`,
     `since_previous_purchase`, `since_previous_bad`.
     """
     events = with_bad_experiences(events, experience).with_columns(

@@ -79,7 +79,7 @@ def training_cutoffs(
 
     They step back from the last cutoff whose whole horizon is over. Where the history is too short for two of those,
     horizons are shortened: the cutoffs spread over the middle third of the history and each looks ahead to
-    `evaluate_at`, so that a model of the horizon (BTYD) carries the answer to the full one.
+    `evaluate_at` at most, so that a model of the horizon (BTYD) carries the answer to the full one.
 
     Raises
     ------
@@ -96,13 +96,14 @@ def training_cutoffs(
     history = (evaluate_at - lead - _midnight(first)).days
     if history < 2 * settings.min_history_days:
         raise TooLittleHistory(
-            f"The history before {evaluate_at:%Y-%m-%d} spans {history} days; at least {2 * settings.min_history_days} are "
-            "needed. Bring more history, shorten horizon_days, or lower cutoffs.min_history_days."
+            f"The history before {evaluate_at:%Y-%m-%d} spans {history} days; at least "
+            f"{2 * settings.min_history_days} are needed. Bring more history, shorten horizon_days, or lower "
+            "cutoffs.min_history_days."
         )
     number = max(settings.train, 2)
     offsets = [history // 3 + (history // 3) * k // (number - 1) for k in range(number)]
     return tuple(
-        Cutoff(_midnight(first) + timedelta(days=days), history - days, lead_days, "train")
+        Cutoff(_midnight(first) + timedelta(days=days), min(horizon_days, history - days), lead_days, "train")
         for days in dict.fromkeys(offsets)
     )
 
@@ -110,7 +111,7 @@ def training_cutoffs(
 def calendar(
     first: datetime, last: datetime, settings: CutoffSettings, *, horizon_days: int, lead_days: int
 ) -> tuple[Cutoff, ...]:
-    """All cutoffs of a run, oldest first: to train, to evaluate (its horizon ends at the scoring cutoff) and to score."""
+    """All cutoffs of a run, oldest first: to train, to evaluate (its horizon ends at the scoring cutoff), to score."""
     score_at = score_cutoff(settings, last)
     if score_at <= first:
         raise TooLittleHistory(
@@ -138,8 +139,8 @@ def backtest_calendar(
     evaluate = Cutoff(at, horizon_days, lead_days, "evaluate")
     if evaluate.horizon_end > midnight_after(last):
         raise TooLittleHistory(
-            f"From {at:%Y-%m-%d} the horizon of {horizon_days} days ends on {evaluate.horizon_end:%Y-%m-%d}, but the data "
-            f"end on {last:%Y-%m-%d}. Choose an earlier date."
+            f"From {at:%Y-%m-%d} the horizon of {horizon_days} days ends on {evaluate.horizon_end:%Y-%m-%d}, but the "
+            f"data end on {last:%Y-%m-%d}. Choose an earlier date."
         )
     train = training_cutoffs(first, at, settings, horizon_days=horizon_days, lead_days=lead_days)
     return (*train, evaluate)

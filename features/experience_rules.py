@@ -52,9 +52,10 @@ def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> 
     """
     name: pl.Expr = pl.lit(None, pl.String)
     severity: pl.Expr = pl.lit(0, pl.Int64)
-    # The gravest rule is asked first; a null (say, an unknown delay) is not bad.
     predicates = {name: predicate(name, rule) for name, rule in settings.rules.items()}
-    for rule_name, rule in sorted(reversed(settings.rules.items()), key=lambda item: item[1].severity):
+    gravest_first = sorted(settings.rules.items(), key=lambda item: -item[1].severity)
+    # The last one wrapped around the others is asked first; a null (say, an unknown delay) is not bad.
+    for rule_name, rule in reversed(gravest_first):
         broken = predicates[rule_name]
         name = pl.when(broken).then(pl.lit(rule_name)).otherwise(name)
         severity = pl.when(broken).then(pl.lit(rule.severity, pl.Int64)).otherwise(severity)
@@ -74,13 +75,13 @@ def predicate(name: str, rule: Rule) -> pl.Expr:
         operations = set(_operations(json.loads(expression.meta.serialize(format="json"))))
     except (PolarsError, ValueError, TypeError) as error:
         raise BadRule(
-            f"experience.rules.{name}: {rule.when!r} cannot be evaluated ({_first_line(error)}). It may use the columns "
-            f"{', '.join(COLUMNS)}."
+            f"experience.rules.{name}: {rule.when!r} cannot be evaluated ({_first_line(error)}). It may use the "
+            f"columns {', '.join(COLUMNS)}."
         ) from None
     if operations & _LOOK_AROUND:
         raise BadRule(
-            f"experience.rules.{name}: {rule.when!r} looks at other interactions (an aggregate or a window); a rule may "
-            "look only at the one it judges."
+            f"experience.rules.{name}: {rule.when!r} looks at other interactions (an aggregate or a window); a rule "
+            "may look only at the one it judges."
         )
     if kind != pl.Boolean:
         raise BadRule(f"experience.rules.{name}: {rule.when!r} yields {kind}; a rule must be true or false.")

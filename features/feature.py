@@ -29,7 +29,8 @@ _DTYPES: dict[Unit, pl.DataType] = {
 class Feature:
     """One number per customer and cutoff.
 
-    `silent` says what a customer gets who never did what the feature looks at: 0, or null ("never" is not zero days ago).
+    `silent` says what a customer gets who never did what the feature looks at: 0, or null ("never" is not zero days
+    ago).
     """
 
     name: str

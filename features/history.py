@@ -27,8 +27,8 @@ Booleans: TypeAlias = npt.NDArray[np.bool_]
 class Measure:
     """What one event counts for, looking only backwards.
 
-    `value` is an expression over the columns of an annotated event, boolean or integer (fixed point with `scale` parts to
-    one unit); null counts as zero. Totals are exact whatever the chunking.
+    `value` is an expression over the columns of an annotated event, boolean or integer (fixed point with `scale` parts
+    to one unit); null counts as zero. Totals are exact whatever the chunking.
     """
 
     name: str
@@ -91,7 +91,7 @@ class History:
         return self._totals[measure.name]
 
     def latest(self, measure: Measure) -> Integers:
-        """Row of the latest event up to and with each row whose measure is not zero, of any customer, or -1 (n_events,)."""
+        """Row of the latest event up to and with each row whose measure is not zero, of anyone, or -1 (n_events,)."""
         if measure.name not in self._latest:
             rows = np.where(self.value(measure) != 0, np.arange(len(self.at)), -1)
             self._latest[measure.name] = np.maximum.accumulate(rows)
@@ -191,7 +191,7 @@ class View:
         return np.where(row >= 0, self.history.value(of)[row].astype(np.float64) / of.scale, np.nan)
 
     def since_last(self, measure: Measure, mark: Measure) -> Integers:
-        """Total of `measure` after the last event that counts for `mark`; since the first event where there was none."""
+        """Total of `measure` after the last event that counts for `mark`; since the first where there was none."""
         total = self.history.total(measure)
         row = self.last_row(mark)
         return np.asarray(total[self.end] - total[np.where(row >= 0, row + 1, self.start)], np.int64)

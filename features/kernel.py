@@ -49,8 +49,9 @@ def features_at(
     Returns
     -------
     features : DataFrame of shape (n_rows, 7 + n_features)
-        One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored", or
-        why a customer is out of scope: "no_history" (never bought, where churn is to stop buying) or "already_churned" (cancelled and not enrolled since).
+        One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored",
+        or why a customer is out of scope: "no_history" (never bought, where churn is to stop buying) or
+        "already_churned" (cancelled and not enrolled since).
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
         Of the same rows, what happened in the horizon.
     """

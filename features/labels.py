@@ -25,7 +25,7 @@ def microseconds(cutoffs: Sequence[Cutoff]) -> np.ndarray[tuple[int], np.dtype[n
 
 
 def labels_at(history: History, cutoffs: Sequence[Cutoff], view: View) -> pl.DataFrame:
-    """Outcomes in ``[horizon_start, horizon_end)`` of every row of `view`: purchases, purchase days, spend, cancellations.
+    """Outcomes in ``[horizon_start, horizon_end)`` of every row of `view`: what was bought, and cancellations.
 
     The view must be of the same history and cutoffs. A purchase day belongs to the horizon if its first purchase does.
     """

@@ -79,5 +79,6 @@ def dictionary(features: tuple[Feature, ...] = FEATURES) -> pl.DataFrame:
 
 
 def registry_hash(features: tuple[Feature, ...] = FEATURES) -> str:
-    """Fingerprint of the names, units and meanings, for a model to know what it was trained on."""
-    return hashlib.sha256(dictionary(features).write_csv().encode()).hexdigest()[:16]
+    """Fingerprint of the names, units and types, for a model to know what it was trained on."""
+    contract = dictionary(features).select("name", "unit", "type")
+    return hashlib.sha256(contract.write_csv().encode()).hexdigest()[:16]

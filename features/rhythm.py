@@ -30,13 +30,14 @@ def _gap_deviation(view: View) -> Floats:
     return np.where(n >= 2, np.sqrt(np.maximum(variance, 0)) / _PER_DAY, np.nan)
 
 
-def _span(view: View) -> Floats:
-    return view.days_since_first(PURCHASE) - view.days_since_last(PURCHASE)
+def _span(view: View, measure: Measure) -> Floats:
+    """Days from the first event that counts to the last, from exact microseconds; NaN where there was none."""
+    first, last, at = view.first_row(measure), view.last_row(measure), view.history.at
+    return np.where(first >= 0, (at[last] - at[first]) / DAY_US, np.nan)
 
 
 def _interaction_gap(view: View) -> Floats:
-    span = view.days_since_first(INTERACTION) - view.days_since_last(INTERACTION)
-    return quotient(span, view.count(INTERACTION) - 1)
+    return quotient(_span(view, INTERACTION), view.count(INTERACTION) - 1)
 
 
 FEATURES: tuple[Feature, ...] = (
@@ -50,7 +51,13 @@ FEATURES: tuple[Feature, ...] = (
         (PURCHASE,),
         lambda view: view.days_since_first(PURCHASE),
     ),
-    _family.of("purchase_span_days", "days", "days from the first purchase to the last", (PURCHASE,), _span),
+    _family.of(
+        "purchase_span_days",
+        "days",
+        "days from the first purchase to the last",
+        (PURCHASE,),
+        lambda view: _span(view, PURCHASE),
+    ),
     _family.of("mean_purchase_gap_days", "days", "mean time between purchases", (GAP, GAP_KNOWN), _mean_gap),
     _family.of(
         "purchase_gap_deviation_days",

@@ -26,6 +26,7 @@ FEATURES: tuple[Feature, ...] = (
         "purchases per year of tenure",
         (PURCHASE, INTERACTION),
         lambda view: quotient(view.count(PURCHASE) * 365.25, view.days_since_first(INTERACTION)),
+        "0",
     ),
     _family.of(
         "spend_per_year",
@@ -33,5 +34,6 @@ FEATURES: tuple[Feature, ...] = (
         "money spent per year of tenure",
         (SPEND, INTERACTION),
         lambda view: quotient(view.amount(SPEND) * 365.25, view.days_since_first(INTERACTION)),
+        "0",
     ),
 )

@@ -15,8 +15,9 @@ from models.panel import Panel, floats
 Floats = npt.NDArray[np.float64]
 
 _LOGGED = (
-    "days_since_last_purchase", "days_since_first_purchase", "purchase_day_count", "purchase_count_90d", "purchase_count_365d",
-    "spend", "spend_365d", "mean_spend", "purchase_overdue_ratio", "pareto_expected_orders", "pareto_expected_spend",
+    "days_since_last_purchase", "days_since_first_purchase", "purchase_day_count", "purchase_count_90d",
+    "purchase_count_365d", "spend", "spend_365d", "mean_spend", "purchase_overdue_ratio", "pareto_expected_orders",
+    "pareto_expected_spend",
 )  # fmt: skip
 _LOGITS = ("pareto_p_any", "bg_p_any", "pareto_p_alive")
 

@@ -13,39 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.encoding import Encoding, Matrix
+from models.settings import BoostingSettings
 
 Floats = npt.NDArray[np.float64]
 Objective = Literal["binary", "tweedie", "gamma"]
-PriorUse = Literal["auto", "features", "init_score"]
-
-
-@dataclass(frozen=True)
-class BoostingSettings:
-    """How a booster is grown."""
-
-    trees: int = 250
-    learning_rate: float = 0.04
-    leaves: int = 12
-    min_rows_share: float = 0.01
-    row_share: float = 0.7
-    column_share: float = 0.5
-    l2: float = 10.0
-    seeds: int = 2
-    prior: PriorUse = "auto"
-
-
-@dataclass(frozen=True)
-class ChurnSettings(BoostingSettings):
-    """The churn model: what leaving means, and how the booster is grown."""
-
-    definition: Literal["inactivity", "event"] = "inactivity"
-
-
-@dataclass(frozen=True)
-class ClvSettings(BoostingSettings):
-    """The lifetime-value model."""
-
-    tweedie_power: float = 1.5
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def _typical_times(summary: Summary) -> tuple[float, float]:
     """Days between purchases and days of age in the mean customer: the units in which the prior is centred."""
     if len(summary) == 0:
         raise NoCustomers("Expected the history of at least one customer to fit; the summary is empty.")
-    days = max(float(summary.age.sum()), 1.0)
+    days = float(summary.age.sum()) or float(len(summary))  # all joined today: as good as a day ago
     return days / (float(summary.frequency.sum()) + 1.0), days / len(summary)
 
 

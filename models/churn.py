@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import ExplainedError
-from models.boosting import BoostingSettings, ChurnSettings, Ensemble, fit_ensemble
+from models.boosting import Ensemble, fit_ensemble
 from models.calibration import Calibrator, fit_calibrator
 from models.encoding import Encoding
 from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats, horizon_end
+from models.settings import BoostingSettings, ChurnSettings
 
 Floats = npt.NDArray[np.float64]
 Prior = Literal["features", "init_score"]
@@ -67,8 +68,8 @@ def fit_churn(
     churned = panel.churned(settings.definition)
     if churned.min() == churned.max():
         raise OneClass(
-            f"All {len(churned):,} training rows have the same outcome ({'churned' if churned[0] else 'stayed'}). Choose "
-            "another horizon_days or churn.definition, or bring a longer history."
+            f"All {len(churned):,} training rows have the same outcome ({'churned' if churned[0] else 'stayed'}). "
+            "Choose another horizon_days or churn.definition, or bring a longer history."
         )
     # BTYD foresees purchases; of a cancellation it is at most a hint.
     prior: Prior = "features" if settings.definition == "event" else prior_use(settings, panel, horizon_days)
@@ -142,7 +143,7 @@ def _calibrate(
         customer.append(present.table["customer_id"].to_numpy(str))
     if not probability:
         return Calibrator(
-            note="Not calibrated: no training cutoff lies after the horizon of another, so nothing can be tested out of time."
+            note="Not calibrated: no training cutoff lies after the horizon of another, so nothing can be tested."
         )
     return fit_calibrator(
         np.concatenate(probability), np.concatenate(churned), np.concatenate(fold), customer=np.concatenate(customer)

@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from models.boosting import ClvSettings, Ensemble, fit_ensemble
+from models.boosting import Ensemble, fit_ensemble
 from models.churn import Prior, out_of_time_folds, prior_log_odds, prior_use, sigmoid
 from models.encoding import Encoding
 from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
+from models.settings import ClvSettings
 
 Floats = npt.NDArray[np.float64]
 

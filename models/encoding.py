@@ -47,8 +47,8 @@ class Encoding:
         """
         if missing := [name for name in self.names if name not in table]:
             raise MissingFeatures(
-                f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or retrain "
-                "on the new feature set."
+                f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
+                "retrain on the new feature set."
             )
         out = np.empty((len(table), len(self.names)), np.float64)
         for i, name in enumerate(self.names):

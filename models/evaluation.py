@@ -1,4 +1,4 @@
-"""How good the models are on rows they never saw: every metric with its interval, beside the baselines on the same rows."""
+"""How good the models are on rows they never saw: every metric with its interval, beside the baselines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def churn_predictions(table: pd.DataFrame, model: ChurnModel, baselines: Mapping
 
 
 def clv_predictions(table: pd.DataFrame, model: ClvModel | None) -> Predictions:
-    """Expected spend of each row in the horizon by the chosen model, its parts and every baseline; empty without money."""
+    """Expected spend of each row in the horizon by the chosen model, its parts and baselines; empty without money."""
     if model is None:
         return {}
     out = {**model.candidates(table), "as_before": spend_as_before(table)}
@@ -99,7 +99,7 @@ def evaluate(
 
 
 def gains_curve(churned: Floats, probability: Floats, points: int = 100) -> pd.DataFrame:
-    """Share of churners caught when the riskiest share of customers is contacted: ``contacted_share``, ``caught_share``."""
+    """Share of churners caught when the riskiest are contacted: ``contacted_share``, ``caught_share``."""
     order = np.argsort(-probability, kind="stable")
     caught = np.append(0.0, np.cumsum(churned[order])) / max(churned.sum(), 1)
     at = np.linspace(0, len(churned), points + 1).round().astype(int)
@@ -108,7 +108,8 @@ def gains_curve(churned: Floats, probability: Floats, points: int = 100) -> pd.D
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows for JSON, null for NaN."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _measured(what: str, actual: Floats, predictions: Predictions, resampling: Resampling) -> dict[str, Any]:

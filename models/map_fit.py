@@ -75,9 +75,7 @@ def maximise(likelihood: Likelihood, rough: Likelihood, typical: Mapping[str, fl
     centre = np.log(list(typical.values()))
     starts = [centre + shift for shift in STARTS]
     peaks = [_climb(rough, start, centre, customers) for start in starts]
-    best = min(peaks, key=lambda peak: round(peak[1], 10))[
-        0
-    ]  # of equal peaks the first: a free parameter stays typical
+    best, _ = min(peaks, key=lambda peak: round(peak[1], 10))  # the first of equals: what is free stays typical
     theta, _ = _climb(likelihood, best, centre, customers)
     slope = _objective(theta, likelihood, centre, customers)[1]
     slope[np.abs(theta - centre) > REACH - 1e-6] = 0.0
@@ -118,5 +116,5 @@ def _undetermined(likelihood: Likelihood, theta: Floats, names: tuple[str, ...])
     information, directions = np.linalg.eigh(-(hessian + hessian.T) / 2)
     weak = np.abs(directions[:, information < LEAST_INFORMATION]).max(axis=1, initial=0.0)
     if open_names := [name for name, part in zip(names, weak, strict=True) if part > 0.5]:
-        return f"These customers do not determine {' and '.join(open_names)}: typical values of a weak prior stand in."
+        return f"These customers do not determine {', '.join(open_names)}: a weak prior around typical values decided."
     return ""

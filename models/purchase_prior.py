@@ -1,4 +1,4 @@
-"""What buy-till-you-die models say of every row: fitted at each cutoff on what was known then, asked at the row's own horizon."""
+"""What buy-till-you-die models say of every row: fitted at each cutoff, asked at the row's own horizon."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,8 @@ class PurchasePrior:
     def columns(self, table: pd.DataFrame) -> pd.DataFrame:
         """P(alive), P(any purchase), expected purchase days and expected spend in each row's horizon, per model.
 
-        Null for a customer who has not bought. A lead time is left out of the expectations exactly. P(any) after a lead takes the purchase intensity of the
+        Null for a customer who has not bought. A lead time is left out of the expectations
+        exactly. P(any) after a lead takes the purchase intensity of the
         horizon as lowered by the same share as the expectation.
         """
         index, table = table.index, table[table["purchase_day_count"] > 0]
@@ -90,8 +91,8 @@ def fit_prior(table: pd.DataFrame) -> PurchasePrior:
 def purchase_summary(table: pd.DataFrame) -> Summary:
     """Repeat purchase days, time from the first to the last, and age, in whole days (Fader & Hardie's x, t_x, T).
 
-    A day with a purchase is `ceil(days since)` days before the cutoff, whatever the hour; the day before the cutoff is the
-    last one observed.
+    A day with a purchase is `ceil(days since)` days before the cutoff, whatever the hour; the day before the cutoff is
+    the last one observed.
     """
     first, last = (np.ceil(floats(table, f"days_since_{end}_purchase")) for end in ("first", "last"))
     return Summary(floats(table, "purchase_day_count") - 1, first - last, first - 1)

@@ -88,9 +88,7 @@ class Condensed:
         if len(self.summary) <= most_rows:
             return self
         x, t_x, T = self.summary.frequency, self.summary.recency, self.summary.age
-        rhythm = (self.customers * T).sum() / (4 * (self.customers * x).sum() + 4) + np.finfo(
-            np.float64
-        ).tiny  # near alpha, in days
+        rhythm = (self.customers * T).sum() / (4 * (self.customers * x).sum() + 4)  # days; of the size of alpha
         silence = (x > 0) * (x + 1) * np.log((rhythm + T) / (rhythm + t_x))
         axes = (2 * np.sqrt(x), np.sqrt(x + 1) * np.log1p(T / rhythm), 4 * np.log1p(silence / 4))
         code: Positions = np.arange(len(x))

@@ -34,8 +34,8 @@ def score(
     Parameters
     ----------
     table : DataFrame
-        Features and prior columns of all customers with a history at the cutoff. Those whose `status` is not "scored" keep
-        it and get no figures.
+        Features and prior columns of all customers with a history at the cutoff. Those whose `status` is not "scored"
+        keep it and get no figures.
     unseen : sequence of str
         Known customers without any interaction before the cutoff: status "no_history".
 

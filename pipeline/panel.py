@@ -47,8 +47,8 @@ def read_panel(
     )
     if not (table["status"] == "scored").any():
         raise NoRows(
-            f"No customer can be scored at the {' or '.join(roles)} cutoffs: nobody had bought before them. Bring a longer "
-            "history, or check the kinds that the source maps to purchase (`fedelta source check`)."
+            f"No customer can be scored at the {' or '.join(roles)} cutoffs: nobody had bought before them. Bring a "
+            "longer history, or check the kinds that the source maps to purchase (`fedelta source check`)."
         )
     outcomes = table.select(*OUTCOMES).to_pandas()
     return Panel(to_pandas(table.drop(*OUTCOMES)), outcomes)

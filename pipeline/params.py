@@ -13,8 +13,8 @@ from ruamel.yaml.error import YAMLError
 from features.cutoffs import CutoffSettings
 from features.errors import ExplainedError
 from features.experience_rules import ExperienceSettings
-from models.boosting import ChurnSettings, ClvSettings
 from models.policy import PolicySettings
+from models.settings import ChurnSettings, ClvSettings
 from pipeline.paths import PARAMS
 
 

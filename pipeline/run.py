@@ -17,7 +17,7 @@ class RunFailed(ExplainedError):
 
 
 def run() -> None:
-    """Simulate the demo company if it is the source and its files are missing, then run the stages that are out of date.
+    """Simulate the demo company if it is the source and not there yet, then run the stages that are out of date.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def run() -> None:
     if command is None:
         raise RunFailed("dvc is not installed. Run `make setup`, or install the extra `pipeline`.")
     if subprocess.run([command, "repro"], check=False).returncode:  # noqa: S603 - our own command
-        raise RunFailed("the run stopped at the stage above. Mend what it says and run again: finished stages are kept.")
+        raise RunFailed("the run stopped at the stage above. Mend what it says and run again: done stages are kept.")
     print(
         f"\nReport:  {paths.REPORT} (open it in a browser)\nScores:  {paths.SCORES}\n"
         "Next:    make serve, then `fedelta keys create NAME` for a key to read scores with"

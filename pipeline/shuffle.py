@@ -21,7 +21,7 @@ _HASHES = 2**64
 
 
 def shuffle(connection: duckdb.DuckDBPyConnection, select: str, folder: Path) -> int:
-    """Write the interactions that `select` yields to ``folder/part-00000.parquet``, in bucket order; return their number.
+    """Write the interactions that `select` yields to ``folder/part-00000.parquet`` in bucket order; return how many.
 
     `select` yields the columns of ``features.contract.INTERACTIONS``. `folder` must exist.
     """

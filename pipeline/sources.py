@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn, cast, get_args
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from features.attributes import Attribute
 from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS
 from features.errors import ExplainedError
 from pipeline.paths import SOURCES
@@ -51,16 +52,6 @@ class RawFiles:
     path: str
     format: Format
     options: ReadOptions
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """What is known of a customer beyond the contract, and since when."""
-
-    name: str
-    type: Literal["categorical", "numeric"]
-    known_from: str | None  # a timestamp column of customers.sql; None: static, known from the beginning
-    says: str
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ THREADS = 2  # fixed: the number of threads must not change the model
 
 
 def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
-    """The churn model of the training rows, and the facts kept beside it: base rates per cutoff, baselines, importance."""
+    """The churn model of the training rows, and the facts kept beside it: base rates, baselines, importance."""
     model = fit_churn(
         panel, params.churn, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS
     )
@@ -61,6 +61,6 @@ def main() -> None:
         save_churn(model, folder, facts)
     rates = ", ".join(f"{fact['churn_rate']:.3f}" for fact in facts["training"])
     print(
-        f"train_churn: {len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); BTYD as {model.prior}; "
-        f"calibration {model.calibrator.kind}{f' ({model.calibrator.note})' if model.calibrator.note else ''}"
+        f"train_churn: {len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); BTYD as "
+        f"{model.prior}; calibration {model.calibrator.kind}{f' ({model.calibrator.note})' if model.calibrator.note else ''}"
     )

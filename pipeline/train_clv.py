@@ -18,10 +18,10 @@ def main() -> None:
         save_clv(model, folder, {"training": training_facts(panel, params.churn.definition)})
     if model is None:
         print(
-            "train_clv: no purchase in training carries an amount, so no lifetime value is learned (scores leave it null)"
+            "train_clv: no purchase in training carries an amount, so no lifetime value is learned; it is null in scores"
         )
     else:
         print(
-            f"train_clv: {len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon; BTYD as {model.prior}; "
-            f"total scaled by {model.scale:.3f}"
+            f"train_clv: {len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon; BTYD as "
+            f"{model.prior}; total scaled by {model.scale:.3f}"
         )

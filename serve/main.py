@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A socket bound to the address, so that a port that is taken is noticed before anything is promised."""
+    if not 0 <= port <= 65535:
+        raise OverflowError("a port is a number from 0 to 65535")
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

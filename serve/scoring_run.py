@@ -97,12 +97,15 @@ class ScoringRun:
         Memory holds one chunk, one row group and the two ranks.
         """
         ranks = self._ranks()
+        start = 0
         with _opened(self.path) as file:
-            start = 0
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=rows):
-                frame = _conformed(pl.DataFrame(pl.from_arrow(batch)).lazy()).collect()
-                yield frame.hstack(ranks.slice(start, frame.height))
-                start += frame.height
+            try:
+                for batch in pq.ParquetFile(file).iter_batches(batch_size=rows):
+                    frame = _conformed(pl.DataFrame(pl.from_arrow(batch)).lazy()).collect()
+                    yield frame.hstack(ranks.slice(start, frame.height))
+                    start += frame.height
+            except (pa.ArrowException, PolarsError, OSError) as error:
+                raise _unreadable(self.path, error) from error
 
     def _ranks(self) -> pl.DataFrame:
         """``rank_by_value`` and ``rank_by_probability``, 1 first, null for customers without a score."""
@@ -115,13 +118,9 @@ class ScoringRun:
         return ranks.drop("place")
 
     def _table(self) -> pl.LazyFrame:
-        with _opened(self.path) as file:
-            try:
-                schema = pl.DataFrame(pl.from_arrow(pq.ParquetFile(file).schema_arrow.empty_table())).schema
-            except (pa.ArrowException, OSError) as error:
-                raise _unreadable(self.path, error) from error
-        _refuse_columns(self.path, schema)
-        return _conformed(pl.scan_parquet(self.path, glob=False))
+        table = pl.scan_parquet(self.path, glob=False)
+        _refuse_columns(self.path, table.collect_schema())
+        return _conformed(table)
 
 
 def read_document(path: Path) -> dict[str, Any] | None:

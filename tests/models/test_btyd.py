@@ -287,7 +287,7 @@ DAYS_AHEAD = 120.0
 
 @pytest.fixture(scope="module", params=["bg_nbd", "pareto_nbd"])
 def simulated(request: pytest.FixtureRequest) -> tuple[BgNbd | ParetoNbd, Lives]:
-    age = np.random.default_rng(3).integers(1, 600, 120_000).astype(np.float64)
+    age = np.random.default_rng(3).integers(1, 600, 60_000).astype(np.float64)
     if request.param == "bg_nbd":
         bg_nbd = BgNbd(0.6, 30.0, 0.8, 2.5)
         return bg_nbd, live_bg_nbd(bg_nbd, age, DAYS_AHEAD, seed=5)
@@ -307,7 +307,9 @@ def test_every_tenth_of_simulated_customers_does_what_was_predicted(
     }[question]
     for tenth in np.array_split(np.argsort(predicted, kind="stable"), 10):
         surprise = happened[tenth] - predicted[tenth]
-        assert abs(surprise.mean()) < 4 * surprise.std() / np.sqrt(len(tenth)) + 1e-9
+        assert (
+            abs(surprise.sum()) < 4 * surprise.std() * np.sqrt(len(tenth)) + 3
+        )  # 3: of rare events too few for a normal law
 
 
 @FITS

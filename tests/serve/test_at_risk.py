@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,18 +62,18 @@ def pages(client: Client, address: str) -> list[dict[str, Any]]:
         ("?limit=1", ["bob"]),
     ],
 )
-def test_filters_and_sorts(client: Client, publish_customers: Publish, query: str, expected: list[str]):
+def test_filters_and_sorts(client: Client, publish_customers: Publish, query: str, expected: list[str]) -> None:
     publish_customers(*PEOPLE)
     assert names(client, query) == expected
 
 
-def test_a_customer_who_is_not_scored_is_never_listed(client: Client, publish_customers: Publish):
+def test_a_customer_who_is_not_scored_is_never_listed(client: Client, publish_customers: Publish) -> None:
     publish_customers(*PEOPLE)
     assert "fay" not in names(client, "?holdout=include&limit=1000")
     assert "fay" not in client.get("/v1/at-risk?format=csv&holdout=include").text
 
 
-def test_a_row_is_the_score_and_its_rank(client: Client, publish_customers: Publish):
+def test_a_row_is_the_score_and_its_rank(client: Client, publish_customers: Publish) -> None:
     publish_customers(*PEOPLE)
     row = client.get("/v1/at-risk").json()["customers"][2]
     assert row.pop("rank") == 4  # eve, third, is held out
@@ -95,7 +96,7 @@ def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
     limit: int,
     sort: str,
     least: float | None,
-):
+) -> None:
     customers = [
         customer(f"c{i % 7}-{i}", churn_probability=p, value_at_risk=v, clv_expected=c, held_out=h)
         if is_scored
@@ -108,7 +109,7 @@ def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
     def order(one: dict[str, Any]) -> tuple[bool, float, str]:
         return one[column] is None, -(one[column] or 0.0), one["customer_id"]
 
-    listed = (c for c in customers if c["status"] == "scored" and not c.get("held_out"))
+    listed: Iterable[dict[str, Any]] = (c for c in customers if c["status"] == "scored" and not c.get("held_out"))
     if least is not None:
         listed = (c for c in listed if c["clv_expected"] is not None and c["clv_expected"] >= least)
     expected = [c["customer_id"] for c in sorted(listed, key=order)]
@@ -121,7 +122,7 @@ def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
 
 def test_a_list_goes_on_with_the_run_it_began_on_until_that_is_no_longer_kept(
     client: Client, publish_customers: Publish
-):
+) -> None:
     publish_customers(*(customer(name, value_at_risk=9.0) for name in "abcd"))
     following = client.get("/v1/at-risk?limit=2").json()["next"]
     for stake in (1.0, 2.0):
@@ -137,14 +138,14 @@ def test_a_list_goes_on_with_the_run_it_began_on_until_that_is_no_longer_kept(
 @pytest.mark.parametrize(
     "bad", ["x", "a.b.c", "..", "9" * 200, "a.-1.b", "a.²."],
 )  # fmt: skip
-def test_a_cursor_that_is_none_of_ours_is_400(client: Client, publish_customers: Publish, bad: str):
+def test_a_cursor_that_is_none_of_ours_is_400(client: Client, publish_customers: Publish, bad: str) -> None:
     publish_customers(*PEOPLE)
     response = client.get(f"/v1/at-risk?cursor={quote(bad)}")
     assert response.status_code == 400
     assert response.json()["type"] == "urn:fedelta:problem:invalid-cursor"
 
 
-def test_an_altered_cursor_is_400(client: Client, publish_customers: Publish):
+def test_an_altered_cursor_is_400(client: Client, publish_customers: Publish) -> None:
     publish_customers(*PEOPLE)
     following = client.get("/v1/at-risk?limit=1").json()["next"]
     assert client.get(following).status_code == 200
@@ -153,14 +154,14 @@ def test_an_altered_cursor_is_400(client: Client, publish_customers: Publish):
 
 
 @pytest.mark.parametrize("change", ["sort=probability", "min_probability=0.1", "tier=high", "holdout=include"])
-def test_a_cursor_does_not_go_with_other_filters(client: Client, publish_customers: Publish, change: str):
+def test_a_cursor_does_not_go_with_other_filters(client: Client, publish_customers: Publish, change: str) -> None:
     publish_customers(*PEOPLE)
     following = client.get("/v1/at-risk?limit=1").json()["next"]
     assert client.get(f"{following}&{change}").status_code == 400
 
 
 @given(rank=st.integers(0, 10**12), tiers=st.permutations(["low", "high", "critical"]))
-def test_a_cursor_is_read_back_whatever_the_order_of_the_tiers(rank: int, tiers: list[Any]):
+def test_a_cursor_is_read_back_whatever_the_order_of_the_tiers(rank: int, tiers: list[Any]) -> None:
     at = Position("0f", rank)
     text = cursor(AtRisk(tiers=("low", "high", "critical")), at)
     assert read_cursor(text, AtRisk(tiers=tuple(tiers))) == at
@@ -175,14 +176,16 @@ def test_a_cursor_is_read_back_whatever_the_order_of_the_tiers(rank: int, tiers:
         "sort=name", "holdout=maybe", "min_probabilty=0.5", "format=xml", "min_clv=",
     ],
 )  # fmt: skip
-def test_a_parameter_we_do_not_know_is_refused_not_ignored(client: Client, publish_customers: Publish, query: str):
+def test_a_parameter_we_do_not_know_is_refused_not_ignored(
+    client: Client, publish_customers: Publish, query: str
+) -> None:
     publish_customers(*PEOPLE)
     response = client.get(f"/v1/at-risk?{query}")
     assert response.status_code == 422
     assert response.json()["errors"][0]["where"].startswith(f"query.{query.split('=', maxsplit=1)[0]}")
 
 
-def test_the_csv_header_is_the_documented_one_even_of_an_empty_list(client: Client, publish_customers: Publish):
+def test_the_csv_header_is_the_documented_one_even_of_an_empty_list(client: Client, publish_customers: Publish) -> None:
     publish_customers(unscored("ann"))
     response = client.get("/v1/at-risk", headers={"Accept": "text/csv"})
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
@@ -205,14 +208,16 @@ def test_the_csv_header_is_the_documented_one_even_of_an_empty_list(client: Clie
         ("text/html", False),
     ],
 )
-def test_the_accept_header_chooses_the_format(client: Client, publish_customers: Publish, accept: str, is_csv: bool):
+def test_the_accept_header_chooses_the_format(
+    client: Client, publish_customers: Publish, accept: str, is_csv: bool
+) -> None:
     publish_customers(*PEOPLE)
     kind = client.get("/v1/at-risk", headers={"Accept": accept}).headers["content-type"]
     assert kind.startswith("text/csv") == is_csv
     assert client.get("/v1/at-risk?format=json", headers={"Accept": accept}).json()
 
 
-def test_pages_of_csv_are_linked_in_the_header(client: Client, publish_customers: Publish):
+def test_pages_of_csv_are_linked_in_the_header(client: Client, publish_customers: Publish) -> None:
     publish_customers(*PEOPLE)
     first = client.get("/v1/at-risk?format=csv&limit=3")
     assert len(first.text.splitlines()) == 4
@@ -223,7 +228,7 @@ def test_pages_of_csv_are_linked_in_the_header(client: Client, publish_customers
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d"])
-def test_no_cell_of_text_is_a_formula(client: Client, publish_customers: Publish, start: str):
+def test_no_cell_of_text_is_a_formula(client: Client, publish_customers: Publish, start: str) -> None:
     evil = f'{start}cmd|"/c calc"!A1'
     reasons = [{"theme": evil, "text": evil, "contribution": 1.0}]
     publish_customers(customer(evil, persona=evil, reasons=reasons, expected_profit=-3.5))
@@ -233,7 +238,7 @@ def test_no_cell_of_text_is_a_formula(client: Client, publish_customers: Publish
     assert row["expected_profit"] == "-3.5"  # a number stays a number
 
 
-def test_a_csv_cell_reads_as_the_json_value(client: Client, publish_customers: Publish):
+def test_a_csv_cell_reads_as_the_json_value(client: Client, publish_customers: Publish) -> None:
     reasons = [
         {"theme": "a", "text": "Late, twice", "contribution": 1.0},
         {"theme": "b", "text": "Sad", "contribution": 0.1},
@@ -246,7 +251,7 @@ def test_a_csv_cell_reads_as_the_json_value(client: Client, publish_customers: P
     assert row["as_of"] == "2024-01-01T00:00:00Z"
 
 
-def test_a_whole_list_is_longer_than_one_piece(client: Client, publish_customers: Publish):
+def test_a_whole_list_is_longer_than_one_piece(client: Client, publish_customers: Publish) -> None:
     publish_customers(*(customer(f"c{i:04}", value_at_risk=float(i)) for i in range(1203)))
     lines = client.get("/v1/at-risk?format=csv").text.splitlines()
     assert [line.split(",")[1] for line in lines[1:]] == [f"c{i:04}" for i in reversed(range(1203))]

@@ -17,7 +17,9 @@ def score_of(client: Client, customer_id: str) -> str:
     return f"/v1/customers/{quote(customer_id, safe='')}/score"
 
 
-def test_a_customer_gets_the_fields_of_the_run_and_where_they_come_from(client: Client, publish_customers: Publish):
+def test_a_customer_gets_the_fields_of_the_run_and_where_they_come_from(
+    client: Client, publish_customers: Publish
+) -> None:
     reasons = [{"theme": "rhythm", "text": "Silent for 80 days", "contribution": 0.5}]
     run = publish_customers(customer("ann", churn_probability=0.25, reasons=reasons, held_out=True))
     response = client.get("/v1/customers/ann/score")
@@ -33,7 +35,7 @@ def test_a_customer_gets_the_fields_of_the_run_and_where_they_come_from(client: 
     assert score["status_reason"] is None
 
 
-def test_an_unknown_customer_is_404_and_told_what_to_expect(client: Client, publish_customers: Publish):
+def test_an_unknown_customer_is_404_and_told_what_to_expect(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     response = client.get("/v1/customers/bob/score")
     assert response.status_code == 404
@@ -45,7 +47,7 @@ def test_an_unknown_customer_is_404_and_told_what_to_expect(client: Client, publ
 @pytest.mark.parametrize("status", ["too_new", "no_history", "already_churned", "erased"])
 def test_a_known_customer_without_a_score_is_200_with_the_reason(
     client: Client, publish_customers: Publish, status: str
-):
+) -> None:
     publish_customers(customer("ann"), unscored("bob", status))
     response = client.get("/v1/customers/bob/score")
     assert response.status_code == 200
@@ -54,7 +56,7 @@ def test_a_known_customer_without_a_score_is_200_with_the_reason(
     assert response.json()["status_reason"]
 
 
-def test_odd_ids_are_ids_like_any_other(client: Client, publish_customers: Publish):
+def test_odd_ids_are_ids_like_any_other(client: Client, publish_customers: Publish) -> None:
     publish_customers(*(customer(customer_id) for customer_id in ODD_IDS))
     for customer_id in ODD_IDS:
         response = client.get(score_of(client, customer_id))
@@ -66,7 +68,7 @@ def test_odd_ids_are_ids_like_any_other(client: Client, publish_customers: Publi
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(customer_id=st.text(max_size=30))
-def test_no_id_breaks_the_service(client: Client, publish_customers: Publish, customer_id: str):
+def test_no_id_breaks_the_service(client: Client, publish_customers: Publish, customer_id: str) -> None:
     publish_customers(customer("ann"))
     found = customer_id == "ann"
     if customer_id not in (".", ".."):  # a client takes these for steps of the path
@@ -75,14 +77,14 @@ def test_no_id_breaks_the_service(client: Client, publish_customers: Publish, cu
     assert [item["status"] for item in batch.json()["results"]] == ["found" if found else "not_found"]
 
 
-def test_ids_differ_when_their_bytes_differ(client: Client, publish_customers: Publish):
+def test_ids_differ_when_their_bytes_differ(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("Ann"), customer("e\u0301"))
     assert client.get(score_of(client, "ann")).status_code == 404
     assert client.get(score_of(client, "\u00e9")).status_code == 404
     assert client.get(score_of(client, "e\u0301")).status_code == 200
 
 
-def test_a_score_is_not_sent_again_until_there_is_a_new_one(client: Client, publish_customers: Publish):
+def test_a_score_is_not_sent_again_until_there_is_a_new_one(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     tag = client.get("/v1/customers/ann/score").headers["etag"]
     for header in (tag, f'"other", W/{tag}', "*"):
@@ -94,12 +96,12 @@ def test_a_score_is_not_sent_again_until_there_is_a_new_one(client: Client, publ
     assert response.headers["etag"] != tag
 
 
-def test_an_unknown_customer_is_404_even_to_one_who_has_the_tag(client: Client, publish_customers: Publish):
+def test_an_unknown_customer_is_404_even_to_one_who_has_the_tag(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     assert client.get("/v1/customers/bob/score", headers={"If-None-Match": "*"}).status_code == 404
 
 
-def test_a_batch_answers_every_id_in_order_duplicates_too(client: Client, publish_customers: Publish):
+def test_a_batch_answers_every_id_in_order_duplicates_too(client: Client, publish_customers: Publish) -> None:
     run = publish_customers(customer("ann", churn_probability=0.1), unscored("bob"))
     response = client.post("/v1/scores:batch", json={"customer_ids": ["zoe", "bob", "ann", "zoe", "ann"]})
     assert response.status_code == 200
@@ -112,7 +114,7 @@ def test_a_batch_answers_every_id_in_order_duplicates_too(client: Client, publis
     assert "score" not in answer["results"][0]
 
 
-def test_a_batch_takes_a_thousand_ids_and_no_more(client: Client, publish_customers: Publish):
+def test_a_batch_takes_a_thousand_ids_and_no_more(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     full = client.post("/v1/scores:batch", json={"customer_ids": [f"c{i}" for i in range(1000)]})
     assert len(full.json()["results"]) == 1000
@@ -140,7 +142,7 @@ def test_a_batch_takes_a_thousand_ids_and_no_more(client: Client, publish_custom
 )
 def test_a_malformed_batch_is_a_problem_never_a_crash(
     client: Client, publish_customers: Publish, body: bytes, status: int
-):
+) -> None:
     publish_customers(customer("ann"))
     response = client.post("/v1/scores:batch", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code == status

@@ -1,7 +1,8 @@
 """The database: where it lies, and how its tables come to be."""
 
 import sqlite3
-import threading
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from scoring_runs import REPOSITORY
 
 from serve.database import DEFAULT_URL, URL_VARIABLE, Database, DatabaseError, metadata
 
 
-def test_the_argument_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch):
+def test_the_argument_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(URL_VARIABLE, raising=False)
     assert Database.at().path == Path(DEFAULT_URL.removeprefix("sqlite:///"))
     monkeypatch.setenv(URL_VARIABLE, "sqlite:////tmp/a.db")
@@ -26,44 +28,32 @@ def test_the_argument_wins_over_the_environment_and_that_over_the_default(monkey
     ["postgresql://me:secret@host/db", "postgresql+psycopg://me:secret@host/db", "sqlite://", "sqlite:///:memory:",
      "data.db", "sqlite:///a.db?mode=ro", "nonsense://x", "sqlite+aiosqlite:///a.db"],
 )  # fmt: skip
-def test_a_url_we_cannot_serve_from_is_refused_without_telling_its_password(url: str):
+def test_a_url_we_cannot_serve_from_is_refused_without_telling_its_password(url: str) -> None:
     with pytest.raises(DatabaseError, match="sqlite:///PATH") as refused:
         Database.at(url)
     assert "secret" not in str(refused.value)
 
 
-def test_the_migrations_make_exactly_the_tables_we_use(database: Database):
+def test_the_migrations_make_exactly_the_tables_we_use(database: Database) -> None:
     with database.engine() as engine, engine.begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_migrating_twice_is_migrating_once(database: Database):
+def test_migrating_twice_is_migrating_once(database: Database) -> None:
     before = database.path.read_bytes()
     database.migrate()
     assert database.path.read_bytes() == before
 
 
-def test_processes_that_migrate_at_once_do_not_collide(tmp_path: Path):
-    errors: list[BaseException] = []
-
-    def migrate() -> None:
-        try:
-            Database(tmp_path / "one.db").migrate()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=migrate) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    # Alembic's own context is global to a process, so two threads are more than it promises; the file must be right.
-    Database(tmp_path / "one.db").migrate()
+def test_processes_that_migrate_at_once_do_not_collide(tmp_path: Path) -> None:
+    program = f"from serve.database import Database; Database.at('sqlite:///{tmp_path}/one.db').migrate()"
+    processes = [subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
     with closing(sqlite3.connect(tmp_path / "one.db")) as connection:
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
 
 
-def test_a_migration_that_fails_leaves_no_half_made_tables(tmp_path: Path):
+def test_a_migration_that_fails_leaves_no_half_made_tables(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "taken.db")) as connection:
         connection.execute("CREATE TABLE api_keys (mine TEXT)")
     database = Database(tmp_path / "taken.db")
@@ -73,7 +63,7 @@ def test_a_migration_that_fails_leaves_no_half_made_tables(tmp_path: Path):
         assert sa.inspect(engine).get_table_names() == ["api_keys"]
 
 
-def test_a_database_of_a_newer_version_is_left_alone(database: Database):
+def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
     with closing(sqlite3.connect(database.path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
@@ -81,7 +71,7 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database):
         database.migrate()
 
 
-def test_a_reader_never_waits_for_a_writer(database: Database):
+def test_a_reader_never_waits_for_a_writer(database: Database) -> None:
     with database.engine() as engine, engine.begin() as writer:
         writer.execute(sa.text("DELETE FROM api_keys"))
         with closing(sqlite3.connect(database.path, timeout=0)) as reader:

@@ -37,7 +37,7 @@ BATCH = {"customer_ids": ["ann"]}
 )
 def test_nobody_reads_without_a_good_key(
     stranger: Client, publish_customers: Publish, method: str, path: str, headers: dict[str, str]
-):
+) -> None:
     publish_customers(customer("ann"))
     response = stranger.request(method, path, headers=headers, json=BATCH if method == "POST" else None)
     assert response.status_code == 401
@@ -45,7 +45,7 @@ def test_nobody_reads_without_a_good_key(
     assert response.json()["type"] == "urn:fedelta:problem:unauthorized"
 
 
-def test_every_route_below_v1_is_among_those(database: Database):
+def test_every_route_below_v1_is_among_those(database: Database) -> None:
     app = create_app(f"sqlite:///{database.path}")
     described = {path for path in app.openapi()["paths"] if path.startswith("/v1")}
     assert described == {path.replace("/ann/", "/{customer_id}/") for _, path in ROUTES}
@@ -56,7 +56,7 @@ def test_every_route_below_v1_is_among_those(database: Database):
 @pytest.mark.parametrize("header", ["Authorization", "X-API-Key"])
 def test_a_good_key_opens_the_door_in_either_header(
     stranger: Client, key: str, publish_customers: Publish, *, method: str, path: str, header: str
-):
+) -> None:
     publish_customers(customer("ann"))
     headers = {header: f"Bearer {key}" if header == "Authorization" else key}
     response = stranger.request(method, path, headers=headers, json=BATCH if method == "POST" else None)
@@ -68,7 +68,7 @@ def test_a_good_key_opens_the_door_in_either_header(
 )
 def test_a_key_does_what_it_was_made_for_only(
     stranger: Client, database: Database, publish_customers: Publish, scope: str, denied: tuple[tuple[str, str], ...]
-):
+) -> None:
     publish_customers(customer("ann"))
     headers = {"X-API-Key": create_key(database, "narrow", [scope])[0]}
     for method, path in ROUTES:
@@ -78,7 +78,7 @@ def test_a_key_does_what_it_was_made_for_only(
             assert "insufficient_scope" in response.headers["www-authenticate"]
 
 
-def test_a_revoked_key_is_refused_within_seconds(database: Database):
+def test_a_revoked_key_is_refused_within_seconds(database: Database) -> None:
     now = 0.0
     store = SqliteStore(database.path)
     keyring = Keyring(store, clock=lambda: now)
@@ -91,7 +91,7 @@ def test_a_revoked_key_is_refused_within_seconds(database: Database):
     assert REMEMBERED_SECONDS <= 5
 
 
-def test_half_a_key_is_no_key(stranger: Client, key: str, publish_customers: Publish):
+def test_half_a_key_is_no_key(stranger: Client, key: str, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     for wrong in (key[:-1], key + "x", key[:14], key.upper()):
         assert stranger.get("/v1/customers/ann/score", headers={"X-API-Key": wrong}).status_code == 401
@@ -110,7 +110,7 @@ def test_half_a_key_is_no_key(stranger: Client, key: str, publish_customers: Pub
 )
 def test_every_error_is_a_problem_document(
     client: Client, publish_customers: Publish, *, method: str, path: str, status: int, kind: str
-):
+) -> None:
     publish_customers(customer("ann"))
     response = client.request(method, path)
     assert response.status_code == status
@@ -126,7 +126,7 @@ def test_every_error_is_a_problem_document(
 
 def test_a_crash_tells_the_caller_nothing_but_the_id_of_the_request(
     database: Database, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     app = create_app(f"sqlite:///{database.path}")
 
     @app.get("/crash")
@@ -142,7 +142,7 @@ def test_a_crash_tells_the_caller_nothing_but_the_id_of_the_request(
     assert "12345" in caplog.text
 
 
-def test_a_request_keeps_its_id_or_gets_one(client: Client, publish_customers: Publish):
+def test_a_request_keeps_its_id_or_gets_one(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     assert client.get("/healthz", headers={"X-Request-Id": "crm-42.a"}).headers["x-request-id"] == "crm-42.a"
     for bad in ("a b", "x" * 129, ""):
@@ -151,7 +151,7 @@ def test_a_request_keeps_its_id_or_gets_one(client: Client, publish_customers: P
         assert len(made) == 32
 
 
-def test_a_body_over_the_limit_is_refused_without_being_read(client: Client):
+def test_a_body_over_the_limit_is_refused_without_being_read(client: Client) -> None:
     sent = 0
 
     async def ten_megabytes() -> AsyncIterator[bytes]:
@@ -175,7 +175,7 @@ def test_a_body_over_the_limit_is_refused_without_being_read(client: Client):
         )
 
 
-def test_a_body_below_the_limit_is_read(client: Client, publish_customers: Publish):
+def test_a_body_below_the_limit_is_read(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     ids = ["x" * 900] * 1000
     assert client.post("/v1/scores:batch", json={"customer_ids": ids}).status_code == 200
@@ -183,7 +183,7 @@ def test_a_body_below_the_limit_is_read(client: Client, publish_customers: Publi
 
 def test_the_service_is_alive_at_once_and_ready_when_something_is_published(
     stranger: Client, publish_customers: Publish
-):
+) -> None:
     assert stranger.get("/healthz").json() == {"status": "alive"}
     assert stranger.request("HEAD", "/healthz").status_code == 200
     assert stranger.get("/readyz").status_code == 503
@@ -196,13 +196,13 @@ def test_the_service_is_alive_at_once_and_ready_when_something_is_published(
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_before_the_first_publish_reads_are_503(client: Client, method: str, path: str):
+def test_before_the_first_publish_reads_are_503(client: Client, method: str, path: str) -> None:
     response = client.request(method, path, json=BATCH if method == "POST" else None)
     assert response.status_code == 503
     assert response.headers["retry-after"]
 
 
-def test_a_missing_database_is_503_and_one_that_appears_is_read(stranger: Client, database: Database):
+def test_a_missing_database_is_503_and_one_that_appears_is_read(stranger: Client, database: Database) -> None:
     tables = database.path.read_bytes()
     database.path.unlink()
     assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:unavailable"
@@ -213,7 +213,7 @@ def test_a_missing_database_is_503_and_one_that_appears_is_read(stranger: Client
     assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:not-ready"
 
 
-def test_a_locked_database_is_503(stranger: Client, database: Database, monkeypatch: pytest.MonkeyPatch):
+def test_a_locked_database_is_503(stranger: Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve.store._BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(database.path, isolation_level=None)
     lock.execute("PRAGMA journal_mode = DELETE")
@@ -224,7 +224,7 @@ def test_a_locked_database_is_503(stranger: Client, database: Database, monkeypa
     lock.close()
 
 
-def test_the_model_behind_the_scores_is_described(client: Client, publish_customers: Publish, tmp_path: Path):
+def test_the_model_behind_the_scores_is_described(client: Client, publish_customers: Publish, tmp_path: Path) -> None:
     json_file(tmp_path / "bundle/churn/model.json", {"thresholds": {"high": 0.5}, "feature_names": ["a"]})
     json_file(tmp_path / "metrics.json", {"churn": {"chosen": {"auc": {"value": 0.8, "low": float("nan")}}}})
     run = publish_customers(
@@ -245,7 +245,7 @@ def test_the_model_behind_the_scores_is_described(client: Client, publish_custom
     assert model["published_at"].endswith("Z")
 
 
-def test_the_description_is_complete_and_loads_nothing_from_elsewhere(stranger: Client):
+def test_the_description_is_complete_and_loads_nothing_from_elsewhere(stranger: Client) -> None:
     description = stranger.get("/openapi.json").json()
     assert description["openapi"].startswith("3.1")
     schemas = description["components"]["schemas"]

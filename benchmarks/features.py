@@ -1,0 +1,154 @@
+"""The feature stage against the same features from pandas, Polars and DuckDB: same file, machine and run, equal results."""
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # before this folder, where this very file would stand for the package `features`
+
+from benchmarks.agreement import Disagreement, largest_difference
+from benchmarks.compared import COMPARED, NOT_COMPARED
+from benchmarks.events import BEGINS, EVENTS_PER_CUSTOMER, SPAN_DAYS, write_events
+from benchmarks.task import Task, instant
+from benchmarks.usage import Failed, Usage, measured
+from pipeline.params import load_params
+from pipeline.paths import PARAMS
+
+HORIZON_DAYS = 90
+CUTOFFS_OVER_DAYS = 180
+EVENTS_PER_BUCKET = 160_000
+THREADS = 2
+_LAST_CUTOFF = int(BEGINS.timestamp()) // 86_400 + SPAN_DAYS - HORIZON_DAYS
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Who computes the features, and over which partial sums a group-by does."""
+
+    name: str
+    module: str
+    partial: Literal["day", "period"] = "day"
+
+
+OURS = Contender("ours", "benchmarks.ours")
+RIVALS = (
+    Contender("polars-period", "benchmarks.with_polars", "period"),
+    Contender("duckdb-period", "benchmarks.with_duckdb", "period"),
+    Contender("pandas-period", "benchmarks.with_pandas", "period"),
+    Contender("polars-day", "benchmarks.with_polars", "day"),
+    Contender("duckdb-day", "benchmarks.with_duckdb", "day"),
+    Contender("pandas-day", "benchmarks.with_pandas", "day"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the comparison the arguments ask for; return 1 if a contender failed or disagrees with ours."""
+    options = _options(arguments)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    events = options.folder / f"events-{options.events}.parquet"
+    if not events.exists():
+        write_events(events, options.events)
+    print(_header(options.events))
+    rounds = [(options.cutoffs, options.only)]
+    if options.scale_cutoffs:
+        rounds.append((options.scale_cutoffs, options.scale_only))
+    try:
+        for cutoffs, rivals in rounds:
+            compare(events, options.events, cutoff_days(cutoffs), [r for r in RIVALS if r.name in rivals])
+    except (Disagreement, Failed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def cutoff_days(number: int) -> tuple[int, ...]:
+    """Cutoffs (days since 1970) at equal steps over half a year, whose horizons end within the data."""
+    step = max(CUTOFFS_OVER_DAYS // number, 1)
+    return tuple(_LAST_CUTOFF - step * back for back in reversed(range(number)))
+
+
+def compare(events: Path, number: int, cutoffs: tuple[int, ...], rivals: Iterable[Contender]) -> None:
+    """Run ours and then each rival in a process of its own; print what each cost and how far it is from ours.
+
+    Raises
+    ------
+    Failed
+        If a contender ends with an error.
+    Disagreement
+        If a rival computed something else.
+    """
+    print(f"\n{len(cutoffs)} cutoffs, {instant(cutoffs[0]):%Y-%m-%d} to {instant(cutoffs[-1]):%Y-%m-%d}")
+    print(f"{'contender':<15}{'wall s':>8}{'events/s':>12}{'CPU s':>8}{'peak GB':>9}{'x ours':>8}   largest difference")
+    with tempfile.TemporaryDirectory(dir=events.parent) as scratch:
+        mine = Path(scratch, OURS.name)
+        ours = _run(OURS, events, number, cutoffs, mine)
+        print(_line(OURS.name, ours, ours, number))
+        for rival in rivals:
+            theirs = Path(scratch, rival.name)
+            usage = _run(rival, events, number, cutoffs, theirs)
+            rows, apart = largest_difference(mine, theirs, [instant(day) for day in cutoffs], COMPARED)
+            print(f"{_line(rival.name, usage, ours, number)}   {apart:.1e} over {rows:,} rows", flush=True)
+            shutil.rmtree(theirs)
+
+
+def _run(contender: Contender, events: Path, number: int, cutoffs: tuple[int, ...], out: Path) -> Usage:
+    out.mkdir()
+    rules = load_params(ROOT / PARAMS).experience.rules.values()
+    task = Task(
+        events=str(events),
+        out=str(out),
+        cutoffs=cutoffs,
+        threads=THREADS,
+        buckets=max(number // EVENTS_PER_BUCKET, THREADS),
+        partial=contender.partial,
+        severities={rule.when: rule.severity for rule in rules},
+    )
+    asked = out.with_suffix(".json")
+    task.save(asked)
+    events.read_bytes()  # everyone finds the file in the page cache
+    environment = {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": str(THREADS), "OMP_NUM_THREADS": str(THREADS)}
+    return measured([sys.executable, "-m", contender.module, str(asked)], environment)
+
+
+def _line(name: str, usage: Usage, ours: Usage, number: int) -> str:
+    return (
+        f"{name:<15}{usage.wall:>8.1f}{number / usage.wall:>12,.0f}{usage.cpu:>8.1f}{usage.peak / 1e9:>9.2f}"
+        f"{usage.wall / ours.wall:>8.2f}"
+    )
+
+
+def _header(events: int) -> str:
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{events:,} interactions of some {events // EVENTS_PER_CUSTOMER:,} customers, from one unsorted Parquet file to a "
+        f"feature table on disk.\n{len(COMPARED)} features; the {len(NOT_COMPARED)} that ask for the event before, the "
+        "first or the value at the last are left out: a group-by cannot say them.\n"
+        f"{THREADS} threads or processes each, on {os.cpu_count()} cores ({platform.machine()}); load when started: {load}. "
+        "Wall time is of the whole process, imports included."
+    )
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = [rival.name for rival in RIVALS]
+    parser.add_argument("--events", type=lambda text: int(float(text)), default=10_000_000, help="default: 10 million")
+    parser.add_argument("--cutoffs", type=int, default=6)
+    parser.add_argument("--only", nargs="*", choices=names, default=names, help="rivals to run beside ours")
+    parser.add_argument("--scale-cutoffs", type=int, default=24, help="then again with so many cutoffs; 0: not")
+    parser.add_argument("--scale-only", nargs="*", choices=names, default=[], help="rivals to run then; default: none")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir(), "fedelta-bench"), help="for the events and tables"
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Ours: the pipeline's shuffle, then its kernel over the buckets in a pool of processes."""
+
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.compared import COMPARED
+from benchmarks.task import Task, asked, instant
+from features.cutoffs import Cutoff
+from features.experience_rules import ExperienceSettings, Rule
+from features.kernel import KernelSettings
+from pipeline.build_features import Job, build
+from pipeline.shuffle import buckets, shuffle
+
+
+def main(task: Task) -> None:
+    """Write the features to the task's folder, one file per bucket; the labels, which come with them, are dropped."""
+    with tempfile.TemporaryDirectory(dir=Path(task.out).parent) as scratch:
+        shuffled, labels = Path(scratch, "shuffled"), Path(scratch, "labels")
+        shuffled.mkdir()
+        labels.mkdir()
+        config = {"memory_limit": "2GB", "threads": task.threads, "temp_directory": f"{scratch}/spill"}
+        with duckdb.connect(config=config) as connection:
+            connection.execute("SET preserve_insertion_order = false")
+            shuffle(connection, f"SELECT * FROM read_parquet('{task.events}')", shuffled)
+        cutoffs = tuple(Cutoff(instant(day), horizon_days=90, lead_days=0, role="train") for day in task.cutoffs)
+        job = Job(cutoffs, _settings(task), None, (), Path(task.out), labels)
+        build(job, buckets(shuffled, task.buckets), task.threads)
+
+
+def _settings(task: Task) -> KernelSettings:
+    rules = {
+        f"rule_{number}": Rule(when, "integrity", "needs", severity)
+        for number, (when, severity) in enumerate(task.severities.items())
+    }
+    return KernelSettings(ExperienceSettings(rules), features=tuple(feature.name for feature in COMPARED))
+
+
+if __name__ == "__main__":
+    main(asked())

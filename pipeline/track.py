@@ -1,0 +1,216 @@
+"""DVC stage ``track``: the present bundle in MLflow: one run, one registered version, and the gate to champion."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from features.errors import ExplainedError
+from models.bootstrap import Resampling
+from models.bundle import BadBundle, bundle_hash, read_contract
+from models.encoding import MissingFeatures
+from models.pyfunc import load_bundle
+from pipeline import paths
+from pipeline.gate import Candidate, Verdict, incomparable, judge, without_champion
+from pipeline.lineage import lineage
+from pipeline.panel import ORDER, read_panel
+from pipeline.params import Params, load_params
+
+if TYPE_CHECKING:
+    from pipeline.mlflow_store import Registered, Store
+
+DATABASE = Path("mlflow.db")
+ARTIFACTS = Path("mlartifacts")
+
+# Read when MLflow is imported: no telemetry, no chatter. What the environment says already stands.
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+}
+
+
+class NotEvaluated(ExplainedError):
+    """The bundle has no measurements to record, or measurements of other rows."""
+
+
+def main() -> None:
+    """Record the project's bundle, register it, let the gate decide; say in one line what changed."""
+    params = load_params()
+    contract = read_contract(paths.CHURN_BUNDLE)
+    report = _read_report(paths.METRICS)
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    from pipeline.mlflow_store import MODEL, Record, opened  # noqa: PLC0415 - six CPU-seconds, after its settings
+
+    bundle = bundle_hash(paths.BUNDLE)
+    files = [paths.METRICS, *sorted(paths.PLOTS.glob("*.json"))]
+    with opened(*_tracking()) as store:
+        run_id, recorded = store.record(
+            Record(
+                bundle=bundle,
+                name=f"{params.source} {report['cutoff']} {bundle}",
+                params=dict(flattened(dataclasses.asdict(params))),
+                metrics=dict(measured(report)),
+                lineage=_lineage_tags(contract),
+                files=files,
+                files_hash=_hash_of(path.read_bytes() for path in files),
+            )
+        )
+        version, registered = store.register(bundle, run_id, paths.BUNDLE)
+        verdict = _decide(store, version, contract, params)
+    made = [words for words, happened in (("run recorded", recorded), ("registered", registered)) if happened]
+    print(f"track: bundle {bundle} is {MODEL} version {version.number}: {_told(made, verdict)}")
+
+
+def flattened(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by dotted name, as text; an empty section is left out."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{at}{name}.")
+        else:
+            yield f"{at}{name}", str(value)
+
+
+def measured(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The figures of reports/metrics.json by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
+    yield from ((name, float(report[name])) for name in ("rows", "churn_rate", "spend_total"))
+    for what in ("churn", "clv"):
+        for model, metrics in report[what].items():
+            place = what if model == "chosen" else f"{what}/{model}"
+            for metric, interval in metrics.items():
+                bounds = ("value", "low", "high") if model == "chosen" else ("value",)
+                for bound in bounds:
+                    if interval[bound] is not None:
+                        yield f"{place}/{metric}{'' if bound == 'value' else f'_{bound}'}", float(interval[bound])
+
+
+def _decide(store: "Store", challenger: "Registered", contract: Mapping[str, Any], params: Params) -> str | None:
+    """Let the gate decide and act on it; what it said, or None where the present champion or decision stands."""
+    champion = store.holder("champion")
+    if champion and champion.number == challenger.number:
+        return None
+    key = _hash_of(
+        json.dumps(held).encode()
+        for held in (
+            challenger.bundle,
+            champion.bundle if champion else None,
+            _hash_of([paths.EVALUATION.read_bytes()]),
+            dataclasses.asdict(params.gate),
+            dataclasses.asdict(params.evaluate),
+        )
+    )
+    if challenger.tags.get("fedelta.gate.decision") == key:
+        return None
+    verdict = _judge(store, champion, contract, params)
+    outcome = "promoted" if verdict.promote else "not promoted"
+    against = champion.number if champion else "none"
+    tags = {
+        "fedelta.gate.outcome": outcome,
+        "fedelta.gate.champion": against,
+        "fedelta.gate.reason": verdict.reason,
+    }
+    store.log_decision(
+        key,
+        f"version {challenger.number} against {against}: {outcome}",
+        {**tags, "fedelta.gate.challenger": challenger.number, "fedelta.bundle": challenger.bundle},
+        _figures(verdict, params.gate.metric),
+    )
+    store.tag(challenger.number, tags)
+    if verdict.promote:
+        if champion:
+            store.alias("previous", champion.number)
+        store.alias("champion", challenger.number)
+    store.tag(challenger.number, {"fedelta.gate.decision": key})  # last: a run killed before it decides again
+    return f"{outcome}: {verdict.reason}"
+
+
+def _judge(store: "Store", champion: "Registered | None", contract: Mapping[str, Any], params: Params) -> Verdict:
+    evaluation = pl.read_parquet(paths.EVALUATION)
+    churned, mine = (evaluation[name].to_numpy() for name in ("churned", "churn_chosen"))
+    if champion is None:
+        return without_champion(churned, mine, params.gate)
+    with store.bundle_of(champion) as folder:
+        try:
+            its_contract, model = read_contract(folder / "churn"), load_bundle(folder)
+        except BadBundle as error:
+            return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error}")
+    its = Candidate.of(its_contract, str(store.param(champion, "source")))
+    cutoff = evaluation["cutoff"][0].replace(tzinfo=None)
+    if why := incomparable(Candidate.of(contract, params.source), its, cutoff):
+        return Verdict(False, why)
+    try:
+        theirs = model.churn.churn_probability(_evaluated_rows(evaluation))
+    except MissingFeatures as error:
+        return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error}")
+    resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
+    return judge(churned, mine, theirs, params.gate, resampling)
+
+
+def _evaluated_rows(evaluation: pl.DataFrame) -> pd.DataFrame:
+    """Features of the rows of data/evaluation.parquet, in its order."""
+    table = read_panel(["evaluate"]).of_role("evaluate").table
+    if any(table[name].to_list() != evaluation[name].to_list() for name in ORDER):
+        raise NotEvaluated(
+            f"{paths.EVALUATION} is of other customers than {paths.FEATURES}. Run `dvc repro evaluate`, then track."
+        )
+    return table
+
+
+def _figures(verdict: Verdict, metric: str) -> dict[str, float]:
+    difference = verdict.difference
+    figures = (
+        {}
+        if difference is None
+        else {
+            f"{metric}_difference{suffix}": value
+            for suffix, value in (("", difference.value), ("_low", difference.low), ("_high", difference.high))
+        }
+    )
+    if verdict.ece is not None:
+        figures["ece"] = verdict.ece
+    return {name: float(value) for name, value in figures.items() if np.isfinite(value)}
+
+
+def _lineage_tags(contract: Mapping[str, Any]) -> dict[str, str]:
+    known = lineage()
+    tags = {f"fedelta.{name}": value for name, value in known.items()} | {"fedelta.registry": contract["registry"]}
+    return tags | ({"mlflow.source.git.commit": known["git_commit"]} if "git_commit" in known else {})
+
+
+def _tracking() -> tuple[str, str | None]:
+    """Where MLflow is, and where its files lie if that is ours to say."""
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri, None
+    return f"sqlite:///{DATABASE.absolute()}", ARTIFACTS.absolute().as_uri()
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise NotEvaluated(f"{path} is missing or damaged. Run `dvc repro evaluate` first.") from None
+    if not paths.EVALUATION.is_file():
+        raise NotEvaluated(f"{paths.EVALUATION} is missing. Run `dvc repro evaluate` first.")
+    return report
+
+
+def _hash_of(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:16]
+
+
+def _told(made: list[str], verdict: str | None) -> str:
+    return "; ".join([*made, *([verdict] if verdict else [])]) or "recorded before, nothing changed"

@@ -1,0 +1,154 @@
+"""params.yaml in, typed settings out; whatever is wrong is said in one line that names the key."""
+
+import datetime as dt
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from features.errors import ExplainedError
+from features.experience_rules import Rule
+from models.policy import BadPolicy
+from pipeline.params import BadParams, Params, load_params
+
+OWN = Path(__file__).parents[2] / "params.yaml"
+Document = dict[str, Any]
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def with_change(folder: Path, key: str, value: object) -> Path:
+    """The project's own params with one dotted key set, or removed where the value is ``...``."""
+    document: Document = YAML().load(OWN.read_text(encoding="utf-8"))
+    *sections, last = key.split(".")
+    place = document
+    for section in sections:
+        place = place[section]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    stream = io.StringIO()
+    YAML().dump(document, stream)
+    return written(folder, stream.getvalue())
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ExplainedError) as error:
+        load_params(path)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_projects_own_params_are_read_into_typed_settings():
+    params = load_params(OWN)
+    assert isinstance(params, Params)
+    assert isinstance(params.horizon_days, int)
+    assert all(isinstance(rule, Rule) for rule in params.experience.rules.values())
+    assert isinstance(params.churn.learning_rate, float)
+
+
+def test_a_change_reaches_its_setting(tmp_path: Path):
+    assert load_params(with_change(tmp_path, "churn.trees", 7)).churn.trees == 7
+    assert load_params(with_change(tmp_path, "experience.rules.slow_answer.severity", 4)).experience.rules[
+        "slow_answer"
+    ] == Rule("kind IN ('contact', 'complaint') AND wait_hours > 48", "time_and_effort", "ease", 4)
+
+
+def test_a_whole_number_will_do_for_a_fraction(tmp_path: Path):
+    assert load_params(with_change(tmp_path, "churn.l2", 3)).churn.l2 == 3.0
+
+
+def test_the_scoring_cutoff_is_a_date_or_a_word(tmp_path: Path):
+    assert load_params(with_change(tmp_path, "cutoffs.score_at", dt.date(2026, 1, 31))).cutoffs.score_at == dt.date(
+        2026, 1, 31
+    )
+    assert load_params(with_change(tmp_path, "cutoffs.score_at", "latest")).cutoffs.score_at == "latest"
+    assert "cutoffs.score_at is 20260131" in refused(with_change(tmp_path, "cutoffs.score_at", 20260131))
+
+
+def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
+    assert load_params(with_change(tmp_path, "cutoffs.train", ...)).cutoffs.train == 6
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("horizont_days", 90, "unknown horizont_days. Known: source, data, horizon_days"),
+        ("churn.treees", 9, "churn: unknown treees. Known: trees"),
+        ("experience.rules.late_delivery.sevrity", 2, "experience.rules.late_delivery: unknown sevrity"),
+        ("horizon_days", ..., "horizon_days missing"),
+        ("experience.rules.late_delivery.when", ..., "experience.rules.late_delivery: when missing"),
+        ("horizon_days", "90", "horizon_days is '90' (str); it must be of type int"),
+        ("horizon_days", 90.5, "horizon_days is 90.5 (float); it must be of type int"),
+        ("horizon_days", True, "horizon_days is True (bool); it must be of type int"),
+        ("horizon_days", None, "horizon_days is None (NoneType); it must be of type int"),
+        ("source", 7, "source is 7 (int); it must be of type str"),
+        ("churn", 7, "churn must be a section of settings; it is 7"),
+        ("churn", None, "churn must be a section of settings; it is None"),
+        ("experience.rules", ["late"], "experience.rules is ['late']; it must be a section of names and values"),
+        ("churn.definition", "gone", "churn.definition is 'gone'; it must be one of inactivity, event"),
+        ("churn.learning_rate", "fast", "churn.learning_rate is 'fast' (str); it must be of type float"),
+        ("engine.backend", "spork", "engine.backend is 'spork'; it must be one of duckdb"),
+        (
+            "experience.rules.late_delivery.pillar",
+            "speed",
+            "pillar is 'speed'; it must be one of integrity",
+        ),
+        ("policy.tiers.high", "often", "policy.tiers.high is 'often' (str); it must be of type float"),
+        ("horizon_days", 0, "horizon_days is 0; it must be at least 1"),
+        ("lead_days", -1, "lead_days is -1; it must be at least 0"),
+        ("cutoffs.step_days", 0, "cutoffs.step_days is 0; it must be at least 1"),
+        ("cutoffs.step_days", -30, "cutoffs.step_days is -30; it must be at least 1"),
+        ("cutoffs.train", 0, "cutoffs.train is 0; it must be at least 1"),
+        ("engine.buckets", 0, "engine.buckets is 0; it must be at least 1"),
+        ("engine.workers", 0, "engine.workers is 0; it must be at least 1"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(tmp_path: Path, key: str, value: object, said: str):
+    message = refused(with_change(tmp_path, key, value))
+    assert message.startswith("params.yaml: ")
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("tiers", "said"), [({"medium": 0.6, "high": 0.3}, "must ascend"), ({"high": 1.5}, "between 0 and 1")]
+)
+def test_tiers_that_cannot_be_told_apart_are_refused(tmp_path: Path, tiers: dict[str, float], said: str):
+    message = refused(with_change(tmp_path, "policy.tiers", tiers))
+    assert message.startswith("policy.tiers is ")
+    assert said in message
+    assert issubclass(BadPolicy, ExplainedError)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("horizon_days: [", "is not YAML"),
+        ("a: 1\na: 2\n", "is not YAML"),
+        ("\tsource: demo", "is not YAML"),
+        ("", "the file must be a section of settings; it is None"),
+        ("- source", "the file must be a section of settings"),
+        ("just words", "the file must be a section of settings"),
+    ],
+)
+def test_a_file_that_is_no_settings_is_refused_in_one_line(tmp_path: Path, text: str, said: str):
+    assert said in refused(written(tmp_path, text))
+
+
+def test_a_file_of_other_bytes_is_refused_in_one_line(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"source: caf\xe9\n")
+    assert "is not YAML" in refused(path)
+
+
+def test_without_a_file_it_says_where_to_run(tmp_path: Path):
+    with pytest.raises(BadParams, match="Run fedelta in the project's folder"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,109 @@
+"""A project of a few hundred customers, made in a temporary folder by the real stages, in seconds."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pandas.errors import Pandas4Warning
+
+from features.contract import INTERACTIONS
+from features.cutoffs import Cutoff
+from features.kernel import KernelSettings, features_at
+from pipeline import evaluate, fit_btyd, paths, score, train_churn, train_clv
+from pipeline.params import load_params
+
+HERE = Path(__file__).parents[2]
+START = datetime(2023, 1, 1, tzinfo=UTC)
+DAYS = 480
+CUTOFFS = tuple(
+    Cutoff(START + timedelta(days=days), 90, 0, role)
+    for days, role in ((210, "train"), (300, "train"), (390, "evaluate"), (480, "score"))
+)
+PARAMS = """\
+source: demo
+data: data/raw/demo
+horizon_days: 90
+lead_days: 0
+cutoffs: {step_days: 90, train: 2}
+engine: {workers: 1, buckets: 1}
+experience:
+  rules:
+    late_delivery: {when: "kind = 'delivery' AND delay_hours > 24", pillar: expectations, level: needs, severity: 2}
+churn: {trees: TREES, seeds: 1}
+clv: {trees: TREES, seeds: 1}
+evaluate: {bootstrap: 20, seed: 7}
+policy: {tiers: {medium: 0.3, high: 0.6, critical: 0.8}}
+gate: {metric: log_loss, max_ece: 0.3}
+"""
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[Path]:
+    """Work in a folder, as `fedelta` does."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        with warnings.catch_warnings():
+            # pyarrow reads a pandas column of times in a way that pandas 4 will change.
+            warnings.simplefilter("ignore", Pandas4Warning)
+            yield folder
+    finally:
+        os.chdir(before)
+
+
+def make(folder: Path, *, customers: int = 300, trees: int = 20) -> Path:
+    """A project with every stage run up to `score`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sources").symlink_to(HERE / "sources")
+    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(trees)))
+    events = interactions(customers)
+    with inside(folder):
+        table, labels = features_at(events, CUTOFFS, KernelSettings(load_params().experience))
+        for path, frame in ((paths.INTERACTIONS, events), (paths.FEATURES, table), (paths.LABELS, labels)):
+            path.mkdir(parents=True)
+            frame.write_parquet(path / "part-00000.parquet")
+        events.select("customer_id").unique().sort("customer_id").write_parquet(paths.CUSTOMERS)
+        fit_btyd.main()
+        for stage in (train_churn, train_clv, evaluate, score):
+            stage.main()
+    return folder
+
+
+def retrained(project: Path, folder: Path, *, trees: int) -> Path:
+    """A copy of a project whose models were trained anew, with other settings."""
+    shutil.copytree(project, folder, symlinks=True)
+    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(trees)))
+    with inside(folder):
+        for stage in (train_churn, train_clv, evaluate, score):
+            stage.main()
+    return folder
+
+
+def interactions(customers: int, seed: int = 5) -> pl.DataFrame:
+    """Purchases at each customer's own rhythm until a silent end; some deliveries come late."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(customers):
+        day, end, gap = rng.uniform(0, 200), rng.uniform(60, 900), rng.gamma(2, 15) + 3
+        while day < min(end, DAYS):
+            at = START + timedelta(days=float(day))
+            rows.append((number, at, "purchase", "web", rng.gamma(2, 20) + 1, None))
+            rows.append((number, at + timedelta(days=2), "delivery", None, None, rng.normal(0, 20)))
+            day += rng.exponential(gap)
+    names = ("customer", "occurred_at", "kind", "channel", "amount", "delay_hours")
+    table = pl.DataFrame(rows, schema=names, orient="row").filter(pl.col("occurred_at") < START + timedelta(days=DAYS))
+    table = table.sort("customer", "occurred_at").with_row_index()
+    table = table.with_columns(
+        interaction_id=pl.format("i{}", "index"),
+        customer_id=pl.format("c{}", pl.col("customer").cast(str).str.zfill(4)),
+    )
+    return table.select(
+        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in INTERACTIONS.items()
+    )
