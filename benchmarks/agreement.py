@@ -64,5 +64,5 @@ def _table(folder: Path, cutoff: datetime) -> pl.DataFrame:
 def _differences(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[Feature]) -> Iterator[Difference]:
     for feature in features:
         x, y = (table[feature.name].cast(pl.Float64).fill_nan(None) for table in (a, b))
-        apart = ((x - y).abs() / y.abs().clip(1)).max()
-        yield Difference(feature, float(apart or 0), int((x.is_null() != y.is_null()).sum()))
+        apart = ((x - y).abs() / y.abs().clip(1)).fill_null(0).to_numpy()
+        yield Difference(feature, float(apart.max(initial=0)), int((x.is_null() != y.is_null()).sum()))

@@ -18,9 +18,9 @@ EVENTS_PER_CUSTOMER = 50
 
 _CHUNK_ROWS = 1_000_000
 _KINDS = {
-    "visit": 0.36, "purchase": 0.16, "message": 0.14, "delivery": 0.12, "response": 0.08, "contact": 0.05, "survey": 0.03,
-    "error": 0.015, "complaint": 0.01, "return": 0.01, "review": 0.01, "enrolment": 0.005, "referral": 0.005,
-    "outage": 0.002, "renewal": 0.001, "downgrade": 0.001, "cancellation": 0.001,
+    "visit": 0.36, "purchase": 0.16, "message": 0.14, "delivery": 0.12, "response": 0.08, "contact": 0.05,
+    "survey": 0.03, "error": 0.015, "complaint": 0.01, "return": 0.01, "review": 0.01, "enrolment": 0.005,
+    "referral": 0.005, "outage": 0.002, "renewal": 0.001, "downgrade": 0.001, "cancellation": 0.001,
 }  # fmt: skip
 _CHANNELS = {
     "app": 0.24, "web": 0.24, "email": 0.2, "organic_search": 0.08, "store": 0.08, "direct": 0.05, "phone": 0.04,
@@ -86,7 +86,7 @@ def _events(
             rng.integers(0, 6, rows)
         ),
     }
-    return pl.DataFrame(columns).cast(dict(INTERACTIONS))
+    return pl.DataFrame(columns).cast(INTERACTIONS)
 
 
 def _drawn(rng: np.random.Generator, shares: Mapping[str, float], rows: int) -> tuple[pl.Series, Integers]:

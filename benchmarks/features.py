@@ -1,4 +1,4 @@
-"""The feature stage against the same features from pandas, Polars and DuckDB: same file, machine and run, equal results."""
+"""The feature stage against the same features from pandas, Polars and DuckDB: same file, machine, run and results."""
 
 import argparse
 import os
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # before this folder, where this very file would stand for the package `features`
+# Before this folder, where this very file would stand for the package `features`.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.agreement import Disagreement, largest_difference
 from benchmarks.compared import COMPARED, NOT_COMPARED
@@ -22,6 +22,7 @@ from benchmarks.usage import Failed, Usage, measured
 from pipeline.params import load_params
 from pipeline.paths import PARAMS
 
+ROOT = Path(__file__).resolve().parents[1]
 HORIZON_DAYS = 90
 CUTOFFS_OVER_DAYS = 180
 EVENTS_PER_BUCKET = 160_000
@@ -128,11 +129,11 @@ def _line(name: str, usage: Usage, ours: Usage, number: int) -> str:
 def _header(events: int) -> str:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
-        f"{events:,} interactions of some {events // EVENTS_PER_CUSTOMER:,} customers, from one unsorted Parquet file to a "
-        f"feature table on disk.\n{len(COMPARED)} features; the {len(NOT_COMPARED)} that ask for the event before, the "
-        "first or the value at the last are left out: a group-by cannot say them.\n"
-        f"{THREADS} threads or processes each, on {os.cpu_count()} cores ({platform.machine()}); load when started: {load}. "
-        "Wall time is of the whole process, imports included."
+        f"{events:,} interactions of some {events // EVENTS_PER_CUSTOMER:,} customers, from one unsorted Parquet "
+        f"file to a feature table on disk.\n{len(COMPARED)} features; {len(NOT_COMPARED)} are left out, which no "
+        "group-by can state: gaps, repeats, streaks, values at the last event.\n"
+        f"{THREADS} threads or processes each, on {os.cpu_count()} cores ({platform.machine()}); load when started: "
+        f"{load}. Wall time is of the whole process, imports included."
     )
 
 

@@ -20,8 +20,10 @@ def main(task: Task) -> None:
         shuffled, labels = Path(scratch, "shuffled"), Path(scratch, "labels")
         shuffled.mkdir()
         labels.mkdir()
-        config = {"memory_limit": "2GB", "threads": task.threads, "temp_directory": f"{scratch}/spill"}
-        with duckdb.connect(config=config) as connection:
+        with duckdb.connect() as connection:
+            connection.execute("SET memory_limit = '2GB'")
+            connection.execute(f"SET temp_directory = '{scratch}/spill'")
+            connection.execute(f"SET threads = {task.threads}")
             connection.execute("SET preserve_insertion_order = false")
             shuffle(connection, f"SELECT * FROM read_parquet('{task.events}')", shuffled)
         cutoffs = tuple(Cutoff(instant(day), horizon_days=90, lead_days=0, role="train") for day in task.cutoffs)

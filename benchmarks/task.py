@@ -15,8 +15,8 @@ WINDOW_DAYS = (7, 30, 90, 180, 365)
 class Task:
     """One run of one contender. Days count from 1970-01-01 UTC.
 
-    `partial` says over what a group-by first sums up the events of a customer: days, or periods between the days where some
-    window of some cutoff begins or ends (fewer rows, since no window cuts a period).
+    `partial` says over what a group-by first sums up the events of a customer: days, or periods between the days where
+    some window of some cutoff begins or ends (fewer rows, since no window cuts a period).
     """
 
     events: str

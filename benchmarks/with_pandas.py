@@ -1,6 +1,7 @@
 """The pandas contender: `groupby` over partial sums per customer and day or period, on integer keys and categories."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,6 @@ from benchmarks.compared import (
 )
 from benchmarks.task import WINDOW_DAYS, Task, asked, instant
 from features.contract import CHANNELS, DIGITAL_CHANNELS
-from features.feature import Feature
 from features.history import DAY_US
 
 _READ = ("kind", "channel", "amount", "rating", "resolved", "wait_hours", "delay_hours", "effort")
@@ -143,13 +143,11 @@ def _features(partial: pd.DataFrame, customers: pd.Index, cutoff: int) -> pd.Dat
         sums = rows.groupby("customer", sort=False)[list(measures)].sum()
         known.append(sums.rename(columns=measures).reindex(known[0].index, fill_value=0))
     table = pd.concat(known, axis=1).assign(cutoff=cutoff * DAY_US)
-    values = {feature.name: _value(table, feature.name).astype(_dtype(feature)) for feature in COMPARED}
+    values = {feature.name: _value(table, feature.name) for feature in COMPARED}
     at = pd.Timestamp(instant(cutoff)).as_unit("us")
-    return pd.DataFrame({"customer_id": customers.take(table.index), "cutoff": at, **values}, index=table.index)
-
-
-def _dtype(feature: Feature) -> str:
-    return str(feature.dtype).lower()
+    keys = {"customer_id": customers.take(table.index.to_numpy()), "cutoff": at}
+    dtypes = {feature.name: str(feature.dtype).lower() for feature in COMPARED}
+    return pd.DataFrame({**keys, **values}, index=table.index).astype(dtypes)
 
 
 def _value(table: pd.DataFrame, name: str) -> pd.Series:
@@ -161,8 +159,8 @@ def _value(table: pd.DataFrame, name: str) -> pd.Series:
         return -(shares * np.log2(shares.where(shares > 0, 1))).sum(axis=1, skipna=False)
     formula = FORMULAS[name]
     if isinstance(formula, Quotient):
-        below = table.eval(formula.below)
-        return table.eval(formula.above) / (below.where(below != 0) if isinstance(below, pd.Series) else below)
+        quotient = cast("pd.Series", table.eval(f"({formula.above}) / ({formula.below})"))
+        return quotient.replace([np.inf, -np.inf], np.nan)
     return table[formula]
 
 

@@ -74,10 +74,10 @@ def fit_ensemble(
         "bagging_freq": 1,
         "feature_fraction": settings.column_share,
         "lambda_l2": settings.l2,
-        "max_bin": 127,
+        "max_bin": 63,
         "boost_from_average": init_score is None,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "num_threads": threads,
         "verbosity": -1,
     }
@@ -89,7 +89,7 @@ def fit_ensemble(
         init_score=init_score,
         feature_name=list(encoding.names),
         categorical_feature=encoding.categorical,
-        params={"max_bin": 127, "verbosity": -1, "min_data_in_leaf": base["min_data_in_leaf"], "num_threads": threads},
+        params={"max_bin": 63, "verbosity": -1, "min_data_in_leaf": base["min_data_in_leaf"], "num_threads": threads},
         free_raw_data=False,
     )
     return Ensemble(

@@ -34,8 +34,8 @@ def score(
     Parameters
     ----------
     table : DataFrame
-        Features and prior columns of all customers with a history at the cutoff. Those whose `status` is not "scored"
-        keep it and get no figures.
+        Features and prior columns, times in UTC without a zone, of all customers with a history at the cutoff. Those
+        whose `status` is not "scored" keep it and get no figures.
     unseen : sequence of str
         Known customers without any interaction before the cutoff: status "no_history".
 
@@ -46,13 +46,13 @@ def score(
     """
     scored = table[table["status"] == "scored"]
     rest = table[table["status"] != "scored"]
-    as_of, horizon, lead = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0]), int(table["lead_days"].iloc[0])
-    frames = [_scored(scored, churn, clv, policy, as_of=as_of, lead=lead, currency=currency)]
+    as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
+    frames = [_scored(scored, churn, clv, policy, as_of=as_of, currency=currency)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     every = pl.concat([_complete(frame) for frame in frames])
     return every.with_columns(
-        as_of=pl.lit(as_of.to_pydatetime()).cast(SCORES["as_of"]),
+        as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
         horizon_days=pl.lit(horizon, pl.Int32),
         model_version=pl.lit(model_version),
     ).sort("customer_id")
@@ -65,7 +65,6 @@ def _scored(
     policy: PolicySettings,
     *,
     as_of: pd.Timestamp,
-    lead: int,
     currency: str,
 ) -> pl.DataFrame:
     probability = churn.churn_probability(table)

@@ -6,19 +6,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import polars as pl
-
 from features.cutoffs import Cutoff, backtest_calendar
 from features.errors import ExplainedError
 from models.baselines import Logistic
 from models.bootstrap import Resampling
 from models.clv import fit_clv
 from models.evaluation import evaluate
+from models.panel import Panel
 from pipeline import paths
 from pipeline.build_features import build, job_for, span
 from pipeline.evaluate import write_json
 from pipeline.fit_btyd import fit_priors
-from pipeline.panel import read_features, read_panel, to_pandas
+from pipeline.panel import from_pandas, read_features, read_panel, to_pandas
 from pipeline.params import Params, load_params
 from pipeline.shuffle import buckets
 from pipeline.train_churn import THREADS, train
@@ -44,21 +43,9 @@ def main(at: str) -> None:
     print(f"Written to {paths.BACKTEST}.")
 
 
-def backtest(cutoffs: Sequence[Cutoff], params: Params, interactions: Path = paths.INTERACTIONS) -> dict[str, Any]:
-    """The report of the recipe trained at the training cutoffs and measured at the evaluation cutoff.
-
-    No event at or after the evaluation cutoff enters a feature or a training label: the cutoffs see to that.
-    """
-    with TemporaryDirectory(prefix="fedelta-backtest-") as scratch:
-        features, labels, prior = (Path(scratch) / name for name in ("features", "labels", "prior.parquet"))
-        features.mkdir()
-        labels.mkdir()
-        job = job_for(params, cutoffs, features, labels)
-        build(job, buckets(interactions, params.engine.buckets), params.engine.workers)
-        keys = read_features(features)
-        _, columns = fit_priors(to_pandas(keys))
-        pl.from_pandas(columns).with_columns(pl.col("cutoff").cast(keys.schema["cutoff"])).write_parquet(prior)
-        panel = read_panel(["train", "evaluate"], features, labels, prior)
+def backtest(cutoffs: Sequence[Cutoff], params: Params) -> dict[str, Any]:
+    """The report of the recipe trained at the training cutoffs and measured at the evaluation cutoff."""
+    panel = panel_at(cutoffs, params)
     training, present = panel.of_role("train"), panel.of_role("evaluate")
     model, facts = train(training, params)
     clv = fit_clv(training, params.clv, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS)
@@ -66,6 +53,23 @@ def backtest(cutoffs: Sequence[Cutoff], params: Params, interactions: Path = pat
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     report = evaluate(present, model, baselines, clv, resampling, params.churn.definition).report
     return {**report, "training": facts["training"], "prior": model.prior, "calibration": model.calibrator.note}
+
+
+def panel_at(cutoffs: Sequence[Cutoff], params: Params) -> Panel:
+    """The project's interactions as a panel at other cutoffs than its own; nothing of the project's is overwritten.
+
+    No event at or after a cutoff enters its features, and no label reaches beyond its horizon: the kernel sees to that.
+    """
+    with TemporaryDirectory(prefix="fedelta-") as scratch:
+        features, labels, prior = (Path(scratch) / name for name in ("features", "labels", "prior.parquet"))
+        features.mkdir()
+        labels.mkdir()
+        job = job_for(params, cutoffs, features, labels)
+        build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+        table = read_features(features)
+        _, columns = fit_priors(to_pandas(table))
+        from_pandas(columns).write_parquet(prior)
+        return read_panel([cutoff.role for cutoff in cutoffs], features, labels, prior)
 
 
 def table_of(report: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from models.bootstrap import Resampling
 from models.bundle import load_churn, load_clv, read_contract
 from models.evaluation import Evaluation, evaluate, gains_curve
 from pipeline import paths
-from pipeline.panel import ORDER, read_panel
+from pipeline.panel import ORDER, from_pandas, read_panel
 from pipeline.params import load_params
 from pipeline.whole_files import whole
 
@@ -65,4 +65,4 @@ def _predictions(table: pd.DataFrame, found: Evaluation) -> pl.DataFrame:
     """What each model said of each row, and what happened: the gate compares champions on it."""
     frame = table[list(ORDER)].assign(churned=found.churned, spend_in_horizon=found.spend)
     frame = frame.assign(**{f"churn_{name}": p for name, p in found.churn.items()})
-    return pl.from_pandas(frame.assign(**{f"clv_{name}": v for name, v in found.clv.items()}))
+    return from_pandas(frame.assign(**{f"clv_{name}": v for name, v in found.clv.items()}))

@@ -3,11 +3,10 @@
 import json
 
 import pandas as pd
-import polars as pl
 
 from models.purchase_prior import READS, PurchasePrior, fit_prior
 from pipeline import paths
-from pipeline.panel import ORDER, NoRows, read_features, to_pandas
+from pipeline.panel import ORDER, NoRows, from_pandas, read_features, to_pandas
 from pipeline.whole_files import whole
 
 
@@ -31,7 +30,7 @@ def main() -> None:
     table = read_features(columns=[*ORDER, "role", "status", *READS])
     priors, columns = fit_priors(to_pandas(table))
     with whole(paths.PRIOR) as staged:
-        pl.from_pandas(columns).with_columns(pl.col("cutoff").cast(table.schema["cutoff"])).write_parquet(staged)
+        from_pandas(columns).write_parquet(staged)
     with whole(paths.BTYD_BUNDLE) as folder:
         folder.mkdir()
         document = {at: prior.to_dict() for at, prior in priors.items()}

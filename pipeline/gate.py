@@ -19,7 +19,7 @@ _SAME = {
     "definition": "churn definition",
     "horizon_days": "horizon",
     "lead_days": "lead time",
-    "registry": "features",
+    "registry": "set of features",
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import polars as pl
+import polars.selectors as cs
 
 from features.errors import ExplainedError
 from features.labels import OUTCOMES
@@ -50,10 +51,18 @@ def read_panel(
             f"No customer can be scored at the {' or '.join(roles)} cutoffs: nobody had bought before them. Bring a "
             "longer history, or check the kinds that the source maps to purchase (`fedelta source check`)."
         )
-    outcomes = table.select(*OUTCOMES).to_pandas()
+    outcomes = to_pandas(table.select(*OUTCOMES))
     return Panel(to_pandas(table.drop(*OUTCOMES)), outcomes)
 
 
 def to_pandas(table: pl.DataFrame) -> pd.DataFrame:
-    """As models read it; text stays text."""
-    return table.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String)).to_pandas()
+    """As models read it: text stays text; times are UTC without a zone, whose handling pandas is about to change."""
+    plain = table.with_columns(
+        pl.col(pl.Enum, pl.Categorical).cast(pl.String), cs.datetime().dt.replace_time_zone(None)
+    )
+    return plain.to_pandas()
+
+
+def from_pandas(table: pd.DataFrame) -> pl.DataFrame:
+    """Back: times say that they are UTC, in microseconds."""
+    return pl.from_pandas(table).with_columns(cs.datetime().cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))

@@ -62,5 +62,5 @@ def main() -> None:
     rates = ", ".join(f"{fact['churn_rate']:.3f}" for fact in facts["training"])
     print(
         f"train_churn: {len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); BTYD as "
-        f"{model.prior}; calibration {model.calibrator.kind}{f' ({model.calibrator.note})' if model.calibrator.note else ''}"
+        f"{model.prior}. {model.calibrator.note}"
     )

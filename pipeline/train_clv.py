@@ -18,7 +18,7 @@ def main() -> None:
         save_clv(model, folder, {"training": training_facts(panel, params.churn.definition)})
     if model is None:
         print(
-            "train_clv: no purchase in training carries an amount, so no lifetime value is learned; it is null in scores"
+            "train_clv: no purchase in training carries an amount: no lifetime value is learned, it is null in scores"
         )
     else:
         print(

@@ -1,4 +1,4 @@
-"""From shuffled interactions to feature files: the same values whatever the buckets, the order of rows or the processes."""
+"""From shuffled interactions to feature files: the same values whatever the buckets, the row order or the processes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -185,7 +185,7 @@ def test_the_span_of_the_history_is_that_of_its_first_and_last_interaction(event
 
 
 def test_no_interactions_say_which_stage_to_run(tmp_path: Path):
-    with pytest.raises(NoInteractions, match="holds no interactions. Run `dvc repro ingest` first"):
+    with pytest.raises(NoInteractions, match=r"holds no interactions\. Run `dvc repro ingest` first"):
         span(tmp_path)
     with pytest.raises(NoInteractions):
         span(shuffled(company(1, 1).clear(), tmp_path / "empty"))

@@ -1,0 +1,207 @@
+"""What the figures of a run say, in plain words: who is beaten and who is not, how far the past may mislead."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from features.attributes import PREFIX
+from features.registry import FEATURES
+from models.explain import PRIOR
+
+Kind = Literal["baseline", "part"]  # a rival on the same rows, or a step on the way to the chosen model
+Outcome = Literal["better", "worse", "no difference", "identical"]
+
+NAMES = {
+    "chosen": "The model",
+    "hiatus": "Days of silence",
+    "logistic": "Logistic regression",
+    "pareto_nbd": "Pareto/NBD",
+    "bg_nbd": "BG/NBD",
+    "as_before": "Business as before",
+    "lightgbm": "Before calibration",
+    "tweedie": "Tweedie trees alone",
+    "hurdle": "Hurdle trees alone",
+}
+_PARTS = ("lightgbm", "tweedie", "hurdle")
+_PRIOR_SAYS = {
+    "pareto_p_alive": "Pareto/NBD: chance that the customer is still one",
+    "pareto_p_any": "Pareto/NBD: chance of any purchase in the horizon",
+    "pareto_expected_orders": "Pareto/NBD: expected purchase days in the horizon",
+    "pareto_expected_spend": "Pareto/NBD and Gamma-Gamma: expected spend in the horizon",
+    "bg_p_any": "BG/NBD: chance of any purchase in the horizon",
+}
+_FEATURES = {feature.name: feature for feature in FEATURES}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of merit as a reader meets it."""
+
+    name: str
+    label: str
+    best: Literal["higher", "lower", "near 1", "near 0"]
+    says: str
+    digits: int = 3
+
+
+CHURN = (
+    Metric(
+        "log_loss", "Log loss", "lower", "surprise at what happened, given the probabilities; the metric that decides"
+    ),
+    Metric("brier", "Brier", "lower", "mean squared distance of the probability from what happened"),
+    Metric("ece", "ECE", "lower", "calibration error: how far predicted and actual churn rates lie apart, on average"),
+    Metric("auc", "AUC", "higher", "chance that a leaver is ranked above a stayer; 0.5 is a coin"),
+    Metric(
+        "average_precision", "Avg. precision", "higher", "precision averaged down the list; the churn rate is a coin"
+    ),
+    Metric("slope", "Slope", "near 1", "of the calibration line; below 1 the probabilities are too extreme", 2),
+    Metric("lift", "Lift, top 10%", "higher", "churn rate of the riskiest tenth over that of everybody", 2),
+    Metric("empc", "EMPC", "higher", "expected maximum profit of a campaign, per customer (Verbraken et al. 2013)", 2),
+)
+VALUE = (
+    Metric("rmse", "RMSE", "lower", "root mean squared error, in money; the metric that decides", 2),
+    Metric("mae", "MAE", "lower", "mean absolute error, in money; rewards predicting too little, so read it last", 2),
+    Metric("r2", "R²", "higher", "share of the variance of spend explained; below 0 is worse than the mean"),
+    Metric("bias", "Bias", "near 0", "predicted over actual total, minus 1: −0.1 is ten per cent too low"),
+    Metric("gini", "Gini", "higher", "how well customers are ranked by what they will spend; 1 is perfect"),
+    Metric("spearman", "Spearman", "higher", "rank correlation of predicted and actual spend"),
+    Metric("top_share", "Top 10% share", "higher", "share of all spend that the predicted top tenth brings"),
+)
+DECIDES = {"churn": CHURN[0], "clv": VALUE[0]}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The model against another on the same resamples: the model's figure minus the other's, with its 95% interval."""
+
+    name: str
+    kind: Kind
+    value: float
+    low: float
+    high: float
+    outcome: Outcome
+
+
+def comparisons(against: Mapping[str, Any], metric: Metric) -> list[Comparison]:
+    """Every comparison on a metric, baselines first; models that lack it are left out."""
+    found = []
+    for model, metrics in against.items():
+        difference = metrics.get(metric.name)
+        if difference is None or difference["value"] is None:
+            continue
+        value, low, high = difference["value"], difference["low"], difference["high"]
+        kind: Kind = "part" if model in _PARTS else "baseline"
+        found.append(Comparison(name_of(model), kind, value, low, high, _outcome(low, high, metric)))
+    return sorted(found, key=lambda comparison: comparison.kind != "baseline")
+
+
+def verdict(found: Sequence[Comparison], metric: Metric) -> str:
+    """Which baselines the model beats on a metric, and plainly which not."""
+    baselines = [comparison for comparison in found if comparison.kind == "baseline"]
+    if not baselines:
+        return f"No baseline could be compared on {_in_text(metric)}."
+    by = {
+        outcome: [c.name for c in baselines if c.outcome == outcome] for outcome in ("better", "worse", "no difference")
+    }
+    by["no difference"] += [c.name for c in baselines if c.outcome == "identical"]
+    if len(by["better"]) == len(baselines):
+        count = "the one baseline" if len(baselines) == 1 else f"all {len(baselines)} baselines"
+        return f"On {_in_text(metric)} the model beats {count}: {listed(by['better'])}."
+    said = [f"On {_in_text(metric)} the model beats {listed(by['better']) if by['better'] else 'no baseline'}."]
+    if by["no difference"]:
+        said.append(
+            f"It is not shown to beat {listed(by['no difference'], 'or')}: the interval of the difference includes 0, so "
+            "the simpler one serves as well here."
+        )
+    if by["worse"]:
+        said.append(f"It is worse than {listed(by['worse'])}: use that instead, and look for the reason.")
+    return " ".join(said)
+
+
+def beaten(found: Iterable[Comparison]) -> tuple[int, int]:
+    """How many baselines the model surely beats, and how many there are."""
+    baselines = [comparison for comparison in found if comparison.kind == "baseline"]
+    return sum(comparison.outcome == "better" for comparison in baselines), len(baselines)
+
+
+def drift(training: Sequence[Mapping[str, Any]], rate: float) -> str:
+    """How the churn rate at the evaluation cutoff compares with those learned from."""
+    rates = [float(fact["churn_rate"]) for fact in training]
+    said = f"The training cutoffs saw churn rates of {min(rates):.1%} to {max(rates):.1%}; the evaluation cutoff {rate:.1%}."
+    if min(rates) <= rate <= max(rates):
+        return f"{said} It lies within what was learned from."
+    side = "above" if rate > max(rates) else "below"
+    return (
+        f"{said} It lies {side} all that was learned from: the business changes with time, so the level of the "
+        "probabilities is less sure than their order."
+    )
+
+
+def short_horizons(training: Sequence[Mapping[str, Any]], horizon_days: int) -> str | None:
+    """A word of warning where the model learned from shorter horizons than it predicts."""
+    shortest = min(int(fact["horizon_days"]) for fact in training)
+    if shortest >= horizon_days:
+        return None
+    return (
+        f"The history is too short to learn from whole horizons: training looked ahead as little as {shortest} days, for a "
+        f"prediction over {horizon_days}. Pareto/NBD carries the answer from the one to the other."
+    )
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What the churn trees gain from a column, as a share of all."""
+
+    name: str
+    says: str
+    theme: str
+    share: float
+
+
+def importances(shares: Mapping[str, float]) -> list[Importance]:
+    """Every column that the trees use, the most telling first."""
+    rows = [Importance(name, _says(name), _theme(name), float(share)) for name, share in shares.items() if share > 0]
+    return sorted(rows, key=lambda row: (-row.share, row.name))
+
+
+def by_theme(rows: Iterable[Importance]) -> list[tuple[str, float]]:
+    """Total share of each theme, the largest first."""
+    totals: dict[str, float] = {}
+    for row in rows:
+        totals[row.theme] = totals.get(row.theme, 0.0) + row.share
+    return sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+
+
+def name_of(model: str) -> str:
+    """A model's name for readers."""
+    return NAMES.get(model, model.replace("_", " "))
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """Names as in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+
+
+def _outcome(low: float, high: float, metric: Metric) -> Outcome:
+    if low == high == 0:
+        return "identical"
+    if low <= 0 <= high:
+        return "no difference"
+    return "better" if (low > 0) == (metric.best == "higher") else "worse"
+
+
+def _in_text(metric: Metric) -> str:
+    return metric.label if metric.label.isupper() or "²" in metric.label else metric.label.lower()
+
+
+def _theme(name: str) -> str:
+    if name in _FEATURES:
+        return _FEATURES[name].theme
+    return "attributes" if name.startswith(PREFIX) else PRIOR
+
+
+def _says(name: str) -> str:
+    if name in _FEATURES:
+        return _FEATURES[name].says
+    label = name.removeprefix(PREFIX).replace("_", " ")
+    return _PRIOR_SAYS.get(name, f"{label} (declared by the source)" if name.startswith(PREFIX) else label)

@@ -1,0 +1,228 @@
+"""DVC stage ``report``: scores, metrics, models and the account of the data in; one self-contained page out."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from features.errors import ExplainedError
+from models.bundle import read_contract
+from pipeline import charts, findings, paths
+from pipeline.whole_files import whole
+
+Json = Mapping[str, Any]
+
+AT_RISK = ("high", "critical")
+_TIERS = ("critical", "high", "medium", "low")
+_MOST_LISTED = 25
+_MOST_FEATURES = 20
+_BINS = 20
+_TEMPLATE = "report.html.jinja"
+
+
+class NothingToReport(ExplainedError):
+    """A file that the report is made of is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything the page tells of."""
+
+    scores: pl.DataFrame  # features.contract.SCORES
+    metrics: Json
+    gains: Sequence[Json]
+    data: Json
+    churn: Json  # the contracts of the models
+    clv: Json
+
+
+@dataclass(frozen=True)
+class Tier:
+    """The customers of a risk tier."""
+
+    name: str
+    customers: int
+    share: float
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Who may leave and what is at stake."""
+
+    scored: int
+    not_scored: list[tuple[str, int]]
+    tiers: list[Tier]
+    at_risk: int
+    value: float | None  # at stake with all scored customers
+    value_at_risk_tiers: float | None
+    value_alive: float | None  # with those likely still customers
+    expected: float | None  # spend expected of everybody in the horizon
+    listed: list[dict[str, Any]]
+    spread: list[int]
+    unfilled: list[str]
+
+
+def main() -> None:
+    """Write the report of the project's last run."""
+    inputs = Inputs(
+        scores=_scores(paths.SCORES),
+        metrics=_json(paths.METRICS, "evaluate"),
+        gains=_json(paths.PLOTS / "gains.json", "evaluate"),
+        data=_json(paths.DATA_REPORT, "ingest"),
+        churn=read_contract(paths.CHURN_BUNDLE),
+        clv=read_contract(paths.CLV_BUNDLE),
+    )
+    page = render(inputs)
+    with whole(paths.REPORT) as staged:
+        staged.write_text(page, encoding="utf-8", newline="\n")
+    risk = risk_of(inputs.scores)
+    won, rivals = findings.beaten(_compared(inputs.metrics, "churn"))
+    stake = f", {risk.value:,.0f} {inputs.data['currency']} at stake" if risk.value is not None else ""
+    print(
+        f"report: {paths.REPORT}: {risk.at_risk:,} of {risk.scored:,} customers at high or critical risk{stake}; "
+        f"churn model surely better than {won} of {rivals} baselines"
+    )
+
+
+def render(inputs: Inputs) -> str:
+    """The page: the same bytes for the same inputs."""
+    metrics, churn = inputs.metrics, _compared(inputs.metrics, "churn")
+    value = _compared(inputs.metrics, "clv")
+    importances = findings.importances(inputs.churn["importance"])
+    risk = risk_of(inputs.scores)
+    return (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            inputs=inputs,
+            metrics=metrics,
+            data=inputs.data,
+            contract=inputs.churn,
+            risk=risk,
+            at_risk=AT_RISK,
+            as_of=inputs.scores["as_of"][0],
+            version=inputs.scores["model_version"][0],
+            currency=inputs.data["currency"],
+            churn_metrics=findings.CHURN,
+            value_metrics=findings.VALUE,
+            churn_compared=churn,
+            value_compared=value,
+            churn_verdict=findings.verdict(churn, findings.DECIDES["churn"]),
+            value_verdict=findings.verdict(value, findings.DECIDES["clv"]) if metrics["clv"] else "",
+            beaten=findings.beaten(churn),
+            against=_against,
+            drift=findings.drift(inputs.churn["training"], metrics["churn_rate"]),
+            short_horizons=findings.short_horizons(inputs.churn["training"], metrics["horizon_days"]),
+            name_of=findings.name_of,
+            importances=importances[:_MOST_FEATURES],
+            themes=findings.by_theme(importances),
+            charts=charts,
+            deciles=_pairs,
+            gains=[(point["contacted_share"], point["caught_share"]) for point in inputs.gains],
+        )
+    )
+
+
+def risk_of(scores: pl.DataFrame) -> Risk:
+    """Count and rank the scored customers; where no money is known, rank by probability alone."""
+    scored = scores.filter(pl.col("status") == "scored")
+    money = scored["value_at_risk"].null_count() < scored.height
+    rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
+    tiers = [_tier(name, scored, money=money) for name in _TIERS]
+    risky = scored.filter(pl.col("risk_tier").is_in(AT_RISK))
+    alive = scored.filter(pl.col("p_alive") >= 0.5)
+    others = scores.filter(pl.col("status") != "scored")["status"].value_counts(name="n").sort("n", "status")
+    edges = np.linspace(0, 1, _BINS + 1)
+    return Risk(
+        scored=scored.height,
+        not_scored=[(str(status), int(n)) for status, n in reversed(others.rows())],
+        tiers=[tier for tier in tiers if tier.customers or tier.name in AT_RISK],
+        at_risk=risky.height,
+        value=_sum(scored, "value_at_risk", money=money),
+        value_at_risk_tiers=_sum(risky, "value_at_risk", money=money),
+        value_alive=_sum(alive, "value_at_risk", money=money),
+        expected=_sum(scored, "clv_expected", money=money),
+        listed=scored.sort([*rank, "customer_id"], descending=[*(True for _ in rank), False], nulls_last=True)
+        .head(_MOST_LISTED)
+        .to_dicts(),
+        spread=np.histogram(scored["churn_probability"].to_numpy(), edges)[0].tolist(),
+        unfilled=[name for name in scored.columns if scored[name].null_count() == scored.height],
+    )
+
+
+def _tier(name: str, scored: pl.DataFrame, *, money: bool) -> Tier:
+    rows = scored.filter(pl.col("risk_tier") == name)
+    return Tier(name, rows.height, rows.height / max(scored.height, 1), _sum(rows, "value_at_risk", money=money))
+
+
+def _sum(rows: pl.DataFrame, column: str, *, money: bool) -> float | None:
+    return float(rows[column].sum()) if money else None
+
+
+def _compared(metrics: Json, what: str) -> list[findings.Comparison]:
+    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what])
+
+
+def _against(metrics: Json, what: str, metric: findings.Metric) -> dict[str, findings.Comparison]:
+    return {row.name: row for row in findings.comparisons(metrics[f"{what}_against"], metric)}
+
+
+def _pairs(rows: Iterable[Json]) -> list[tuple[float, float]]:
+    return [(row["mean_predicted"], row["mean_actual"]) for row in rows]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"whole": _whole, "share": _share, "figure": _figure, "day": _day, "spaced": _spaced}
+    return environment
+
+
+def _whole(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _share(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}%}"
+
+
+def _figure(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
+    if value is None:
+        return "–"
+    told = f"{value:{'+' if signed else ''},.{digits}f}"
+    return told.replace("-", "−")
+
+
+def _day(value: Any) -> str:
+    return f"{value:%Y-%m-%d}" if value is not None else "–"
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _scores(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
+    scores = pl.read_parquet(path)
+    if not (scores["status"] == "scored").any():
+        raise NothingToReport(f"{path} holds no scored customer, so there is nothing to report.")
+    return scores
+
+
+def _json(path: Path, stage: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise NothingToReport(f"{path} is missing or damaged. Run `dvc repro {stage}` first.") from None

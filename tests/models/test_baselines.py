@@ -1,0 +1,59 @@
+"""What every model must beat, checked by hand."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from company import with_columns
+
+from models.baselines import Logistic, btyd_churn, fit_hiatus, fit_logistic, spend_as_before
+from models.metrics import auc
+from models.panel import Panel
+
+
+def test_the_hiatus_rule_finds_a_longer_silence_riskier(train: Panel, to_score: pd.DataFrame):
+    rule = fit_hiatus(train, "inactivity")
+    risk = pd.Series(rule.churn_probability(to_score), index=to_score["days_since_last_purchase"])
+    assert risk.sort_index().is_monotonic_increasing
+
+
+def test_the_hiatus_rule_predicts_the_base_rate_on_average(train: Panel):
+    rule = fit_hiatus(train, "inactivity")
+    assert rule.churn_probability(train.table).mean() == pytest.approx(train.churned("inactivity").mean(), abs=1e-3)
+
+
+def test_logistic_regression_knows_more_than_the_silence(train: Panel):
+    left = train.churned("inactivity")
+    silence, regression = (
+        fit(train, "inactivity").churn_probability(train.table) for fit in (fit_hiatus, fit_logistic)
+    )
+    assert auc(left, regression) > auc(left, silence) > 0.5
+
+
+def test_a_baseline_comes_back_from_json_and_says_the_same(train: Panel, to_score: pd.DataFrame):
+    model = fit_logistic(train, "inactivity")
+    again = Logistic.from_dict(json.loads(json.dumps(model.to_dict(), allow_nan=False)))
+    assert again == model
+    assert again.churn_probability(to_score).tolist() == model.churn_probability(to_score).tolist()
+
+
+def test_what_is_unknown_counts_as_average(train: Panel):
+    some_unknown = train.table["purchase_overdue_ratio"].where(np.arange(len(train)) % 2 > 0)
+    model = fit_logistic(with_columns(train, purchase_overdue_ratio=some_unknown), "inactivity")
+    position = model.logged.index("purchase_overdue_ratio")
+    average = float(np.expm1(model.mean[position]))
+    row = train.table.head(1)
+    unknown, usual = (row.assign(purchase_overdue_ratio=value) for value in (np.nan, average))
+    assert model.churn_probability(unknown) == pytest.approx(model.churn_probability(usual))
+
+
+def test_btyd_churn_is_the_chance_of_no_purchase_and_never_certain():
+    table = pd.DataFrame({"pareto_p_any": [0.25, 0.0, 1.0], "bg_p_any": [0.5, 0.5, 0.5]})
+    assert btyd_churn(table, "pareto") == pytest.approx([0.75, 1 - 1e-6, 1e-6])
+    assert btyd_churn(table, "bg") == pytest.approx([0.5] * 3)
+
+
+def test_business_as_before_spends_on_at_the_pace_so_far():
+    table = pd.DataFrame({"tenure_days": [300.0, 3.0], "spend": [600.0, 60.0], "horizon_days": [60, 60]})
+    assert spend_as_before(table).tolist() == [120, 120]  # of a newcomer's pace the first month is taken

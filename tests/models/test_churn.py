@@ -1,0 +1,150 @@
+"""The churn model: the same from the same rows, a probability for everybody, calibrated on what it had not seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from company import with_columns, with_outcomes
+from scipy.stats import rankdata
+
+from models.churn import ChurnModel, OneClass, fit_churn, out_of_time_folds, prior_log_odds, sigmoid
+from models.encoding import MissingFeatures
+from models.metrics import auc
+from models.panel import Panel, horizon_end
+from models.settings import ChurnSettings
+
+SMALL = ChurnSettings(trees=12, seeds=2)
+
+
+def fit(panel: Panel, settings: ChurnSettings = SMALL, horizon_days: int = 60) -> ChurnModel:
+    return fit_churn(panel, settings, horizon_days=horizon_days, lead_days=0, threads=1)
+
+
+def test_the_same_rows_grow_the_same_trees(train: Panel, churn: ChurnModel):
+    again = fit(train)
+    assert again.ensemble.to_text() == churn.ensemble.to_text()
+    assert again.calibrator == churn.calibrator
+
+
+def test_two_seeds_grow_two_different_boosters(churn: ChurnModel):
+    first, second = churn.ensemble.to_text()
+    assert first != second
+
+
+def test_everybody_gets_a_probability_strictly_between_never_and_surely(churn: ChurnModel, to_score: pd.DataFrame):
+    probability = churn.churn_probability(to_score)
+    assert probability.shape == (len(to_score),)
+    assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_it_ranks_customers_it_never_saw_better_than_chance(churn: ChurnModel, evaluated: Panel):
+    assert auc(evaluated.churned("inactivity"), churn.churn_probability(evaluated.table)) > 0.65
+
+
+def test_a_customer_is_scored_alone_as_among_others_and_in_any_order_of_columns(
+    churn: ChurnModel, to_score: pd.DataFrame
+):
+    together = churn.churn_probability(to_score)
+    backwards = to_score[to_score.columns[::-1]].iloc[::-1]
+    assert churn.churn_probability(backwards)[::-1].tolist() == together.tolist()
+    alone = [churn.churn_probability(to_score.iloc[[row]])[0] for row in range(20)]
+    assert alone == together[:20].tolist()
+
+
+def test_nobody_to_score_is_nobody_scored(churn: ChurnModel, to_score: pd.DataFrame):
+    assert churn.churn_probability(to_score.head(0)).shape == (0,)
+
+
+def test_calibration_keeps_the_rank_of_every_customer(
+    churn: ChurnModel, building_churn: ChurnModel, to_score: pd.DataFrame
+):
+    for model in (churn, building_churn):
+        raw, calibrated = model.log_odds(to_score), model.churn_probability(to_score)
+        assert (np.diff(calibrated[np.argsort(raw, kind="stable")]) >= 0).all()
+    assert rankdata(churn.log_odds(to_score)).tolist() == rankdata(churn.churn_probability(to_score)).tolist()
+
+
+def test_a_column_the_model_knows_and_the_table_lacks_is_named(churn: ChurnModel, to_score: pd.DataFrame):
+    lost = churn.encoding.names[0]
+    with pytest.raises(MissingFeatures, match=rf"The model needs \['{lost}'\].*Rebuild it with `dvc repro"):
+        churn.churn_probability(to_score.drop(columns=[lost]))
+
+
+def test_an_unknown_category_and_an_unknown_value_are_scored_as_unknown(train: Panel, to_score: pd.DataFrame):
+    plans = np.where(train.churned("inactivity") > 0, "tin", "gold")
+    model = fit(with_columns(train, attribute_plan=plans))
+    assert "attribute_plan" in model.encoding.categories
+    known, never_seen, missing = (
+        model.churn_probability(to_score.assign(attribute_plan=plan)) for plan in ("tin", "platinum", None)
+    )
+    assert never_seen.tolist() == missing.tolist()
+    assert known.tolist() != missing.tolist()
+
+
+@pytest.mark.parametrize(("purchases", "all_of_them"), [(0.0, "churned"), (1.0, "stayed")])
+def test_when_everybody_left_or_nobody_did_there_is_nothing_to_learn(train: Panel, purchases: float, all_of_them: str):
+    with pytest.raises(OneClass, match=rf"All 7\d\d training rows have the same outcome \({all_of_them}\)"):
+        fit(with_outcomes(train, horizon_purchase_count=purchases))
+
+
+def test_training_horizons_as_long_as_the_scored_one_take_btyd_as_features(churn: ChurnModel):
+    assert churn.prior == "features"
+    assert {"pareto_p_any", "bg_p_any"} <= set(churn.encoding.names)
+
+
+def test_shorter_training_horizons_build_on_btyd_at_the_rows_own_horizon(
+    building_churn: ChurnModel, short_panel: Panel, to_score: pd.DataFrame
+):
+    assert building_churn.prior == "init_score"
+    assert not any("pareto" in name for name in building_churn.encoding.names)
+    trees = building_churn.ensemble.raw(building_churn.encoding.matrix(to_score))
+    assert building_churn.log_odds(to_score) == pytest.approx(trees + prior_log_odds(to_score))
+    # What 30 days taught carries to 60: fewer stay away that long, as the prior knows.
+    at = short_panel.of_role("evaluate").table
+    shorter = at.assign(pareto_p_any=at["pareto_p_any"] / 2)
+    assert building_churn.churn_probability(at).mean() < building_churn.churn_probability(shorter).mean()
+
+
+@pytest.mark.parametrize("asked", ["features", "init_score"])
+def test_how_btyd_enters_may_be_set(train: Panel, asked: str):
+    assert fit(train, replace(SMALL, prior=asked, trees=2)).prior == asked
+
+
+def test_a_cancellation_is_not_what_btyd_foresees(short_panel: Panel):
+    train = short_panel.of_role("train")
+    cancelled = with_outcomes(train, horizon_cancellation_count=np.arange(len(train)) % 3 == 0)
+    assert fit(cancelled, replace(SMALL, definition="event", trees=2)).prior == "features"
+
+
+def test_who_never_bought_has_no_prior_to_build_on(short_panel: Panel):
+    train = short_panel.of_role("train")
+    some_unknown = train.table["pareto_p_any"].where(np.arange(len(train)) % 5 > 0)
+    assert fit(with_columns(train, pareto_p_any=some_unknown), replace(SMALL, trees=2)).prior == "features"
+
+
+def test_calibration_is_tested_only_on_outcomes_known_before_the_rows_it_tests(train: Panel):
+    folds = list(out_of_time_folds(train))
+    assert len(folds) == 2  # 240 and 300 days: by each, the outcomes of the cutoffs before are known
+    for past, present in folds:
+        (cutoff,) = present.cutoffs
+        assert (horizon_end(past.table) <= cutoff).all()
+
+
+def test_without_a_cutoff_after_anothers_horizon_nothing_is_calibrated_and_it_says_so(train: Panel):
+    first = train.where(train.table["cutoff"] == train.cutoffs[0])
+    model = fit(first)
+    assert model.calibrator.kind == "none"
+    assert "no training cutoff lies after the horizon of another" in model.calibrator.note
+
+
+def test_a_handful_of_customers_is_enough_to_answer(train: Panel, to_score: pd.DataFrame):
+    few = train.where(np.arange(len(train)) % 40 == 0)
+    assert np.isfinite(fit(few).churn_probability(to_score)).all()
+
+
+def test_log_odds_of_zero_are_even_odds():
+    assert sigmoid(np.array([0.0, np.log(3)])) == pytest.approx([0.5, 0.75])
+    sure = pd.DataFrame({"pareto_p_any": [0.25, 0.0, 1.0]})
+    assert prior_log_odds(sure)[0] == pytest.approx(np.log(3))
+    assert np.isfinite(prior_log_odds(sure)).all()

@@ -1,0 +1,68 @@
+"""Why a score is what it is: parts that sum to it, told in words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from company import with_columns
+
+from features.registry import FEATURES
+from models.churn import ChurnModel, fit_churn
+from models.explain import MOST_REASONS, reasons, theme_contributions
+from models.panel import Panel
+from models.settings import ChurnSettings
+
+THEMES = {feature.theme for feature in FEATURES}
+
+
+@pytest.fixture(params=["features", "init_score"])
+def model(request: pytest.FixtureRequest, churn: ChurnModel, building_churn: ChurnModel) -> ChurnModel:
+    """A model of each way in which BTYD may enter."""
+    chosen = {"features": churn, "init_score": building_churn}[request.param]
+    assert chosen.prior == request.param
+    return chosen
+
+
+def test_the_themes_sum_exactly_to_the_log_odds(model: ChurnModel, to_score: pd.DataFrame):
+    parts = theme_contributions(model, to_score)
+    assert np.abs(parts.sum(axis=1).to_numpy() - model.log_odds(to_score)).max() < 1e-9
+
+
+def test_every_theme_is_one_of_the_dictionary_beside_the_base(model: ChurnModel, to_score: pd.DataFrame):
+    assert set(theme_contributions(model, to_score)) <= THEMES | {"base"}
+
+
+def test_reasons_are_the_weightiest_themes_first_with_their_share_of_the_score(
+    model: ChurnModel, to_score: pd.DataFrame
+):
+    parts = theme_contributions(model, to_score).drop(columns="base")
+    for row, told in enumerate(reasons(model, to_score)):
+        weights = [abs(float(str(reason["contribution"]))) for reason in told]
+        assert weights == sorted(weights, reverse=True)
+        assert len({reason["theme"] for reason in told}) == len(told) <= MOST_REASONS
+        for reason in told:
+            assert reason["contribution"] == parts[reason["theme"]].iloc[row]
+        assert max(weights) == parts.iloc[row].abs().max()
+
+
+def test_a_reason_is_told_in_words_with_its_figure(model: ChurnModel, to_score: pd.DataFrame):
+    said = {reason["text"] for told in reasons(model, to_score) for reason in told}
+    assert all(isinstance(text, str) and (": " in text or text == "the rhythm of purchases") for text in said)
+    assert not any("_" in str(text) or "pareto" in str(text) or "nan" in str(text) for text in said)
+
+
+def test_reasons_of_a_customer_alone_are_those_among_others(model: ChurnModel, to_score: pd.DataFrame):
+    assert reasons(model, to_score.iloc[[3]]) == [reasons(model, to_score)[3]]
+
+
+def test_nobody_has_no_reasons(model: ChurnModel, to_score: pd.DataFrame):
+    assert reasons(model, to_score.head(0)) == []
+
+
+def test_a_declared_attribute_is_a_reason_of_its_own(train: Panel, to_score: pd.DataFrame):
+    plans = np.where(train.churned("inactivity") > 0, "tin", "gold")
+    telling = with_columns(train, attribute_support_plan=plans)
+    model = fit_churn(telling, ChurnSettings(trees=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
+    told = reasons(model, to_score.assign(attribute_support_plan="tin"))
+    assert {reason["text"] for row in told for reason in row if reason["theme"] == "attributes"} == {
+        "support plan: tin"
+    }

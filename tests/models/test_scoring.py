@@ -1,0 +1,144 @@
+"""From features to scores: one row per known customer in the columns of the contract, and nothing invented."""
+
+from datetime import UTC
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from company import cutoffs, interactions
+
+from features.contract import SCORES
+from models.churn import ChurnModel
+from models.clv import ClvModel
+from models.policy import PolicySettings
+from models.scoring import score
+
+POLICY = PolicySettings(margin=0.5)
+AS_OF = cutoffs()[-1].at
+FIGURES = [
+    "churn_probability", "churn_score", "risk_tier", "percentile", "clv_expected", "historic_value", "value_at_risk",
+    "expected_orders", "p_alive", "bad_experiences_30d", "last_bad_experience", "open_issue", "reasons",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scores(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel) -> pl.DataFrame:
+    """The whole company scored: one customer cancelled, one never bought, two were never seen."""
+    table = to_score.assign(
+        status=np.select(
+            [to_score["customer_id"] == "c0003", to_score["customer_id"] == "c0005"],
+            ["already_churned", "no_history"],
+            "scored",
+        )
+    )
+    return score(table, churn, clv, POLICY, currency="EUR", model_version="v1", unseen=["zoe", "abe"])
+
+
+def scored(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, **more: object) -> pl.DataFrame:
+    return score(table, churn, clv, PolicySettings(**more), currency="EUR", model_version="v1")  # type: ignore[arg-type]
+
+
+def test_scores_have_exactly_the_columns_and_types_of_the_contract(scores: pl.DataFrame):
+    assert scores.schema == SCORES
+
+
+def test_every_known_customer_has_one_row_in_order(scores: pl.DataFrame, to_score: pd.DataFrame):
+    assert scores["customer_id"].to_list() == sorted([*to_score["customer_id"], "abe", "zoe"])
+
+
+def test_who_is_not_scored_keeps_the_reason_and_gets_no_figures(scores: pl.DataFrame):
+    others = scores.filter(pl.col("status") != "scored")
+    assert dict(others.select("customer_id", "status").rows()) == {
+        "abe": "no_history", "c0003": "already_churned", "c0005": "no_history", "zoe": "no_history",
+    }  # fmt: skip
+    assert others.select(FIGURES).null_count().row(0) == (4,) * len(FIGURES)
+
+
+def test_every_row_says_as_of_when_for_how_long_and_by_which_model(scores: pl.DataFrame):
+    assert scores.select("as_of", "horizon_days", "model_version").unique().rows() == [(AS_OF, 60, "v1")]
+
+
+def test_a_score_is_the_models_probability_in_percent_with_its_tier(
+    scores: pl.DataFrame, to_score: pd.DataFrame, churn: ChurnModel
+):
+    probability = dict(zip(to_score["customer_id"], churn.churn_probability(to_score), strict=True))
+    for name, said, percent, tier in (
+        scores.filter(status="scored").select("customer_id", "churn_probability", "churn_score", "risk_tier").rows()
+    ):
+        assert said == probability[name]
+        assert percent == pytest.approx(100 * said, abs=0.05)
+        expected = "low" if said < 0.3 else "medium" if said < 0.6 else "high" if said < 0.8 else "critical"
+        assert tier == expected
+
+
+def test_the_percentile_is_the_share_of_customers_at_lower_or_equal_risk(scores: pl.DataFrame):
+    held = scores.filter(status="scored")
+    risks = held["churn_probability"].to_numpy()
+    expected = [100 * (risks <= risk).mean() for risk in risks]
+    assert held["percentile"].to_list() == pytest.approx(expected)
+    assert held["percentile"].max() == 100
+
+
+def test_value_at_risk_is_the_margin_on_the_spend_of_an_active_customer(
+    scores: pl.DataFrame, to_score: pd.DataFrame, clv: ClvModel
+):
+    held = scores.filter(status="scored")
+    rows = to_score[to_score["customer_id"].isin(held["customer_id"].to_list())]
+    assert held["clv_expected"].to_numpy() == pytest.approx(clv.expected_spend(rows))
+    risk = held["churn_probability"].to_numpy() * clv.spend_if_active(rows) * 0.5
+    assert held["value_at_risk"].to_numpy() == pytest.approx(risk)
+    assert held["historic_value"].to_list() == rows["spend"].to_list()
+    assert set(held["currency"]) == {"EUR"}
+
+
+def test_the_last_bad_experience_is_named_and_dated_to_the_microsecond(scores: pl.DataFrame):
+    late = interactions(300).filter((pl.col("delay_hours") > 24) & (pl.col("occurred_at") < AS_OF))
+    last = dict(late.group_by("customer_id").agg(pl.col("occurred_at").max()).rows())
+    for name, at, what in (
+        scores.filter(status="scored").select("customer_id", "last_bad_experience_at", "last_bad_experience").rows()
+    ):
+        assert (at, what) == ((last[name].astimezone(UTC), "late_delivery") if name in last else (None, None))
+
+
+def test_bad_experiences_and_open_issues_are_those_of_the_features(scores: pl.DataFrame, to_score: pd.DataFrame):
+    held = scores.filter(status="scored")
+    rows = to_score[to_score["customer_id"].isin(held["customer_id"].to_list())]
+    for days in (30, 90, 365):
+        assert held[f"bad_experiences_{days}d"].to_list() == rows[f"bad_experience_count_{days}d"].to_list()
+    assert not held["open_issue"].any()
+
+
+def test_without_money_there_is_no_value_and_no_currency(to_score: pd.DataFrame, churn: ChurnModel):
+    table = scored(to_score, churn, None)
+    money = ["clv_expected", "clv_low", "clv_high", "historic_value", "currency", "value_at_risk"]
+    assert table.select(money).null_count().row(0) == (len(table),) * len(money)
+    assert table["churn_probability"].null_count() == 0
+
+
+def test_reasons_are_given_to_those_most_worth_a_call(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
+    table = scored(to_score, churn, clv, explained=10).sort("value_at_risk", descending=True)
+    assert table["reasons"].is_not_null().to_list() == [True] * 10 + [False] * (len(table) - 10)
+    without_money = scored(to_score, churn, None, explained=10).sort("churn_probability", descending=True)
+    told = without_money.filter(pl.col("reasons").is_not_null())
+    assert told["churn_probability"].min() >= without_money["churn_probability"][9]
+
+
+def test_a_company_where_nobody_can_be_scored_still_has_a_row_for_each(
+    to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel
+):
+    table = scored(to_score.assign(status="already_churned"), churn, clv)
+    assert table.schema == SCORES
+    assert set(table["status"]) == {"already_churned"}
+
+
+def test_a_company_without_any_bad_experience_is_scored(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
+    spared = to_score[to_score["last_bad_experience"].isna()]
+    table = scored(spared, churn, clv)
+    assert table.select("last_bad_experience", "last_bad_experience_at").null_count().row(0) == (len(spared),) * 2
+
+
+def test_a_customer_scored_alone_gets_the_figures_of_the_run(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
+    together, alone = scored(to_score, churn, clv), scored(to_score.iloc[[8]], churn, clv)
+    same = together.filter(pl.col("customer_id") == alone["customer_id"].item())
+    assert alone.drop("percentile").equals(same.drop("percentile"))

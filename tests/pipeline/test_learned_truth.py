@@ -1,0 +1,93 @@
+"""Whether the models find the truth that the simulator planted."""
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.attributes import PREFIX
+from features.cutoffs import calendar
+from models.churn import ChurnModel, fit_churn
+from models.metrics import auc
+from models.panel import Panel
+from pipeline import paths
+from pipeline.backtest import panel_at
+from pipeline.build_features import span
+from pipeline.ingest import Outputs, ingest
+from pipeline.params import Params, load_params
+from pipeline.simulator import Company, simulate, write
+from pipeline.sources import load_source
+
+HERE = Path(__file__).parents[2]
+RATES = (
+    "purchase_rate_per_day", "visit_rate_per_day", "contact_rate_per_day", "hazard_per_day", "rhythm", "spend_mean",
+    "late_share", "engagement",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Panel, pl.DataFrame, pl.DataFrame]:
+    """A simulated company as a panel, with the truth about its customers and their churn."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("company")
+        patch.chdir(folder)
+        shutil.copy(HERE / "params.yaml", folder)
+        shutil.copytree(HERE / "sources", folder / "sources")
+        simulation = simulate(Company(20_000, seed=11))
+        write(simulation, Path("data/raw/demo"))
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        ingest(load_source("demo"), Path("data/raw/demo"), Outputs(), memory_limit="1GB", workers=2, now=now)
+        params = load_params()
+        first, last = span(paths.INTERACTIONS)
+        cutoffs = calendar(first, last, params.cutoffs, horizon_days=90, lead_days=0)
+        panel = panel_at([cutoff for cutoff in cutoffs if cutoff.role != "score"], params)
+        return params, panel, simulation.customers, simulation.churn
+
+
+@pytest.fixture(scope="module")
+def model(company: tuple[Params, Panel, pl.DataFrame, pl.DataFrame]) -> ChurnModel:
+    """The churn model of the training cutoffs."""
+    params, panel, _, _ = company
+    return fit_churn(panel.of_role("train"), params.churn, horizon_days=90, lead_days=0)
+
+
+def test_out_of_time_each_decile_of_the_score_is_right_about_the_true_chance_of_leaving(company, model):
+    _, panel, _, truth = company
+    present = panel.of_role("evaluate")
+    scored = pl.from_pandas(present.table[["customer_id", "cutoff"]]).with_columns(
+        pl.col("cutoff").cast(pl.Datetime("us", "UTC")), predicted=model.churn_probability(present.table)
+    )
+    true = truth.filter(pl.col("horizon_days") == 90).with_columns(pl.col("cutoff").cast(pl.Datetime("us", "UTC")))
+    joined = scored.join(true, on=["customer_id", "cutoff"], how="left").sort("predicted")
+    assert joined["churn_probability"].null_count() == 0
+    deciles = np.array_split(joined.select("predicted", "churn_probability").to_numpy(), 10)
+    gaps = [abs(rows[:, 0].mean() - rows[:, 1].mean()) for rows in deciles]
+    assert max(gaps) <= 0.02
+
+
+def test_out_of_time_the_model_ranks_nearly_as_well_as_one_that_knows_every_customers_true_rates(company, model):
+    params, panel, customers, _ = company
+    training, present = panel.of_role("train"), panel.of_role("evaluate")
+    oracle = fit_churn(_with_rates(training, customers), params.churn, horizon_days=90, lead_days=0)
+    churned = present.churned("inactivity")
+    ours = 2 * auc(churned, model.churn_probability(present.table)) - 1
+    best = 2 * auc(churned, oracle.churn_probability(_with_rates(present, customers).table)) - 1
+    assert 0.5 < best < 1
+    assert ours >= 0.9 * best
+
+
+def test_before_anything_is_learned_the_evaluation_is_out_of_time(company):
+    _, panel, _, _ = company
+    known = max(panel.of_role("train").table["cutoff"]) + timedelta(days=90)
+    assert known <= min(panel.of_role("evaluate").table["cutoff"])
+
+
+def _with_rates(panel: Panel, customers: pl.DataFrame) -> Panel:
+    """The panel with each customer's true rates as attributes; not whether they have left."""
+    rates = customers.to_pandas().set_index("customer_id").reindex(panel.table["customer_id"])
+    known = {PREFIX + name: rates[name].to_numpy() for name in RATES}
+    return replace(panel, table=panel.table.assign(**known))
