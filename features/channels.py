@@ -3,7 +3,6 @@
 import numpy as np
 import polars as pl
 
-from features.activity import INTERACTION
 from features.contract import CHANNELS
 from features.feature import Family, Feature, quotient
 from features.history import Floats, Measure, View
@@ -53,7 +52,7 @@ FEATURES: tuple[Feature, ...] = (
         "channel_entropy_365d",
         "ratio",
         "variety of channels used in the last 365 days, in bits (0: always the same)",
-        tuple(THROUGH.values()),
+        (*THROUGH.values(), KNOWN),
         _entropy,
     ),
     _family.of(
@@ -68,7 +67,7 @@ FEATURES: tuple[Feature, ...] = (
         "last_channel_digital",
         "share",
         "whether the last interaction was through a digital channel (1) or a physical one (0)",
-        (DIGITAL, INTERACTION),
+        (DIGITAL, KNOWN),
         lambda view: view.last_value(DIGITAL, KNOWN),
     ),
 )

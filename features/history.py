@@ -125,14 +125,12 @@ class View:
     Every method returns one value per row, in row order: by cutoff, then by customer as they lie in the bucket.
     """
 
-    def __init__(
-        self, history: History, cutoffs: Integers, window_days: Sequence[int], begin: Integers | None = None
-    ) -> None:
-        """Look at `history` from `cutoffs` (µs) through `window_days`; from `begin` on, where it is given (labels)."""
+    def __init__(self, history: History, cutoffs: Integers, window_days: Sequence[int]) -> None:
+        """Look at `history` from `cutoffs` (µs) through `window_days`."""
         self.history = history
         ends = np.asarray(cutoffs, np.int64)
         begins = {days: ends - days * DAY_US for days in window_days}
-        instants = np.unique(np.concatenate([ends, *begins.values(), *([] if begin is None else [begin])]))
+        instants = np.unique(np.concatenate([ends, *begins.values()]))
         rows = history.rows_before(instants)
         starts = history.starts[:-1, None]
 

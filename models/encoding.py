@@ -53,7 +53,7 @@ class Encoding:
         out = np.empty((len(table), len(self.names)), np.float64)
         for i, name in enumerate(self.names):
             if name in self.categories:
-                codes = pd.Index(self.categories[name]).get_indexer_for(table[name].astype("string"))
+                codes = pd.Index(self.categories[name]).get_indexer_for(pd.Index(table[name].astype("string")))
                 out[:, i] = np.where(codes >= 0, codes, np.nan)
             else:
                 out[:, i] = table[name].to_numpy(np.float64, na_value=np.nan)

@@ -60,10 +60,10 @@ def build(job: Job, work: Iterable[Bucket], workers: int) -> int:
     # One Polars thread per process: the pool is the parallelism. Spawned, because threads do not survive a fork.
     os.environ["POLARS_MAX_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
-    rows = 0
+    rows, terminal = 0, sys.stderr.isatty()
     with (
         ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool,
-        tqdm(total=len(work), desc="build_features", unit="bucket", file=sys.stderr, mininterval=1) as progress,
+        tqdm(total=len(work), desc="build_features", unit="bucket", mininterval=1 if terminal else 15) as progress,
     ):
         for done in as_completed([pool.submit(job.run, bucket) for bucket in work]):
             rows += done.result()

@@ -1,11 +1,12 @@
-"""Charts as inline SVG: no script, no font, no colour of their own (the page's style sheet has them), same bytes each time."""
+"""Charts as inline SVG: no script, no font, colours from the page's style sheet, the same bytes each time."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from pipeline.findings import Comparison
+from pipeline.findings import Comparison, capital
 
 Points = Sequence[tuple[float, float]]
 
@@ -36,19 +37,19 @@ def share_axis(label: str) -> Axis:
 
 def count_axis(most: float, label: str) -> Axis:
     """From 0 to a round number above `most`, which is positive."""
-    step = next(s for s in _steps() if 4 * s >= most)
-    return Axis(0.0, 4 * step, [step * i for i in range(5)], label, _short)
+    step = next(s for s in _steps() if 5 * s >= most)
+    number = math.ceil(most / step)
+    return Axis(0.0, step * number, [step * i for i in range(number + 1)], label, _short)
 
 
 def calibration(deciles: Sequence[tuple[float, float]]) -> Markup:
-    """Predicted against actual churn rate, a dot per tenth of the customers; on the diagonal the probabilities are right."""
+    """Predicted against actual churn rate, a dot per tenth of the customers; on the diagonal they agree."""
     frame = _Frame(share_axis("predicted probability"), share_axis("churned"), 340)
     return frame.svg(
         "Calibration: mean predicted probability against the share that churned, by tenth of the ranking",
         frame.line([(0, 0), (1, 1)], "guide"),
         frame.line(sorted(deciles), "series thin"),
         *(frame.dot(x, y) for x, y in deciles),
-        frame.words(0.72, 0.66, "as predicted", "note"),
     )
 
 
@@ -110,12 +111,13 @@ def differences(rows: Sequence[Comparison], label: str, *, lower_is_better: bool
     ]
     for number, row in enumerate(rows):
         y = top + step * number + 12
+        told = "identical" if row.outcome == "identical" else f"{row.value:+.{digits}f}".replace("-", "−")
         sure = "series" if row.outcome in ("better", "worse") else "unsure"
         parts += [
-            _text(left - 10, y + 4, row.name, "name end"),
+            _text(left - 10, y + 4, capital(row.name), "name end"),
             _line(at(row.low), y, at(row.high), y, sure),
             _circle(at(row.value), y, f"dot {sure}"),
-            _text(min(max(at(row.value), left + 20), WIDTH - 34), y - 8, f"{row.value:+.{digits}f}", "tick middle"),
+            _text(min(max(at(row.value), left + 20), WIDTH - 34), y - 8, told, "tick middle"),
         ]
     return _svg(height, f"Differences with 95% intervals: {label}", parts)
 

@@ -9,16 +9,16 @@ from features.registry import FEATURES
 from models.explain import PRIOR
 
 Kind = Literal["baseline", "part"]  # a rival on the same rows, or a step on the way to the chosen model
-Outcome = Literal["better", "worse", "no difference", "identical"]
+Outcome = Literal["better", "worse", "no sure difference", "identical"]
 
 NAMES = {
-    "chosen": "The model",
-    "hiatus": "Days of silence",
-    "logistic": "Logistic regression",
+    "chosen": "the model",
+    "hiatus": "days of silence",
+    "logistic": "logistic regression",
     "pareto_nbd": "Pareto/NBD",
     "bg_nbd": "BG/NBD",
-    "as_before": "Business as before",
-    "lightgbm": "Before calibration",
+    "as_before": "business as before",
+    "lightgbm": "before calibration",
     "tweedie": "Tweedie trees alone",
     "hurdle": "Hurdle trees alone",
 }
@@ -45,27 +45,23 @@ class Metric:
 
 
 CHURN = (
-    Metric(
-        "log_loss", "Log loss", "lower", "surprise at what happened, given the probabilities; the metric that decides"
-    ),
+    Metric("log_loss", "Log loss", "lower", "surprise at what happened, given the probability; this metric decides"),
     Metric("brier", "Brier", "lower", "mean squared distance of the probability from what happened"),
     Metric("ece", "ECE", "lower", "calibration error: how far predicted and actual churn rates lie apart, on average"),
     Metric("auc", "AUC", "higher", "chance that a leaver is ranked above a stayer; 0.5 is a coin"),
-    Metric(
-        "average_precision", "Avg. precision", "higher", "precision averaged down the list; the churn rate is a coin"
-    ),
+    Metric("average_precision", "Precision", "higher", "precision averaged down the list; a coin has the churn rate"),
     Metric("slope", "Slope", "near 1", "of the calibration line; below 1 the probabilities are too extreme", 2),
-    Metric("lift", "Lift, top 10%", "higher", "churn rate of the riskiest tenth over that of everybody", 2),
+    Metric("lift", "Top lift", "higher", "churn rate of the riskiest tenth over that of everybody", 2),
     Metric("empc", "EMPC", "higher", "expected maximum profit of a campaign, per customer (Verbraken et al. 2013)", 2),
 )
 VALUE = (
-    Metric("rmse", "RMSE", "lower", "root mean squared error, in money; the metric that decides", 2),
+    Metric("rmse", "RMSE", "lower", "root mean squared error, in money; this metric decides", 2),
     Metric("mae", "MAE", "lower", "mean absolute error, in money; rewards predicting too little, so read it last", 2),
     Metric("r2", "R²", "higher", "share of the variance of spend explained; below 0 is worse than the mean"),
     Metric("bias", "Bias", "near 0", "predicted over actual total, minus 1: −0.1 is ten per cent too low"),
     Metric("gini", "Gini", "higher", "how well customers are ranked by what they will spend; 1 is perfect"),
     Metric("spearman", "Spearman", "higher", "rank correlation of predicted and actual spend"),
-    Metric("top_share", "Top 10% share", "higher", "share of all spend that the predicted top tenth brings"),
+    Metric("top_share", "Top share", "higher", "share of all spend that the predicted top tenth brings"),
 )
 DECIDES = {"churn": CHURN[0], "clv": VALUE[0]}
 
@@ -101,17 +97,18 @@ def verdict(found: Sequence[Comparison], metric: Metric) -> str:
     if not baselines:
         return f"No baseline could be compared on {_in_text(metric)}."
     by = {
-        outcome: [c.name for c in baselines if c.outcome == outcome] for outcome in ("better", "worse", "no difference")
+        outcome: [c.name for c in baselines if c.outcome == outcome]
+        for outcome in ("better", "worse", "no sure difference")
     }
-    by["no difference"] += [c.name for c in baselines if c.outcome == "identical"]
+    by["no sure difference"] += [c.name for c in baselines if c.outcome == "identical"]
     if len(by["better"]) == len(baselines):
         count = "the one baseline" if len(baselines) == 1 else f"all {len(baselines)} baselines"
         return f"On {_in_text(metric)} the model beats {count}: {listed(by['better'])}."
     said = [f"On {_in_text(metric)} the model beats {listed(by['better']) if by['better'] else 'no baseline'}."]
-    if by["no difference"]:
+    if by["no sure difference"]:
         said.append(
-            f"It is not shown to beat {listed(by['no difference'], 'or')}: the interval of the difference includes 0, so "
-            "the simpler one serves as well here."
+            f"It is not shown to beat {listed(by['no sure difference'], 'or')}: the interval includes 0, "
+            "so these rows give no reason to prefer the model."
         )
     if by["worse"]:
         said.append(f"It is worse than {listed(by['worse'])}: use that instead, and look for the reason.")
@@ -124,10 +121,17 @@ def beaten(found: Iterable[Comparison]) -> tuple[int, int]:
     return sum(comparison.outcome == "better" for comparison in baselines), len(baselines)
 
 
-def drift(training: Sequence[Mapping[str, Any]], rate: float) -> str:
-    """How the churn rate at the evaluation cutoff compares with those learned from."""
-    rates = [float(fact["churn_rate"]) for fact in training]
-    said = f"The training cutoffs saw churn rates of {min(rates):.1%} to {max(rates):.1%}; the evaluation cutoff {rate:.1%}."
+def drift(training: Sequence[Mapping[str, Any]], rate: float, horizon_days: int) -> str:
+    """How the churn rate at the evaluation cutoff compares with those learned from, over horizons of equal length."""
+    rates = [float(fact["churn_rate"]) for fact in training if fact["horizon_days"] == horizon_days]
+    if not rates:
+        return (
+            f"No training cutoff looked {horizon_days} days ahead as the evaluation cutoff does, so whether the churn rate "
+            "changes with time cannot be told."
+        )
+    said = (
+        f"Training cutoffs saw churn rates of {min(rates):.1%} to {max(rates):.1%}, the evaluation cutoff {rate:.1%}."
+    )
     if min(rates) <= rate <= max(rates):
         return f"{said} It lies within what was learned from."
     side = "above" if rate > max(rates) else "below"
@@ -143,8 +147,8 @@ def short_horizons(training: Sequence[Mapping[str, Any]], horizon_days: int) -> 
     if shortest >= horizon_days:
         return None
     return (
-        f"The history is too short to learn from whole horizons: training looked ahead as little as {shortest} days, for a "
-        f"prediction over {horizon_days}. Pareto/NBD carries the answer from the one to the other."
+        f"The history is too short to learn from whole horizons: training looked ahead as little as {shortest} days, "
+        f"for a prediction over {horizon_days}. Pareto/NBD carries the answer from the one to the other."
     )
 
 
@@ -177,6 +181,16 @@ def name_of(model: str) -> str:
     return NAMES.get(model, model.replace("_", " "))
 
 
+def capital(words: str) -> str:
+    """Words as they begin a sentence or a row."""
+    return words[:1].upper() + words[1:]
+
+
+def in_order(models: Iterable[str]) -> list[str]:
+    """The chosen model, then its rivals, then its parts."""
+    return sorted(models, key=lambda model: 0 if model == "chosen" else 2 if model in _PARTS else 1)
+
+
 def listed(names: Sequence[str], word: str = "and") -> str:
     """Names as in a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
@@ -186,7 +200,7 @@ def _outcome(low: float, high: float, metric: Metric) -> Outcome:
     if low == high == 0:
         return "identical"
     if low <= 0 <= high:
-        return "no difference"
+        return "no sure difference"
     return "better" if (low > 0) == (metric.best == "higher") else "worse"
 
 

@@ -19,7 +19,6 @@ Json = Mapping[str, Any]
 
 AT_RISK = ("high", "critical")
 _TIERS = ("critical", "high", "medium", "low")
-_MOST_LISTED = 25
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
@@ -60,10 +59,10 @@ class Risk:
     tiers: list[Tier]
     at_risk: int
     value: float | None  # at stake with all scored customers
-    value_at_risk_tiers: float | None
     value_alive: float | None  # with those likely still customers
     expected: float | None  # spend expected of everybody in the horizon
-    listed: list[dict[str, Any]]
+    to_keep: list[dict[str, Any]]  # most at stake first; with `to_win_back`, told apart by Pareto/NBD
+    to_win_back: list[dict[str, Any]]
     spread: list[int]
     unfilled: list[str]
 
@@ -83,7 +82,11 @@ def main() -> None:
         staged.write_text(page, encoding="utf-8", newline="\n")
     risk = risk_of(inputs.scores)
     won, rivals = findings.beaten(_compared(inputs.metrics, "churn"))
-    stake = f", {risk.value:,.0f} {inputs.data['currency']} at stake" if risk.value is not None else ""
+    stake = (
+        f", {risk.value_alive:,.0f} {inputs.data['currency']} at stake with those probably still active"
+        if risk.value_alive is not None
+        else ""
+    )
     print(
         f"report: {paths.REPORT}: {risk.at_risk:,} of {risk.scored:,} customers at high or critical risk{stake}; "
         f"churn model surely better than {won} of {rivals} baselines"
@@ -117,9 +120,10 @@ def render(inputs: Inputs) -> str:
             value_verdict=findings.verdict(value, findings.DECIDES["clv"]) if metrics["clv"] else "",
             beaten=findings.beaten(churn),
             against=_against,
-            drift=findings.drift(inputs.churn["training"], metrics["churn_rate"]),
+            drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
             short_horizons=findings.short_horizons(inputs.churn["training"], metrics["horizon_days"]),
             name_of=findings.name_of,
+            in_order=findings.in_order,
             importances=importances[:_MOST_FEATURES],
             themes=findings.by_theme(importances),
             charts=charts,
@@ -136,7 +140,7 @@ def risk_of(scores: pl.DataFrame) -> Risk:
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
     tiers = [_tier(name, scored, money=money) for name in _TIERS]
     risky = scored.filter(pl.col("risk_tier").is_in(AT_RISK))
-    alive = scored.filter(pl.col("p_alive") >= 0.5)
+    gone = pl.col("p_alive").fill_null(1.0) < 0.5
     others = scores.filter(pl.col("status") != "scored")["status"].value_counts(name="n").sort("n", "status")
     edges = np.linspace(0, 1, _BINS + 1)
     return Risk(
@@ -145,15 +149,17 @@ def risk_of(scores: pl.DataFrame) -> Risk:
         tiers=[tier for tier in tiers if tier.customers or tier.name in AT_RISK],
         at_risk=risky.height,
         value=_sum(scored, "value_at_risk", money=money),
-        value_at_risk_tiers=_sum(risky, "value_at_risk", money=money),
-        value_alive=_sum(alive, "value_at_risk", money=money),
+        value_alive=_sum(scored.filter(~gone), "value_at_risk", money=money),
         expected=_sum(scored, "clv_expected", money=money),
-        listed=scored.sort([*rank, "customer_id"], descending=[*(True for _ in rank), False], nulls_last=True)
-        .head(_MOST_LISTED)
-        .to_dicts(),
+        to_keep=_most(scored.filter(~gone), rank, 20),
+        to_win_back=_most(scored.filter(gone), rank, 10),
         spread=np.histogram(scored["churn_probability"].to_numpy(), edges)[0].tolist(),
         unfilled=[name for name in scored.columns if scored[name].null_count() == scored.height],
     )
+
+
+def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> list[dict[str, Any]]:
+    return rows.sort(*(-pl.col(name) for name in rank), "customer_id", nulls_last=True).head(most).to_dicts()
 
 
 def _tier(name: str, scored: pl.DataFrame, *, money: bool) -> Tier:
@@ -185,7 +191,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"whole": _whole, "share": _share, "figure": _figure, "day": _day, "spaced": _spaced}
+    environment.filters.update(  # jinja's own types allow functions of one string
+        whole=_whole, share=_share, figure=_figure, day=_day, spaced=_spaced, capital=findings.capital
+    )
     return environment
 
 

@@ -20,7 +20,7 @@ from models.pyfunc import load_bundle
 from pipeline import paths
 from pipeline.gate import Candidate, Verdict, incomparable, judge, without_champion
 from pipeline.lineage import lineage
-from pipeline.panel import ORDER, read_panel
+from pipeline.panel import ORDER, from_pandas, read_panel
 from pipeline.params import Params, load_params
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _judge(store: "Store", champion: "Registered | None", contract: Mapping[str,
 def _evaluated_rows(evaluation: pl.DataFrame) -> pd.DataFrame:
     """Features of the rows of data/evaluation.parquet, in its order."""
     table = read_panel(["evaluate"]).of_role("evaluate").table
-    if any(table[name].to_list() != evaluation[name].to_list() for name in ORDER):
+    if not from_pandas(table[list(ORDER)]).equals(evaluation.select(ORDER)):
         raise NotEvaluated(
             f"{paths.EVALUATION} is of other customers than {paths.FEATURES}. Run `dvc repro evaluate`, then track."
         )

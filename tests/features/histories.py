@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 from hypothesis import settings
@@ -27,7 +28,7 @@ RULES = {
 }
 SETTINGS = KernelSettings(ExperienceSettings(RULES))
 
-Event = dict[str, object]
+Event = dict[str, Any]
 
 
 def event(days_ago: float, kind: str = "purchase", **more: object) -> Event:

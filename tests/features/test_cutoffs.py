@@ -98,6 +98,11 @@ def test_a_short_history_is_learned_from_over_shorter_horizons():
     assert {cutoff.horizon_end for cutoff in train} == {evaluate_at}
 
 
+def test_a_horizon_is_never_longer_than_asked_for_however_far_apart_the_steps():
+    train = of_role(run(150, horizon_days=10, step_days=120, train=2), "train")
+    assert [cutoff.horizon_days for cutoff in train] == [10, 10]
+
+
 def test_too_little_history_says_what_would_do():
     with pytest.raises(TooLittleHistory, match=r"spans 80 days; at least 120 are needed\. Bring more history"):
         run(169, horizon_days=90)

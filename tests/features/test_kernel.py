@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import oracle
 import polars as pl
@@ -40,7 +40,7 @@ def assert_as_read_naively(events: list[Event]) -> None:
     table = interactions(*events)
     found, outcomes = features_at(table, CUTOFFS, SETTINGS)
     rows = table.to_dicts()
-    keys = []
+    keys: list[tuple[str, datetime]] = []
     for cutoff in CUTOFFS:
         for customer in dict.fromkeys(table["customer_id"]):
             past = oracle.Past.of(rows, customer, cutoff.at)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,10 +28,9 @@ PRIOR = PurchasePrior(
 
 def cutoffs(*, train_days: int = 60, lead_days: int = 0) -> tuple[Cutoff, ...]:
     """Three cutoffs to train, one to evaluate and one to score, of 60 days each; training horizons may be shorter."""
-    return tuple(
-        Cutoff(BEGIN + timedelta(days=day), train_days if role == "train" else 60, lead_days, role)
-        for day, role in ((180, "train"), (240, "train"), (300, "train"), (360, "evaluate"), (420, "score"))
-    )
+    train = tuple(Cutoff(BEGIN + timedelta(days=day), train_days, lead_days, "train") for day in (180, 240, 300))
+    evaluate = Cutoff(BEGIN + timedelta(days=360), 60, lead_days, "evaluate")
+    return (*train, evaluate, Cutoff(BEGIN + timedelta(days=420), 60, lead_days, "score"))
 
 
 def interactions(customers: int, seed: int = 1) -> pl.DataFrame:
@@ -67,11 +67,11 @@ def panel_of(events: pl.DataFrame, at: Sequence[Cutoff]) -> Panel:
     return Panel(table.join(PRIOR.columns(bought)), labels.select(*OUTCOMES).to_pandas())
 
 
-def with_columns(panel: Panel, **columns: object) -> Panel:
+def with_columns(panel: Panel, **columns: Any) -> Panel:
     """The panel with other values in columns of its table."""
     return Panel(panel.table.assign(**columns), panel.outcomes)
 
 
-def with_outcomes(panel: Panel, **columns: object) -> Panel:
+def with_outcomes(panel: Panel, **columns: Any) -> Panel:
     """The panel with other outcomes."""
     return Panel(panel.table, panel.outcomes.assign(**columns))

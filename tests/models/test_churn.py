@@ -8,7 +8,7 @@ import pytest
 from company import with_columns, with_outcomes
 from scipy.stats import rankdata
 
-from models.churn import ChurnModel, OneClass, fit_churn, out_of_time_folds, prior_log_odds, sigmoid
+from models.churn import ChurnModel, OneClass, Prior, fit_churn, out_of_time_folds, prior_log_odds, sigmoid
 from models.encoding import MissingFeatures
 from models.metrics import auc
 from models.panel import Panel, horizon_end
@@ -107,7 +107,7 @@ def test_shorter_training_horizons_build_on_btyd_at_the_rows_own_horizon(
 
 
 @pytest.mark.parametrize("asked", ["features", "init_score"])
-def test_how_btyd_enters_may_be_set(train: Panel, asked: str):
+def test_how_btyd_enters_may_be_set(train: Panel, asked: Prior):
     assert fit(train, replace(SMALL, prior=asked, trees=2)).prior == asked
 
 

@@ -22,9 +22,10 @@ from pipeline.build_features import Job, NoInteractions, build, span
 from pipeline.shuffle import buckets, shuffle
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
-CUTOFFS = tuple(
-    Cutoff(BEGIN + timedelta(days=day), 30, 0, role)
-    for day, role in ((150, "train"), (200, "evaluate"), (300, "score"))
+CUTOFFS = (
+    Cutoff(BEGIN + timedelta(days=150), 30, 0, "train"),
+    Cutoff(BEGIN + timedelta(days=200), 30, 0, "evaluate"),
+    Cutoff(BEGIN + timedelta(days=300), 30, 0, "score"),
 )
 RULES = {
     "late": Rule("delay_hours > 24", "expectations", "needs", 2),

@@ -42,6 +42,16 @@ def test_equal_predictions_keep_the_champion():
     assert "a tie keeps the champion" in verdict.reason
 
 
+def test_better_by_luck_alone_keeps_the_champion():
+    churned, champion = CHURNED[:20], SHARP[:20]
+    surer = np.where(np.arange(20) < 11, 0.95, 0.85)  # a little better for 11 customers, a little worse for 9
+    verdict = judge(churned, np.where(churned == 1, surer, 1 - surer), champion, LOOSE, DRAWS)
+    assert verdict.difference is not None
+    assert verdict.difference.value < 0 < verdict.difference.high
+    assert not verdict.promote
+    assert "the interval includes 0" in verdict.reason
+
+
 def test_a_better_challenger_with_bad_calibration_is_refused():
     verdict = judge(CHURNED, SHARP, BLUNT, GateSettings(max_ece=0.05), DRAWS)
     assert not verdict.promote

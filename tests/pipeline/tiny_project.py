@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from pandas.errors import Pandas4Warning
 
 from features.contract import INTERACTIONS
 from features.cutoffs import Cutoff
@@ -49,10 +47,7 @@ def inside(folder: Path) -> Iterator[Path]:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        with warnings.catch_warnings():
-            # pyarrow reads a pandas column of times in a way that pandas 4 will change.
-            warnings.simplefilter("ignore", Pandas4Warning)
-            yield folder
+        yield folder
     finally:
         os.chdir(before)
 

@@ -1,0 +1,137 @@
+"""The report says plainly whom the model beats, whom not, and how the past may mislead."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.registry import FEATURES
+from models.panel import PRIOR_FEATURES
+from pipeline.findings import (
+    CHURN,
+    DECIDES,
+    VALUE,
+    beaten,
+    by_theme,
+    comparisons,
+    drift,
+    importances,
+    in_order,
+    listed,
+    short_horizons,
+    verdict,
+)
+
+LOSS, RMSE = DECIDES["churn"], DECIDES["clv"]
+R2 = next(metric for metric in VALUE if metric.name == "r2")
+
+
+def against(**intervals: tuple[float, float]) -> dict[str, dict[str, dict[str, float]]]:
+    """Differences of the log loss, by rival."""
+    return {
+        name: {"log_loss": {"value": (low + high) / 2, "low": low, "high": high}}
+        for name, (low, high) in intervals.items()
+    }
+
+
+def said(**intervals: tuple[float, float]) -> str:
+    return verdict(comparisons(against(**intervals), LOSS), LOSS)
+
+
+def test_a_model_that_beats_all_is_said_to():
+    words = said(hiatus=(-0.2, -0.1), pareto_nbd=(-0.05, -0.01))
+    assert words == "On log loss the model beats all 2 baselines: days of silence and Pareto/NBD."
+
+
+def test_a_difference_that_may_be_luck_is_no_victory():
+    words = said(hiatus=(-0.2, -0.1), logistic=(-0.02, 0.01), pareto_nbd=(-0.02, 0.0))
+    assert words == (
+        "On log loss the model beats days of silence. It is not shown to beat logistic regression or Pareto/NBD: the "
+        "interval includes 0, so these rows give no reason to prefer the model."
+    )
+
+
+def test_a_baseline_that_wins_is_recommended():
+    words = said(hiatus=(0.01, 0.02))
+    assert words == (
+        "On log loss the model beats no baseline. It is worse than days of silence: use that instead, and look for the "
+        "reason."
+    )
+
+
+def test_parts_of_the_model_are_no_baselines():
+    found = comparisons(against(lightgbm=(-0.3, -0.2), hiatus=(-0.2, -0.1)), LOSS)
+    assert [row.kind for row in found] == ["baseline", "part"]
+    assert beaten(found) == (1, 1)
+    assert said(lightgbm=(-0.3, -0.2)) == "No baseline could be compared on log loss."
+
+
+def test_unchanged_predictions_are_identical_and_no_victory():
+    (row,) = comparisons(against(hiatus=(0.0, 0.0)), LOSS)
+    assert row.outcome == "identical"
+    assert "not shown to beat days of silence" in said(hiatus=(0.0, 0.0))
+
+
+def test_higher_is_better_where_the_metric_says_so():
+    rows = {"pareto_nbd": {"r2": {"value": 0.2, "low": 0.1, "high": 0.3}}}
+    assert comparisons(rows, R2)[0].outcome == "better"
+    assert comparisons({"pareto_nbd": {"rmse": {"value": 2, "low": 1, "high": 3}}}, RMSE)[0].outcome == "worse"
+
+
+def test_a_metric_without_meaning_is_not_compared():
+    assert comparisons({"hiatus": {"log_loss": {"value": None, "low": None, "high": None}}}, LOSS) == []
+    assert comparisons({"hiatus": {}}, LOSS) == []
+
+
+@given(st.floats(-1, 1), st.floats(0, 1))
+def test_a_win_is_never_claimed_when_the_interval_holds_zero(low, width):
+    (row,) = comparisons(against(hiatus=(low, low + width)), LOSS)
+    assert (row.outcome == "better") == (low + width < 0)
+    assert (row.outcome == "worse") == (low > 0)
+
+
+def facts(*rates: float, days: int = 90) -> list[dict[str, object]]:
+    return [{"cutoff": "2024-01-01", "rows": 10, "churn_rate": rate, "horizon_days": days} for rate in rates]
+
+
+@pytest.mark.parametrize(("rate", "words"), [(0.5, "within"), (0.61, "above all"), (0.39, "below all")])
+def test_a_churn_rate_outside_the_past_is_a_warning(rate, words):
+    assert f"It lies {words}" in drift(facts(0.4, 0.6), rate, 90)
+
+
+def test_churn_rates_over_other_horizons_are_not_compared():
+    assert "It lies above all" in drift([*facts(0.4), *facts(0.9, days=180)], 0.5, 90)
+    assert "cannot be told" in drift(facts(0.4, days=60), 0.5, 90)
+
+
+def test_short_training_horizons_are_a_warning_and_whole_ones_are_not():
+    assert "as little as 60 days, for a prediction over 90" in str(short_horizons(facts(0.5, days=60), 90))
+    assert short_horizons(facts(0.5), 90) is None
+
+
+def test_importance_is_told_by_feature_and_sums_by_theme():
+    shares = {"spend": 0.25, "pareto_p_any": 0.5, "attribute_plan": 0.25, "interaction_count": 0.0}
+    rows = importances(shares)
+    assert [row.name for row in rows] == ["pareto_p_any", "attribute_plan", "spend"]
+    assert dict(by_theme(rows)) == {"rhythm": 0.5, "attributes": 0.25, "purchases": 0.25}
+    assert rows[1].says == "plan (declared by the source)"
+
+
+def test_every_column_a_model_can_use_has_words():
+    names = [*(feature.name for feature in FEATURES), *PRIOR_FEATURES]
+    for row in importances(dict.fromkeys(names, 0.01)):
+        assert " " in row.says
+
+
+def test_the_model_stands_first_its_rivals_next_its_parts_last():
+    assert in_order(["tweedie", "pareto_nbd", "chosen"]) == ["chosen", "pareto_nbd", "tweedie"]
+
+
+def test_lists_read_as_sentences_do():
+    assert [listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"], "or")] == ["a", "a and b", "a, b or c"]
+
+
+def test_the_metrics_told_are_those_measured():
+    from models.metrics import CHURN_METRICS, VALUE_METRICS
+
+    assert {metric.name for metric in CHURN} == set(CHURN_METRICS)
+    assert {metric.name for metric in VALUE} == set(VALUE_METRICS)

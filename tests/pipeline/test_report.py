@@ -1,0 +1,315 @@
+"""The report is one self-contained page that tells every figure, escapes every name and flatters nobody."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tiny_project import inside, make
+
+from models.bundle import bundle_hash, read_contract
+from pipeline import findings, paths, report
+from pipeline.report import Inputs, render, risk_of
+
+DATA: dict[str, Any] = {
+    "source": "demo",
+    "currency": "EUR",
+    "files": [{"table": "orders", "file": "orders.csv.gz", "rows": 1000, "malformed": 3}],
+    "interactions": {
+        "equation": {"rows_in": 1000, "valid": 900, "duplicate": 40, "out_of_scope": 25, "quarantined": 35},
+        "malformed_lines": 3,
+        "quarantined_for": {"missing_customer_id": 32, "malformed_line": 3},
+        "out_of_scope_for": {"test account": 25},
+        "conflicting_duplicates": 7,
+    },
+    "customers": None,
+    "customer_count": 300,
+    "customers_without_a_row": 12,
+    "first_at": "2023-01-01T00:00:00Z",
+    "last_at": "2024-04-24T00:00:00Z",
+    "span_days": 480,
+    "kinds": {"purchase": 500, "delivery": 400},
+    "channels": {"web": 500},
+    "nulls": {"interaction_id": 0, "amount": 400},
+    "customer_nulls": {"customer_id": 0},
+    "warnings": ["300 customers are too few to learn from."],
+}
+VOID = {"meta", "br", "line", "circle", "rect", "polyline"}
+
+
+class Page(HTMLParser):
+    """The elements of a page, checked to nest; and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make(tmp_path_factory.mktemp("report") / "project")
+    (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(project: Path) -> Inputs:
+    with inside(project):
+        return Inputs(
+            pl.read_parquet(paths.SCORES),
+            json.loads(paths.METRICS.read_text()),
+            json.loads((paths.PLOTS / "gains.json").read_text()),
+            DATA,
+            read_contract(paths.CHURN_BUNDLE),
+            read_contract(paths.CLV_BUNDLE),
+        )
+
+
+def with_metrics(inputs: Inputs, **changes: Any) -> Inputs:
+    return replace(inputs, metrics={**inputs.metrics, **changes})
+
+
+def against(inputs: Inputs, low: float, high: float) -> dict[str, Any]:
+    """Every rival's difference in log loss replaced."""
+    interval = {"value": (low + high) / 2, "low": low, "high": high}
+    return {name: {**held, "log_loss": interval} for name, held in inputs.metrics["churn_against"].items()}
+
+
+def test_the_stage_writes_one_page_and_says_where(project: Path, capsys: pytest.CaptureFixture[str]):
+    with inside(project):
+        report.main()
+        out = capsys.readouterr().out
+        assert re.fullmatch(r"report: reports/report\.html: \d+ of 285 customers at high or critical risk, .*\n", out)
+        page = Page(paths.REPORT.read_text(encoding="utf-8"))
+        assert bundle_hash(paths.BUNDLE) in page.text
+    headings = [tag for tag, _ in page.elements if tag == "h1"]
+    assert headings == ["h1"]
+    links = [str(attributes["href"]) for tag, attributes in page.elements if tag == "a"]
+    assert set(links) == {"#risk", "#churn", "#value", "#learned", "#data", "#limits"}
+    assert {link[1:] for link in links} <= {attributes.get("id") for _, attributes in page.elements}
+
+
+def test_the_same_inputs_give_the_same_bytes(project: Path):
+    with inside(project):
+        report.main()
+        first = paths.REPORT.read_bytes()
+        report.main()
+        assert paths.REPORT.read_bytes() == first
+    assert b"\r" not in first
+
+
+def test_the_page_needs_nothing_from_anywhere(inputs: Inputs):
+    text = render(inputs)
+    page = Page(text)
+    assert "://" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+    assert not {tag for tag, _ in page.elements} & {
+        "script",
+        "link",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+    }
+    assert not [
+        name for _, attributes in page.elements for name in attributes if name == "src" or name.startswith("on")
+    ]
+
+
+def test_names_from_the_data_cannot_become_markup(inputs: Inputs):
+    bad = "<script>alert('x')</script>"
+    scores = inputs.scores.with_columns(
+        customer_id=pl.lit(bad) + pl.col("customer_id"),
+        last_bad_experience=pl.lit(bad),
+        reasons=pl.lit([{"theme": bad, "text": bad, "contribution": 1.0}], dtype=inputs.scores["reasons"].dtype),
+    )
+    data = {
+        **DATA,
+        "source": bad,
+        "currency": bad,
+        "warnings": [bad],
+        "kinds": {bad: 1},
+        "channels": {bad: 1},
+        "files": [{"table": bad, "file": bad, "rows": 1, "malformed": 0}],
+        "interactions": {**DATA["interactions"], "quarantined_for": {bad: 1}, "out_of_scope_for": {bad: 1}},
+    }
+    named = ("segments", "churn", "churn_against")
+    rename = {what: {f"{bad}{name}": held for name, held in inputs.metrics[what].items()} for what in named}
+    contract = {**inputs.churn, "importance": {bad: 0.5}}
+    text = render(replace(with_metrics(inputs, **rename), scores=scores, data=data, churn=contract))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert not [tag for tag, _ in Page(text).elements if tag == "script"]
+
+
+def test_every_metric_of_every_model_stands_there_with_its_interval(inputs: Inputs):
+    text = Page(render(inputs)).text
+    for what, metrics in (("churn", findings.CHURN), ("clv", findings.VALUE)):
+        for model, held in inputs.metrics[what].items():
+            assert findings.capital(findings.name_of(model)) in text
+            for metric in metrics:
+                interval: Mapping[str, float | None] | None = held.get(metric.name)
+                if interval is None or None in interval.values():
+                    continue
+                value, low, high = (
+                    f"{interval[bound]:,.{metric.digits}f}".replace("-", "−") for bound in ("value", "low", "high")
+                )
+                assert f"{value} {low} to {high}" in text
+
+
+def test_paired_differences_stand_beside_each_baseline(inputs: Inputs):
+    text = Page(render(with_metrics(inputs, churn_against=against(inputs, -0.0312, -0.0112)))).text
+    assert "Pareto/NBD −0.0212 −0.0312 to −0.0112 better" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words", "card"),
+    [
+        (-0.02, -0.01, "the model beats all", "4 of 4"),
+        (-0.02, 0.01, "the model beats no baseline. It is not shown to beat", "0 of 4"),
+        (0.01, 0.02, "the model beats no baseline. It is worse than", "0 of 4"),
+    ],
+)
+def test_the_page_opens_with_whether_the_model_beats_the_baselines(inputs: Inputs, low, high, words, card):
+    page = render(with_metrics(inputs, churn_against=against(inputs, low, high)))
+    opening = Page(page.split("<main>")[0] + "</body></html>").text
+    assert f"On log loss {words}" in opening
+    assert f"{card} baselines clearly beaten" in opening
+
+
+def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
+    rows = [
+        # customer, tier, probability, value at risk, still active
+        ("ann", "critical", 0.9, 90.0, 0.9),
+        ("bob", "high", 0.7, 10.0, 0.1),
+        ("cyd", "low", 0.1, 5.0, None),
+        ("dan", None, None, None, None),
+    ]
+    names = ("customer_id", "risk_tier", "churn_probability", "value_at_risk", "p_alive")
+    table = pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        status=pl.when(pl.col("risk_tier").is_null()).then(pl.lit("too_new")).otherwise(pl.lit("scored")),
+        clv_expected=pl.lit(20.0),
+        persona=pl.lit(None, pl.String),
+    )
+    risk = risk_of(table)
+    assert (risk.scored, risk.at_risk, risk.not_scored) == (3, 2, [("too_new", 1)])
+    assert (risk.value, risk.value_alive, risk.expected) == (105, 95, 60)
+    assert [row["customer_id"] for row in risk.to_keep] == ["ann", "cyd"]  # silence on activity is not absence
+    assert [row["customer_id"] for row in risk.to_win_back] == ["bob"]
+    assert [(tier.name, tier.customers) for tier in risk.tiers] == [("critical", 1), ("high", 1), ("low", 1)]
+    assert sum(risk.spread) == 3
+    assert risk.unfilled == ["persona"]
+
+
+def test_customers_of_equal_risk_are_listed_by_name():
+    equal = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "p_alive": 0.9}
+    table = pl.DataFrame({"customer_id": ["b", "a"], **equal, "value_at_risk": 1.0, "clv_expected": 1.0})
+    assert [row["customer_id"] for row in risk_of(table).to_keep] == ["a", "b"]
+
+
+def test_without_money_the_page_ranks_by_risk_and_claims_no_value(inputs: Inputs):
+    nothing = {name: pl.lit(None, pl.Float64) for name in ("value_at_risk", "clv_expected", "historic_value")}
+    poor = replace(
+        with_metrics(inputs, clv={}, clv_against={}, deciles={**inputs.metrics["deciles"], "clv": []}),
+        scores=inputs.scores.with_columns(**nothing),
+        clv={"learned": False},
+    )
+    text = Page(render(poor)).text
+    assert "No purchase carries an amount" in text
+    assert "ranked by the probability that they leave" in text
+    assert "Value at risk" not in text
+
+
+def test_the_owner_of_the_data_finds_where_every_row_went(inputs: Inputs):
+    text = Page(render(inputs)).text
+    assert "1,000 rows in = 900 valid + 40 duplicate + 25 out of scope + 35 quarantined" in text
+    assert "missing customer id 32" in text
+    assert "test account 25" in text
+    assert "7 duplicates differ" in text
+    assert "300 customers are too few to learn from." in text
+    assert "amount 55.6%" in text
+    assert "orders.csv.gz orders 1,000 3" in text
+
+
+def test_cutoffs_base_rates_and_unfilled_columns_are_stated(inputs: Inputs):
+    text = Page(render(inputs)).text
+    for fact in inputs.churn["training"]:
+        assert f"{fact['cutoff']} learned from 90 {fact['rows']} {fact['churn_rate']:.1%}" in text
+    assert f"2024-01-26 measured on 90 285 {inputs.metrics['churn_rate']:.1%}" in text
+    assert findings.drift(inputs.churn["training"], inputs.metrics["churn_rate"], 90) in text
+    assert "left null in the scores: percentile_in_journey" in text
+    assert inputs.churn["calibrator"]["note"] in text
+
+
+def test_a_cancellation_is_called_so_and_a_lead_time_told(inputs: Inputs):
+    text = Page(render(replace(with_metrics(inputs, lead_days=14), churn={**inputs.churn, "definition": "event"}))).text
+    assert "A customer leaves who cancels in the 90 days that begin 14 days after the cutoff." in text
+
+
+def test_a_metric_without_meaning_is_a_dash(inputs: Inputs):
+    nothing = {"value": None, "low": None, "high": None}
+    churn = {name: dict.fromkeys(held, nothing) for name, held in inputs.metrics["churn"].items()}
+    compared = {name: dict.fromkeys(held, nothing) for name, held in inputs.metrics["churn_against"].items()}
+    text = Page(render(with_metrics(inputs, churn=churn, churn_against=compared, segments={}))).text
+    assert "The model – – – – – – – –" in text
+    assert "No baseline could be compared on log loss." in text
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (paths.METRICS, r"metrics\.json is missing or damaged\. Run `dvc repro evaluate`"),
+        (paths.DATA_REPORT, r"data\.json is missing or damaged\. Run `dvc repro ingest`"),
+        (paths.SCORES, r"scores\.parquet is missing\. Run `dvc repro score`"),
+    ],
+)
+def test_a_missing_input_is_one_clear_line(project: Path, path: Path, words: str):
+    with inside(project):
+        aside = path.rename(path.with_suffix(".aside"))
+        try:
+            with pytest.raises(report.NothingToReport, match=words):
+                report.main()
+        finally:
+            aside.rename(path)
+
+
+def test_scores_of_nobody_are_refused(project: Path):
+    with inside(project):
+        scores = pl.read_parquet(paths.SCORES)
+        try:
+            scores.with_columns(status=pl.lit("too_new")).write_parquet(paths.SCORES)
+            with pytest.raises(report.NothingToReport, match="no scored customer"):
+                report.main()
+        finally:
+            scores.write_parquet(paths.SCORES)
