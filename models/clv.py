@@ -44,10 +44,6 @@ class ClvModel:
         """Expected spend in the horizon, in the source's currency (n_rows,)."""
         return self.candidates(table)["chosen"]
 
-    def spend_if_active(self, table: pd.DataFrame) -> Floats:
-        """Expected spend in the horizon of a customer who buys in it (n_rows,)."""
-        return self._spend_of_a_buyer(self.encoding.matrix(table), table)
-
     def _spend_of_a_buyer(self, matrix: Floats, table: pd.DataFrame) -> Floats:
         building = self.prior == "init_score"
         return np.asarray(

@@ -26,10 +26,24 @@ _PRIOR_SAYS = {
 _FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
 
 
+def theme_of(name: str) -> str:
+    """The theme a column's share of a score is told under."""
+    if name in _FEATURES:
+        return _FEATURES[name].theme
+    return "attributes" if name.startswith(PREFIX) else PRIOR
+
+
+def says(name: str) -> str:
+    """What a column means, in words."""
+    if name in _FEATURES:
+        return _FEATURES[name].says
+    return _PRIOR_SAYS.get(name) or name.removeprefix(PREFIX).replace("_", " ")
+
+
 def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
     """What each theme adds to the log-odds of churn before calibration: (n_rows, n_themes); rows sum to `log_odds`."""
     parts = model.ensemble.contributions(model.encoding.matrix(table))
-    themes = [_theme(name) for name in model.encoding.names]
+    themes = [theme_of(name) for name in model.encoding.names]
     out = pd.DataFrame({BASE: parts[:, -1]})
     for theme in dict.fromkeys(themes):
         out[theme] = parts[:, [i for i, t in enumerate(themes) if t == theme]].sum(axis=1)
@@ -44,7 +58,7 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
         return []
     parts = model.ensemble.contributions(model.encoding.matrix(table))[:, :-1]
     by_theme = theme_contributions(model, table).drop(columns=BASE)
-    names, themes = model.encoding.names, np.array([_theme(name) for name in model.encoding.names])
+    names, themes = model.encoding.names, np.array([theme_of(name) for name in model.encoding.names])
     leading = {  # per theme, the column of it that moves each row most
         theme: np.flatnonzero(themes == theme)[np.abs(parts[:, themes == theme]).argmax(axis=1)]
         for theme in by_theme.columns
@@ -67,19 +81,9 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
     return out
 
 
-def _theme(name: str) -> str:
-    if name in _FEATURES:
-        return _FEATURES[name].theme
-    return "attributes" if name.startswith(PREFIX) else PRIOR
-
-
 def _in_words(name: str, row: pd.Series) -> str:
     value = row[name]
-    if name in _FEATURES:
-        label = _FEATURES[name].says
-    else:
-        label = _PRIOR_SAYS.get(name) or name.removeprefix(PREFIX).replace("_", " ")
-    return f"{label}: {value if isinstance(value, str) else _number(value)}"
+    return f"{says(name)}: {value if isinstance(value, str) else _number(value)}"
 
 
 def _number(value: float | None) -> str:

@@ -41,7 +41,10 @@ def risk_tier(probability: npt.NDArray[np.float64], settings: PolicySettings) ->
 
 
 def value_at_risk(
-    probability: npt.NDArray[np.float64], spend_if_active: npt.NDArray[np.float64], settings: PolicySettings
+    probability: npt.NDArray[np.float64], expected_spend: npt.NDArray[np.float64], settings: PolicySettings
 ) -> npt.NDArray[np.float64]:
-    """Margin we stand to lose in the horizon: chance of leaving × spend of a customer who stays × margin."""
-    return probability * spend_if_active * settings.margin
+    """Chance of leaving × expected spend in the horizon × margin.
+
+    Expected spend already knows who is long gone, so those do not crowd out the customers who can still be kept.
+    """
+    return probability * expected_spend * settings.margin

@@ -86,8 +86,8 @@ def _scored(
     }
     ranked = probability
     if clv:
-        out["clv_expected"] = clv.expected_spend(table)
-        out["value_at_risk"] = ranked = value_at_risk(probability, clv.spend_if_active(table), policy)
+        out["clv_expected"] = expected = clv.expected_spend(table)
+        out["value_at_risk"] = ranked = value_at_risk(probability, expected, policy)
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
     frame = frame.with_columns(
         pl.col(pl.Float64).fill_nan(None), pl.col("last_bad_experience_at").dt.replace_time_zone("UTC")

@@ -189,4 +189,4 @@ def _steps() -> Iterable[float]:
 
 
 def _short(value: float) -> str:
-    return f"{value / 1e6:g}m" if value >= 1e6 else f"{value / 1e3:g}k" if value >= 1e4 else f"{value:g}"
+    return f"{value / 1e6:g}m" if value >= 1e6 else f"{value:,.0f}" if value >= 1000 else f"{value:g}"

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from features.attributes import PREFIX
-from features.registry import FEATURES
-from models.explain import PRIOR
+from models.explain import says, theme_of
 
 Kind = Literal["baseline", "part"]  # a rival on the same rows, or a step on the way to the chosen model
 Outcome = Literal["better", "worse", "no sure difference", "identical"]
@@ -23,14 +21,6 @@ NAMES = {
     "hurdle": "Hurdle trees alone",
 }
 _PARTS = ("lightgbm", "tweedie", "hurdle")
-_PRIOR_SAYS = {
-    "pareto_p_alive": "Pareto/NBD: chance that the customer is still one",
-    "pareto_p_any": "Pareto/NBD: chance of any purchase in the horizon",
-    "pareto_expected_orders": "Pareto/NBD: expected purchase days in the horizon",
-    "pareto_expected_spend": "Pareto/NBD and Gamma-Gamma: expected spend in the horizon",
-    "bg_p_any": "BG/NBD: chance of any purchase in the horizon",
-}
-_FEATURES = {feature.name: feature for feature in FEATURES}
 
 
 @dataclass(frozen=True)
@@ -115,6 +105,16 @@ def verdict(found: Sequence[Comparison], metric: Metric) -> str:
     return " ".join(said)
 
 
+def losses(against: Mapping[str, Any], metrics: Iterable[Metric]) -> str:
+    """On which metrics the model is surely worse than a baseline; empty if on none."""
+    said = []
+    for metric in metrics:
+        rows = comparisons(against, metric)
+        if names := [row.name for row in rows if row.kind == "baseline" and row.outcome == "worse"]:
+            said.append(f"On {_in_text(metric)} it is worse than {listed(names)}.")
+    return " ".join(said)
+
+
 def beaten(found: Iterable[Comparison]) -> tuple[int, int]:
     """How many baselines the model surely beats, and how many there are."""
     baselines = [comparison for comparison in found if comparison.kind == "baseline"]
@@ -126,8 +126,8 @@ def drift(training: Sequence[Mapping[str, Any]], rate: float, horizon_days: int)
     rates = [float(fact["churn_rate"]) for fact in training if fact["horizon_days"] == horizon_days]
     if not rates:
         return (
-            f"No training cutoff looked {horizon_days} days ahead as the evaluation cutoff does, so whether the churn rate "
-            "changes with time cannot be told."
+            f"No training cutoff looked {horizon_days} days ahead as the evaluation cutoff does, so whether the churn "
+            "rate changes with time cannot be told."
         )
     said = (
         f"Training cutoffs saw churn rates of {min(rates):.1%} to {max(rates):.1%}, the evaluation cutoff {rate:.1%}."
@@ -164,7 +164,7 @@ class Importance:
 
 def importances(shares: Mapping[str, float]) -> list[Importance]:
     """Every column that the trees use, the most telling first."""
-    rows = [Importance(name, _says(name), _theme(name), float(share)) for name, share in shares.items() if share > 0]
+    rows = [Importance(name, says(name), theme_of(name), float(share)) for name, share in shares.items() if share > 0]
     return sorted(rows, key=lambda row: (-row.share, row.name))
 
 
@@ -206,16 +206,3 @@ def _outcome(low: float, high: float, metric: Metric) -> Outcome:
 
 def _in_text(metric: Metric) -> str:
     return metric.label if metric.label.isupper() or "²" in metric.label else metric.label.lower()
-
-
-def _theme(name: str) -> str:
-    if name in _FEATURES:
-        return _FEATURES[name].theme
-    return "attributes" if name.startswith(PREFIX) else PRIOR
-
-
-def _says(name: str) -> str:
-    if name in _FEATURES:
-        return _FEATURES[name].says
-    label = name.removeprefix(PREFIX).replace("_", " ")
-    return _PRIOR_SAYS.get(name, f"{label} (declared by the source)" if name.startswith(PREFIX) else label)

@@ -116,8 +116,9 @@ def render(inputs: Inputs) -> str:
             value_metrics=findings.VALUE,
             churn_compared=churn,
             value_compared=value,
-            churn_verdict=findings.verdict(churn, findings.DECIDES["churn"]),
-            value_verdict=findings.verdict(value, findings.DECIDES["clv"]) if metrics["clv"] else "",
+            churn_verdict=_verdict(metrics, "churn", findings.CHURN),
+            value_verdict=_verdict(metrics, "clv", findings.VALUE) if metrics["clv"] else "",
+            expected_rate=_expected_rate(metrics["deciles"]["churn"]),
             beaten=findings.beaten(churn),
             against=_against,
             drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
@@ -173,6 +174,18 @@ def _sum(rows: pl.DataFrame, column: str, *, money: bool) -> float | None:
 
 def _compared(metrics: Json, what: str) -> list[findings.Comparison]:
     return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what])
+
+
+def _verdict(metrics: Json, what: str, told: Iterable[findings.Metric]) -> str:
+    decides = findings.DECIDES[what]
+    others = (metric for metric in told if metric is not decides)
+    losses = findings.losses(metrics[f"{what}_against"], others)
+    return f"{findings.verdict(_compared(metrics, what), decides)} {losses}".strip()
+
+
+def _expected_rate(deciles: Sequence[Json]) -> float:
+    rows = sum(row["rows"] for row in deciles)
+    return float(sum(row["rows"] * row["mean_predicted"] for row in deciles) / rows)
 
 
 def _against(metrics: Json, what: str, metric: findings.Metric) -> dict[str, findings.Comparison]:

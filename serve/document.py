@@ -28,7 +28,7 @@ MEANING = {
     "clv_high": "upper end of its 90% interval",
     "historic_value": "spend so far",
     "currency": "currency of every amount",
-    "value_at_risk": "what the company stands to lose with this customer",
+    "value_at_risk": "chance of leaving × expected spend in the horizon × margin: what is at stake",
     "expected_orders": "expected number of purchases within the horizon",
     "expected_next_order_at": "when the next purchase is expected",
     "p_alive": "probability that the customer has not already left in silence",

@@ -43,10 +43,6 @@ def test_the_answer_is_the_scaled_geometric_mean_of_two_models(clv: ClvModel, to
     assert clv.expected_spend(to_score).tolist() == said["chosen"].tolist()
 
 
-def test_a_customer_who_stays_spends_at_least_what_one_who_may_leave_does(clv: ClvModel, to_score: pd.DataFrame):
-    assert (clv.spend_if_active(to_score) >= clv.candidates(to_score)["hurdle"]).all()
-
-
 def test_shorter_training_horizons_build_on_the_priors_spend_at_the_rows_own_horizon(short_panel: Panel):
     model = fit(short_panel.of_role("train"))
     assert model is not None

@@ -34,6 +34,6 @@ def test_tiers_that_do_not_ascend_within_the_probabilities_are_refused(tiers: di
         PolicySettings(tiers=tiers)
 
 
-def test_value_at_risk_is_the_margin_on_what_a_lost_customer_would_have_spent():
+def test_value_at_risk_is_the_chance_of_leaving_times_the_margin_on_expected_spend():
     risk, spend = np.array([0.5, 0.0]), np.array([200.0, 1000.0])
     assert value_at_risk(risk, spend, PolicySettings(margin=0.3)).tolist() == [30, 0]

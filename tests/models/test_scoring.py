@@ -80,13 +80,13 @@ def test_the_percentile_is_the_share_of_customers_at_lower_or_equal_risk(scores:
     assert held["percentile"].max() == 100
 
 
-def test_value_at_risk_is_the_margin_on_the_spend_of_an_active_customer(
+def test_value_at_risk_is_the_margin_on_the_expected_spend_times_the_risk(
     scores: pl.DataFrame, to_score: pd.DataFrame, clv: ClvModel
 ):
     held = scores.filter(status="scored")
     rows = to_score[to_score["customer_id"].isin(held["customer_id"].to_list())]
     assert held["clv_expected"].to_numpy() == pytest.approx(clv.expected_spend(rows))
-    risk = held["churn_probability"].to_numpy() * clv.spend_if_active(rows) * 0.5
+    risk = held["churn_probability"].to_numpy() * clv.expected_spend(rows) * 0.5
     assert held["value_at_risk"].to_numpy() == pytest.approx(risk)
     assert held["historic_value"].to_list() == rows["spend"].to_list()
     assert set(held["currency"]) == {"EUR"}

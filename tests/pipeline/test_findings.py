@@ -17,6 +17,7 @@ from pipeline.findings import (
     importances,
     in_order,
     listed,
+    losses,
     short_horizons,
     verdict,
 )
@@ -56,6 +57,14 @@ def test_a_baseline_that_wins_is_recommended():
         "On log loss the model beats no baseline. It is worse than days of silence: use that instead, and look for the "
         "reason."
     )
+
+
+def test_a_metric_that_a_baseline_wins_is_told_though_another_decides():
+    rows = against(logistic=(-0.2, -0.1), lightgbm=(-0.2, -0.1))
+    rows["logistic"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
+    rows["lightgbm"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
+    assert losses(rows, CHURN) == "On AUC it is worse than logistic regression."
+    assert losses(against(hiatus=(-0.2, 0.1)), CHURN) == ""
 
 
 def test_parts_of_the_model_are_no_baselines():

@@ -272,6 +272,12 @@ def test_cutoffs_base_rates_and_unfilled_columns_are_stated(inputs: Inputs):
     assert inputs.churn["calibrator"]["note"] in text
 
 
+def test_what_was_expected_stands_beside_what_came(inputs: Inputs):
+    deciles = pl.DataFrame(inputs.metrics["deciles"]["churn"])
+    expected = (deciles["rows"] * deciles["mean_predicted"]).sum() / deciles["rows"].sum()
+    assert f"the model had expected {expected:.1%}" in Page(render(inputs)).text
+
+
 def test_a_cancellation_is_called_so_and_a_lead_time_told(inputs: Inputs):
     text = Page(render(replace(with_metrics(inputs, lead_days=14), churn={**inputs.churn, "definition": "event"}))).text
     assert "A customer leaves who cancels in the 90 days that begin 14 days after the cutoff." in text
