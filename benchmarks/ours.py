@@ -24,6 +24,7 @@ def main(task: Task) -> None:
             connection.execute("SET memory_limit = '2GB'")
             connection.execute(f"SET temp_directory = '{scratch}/spill'")
             connection.execute(f"SET threads = {task.threads}")
+            connection.execute("SET preserve_insertion_order = false")
             shuffle(connection, f"SELECT * FROM read_parquet('{task.events}')", shuffled)
         cutoffs = tuple(Cutoff(instant(day), horizon_days=90, lead_days=0, role="train") for day in task.cutoffs)
         job = Job(cutoffs, _settings(task), None, (), Path(task.out), labels)

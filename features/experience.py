@@ -21,7 +21,7 @@ def _hours(column: str, when: pl.Expr) -> pl.Expr:
     return pl.when(when).then((pl.col(column).clip(-_CENTURY, _CENTURY) * _HOUR).round().cast(pl.Int64))
 
 
-BAD = Measure("bad_experience", _is_bad, "count", "interactions that broke a rule of experience.rules")
+BAD = Measure("bad_experience", _is_bad, "count", "bad experiences")
 GOOD = Measure("good_experience", pl.col("severity") == 0, "count", "interactions that broke no rule")
 SEVERITY = Measure("bad_experience_severity", pl.col("severity"), "points", "severity of bad experiences, summed")
 REPEAT = Measure(

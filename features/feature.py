@@ -84,12 +84,12 @@ class Family:
             read=lambda view: view.count(measure, days) if exact else view.amount(measure, days),
         )
 
-    def days_since_last(self, measure: Measure, name: str | None = None) -> Feature:
+    def days_since_last(self, measure: Measure, says: str | None = None) -> Feature:
         """Days since the last event that counts; null when there was none."""
         return self.of(
-            name or f"days_since_last_{measure.name}",
+            f"days_since_last_{measure.name}",
             "days",
-            f"days since the last: {measure.says}",
+            says or f"days since the last {measure.name.replace('_', ' ')}",
             (measure,),
             lambda view: view.days_since_last(measure),
         )

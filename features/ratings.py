@@ -29,6 +29,6 @@ FEATURES: tuple[Feature, ...] = (
         lambda view: view.last_value(RATING, RATED) - view.amount(RATING) / view.count(RATED).clip(1),
     ),
     _family.ratio("low_rating_share_365d", LOW, RATED, 365, "share of ratings of 0.4 or less, last 365 days"),
-    _family.days_since_last(RATED),
+    _family.days_since_last(RATED, "days since the last rating given"),
     *_family.in_windows(SURVEYED, (365,)),
 )

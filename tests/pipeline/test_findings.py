@@ -122,7 +122,7 @@ def test_importance_is_told_by_feature_and_sums_by_theme():
     rows = importances(shares)
     assert [row.name for row in rows] == ["pareto_p_any", "attribute_plan", "spend"]
     assert dict(by_theme(rows)) == {"rhythm": 0.5, "attributes": 0.25, "purchases": 0.25}
-    assert rows[1].says == "plan (declared by the source)"
+    assert rows[1].says == "plan"
 
 
 def test_every_column_a_model_can_use_has_words():
