@@ -17,6 +17,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
+# Those of them that annotate itself reads.
+ANNOTATED = ("customer_id", "occurred_at", "kind", "channel", "amount")
+
+
 def annotate(
     events: pl.DataFrame, experience: ExperienceSettings, digital_channels: Collection[str] = DIGITAL_CHANNELS
 ) -> pl.DataFrame:

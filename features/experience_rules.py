@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
+import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -50,23 +52,29 @@ def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> 
     BadRule
         If a rule is no predicate over the columns of an interaction, or fails on the values they hold.
     """
-    name: pl.Expr = pl.lit(None, pl.String)
-    severity: pl.Expr = pl.lit(0, pl.Int64)
+    names = list(settings.rules)
     predicates = {name: predicate(name, rule) for name, rule in settings.rules.items()}
-    gravest_first = sorted(settings.rules.items(), key=lambda item: -item[1].severity)
+    gravest_first = sorted(names, key=lambda name: -settings.rules[name].severity)
+    code: pl.Expr = pl.lit(len(names), pl.UInt32)  # no rule
     # The last one wrapped around the others is asked first; a null (say, an unknown delay) is not bad.
-    for rule_name, rule in reversed(gravest_first):
-        broken = predicates[rule_name]
-        name = pl.when(broken).then(pl.lit(rule_name)).otherwise(name)
-        severity = pl.when(broken).then(pl.lit(rule.severity, pl.Int64)).otherwise(severity)
+    for name in reversed(gravest_first):
+        code = pl.when(predicates[name]).then(pl.lit(names.index(name), pl.UInt32)).otherwise(code)
     try:
-        return events.with_columns(bad_experience=name, severity=severity)
+        codes = events.select(code=code)["code"] if len(events) else pl.Series("code", [], pl.UInt32)
     except PolarsError:
-        for rule_name, broken in predicates.items():
-            _try_on(events, rule_name, settings.rules[rule_name], broken)
+        for name, broken in predicates.items():
+            _try_on(events, name, settings.rules[name], broken)
         raise
+    if len(codes) != len(events):  # without rules the expression is one number
+        codes = codes.new_from_index(0, len(events))
+    severities = np.array([rule.severity for rule in settings.rules.values()] + [0], np.int64)
+    return events.with_columns(
+        pl.Series("bad_experience", [*names, None], pl.Enum(names)).gather(codes),
+        pl.Series("severity", severities[codes.to_numpy()]),
+    )
 
 
+@cache
 def predicate(name: str, rule: Rule) -> pl.Expr:
     """The rule as an expression, tried on an empty table so that a mistake is named before any data are read."""
     try:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 
 from features.history import Floats, Measure, Unit, View
 
@@ -22,6 +23,13 @@ _DTYPES: dict[Unit, pl.DataType] = {
     "share": pl.Float32(),
     "rating": pl.Float32(),
     "ratio": pl.Float32(),
+}
+
+
+_NUMPY: dict[pl.DataType, type[np.generic]] = {
+    pl.Int32(): np.int32,
+    pl.Float64(): np.float64,
+    pl.Float32(): np.float32,
 }
 
 
@@ -46,13 +54,14 @@ class Feature:
         """Type of the column."""
         return _DTYPES[self.unit]
 
-    def column(self, view: View) -> pl.Series:
-        """The feature's value in every row of the view; NaN becomes null."""
-        values = self.read(view)
-        series = pl.Series(self.name, values)
-        if series.dtype.is_float():
-            series = series.fill_nan(None)
-        return series.cast(self.dtype)
+    def values(self, view: View) -> npt.NDArray[np.generic]:
+        """The feature in every row of the view, in the type of its column; NaN stands for null."""
+        return self.read(view).astype(_NUMPY[self.dtype], copy=False)
+
+
+def table_of(features: Sequence[Feature], view: View) -> pl.DataFrame:
+    """The features in every row of the view, a column each; null where a feature has no value."""
+    return pl.DataFrame({f.name: f.values(view) for f in features}).with_columns(cs.float().fill_nan(None))
 
 
 @dataclass(frozen=True)

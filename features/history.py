@@ -149,9 +149,9 @@ class View:
         """Total of a measure in ``[cutoff - days, cutoff)``, or since the first event, in fixed point."""
         total = self.history.total(measure)
         if measure.name not in self._ended:
-            self._ended[measure.name] = total[self.end]
+            self._ended[measure.name] = total.take(self.end)
         begin = self.start if days is None else self._begin[days]
-        return np.asarray(self._ended[measure.name] - total[begin], np.int64)
+        return np.asarray(self._ended[measure.name] - total.take(begin), np.int64)
 
     def amount(self, measure: Measure, days: int | None = None) -> Floats:
         """The same in the measure's own unit."""

@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from features.annotate import annotate
+from features.annotate import ANNOTATED, COLUMNS, annotate
 from features.contract import DIGITAL_CHANNELS
 from features.cutoffs import Cutoff
 from features.experience import BAD
-from features.experience_rules import ExperienceSettings
+from features.experience_rules import ExperienceSettings, predicate
+from features.feature import table_of
 from features.history import History, Measure, View
 from features.labels import CANCELLATION, OUTCOMES, labels_at, microseconds
 from features.purchases import PURCHASE
@@ -57,8 +58,7 @@ def features_at(
     """
     chosen = named(settings.features)
     annotated = annotate(events, settings.experience, settings.digital_channels)
-    needed: dict[str, Measure] = {m.name: m for m in (*measures(chosen), *OUTCOMES.values(), ENROLMENT)}
-    history = History.of(annotated, tuple(needed.values()))
+    history = History.of(annotated, _measures(settings))
     view = View(history, microseconds(cutoffs), WINDOW_DAYS)
     instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
     keys = pl.DataFrame(
@@ -69,24 +69,36 @@ def features_at(
             "lead_days": np.array([c.lead_days for c in cutoffs], np.int32)[view.cutoff],
             "role": pl.Series([c.role for c in cutoffs], dtype=pl.String).gather(view.cutoff),
             "status": _status(view, settings.churn_definition),
-            "last_bad_experience": _last_bad(annotated, view, settings.experience),
+            "last_bad_experience": _last_bad(annotated, view),
         }
     )
-    table = keys.with_columns(feature.column(view) for feature in chosen)
+    table = keys.hstack(table_of(chosen, view))
     outcomes = labels_at(history, cutoffs, view)
     return table, keys.select("customer_id", "cutoff").hstack(outcomes)
+
+
+def columns_read(settings: KernelSettings) -> list[str]:
+    """The columns of an interaction that the kernel reads for these features and rules."""
+    rules = (predicate(name, rule) for name, rule in settings.experience.rules.items())
+    expressions = [*(measure.value for measure in _measures(settings)), *rules]
+    read = {root for expression in expressions for root in expression.meta.root_names()} | set(ANNOTATED)
+    return [name for name in COLUMNS if name in read]
+
+
+def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
+    every = (*measures(named(settings.features)), *OUTCOMES.values(), ENROLMENT)
+    return tuple({measure.name: measure for measure in every}.values())
 
 
 def _status(view: View, definition: str) -> pl.Series:
     cancelled, enrolled = view.last_row(CANCELLATION), view.last_row(ENROLMENT)
     gone = (cancelled >= 0) & (cancelled > enrolled)
     known = (view.count(PURCHASE) > 0) | (definition == "event")
-    status = np.where(gone, "already_churned", np.where(known, "scored", "no_history"))
-    return pl.Series("status", status.astype(str), dtype=pl.String)
+    code = np.where(gone, 2, np.where(known, 0, 1))
+    return pl.Series("status", ["scored", "no_history", "already_churned"]).gather(code)
 
 
-def _last_bad(annotated: pl.DataFrame, view: View, experience: ExperienceSettings) -> pl.Series:
+def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:
     """Rule of the last bad experience before the cutoff; null where there was none."""
     rows = pl.Series(view.last_row(BAD))
-    names = annotated["bad_experience"].cast(pl.Enum(list(experience.rules)))
-    return names.gather(rows.set(rows < 0, None)).alias("last_bad_experience")
+    return annotated["bad_experience"].gather(rows.set(rows < 0, None)).alias("last_bad_experience")

@@ -13,11 +13,10 @@ import polars as pl
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features.annotate import COLUMNS
 from features.attributes import Attribute, attributes_at
 from features.cutoffs import Cutoff, calendar
 from features.errors import ExplainedError
-from features.kernel import KernelSettings, features_at
+from features.kernel import KernelSettings, columns_read, features_at
 from pipeline import paths
 from pipeline.params import Params, load_params
 from pipeline.shuffle import Bucket, buckets
@@ -42,7 +41,7 @@ class Job:
 
     def run(self, bucket: Bucket) -> int:
         """Write the features and labels of one bucket; return the number of rows."""
-        table, labels = features_at(bucket.read(COLUMNS), self.cutoffs, self.settings)
+        table, labels = features_at(bucket.read(columns_read(self.settings)), self.cutoffs, self.settings)
         if self.customers is not None and self.attributes:
             known = pl.scan_parquet(self.customers).filter(
                 pl.col("customer_id").is_in(table["customer_id"].unique().implode())

@@ -6,14 +6,14 @@ ever cut in two. DuckDB sorts out of core under the connection's memory limit; t
 whatever the order of the input.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
-import pyarrow.parquet as pq
+
+from features.contract import INTERACTIONS
 
 HASH = "customer_hash"
 ROW_GROUP_ROWS = 20_480  # ten DuckDB vectors: small enough that a bucket reads little beyond its own rows
@@ -26,12 +26,22 @@ def shuffle(connection: duckdb.DuckDBPyConnection, select: str, folder: Path) ->
     `select` yields the columns of ``features.contract.INTERACTIONS``. `folder` must exist.
     """
     target = str(folder / "part-00000.parquet").replace("'", "''")
+    columns = ", ".join(_few_valued(connection, select, name) for name in ("kind", "channel"))
     written = connection.execute(
-        f"COPY (SELECT *, hash(customer_id) AS {HASH} FROM ({select}) "  # noqa: S608 - the SQL is ours or the source's
+        f"COPY (SELECT * REPLACE ({columns}), hash(customer_id) AS {HASH} FROM ({select}) "  # noqa: S608 - SQL of ours
         f"ORDER BY {HASH}, customer_id, occurred_at, interaction_id) "
         f"TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
     ).fetchone()
     return int(written[0]) if written else 0
+
+
+def _few_valued(connection: duckdb.DuckDBPyConnection, select: str, name: str) -> str:
+    """A text column of few values as an enum, so that the sort carries less; the file holds text all the same."""
+    distinct = f"SELECT DISTINCT {name} FROM ({select}) WHERE {name} IS NOT NULL ORDER BY 1"  # noqa: S608
+    values = ["'" + str(row[0]).replace("'", "''") + "'" for row in connection.execute(distinct).fetchall()]
+    if not values:
+        return f"CAST(NULL AS VARCHAR) AS {name}"
+    return f"CAST({name} AS ENUM ({', '.join(values)})) AS {name}"
 
 
 @dataclass(frozen=True)
@@ -41,42 +51,18 @@ class Bucket:
     number: int
     first: int  # first hash of the bucket
     last: int  # last hash of the bucket
-    pieces: tuple[tuple[str, tuple[int, ...]], ...]  # file, its row groups that touch the range
+    folder: Path
 
-    def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Interactions of the bucket's customers, sorted by customer, time and id."""
-        wanted = None if columns is None else [*columns, HASH]
-        frames = [
-            pl.from_arrow(pq.ParquetFile(file).read_row_groups(list(groups), columns=wanted, use_threads=False))
-            for file, groups in self.pieces
-        ]
-        rows = pl.concat([frame for frame in frames if isinstance(frame, pl.DataFrame)], rechunk=True)
-        hashes = rows[HASH]
-        begin = hashes.search_sorted(self.first, "left")
-        end = hashes.search_sorted(self.last, "right")
-        return rows.drop(HASH).slice(begin, end - begin)
+    def read(self, columns: Sequence[str] = tuple(INTERACTIONS)) -> pl.DataFrame:
+        """Interactions of the bucket's customers, sorted by customer, time and id.
+
+        Row groups whose statistics lie outside the range are not read.
+        """
+        rows = pl.scan_parquet(self.folder / "*.parquet").filter(pl.col(HASH).is_between(self.first, self.last))
+        return rows.select(columns).collect()
 
 
 def buckets(folder: Path, number: int) -> list[Bucket]:
-    """The non-empty ones of `number` buckets of a shuffled folder, of equal share of the hashes."""
-    groups = list(_row_groups(folder))
-    cut = []
-    for k in range(number):
-        first, last = k * _HASHES // number, (k + 1) * _HASHES // number - 1
-        pieces: dict[str, list[int]] = {}
-        for file, group, low, high in groups:
-            if low <= last and high >= first:
-                pieces.setdefault(file, []).append(group)
-        if pieces:
-            cut.append(Bucket(k, first, last, tuple((file, tuple(rows)) for file, rows in pieces.items())))
-    return cut
-
-
-def _row_groups(folder: Path) -> Iterator[tuple[str, int, int, int]]:
-    """File, row group, least and greatest hash of every row group of the folder."""
-    for path in sorted(folder.glob("*.parquet")):
-        metadata: Any = pq.read_metadata(path)
-        column = metadata.schema.names.index(HASH)
-        for group in range(metadata.num_row_groups):
-            statistics = metadata.row_group(group).column(column).statistics
-            yield str(path), group, statistics.min, statistics.max
+    """A shuffled folder in `number` buckets of equal share of the hashes; some may hold nobody."""
+    edges = [k * _HASHES // number for k in range(number + 1)]
+    return [Bucket(k, edges[k], edges[k + 1] - 1, folder) for k in range(number)]
