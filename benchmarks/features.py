@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 # Before this folder, where this very file would stand for the package `features`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -17,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.agreement import Disagreement, largest_difference
 from benchmarks.compared import COMPARED, NOT_COMPARED
 from benchmarks.events import BEGINS, EVENTS_PER_CUSTOMER, SPAN_DAYS, write_events
-from benchmarks.task import Task, instant
+from benchmarks.task import Partial, Task, instant
 from benchmarks.usage import Failed, Usage, measured
 from pipeline.params import load_params
 from pipeline.paths import PARAMS
@@ -36,18 +35,22 @@ class Contender:
 
     name: str
     module: str
-    partial: Literal["day", "period"] = "day"
+    partial: Partial = "events"
 
 
 OURS = Contender("ours", "benchmarks.ours")
 RIVALS = (
+    Contender("pandas-events", "benchmarks.with_pandas", "events"),
+    Contender("polars-events", "benchmarks.with_polars", "events"),
+    Contender("duckdb-day", "benchmarks.with_duckdb", "day"),
     Contender("polars-period", "benchmarks.with_polars", "period"),
     Contender("duckdb-period", "benchmarks.with_duckdb", "period"),
     Contender("pandas-period", "benchmarks.with_pandas", "period"),
     Contender("polars-day", "benchmarks.with_polars", "day"),
-    Contender("duckdb-day", "benchmarks.with_duckdb", "day"),
     Contender("pandas-day", "benchmarks.with_pandas", "day"),
 )
+USUAL = ("pandas-events", "polars-events", "duckdb-day")  # each library as one would first write it
+STRONGEST = "polars-period"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,12 +142,15 @@ def _header(events: int) -> str:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [rival.name for rival in RIVALS]
+    names = [contender.name for contender in (OURS, *RIVALS)]
+    none = "; ours, or no name: no rival; default: %(default)s"
     parser.add_argument("--events", type=lambda text: int(float(text)), default=10_000_000, help="default: 10 million")
     parser.add_argument("--cutoffs", type=int, default=6)
-    parser.add_argument("--only", nargs="*", choices=names, default=names, help="rivals to run beside ours")
+    parser.add_argument(
+        "--only", nargs="*", choices=names, default=[*USUAL, STRONGEST], help=f"rivals to run beside ours{none}"
+    )
     parser.add_argument("--scale-cutoffs", type=int, default=24, help="then again with so many cutoffs; 0: not")
-    parser.add_argument("--scale-only", nargs="*", choices=names, default=[], help="rivals to run then; default: none")
+    parser.add_argument("--scale-only", nargs="*", choices=names, default=[STRONGEST], help=f"rivals to run then{none}")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir(), "fedelta-bench"), help="for the events and tables"
     )

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 WINDOW_DAYS = (7, 30, 90, 180, 365)
+Partial = Literal["events", "day", "period"]
 
 
 @dataclass(frozen=True)
 class Task:
     """One run of one contender. Days count from 1970-01-01 UTC.
 
-    `partial` says over what a group-by first sums up the events of a customer: days, or periods between the days where
-    some window of some cutoff begins or ends (fewer rows, since no window cuts a period).
+    `partial` says over what a group-by first sums up the events of a customer: over nothing (it reads the events
+    themselves), over days, or over periods between the days where some window of some cutoff begins or ends (fewer
+    rows, since no window cuts a period).
     """
 
     events: str
@@ -24,7 +26,7 @@ class Task:
     cutoffs: tuple[int, ...]
     threads: int
     buckets: int
-    partial: Literal["day", "period"]
+    partial: Partial
     severities: Mapping[str, int]  # predicate of each bad experience (SQL), its severity
 
     @property

@@ -71,7 +71,7 @@ def _measures() -> Iterator[str]:
 
 def _features(cutoff: int) -> str:
     """The features of the customers seen before one cutoff."""
-    # CASE inside the sum takes two thirds of the time of FILTER beside it.
+    # CASE inside the sum takes 0.6 of the CPU time of FILTER (WHERE ...) beside it, at 1 million events.
     sums = (
         f'coalesce(sum({_within(measure, cutoff, days)}), 0) AS "{total_name(measure, days)}"'
         for measure, days in totals()

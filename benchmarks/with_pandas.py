@@ -1,4 +1,4 @@
-"""The pandas contender: `groupby` over partial sums per customer and day or period, on integer keys and categories."""
+"""The pandas contender: `groupby` over events, or their sums per customer and day or period; keys are integers."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -30,10 +30,12 @@ _READ = ("kind", "channel", "amount", "rating", "resolved", "wait_hours", "delay
 def main(task: Task) -> None:
     """Write the features to the task's folder, one file per cutoff."""
     events, customers = _events(task)
-    partial = _partial(events, task)
+    rows = _measured(events, task)
     del events
+    if task.partial != "events":
+        rows = _partial(rows)
     for cutoff in task.cutoffs:
-        _features(partial, customers, cutoff).to_parquet(
+        _features(rows, customers, cutoff).to_parquet(
             task.table(cutoff), compression="lz4", index=False, write_statistics=False
         )
 
@@ -106,18 +108,19 @@ def _severity(events: pd.DataFrame, severities: Mapping[str, int]) -> pd.Series:
     return pd.Series(severity, index=events.index)
 
 
-def _partial(events: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Every measure summed up per customer and period."""
+def _measured(events: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Every measure of each event; a period is a day, but for partial sums over periods."""
     counted = _counted(events, task.severities)
     purchase = counted["purchase"]
     begins = np.array([0, *task.edges], np.int32)
     period = begins[np.searchsorted(begins, events.day, side="right") - 1] if task.partial == "period" else events.day
     first_today = ~pd.DataFrame({"customer": events.customer, "day": events.day})[purchase].duplicated()
+    spend = events.amount.where(purchase)
     summed = {
         "interaction": np.ones(len(events), np.int8),
         "purchase_day": first_today.reindex(events.index, fill_value=False),
         **{name: counted[name] for name in (*COUNTS, "severity")},
-        "spend": events.amount.where(purchase),
+        "spend": spend,
         "returned_value": events.amount.where(counted["return"]),
         **{name: events[SUMS[name][0]] for name in ("delay", "wait", "effort", "rating")},
     }
@@ -126,21 +129,27 @@ def _partial(events: pd.DataFrame, task: Task) -> pd.DataFrame:
         for name in (*LATEST, *EARLIEST)
         for mark in [name.partition("_")[2]]
     }
-    frame = pd.DataFrame({"customer": events.customer, "period": period, **summed, **times}, copy=False)
-    groups = frame.groupby(["customer", "period"], sort=False)
-    extremes = [groups[list(LATEST)].max(), groups[list(EARLIEST)].min(), groups["spend"].max().rename("max_spend")]
-    return pd.concat([groups[list(summed)].sum(), *extremes], axis=1).reset_index()
+    keys = {"customer": events.customer, "period": period}
+    return pd.DataFrame({**keys, **summed, **times, "max_spend": spend}, copy=False)
 
 
-def _features(partial: pd.DataFrame, customers: pd.Index, cutoff: int) -> pd.DataFrame:
+def _partial(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every measure summed up per customer and period."""
+    groups = rows.groupby(["customer", "period"], sort=False)
+    sums = groups[["interaction", "purchase_day", *COUNTS, *SUMS]].sum()
+    return pd.concat([sums, groups[[*LATEST, "max_spend"]].max(), groups[list(EARLIEST)].min()], axis=1).reset_index()
+
+
+def _features(rows: pd.DataFrame, customers: pd.Index, cutoff: int) -> pd.DataFrame:
     """The features of the customers seen before one cutoff."""
-    before = partial[partial.period < cutoff]
+    past = rows.period < cutoff
+    before = rows.loc[past, ["customer", "max_spend", *LATEST, *EARLIEST]]
     groups = before.groupby("customer", sort=False)
     known = [groups[list(LATEST)].max(), groups[list(EARLIEST)].min(), groups[["max_spend"]].max().fillna(0)]
     for days in (None, *WINDOW_DAYS):
         measures = {measure: total_name(measure, days) for measure, window in totals() if window == days}
-        rows = before if days is None else before[before.period >= cutoff - days]
-        sums = rows.groupby("customer", sort=False)[list(measures)].sum()
+        within = past if days is None else past & (rows.period >= cutoff - days)
+        sums = rows.loc[within, ["customer", *measures]].groupby("customer", sort=False)[list(measures)].sum()
         known.append(sums.rename(columns=measures).reindex(known[0].index, fill_value=0))
     table = pd.concat(known, axis=1).assign(cutoff=cutoff * DAY_US)
     values = {feature.name: _value(table, feature.name) for feature in COMPARED}

@@ -1,4 +1,4 @@
-"""The Polars contender: lazy `group_by`, streaming, over partial sums per customer and day or period."""
+"""The Polars contender: lazy `group_by`, streaming, over events or their sums per customer and day or period."""
 
 import polars as pl
 
@@ -14,16 +14,18 @@ from benchmarks.compared import (
     total_name,
     totals,
 )
-from benchmarks.task import Task, asked, instant
+from benchmarks.task import Partial, Task, asked, instant
 from features.contract import CHANNELS, KINDS
 from features.history import DAY_US
 
 
 def main(task: Task) -> None:
     """Write the features to the task's folder, one file per cutoff."""
-    partial = _partial(_events(task), task).collect(engine="streaming").lazy()
+    events = _events(task)
+    measures = _measured(events) if task.partial == "events" else _partial(events, task)
+    rows = measures.collect(engine="streaming").lazy()  # kept: scanning again for every cutoff takes a tenth longer
     for cutoff in task.cutoffs:
-        _features(partial, cutoff).sink_parquet(task.table(cutoff), compression="lz4", statistics=False)
+        _features(rows, cutoff, task).sink_parquet(task.table(cutoff), compression="lz4", statistics=False)
 
 
 def _events(task: Task) -> pl.LazyFrame:
@@ -33,13 +35,27 @@ def _events(task: Task) -> pl.LazyFrame:
     day = (us // DAY_US).cast(pl.Int32)
     begins = pl.Series([0, *task.edges], dtype=pl.Int32)
     edges = pl.Series(task.edges, dtype=pl.Int32)
-    period = day if task.partial == "day" else pl.lit(begins).gather(pl.lit(edges).search_sorted(day, side="right"))
+    period = day if task.partial != "period" else pl.lit(begins).gather(pl.lit(edges).search_sorted(day, side="right"))
     return (
         pl.scan_parquet(task.events)
         .select(*columns, pl.col("amount").cast(pl.Float64), us=us, day=day, period=period)
         .filter(pl.col("day") < max(task.cutoffs))
         .with_columns(severity=pl.sql_expr(task.severity_sql).cast(pl.Int32))
         .with_columns(pl.col("kind").cast(pl.Enum(KINDS)), pl.col("channel").cast(pl.Enum(CHANNELS)))
+    )
+
+
+def _measured(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Every measure of the events themselves; `purchase_day` is the day of a purchase."""
+    return events.select(
+        "customer_id",
+        "period",
+        pl.lit(True).alias("interaction"),
+        _only("day", COUNTS["purchase"]).alias("purchase_day"),
+        *(_where(predicate).alias(name) for name, predicate in COUNTS.items()),
+        *(_only(value, predicate).alias(name) for name, (value, predicate) in SUMS.items()),
+        *(_only("us", predicate).alias(name) for name, predicate in (*LATEST.items(), *EARLIEST.items())),
+        _only("amount", COUNTS["purchase"]).alias("max_spend"),
     )
 
 
@@ -58,16 +74,11 @@ def _partial(events: pl.LazyFrame, task: Task) -> pl.LazyFrame:
     )
 
 
-def _features(partial: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
+def _features(rows: pl.LazyFrame, cutoff: int, task: Task) -> pl.LazyFrame:
     """The features of the customers seen before one cutoff."""
-    sums = (
-        (pl.col(measure) if days is None else pl.when(pl.col("period") >= cutoff - days).then(pl.col(measure)))
-        .sum()
-        .alias(total_name(measure, days))
-        for measure, days in totals()
-    )
+    sums = (_total(measure, cutoff, days, task.partial).alias(total_name(measure, days)) for measure, days in totals())
     aggregates = (
-        partial.filter(pl.col("period") < cutoff)
+        rows.filter(pl.col("period") < cutoff)
         .group_by("customer_id")
         .agg(*sums, pl.col(*LATEST).max(), pl.col(*EARLIEST).min(), pl.col("max_spend").max().fill_null(0))
         .with_columns(cutoff=cutoff * DAY_US)
@@ -77,6 +88,13 @@ def _features(partial: pl.LazyFrame, cutoff: int) -> pl.LazyFrame:
         pl.lit(instant(cutoff)).cast(pl.Datetime("us", "UTC")).alias("cutoff"),
         *(_value(feature.name).cast(feature.dtype).alias(feature.name) for feature in COMPARED),
     )
+
+
+def _total(measure: str, cutoff: int, days: int | None, partial: Partial) -> pl.Expr:
+    # when/then inside the sum takes less than half the time of `filter` before it.
+    values = pl.col(measure) if days is None else pl.when(pl.col("period") >= cutoff - days).then(pl.col(measure))
+    distinct = partial == "events" and measure == "purchase_day"
+    return values.drop_nulls().n_unique() if distinct else values.sum()
 
 
 def _value(name: str) -> pl.Expr:

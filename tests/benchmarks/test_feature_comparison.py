@@ -26,12 +26,29 @@ def written(folder: Path, purchases: int, share: float | None, customer: str = "
     return folder
 
 
-def test_three_libraries_agree_with_the_kernel_on_every_feature_compared(tmp_path, capsys):
-    rivals = ["polars-period", "pandas-period", "duckdb-day"]  # each library, and both kinds of partial sums
-    asked = ["--events", "6000", "--cutoffs", "2", "--scale-cutoffs", "0", "--folder", str(tmp_path)]
-    assert main([*asked, "--only", *rivals]) == 0, capsys.readouterr().err
-    lines = capsys.readouterr().out.splitlines()[-4:]
-    assert [line.split()[0] for line in lines] == ["ours", *rivals]
+def compared(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str]]:
+    """Names of the contenders the comparison ran, in the order of its tables."""
+    assert main(["--folder", str(folder), *arguments]) == 0, capsys.readouterr().err
+    tables = capsys.readouterr().out.split("largest difference\n")[1:]
+    return [[line.split()[0] for line in table.split("\n\n")[0].splitlines()] for table in tables]
+
+
+def test_the_usual_group_bys_agree_with_the_kernel_and_the_strongest_does_at_more_cutoffs_too(tmp_path, capsys):
+    few, more = compared(tmp_path, capsys, "--events", "2e5", "--cutoffs", "2", "--scale-cutoffs", "4")
+    assert few == ["ours", "pandas-events", "polars-events", "duckdb-day", "polars-period"]
+    assert more == ["ours", "polars-period"]
+
+
+def test_group_bys_over_other_partial_sums_agree_with_the_kernel(tmp_path, capsys):
+    others = ["duckdb-period", "pandas-period", "polars-day", "pandas-day"]
+    once = ["--events", "6000", "--cutoffs", "2", "--scale-cutoffs", "0"]
+    assert compared(tmp_path, capsys, *once, "--only", *others) == [["ours", *others]]
+
+
+@pytest.mark.parametrize("nobody", [[], ["ours"]])
+def test_ours_runs_alone_where_no_rival_is_named(tmp_path, capsys, nobody):
+    once = ["--events", "600", "--cutoffs", "1", "--scale-cutoffs", "0"]
+    assert compared(tmp_path, capsys, *once, "--only", *nobody) == [["ours"]]
 
 
 def test_every_feature_is_compared_or_named_as_left_out():
