@@ -28,6 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ExplainedError as error:
         print(f"fedelta: {error}", file=sys.stderr)
         return 1
+    except FileNotFoundError as error:
+        missing = error.filename or error
+        print(f"fedelta: {missing} is missing. `dvc repro` makes what a command reads.", file=sys.stderr)
+        return 1
+    except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/whole_files.py)
+        print(f"fedelta: {error}. Make room or grant access, then run again.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("fedelta: stopped.", file=sys.stderr)
         return 130

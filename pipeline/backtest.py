@@ -32,10 +32,10 @@ class BadDate(ExplainedError):
 
 def main(at: str) -> None:
     """Backtest the project at a date (YYYY-MM-DD), print the table, write reports/backtest.json."""
-    params = load_params()
+    when, params = _date(at), load_params()
     first, last = span(paths.INTERACTIONS)
     cutoffs = backtest_calendar(
-        first, last, _date(at), params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days
+        first, last, when, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days
     )
     report = backtest(cutoffs, params)
     write_json(paths.BACKTEST, report)
