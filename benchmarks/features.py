@@ -40,6 +40,7 @@ class Contender:
 
 OURS = Contender("ours", "benchmarks.ours")
 RIVALS = (
+    Contender("pandas-plain", "benchmarks.with_pandas", "plain"),
     Contender("pandas-events", "benchmarks.with_pandas", "events"),
     Contender("polars-events", "benchmarks.with_polars", "events"),
     Contender("duckdb-day", "benchmarks.with_duckdb", "day"),

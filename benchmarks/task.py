@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 WINDOW_DAYS = (7, 30, 90, 180, 365)
-Partial = Literal["events", "day", "period"]
+Partial = Literal["plain", "events", "day", "period"]
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ _READ = ("kind", "channel", "amount", "rating", "resolved", "wait_hours", "delay
 
 def main(task: Task) -> None:
     """Write the features to the task's folder, one file per cutoff."""
-    events, customers = _events(task)
+    events, customers = _plain_events(task) if task.partial == "plain" else _events(task)
     rows = _measured(events, task)
     del events
-    if task.partial != "events":
+    if task.partial in ("day", "period"):
         rows = _partial(rows)
     for cutoff in task.cutoffs:
         _features(rows, customers, cutoff).to_parquet(
@@ -140,7 +140,17 @@ def _partial(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([sums, groups[[*LATEST, "max_spend"]].max(), groups[list(EARLIEST)].min()], axis=1).reset_index()
 
 
-def _features(rows: pd.DataFrame, customers: pd.Index, cutoff: int) -> pd.DataFrame:
+def _plain_events(task: Task) -> tuple[pd.DataFrame, None]:
+    """The same as `read_parquet` gives it: customers by their text, decimals as objects made floats."""
+    events = pd.read_parquet(task.events, columns=["customer_id", "occurred_at", *_READ])
+    events["amount"] = events.amount.astype(float)
+    events["resolved"] = events.resolved.astype(float)
+    events["us"] = events.pop("occurred_at").dt.tz_convert(None).astype("int64")
+    events["day"] = (events.us // DAY_US).astype("int32")
+    return events[events.day < max(task.cutoffs)].rename(columns={"customer_id": "customer"}), None
+
+
+def _features(rows: pd.DataFrame, customers: pd.Index | None, cutoff: int) -> pd.DataFrame:
     """The features of the customers seen before one cutoff."""
     past = rows.period < cutoff
     before = rows.loc[past, ["customer", "max_spend", *LATEST, *EARLIEST]]
@@ -154,7 +164,8 @@ def _features(rows: pd.DataFrame, customers: pd.Index, cutoff: int) -> pd.DataFr
     table = pd.concat(known, axis=1).assign(cutoff=cutoff * DAY_US)
     values = {feature.name: _value(table, feature.name) for feature in COMPARED}
     at = pd.Timestamp(instant(cutoff)).as_unit("us")
-    keys = {"customer_id": customers.take(table.index.to_numpy()), "cutoff": at}
+    ids = table.index if customers is None else customers.take(table.index.to_numpy())
+    keys = {"customer_id": ids, "cutoff": at}
     dtypes = {feature.name: str(feature.dtype).lower() for feature in COMPARED}
     return pd.DataFrame({**keys, **values}, index=table.index).astype(dtypes)
 
