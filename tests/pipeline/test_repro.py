@@ -88,14 +88,14 @@ def test_forcing_every_stage_leaves_the_lock_file_as_it_was(project):
 
 def test_a_run_killed_in_every_stage_ends_where_an_undisturbed_one_does(project, tmp_path):
     disturbed = make(tmp_path / "disturbed")
-    for stage in STAGES:
-        kill_in(disturbed, stage)
+    killed = [stage for stage in STAGES if kill_in(disturbed, stage)]
+    assert {"ingest", "train_churn", "track"} <= set(killed)  # slow enough to be caught at work on any machine
     repro(disturbed)
     assert (disturbed / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
 
 
-def kill_in(folder: Path, stage: str) -> None:
-    """Start the run and kill it, with all it started, soon after a stage begins."""
+def kill_in(folder: Path, stage: str) -> bool:
+    """Start the run and kill it, with all it started, soon after a stage begins; whether it was still running then."""
     with subprocess.Popen(
         ["dvc", "repro"],
         cwd=folder,
@@ -110,9 +110,11 @@ def kill_in(folder: Path, stage: str) -> None:
             if f"Running stage '{stage}'" in line:
                 break
         try:
-            run.wait(2.5)
+            run.wait(1)
         except subprocess.TimeoutExpired:
             os.killpg(run.pid, signal.SIGKILL)
+            return True
+    return False
 
 
 @pytest.fixture
