@@ -1,6 +1,6 @@
 """The contract of the tables that pass between rooms: interactions, customers, scores."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -13,6 +13,11 @@ DIGITAL_CHANNELS = (
 )  # fmt: skip
 PHYSICAL_CHANNELS = ("store", "phone", "partner")
 CHANNELS = DIGITAL_CHANNELS + PHYSICAL_CHANNELS
+
+Pillar = Literal["integrity", "resolution", "expectations", "empathy", "personalisation", "time_and_effort"]
+Level = Literal["needs", "ease", "enjoyable"]
+PILLARS: tuple[Pillar, ...] = get_args(Pillar)
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 Status = Literal["scored", "too_new", "no_history", "already_churned", "erased"]
 
@@ -70,6 +75,9 @@ SCORES = pl.Schema(
         "last_bad_experience_at": pl.Datetime("us", "UTC"),
         "last_bad_experience": pl.String(),
         "open_issue": pl.Boolean(),
+        "experience_index": pl.Float64(),  # this and the next: 0-100, good against bad where it was exercised
+        **{f"pillar_{name}": pl.Float64() for name in PILLARS},
+        **{f"level_{name}": pl.Float64() for name in LEVELS},
         "reasons": pl.List(pl.Struct({"theme": pl.String(), "text": pl.String(), "contribution": pl.Float64()})),
         "action": pl.String(),
         "expected_profit": pl.Float64(),

@@ -1,51 +1,97 @@
 """What counts as a bad experience: named rules over the columns of an interaction."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from polars.exceptions import PolarsError
 
-from features.contract import INTERACTIONS
+from features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pillar
 from features.errors import ExplainedError
-
-Pillar = Literal["integrity", "resolution", "expectations", "empathy", "personalisation", "time_and_effort"]
-Level = Literal["needs", "ease", "enjoyable"]
-
+from features.look_back import BASES, LOOK_BACK, with_look_back
 
 # What a rule may look at: ids tell nothing of an experience, and the shuffle's readers leave them on disk.
-COLUMNS = pl.Schema({name: dtype for name, dtype in INTERACTIONS.items() if name != "interaction_id"})
+COLUMNS = pl.Schema({**{name: dtype for name, dtype in INTERACTIONS.items() if name != "interaction_id"}, **LOOK_BACK})
 # Operations of a Polars expression that look at other rows: of the future, or of another customer.
 _LOOK_AROUND = frozenset({"Agg", "Over", "Len", "Quantile", "Rank", "Shift", "Gather"})
+_MOST_REACH = 9_999  # more readers weigh no more: five times the severity
 
 
 class BadRule(ExplainedError):
-    """A rule of params.yaml cannot be evaluated."""
+    """A rule or another setting of experience cannot be used."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of bad experience: the predicate (SQL over interaction columns), and what it harms."""
+    """One kind of bad experience: the predicate (SQL over interaction columns), and what it harms.
+
+    Attributes
+    ----------
+    severity : int
+        Points, 1 or more. With ``weighted_by: reach`` an experience that r people saw weighs
+        severity x (1 + log10(1 + r)) points, at most five times the severity, rounded so that sums stay exact.
+    among : str
+        The touchpoints at which the rule could have been broken: there a customer's experience is good or bad. One that
+        breaks the rule is always among them.
+    """
 
     when: str
     pillar: Pillar
     level: Level
     severity: int
+    among: str = "TRUE"
+    weighted_by: Literal["nothing", "reach"] = "nothing"
 
 
 @dataclass(frozen=True)
 class ExperienceSettings:
-    """The rules by name, in the order in which they name an experience that breaks several."""
+    """The rules by name, in the order in which they name an experience that breaks several; and how it fades.
+
+    Attributes
+    ----------
+    half_life_days : float
+        After so long an experience weighs half in the decayed severity.
+    recovery_days : float
+        A resolved contact within so long makes an experience good.
+    repeat_days : float
+        A failure within so long of the one before is a repeat.
+    """
 
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    half_life_days: float = 60.0
+    recovery_days: float = 30.0
+    repeat_days: float = 14.0
+
+    def __post_init__(self) -> None:
+        """Refuse a span of time that is none."""
+        for name in ("half_life_days", "recovery_days", "repeat_days"):
+            days = getattr(self, name)
+            if not (math.isfinite(days) and 0 < days <= 36_525):
+                raise BadRule(f"experience.{name} is {days}; it must be more than 0 and at most 36525 days.")
+
+    def check(self) -> None:
+        """Try every rule on an empty table, so that a mistake is named before any data are read.
+
+        Raises
+        ------
+        BadRule
+            If a rule is no predicate over `COLUMNS`, or its severity is below 1.
+        """
+        for name, rule in self.rules.items():
+            predicate(name, rule)
+            exercising(name, rule)
 
 
 def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFrame:
     """Add `bad_experience` (name of the gravest rule an event broke, or null) and `severity` (its severity, or 0).
+
+    `events` are interactions of whole customers, sorted by customer and time, with the columns the rules name.
 
     Raises
     ------
@@ -53,49 +99,116 @@ def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> 
         If a rule is no predicate over the columns of an interaction, or fails on the values they hold.
     """
     names = list(settings.rules)
-    predicates = {name: predicate(name, rule) for name, rule in settings.rules.items()}
     gravest_first = sorted(names, key=lambda name: -settings.rules[name].severity)
     code: pl.Expr = pl.lit(len(names), pl.UInt32)  # no rule
     # The last one wrapped around the others is asked first; a null (say, an unknown delay) is not bad.
     for name in reversed(gravest_first):
-        code = pl.when(predicates[name]).then(pl.lit(names.index(name), pl.UInt32)).otherwise(code)
-    try:
-        codes = events.select(code=code)["code"] if len(events) else pl.Series("code", [], pl.UInt32)
-    except PolarsError:
-        for name, broken in predicates.items():
-            _try_on(events, name, settings.rules[name], broken)
-        raise
-    if len(codes) != len(events):  # without rules the expression is one number
-        codes = codes.new_from_index(0, len(events))
-    severities = np.array([rule.severity for rule in settings.rules.values()] + [0], np.int64)
+        broken = predicate(name, settings.rules[name])
+        code = pl.when(broken).then(pl.lit(names.index(name), pl.UInt32)).otherwise(code)
+    codes = _judge(events, settings, {"code": code})["code"]
     return events.with_columns(
         pl.Series("bad_experience", [*names, None], pl.Enum(names)).gather(codes),
-        pl.Series("severity", severities[codes.to_numpy()]),
+        pl.Series("severity", _severities(events, codes.to_numpy(), list(settings.rules.values()))),
     )
+
+
+def broken(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFrame:
+    """Every rule as a boolean column: whether each event broke it. Events as for `with_bad_experiences`."""
+    rules = settings.rules.items()
+    return _judge(events, settings, {name: predicate(name, rule).fill_null(False) for name, rule in rules})
+
+
+def exercised(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFrame:
+    """What each event put to the test, and where it failed. Events as for `with_bad_experiences`.
+
+    Returns
+    -------
+    DataFrame of shape (n_events, 18)
+        For each of `PILLARS` and `LEVELS` two columns of 0 and 1 (UInt8), in the order of the events: `{name}_bad`, the
+        event broke a rule of it; `{name}_exercised`, it could have (`Rule.among`) or did. Exercised and not bad is
+        good. An event counts once, however many rules of a pillar it breaks.
+    """
+    columns: dict[str, pl.Expr] = {}
+    for name in (*PILLARS, *LEVELS):
+        rules = [(key, rule) for key, rule in settings.rules.items() if name in (rule.pillar, rule.level)]
+        bad = [predicate(key, rule) for key, rule in rules]
+        among = [exercising(key, rule) for key, rule in rules]
+        for column, any_of in ((f"{name}_bad", bad), (f"{name}_exercised", [*bad, *among])):
+            columns[column] = pl.any_horizontal(pl.lit(False), *any_of).fill_null(False).cast(pl.UInt8)
+    return _judge(events, settings, columns)
 
 
 @cache
 def predicate(name: str, rule: Rule) -> pl.Expr:
     """The rule as an expression, tried on an empty table so that a mistake is named before any data are read."""
+    if rule.severity < 1:
+        raise BadRule(f"experience.rules.{name}: severity is {rule.severity}; it must be 1 or more.")
+    return _expression(f"experience.rules.{name}", rule.when)
+
+
+@cache
+def exercising(name: str, rule: Rule) -> pl.Expr:
+    """The touchpoints at which the rule could have been broken, likewise tried."""
+    return _expression(f"experience.rules.{name}.among", rule.among)
+
+
+def columns_of(settings: ExperienceSettings) -> set[str]:
+    """The columns of an interaction that `with_bad_experiences` reads."""
+    named = {column for name, rule in settings.rules.items() for column in predicate(name, rule).meta.root_names()}
+    weights = {rule.weighted_by for rule in settings.rules.values()} - {"nothing"}
+    return {base for column in named for base in BASES.get(column, (column,))} | weights
+
+
+def _expression(place: str, text: str) -> pl.Expr:
     try:
-        expression = pl.sql_expr(rule.when)
+        expression = pl.sql_expr(text)
         kind = pl.DataFrame(schema=COLUMNS).select(expression.alias("broken")).schema["broken"]
         operations = set(_operations(json.loads(expression.meta.serialize(format="json"))))
     except (PolarsError, ValueError, TypeError) as error:
         raise BadRule(
-            f"experience.rules.{name}: {rule.when!r} cannot be evaluated ({_first_line(error)}). It may use the "
-            f"columns {', '.join(COLUMNS)}."
+            f"{place}: {text!r} cannot be evaluated ({_first_line(error)}). It may use the columns "
+            f"{', '.join(COLUMNS)}."
         ) from None
     if operations & _LOOK_AROUND:
         raise BadRule(
-            f"experience.rules.{name}: {rule.when!r} looks at other interactions (an aggregate or a window); a rule "
-            "may look only at the one it judges."
+            f"{place}: {text!r} looks at other interactions (an aggregate or a window); a rule may look only at "
+            f"the one it judges, and back through {', '.join(LOOK_BACK)}."
         )
     if kind != pl.Boolean:
-        raise BadRule(f"experience.rules.{name}: {rule.when!r} yields {kind}; a rule must be true or false.")
-    if rule.severity < 1:
-        raise BadRule(f"experience.rules.{name}: severity is {rule.severity}; it must be 1 or more.")
+        raise BadRule(f"{place}: {text!r} yields {kind}; a rule must be true or false.")
     return expression
+
+
+def _judge(events: pl.DataFrame, settings: ExperienceSettings, asked: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """The expressions asked, one row per event; where one fails, the rule that is at fault is named."""
+    known = with_look_back(events, {root for expression in asked.values() for root in expression.meta.root_names()})
+    try:
+        return known.with_columns(**asked).select(asked.keys())
+    except PolarsError:
+        for name, rule in settings.rules.items():
+            _try_on(known, f"experience.rules.{name}", rule.when, predicate(name, rule))
+            _try_on(known, f"experience.rules.{name}.among", rule.among, exercising(name, rule))
+        raise
+
+
+def _try_on(events: pl.DataFrame, place: str, text: str, expression: pl.Expr) -> None:
+    try:
+        events.select(expression)
+    except PolarsError as error:
+        raise BadRule(
+            f"{place}: {text!r} cannot be evaluated on the data ({_first_line(error)}). Guard it: "
+            "NULLIF(x, 0) against a division by zero, TRY_CAST against a text that is no number."
+        ) from None
+
+
+def _severities(events: pl.DataFrame, codes: npt.NDArray[np.uint32], rules: list[Rule]) -> npt.NDArray[np.int64]:
+    """Points of each event: those of the rule it broke, more where many saw it; 0 where it broke none."""
+    points = np.array([rule.severity for rule in rules] + [0], np.int64)[codes]
+    if weighted := [code for code, rule in enumerate(rules) if rule.weighted_by == "reach"]:
+        rows = np.flatnonzero(np.isin(codes, weighted))
+        reach = events["reach"].gather(rows).fill_null(0).clip(0, _MOST_REACH).to_numpy()
+        points[rows] = np.rint(points[rows] * (1 + np.log10(1 + reach)))
+    return points
 
 
 def _operations(node: object) -> Iterator[str]:
@@ -110,16 +223,6 @@ def _operations(node: object) -> Iterator[str]:
             yield from _operations(held)
     elif isinstance(node, str):
         yield node
-
-
-def _try_on(events: pl.DataFrame, name: str, rule: Rule, broken: pl.Expr) -> None:
-    try:
-        events.select(broken)
-    except PolarsError as error:
-        raise BadRule(
-            f"experience.rules.{name}: {rule.when!r} cannot be evaluated on the data ({_first_line(error)}). Guard it: "
-            "NULLIF(x, 0) against a division by zero, TRY_CAST against a text that is no number."
-        ) from None
 
 
 def _first_line(error: Exception) -> str:

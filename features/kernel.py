@@ -7,13 +7,15 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from features.annotate import ANNOTATED, COLUMNS, annotate
+from features.annotate import annotate, columns_needed
 from features.contract import DIGITAL_CHANNELS
 from features.cutoffs import Cutoff
 from features.experience import BAD
-from features.experience_rules import ExperienceSettings, predicate
+from features.experience_rules import ExperienceSettings
 from features.feature import table_of
 from features.history import History, Measure, View
+from features.journeys import MEASURES as JOURNEY_MEASURES
+from features.journeys import journeys_at
 from features.labels import CANCELLATION, OUTCOMES, labels_at, microseconds
 from features.purchases import PURCHASE
 from features.registry import FEATURES, measures, named
@@ -22,7 +24,10 @@ from features.tenure import ENROLMENT
 # Every window some feature reads. A view finds their first rows once for all features.
 WINDOW_DAYS = (7, 30, 90, 180, 365)
 # Columns of the feature table that are no features: a model never sees them.
-KEYS = ("customer_id", "cutoff", "horizon_days", "lead_days", "role", "status", "last_bad_experience")
+KEYS = (
+    "customer_id", "cutoff", "horizon_days", "lead_days", "role", "status", "last_bad_experience", "journey",
+    "journey_stage",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def features_at(
 
     Returns
     -------
-    features : DataFrame of shape (n_rows, 7 + n_features)
+    features : DataFrame of shape (n_rows, 9 + n_features)
         One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored",
         or why a customer is out of scope: "no_history" (never bought, where churn is to stop buying) or
         "already_churned" (cancelled and not enrolled since).
@@ -57,7 +62,7 @@ def features_at(
         Of the same rows, what happened in the horizon.
     """
     chosen = named(settings.features)
-    annotated = annotate(events, settings.experience, settings.digital_channels)
+    annotated = annotate(events, settings.experience, settings.digital_channels, _columns(settings))
     history = History.of(annotated, _measures(settings))
     view = View(history, microseconds(cutoffs), WINDOW_DAYS)
     instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
@@ -71,7 +76,7 @@ def features_at(
             "status": _status(view, settings.churn_definition),
             "last_bad_experience": _last_bad(annotated, view),
         }
-    )
+    ).hstack(journeys_at(view))
     table = keys.hstack(table_of(chosen, view))
     outcomes = labels_at(history, cutoffs, view)
     return table, keys.select("customer_id", "cutoff").hstack(outcomes)
@@ -79,14 +84,16 @@ def features_at(
 
 def columns_read(settings: KernelSettings) -> list[str]:
     """The columns of an interaction that the kernel reads for these features and rules."""
-    rules = (predicate(name, rule) for name, rule in settings.experience.rules.items())
-    expressions = [*(measure.value for measure in _measures(settings)), *rules]
-    read = {root for expression in expressions for root in expression.meta.root_names()} | set(ANNOTATED)
-    return [name for name in COLUMNS if name in read]
+    return columns_needed(_columns(settings), settings.experience)
+
+
+def _columns(settings: KernelSettings) -> set[str]:
+    """Every column that a measure names."""
+    return {root for measure in _measures(settings) for root in measure.value.meta.root_names()}
 
 
 def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
-    every = (*measures(named(settings.features)), *OUTCOMES.values(), ENROLMENT)
+    every = (*measures(named(settings.features)), *OUTCOMES.values(), ENROLMENT, *JOURNEY_MEASURES)
     return tuple({measure.name: measure for measure in every}.values())
 
 

@@ -18,6 +18,7 @@ SELECT
     CASE WHEN invoice LIKE 'C%' THEN 'return' ELSE 'purchase' END AS kind,
     'web' AS channel,
     CASE WHEN invoice LIKE 'C%' THEN -sum(value) ELSE sum(value) END AS amount,
+    CASE WHEN invoice LIKE 'C%' THEN 'cancelled order' END AS topic,
     CASE
         WHEN customer IS NULL THEN 'no customer on the invoice'
         WHEN invoice NOT LIKE 'C%' AND max(quantity) < 0 THEN 'stock correction'

@@ -25,6 +25,10 @@ RULES = {
     "unresolved_contact": Rule("kind IN ('contact', 'complaint') AND NOT resolved", "resolution", "needs", 3),
     "low_rating": Rule("rating <= 0.4", "empathy", "enjoyable", 1),
     "error": Rule("kind = 'error'", "time_and_effort", "ease", 1),
+    "repeated_contact": Rule(
+        "kind IN ('contact', 'complaint') AND days_since_same_topic <= 14", "resolution", "ease", 2
+    ),
+    "bad_review": Rule("kind = 'review' AND rating <= 0.4", "integrity", "enjoyable", 2, weighted_by="reach"),
 }
 SETTINGS = KernelSettings(ExperienceSettings(RULES))
 
@@ -83,7 +87,7 @@ EVENTS: st.SearchStrategy[list[Event]] = st.lists(
             "interaction_id": st.none(),
             "customer_id": st.sampled_from(["ann", "bob", "cléo"]),
             "occurred_at": _INSTANTS,
-            "kind": st.sampled_from((*KINDS, *["purchase"] * 12, "contact", "delivery", "newsletter")),
+            "kind": st.sampled_from((*KINDS, *["purchase"] * 12, *["contact"] * 5, "delivery", "newsletter")),
             "channel": _or_none("web", "store", "app", "kiosk"),
             "amount": _or_none(*map(Decimal, ("0", "0.0001", "12.5", "99999999.9999"))),
             "rating": _or_none(0.0, 0.4, 0.400001, 1.0),
@@ -92,7 +96,7 @@ EVENTS: st.SearchStrategy[list[Event]] = st.lists(
             "delay_hours": _or_none(-3.25, 24.0, 24.001, 72.0),
             "effort": _or_none(0.0, 0.3, 0.95),
             "reach": _or_none(0, 7),
-            "topic": _or_none("shoes"),
+            "topic": _or_none("shoes", "shoes", "bags"),
         }
     ),
     min_size=1,

@@ -16,13 +16,33 @@ from features.contract import CHANNELS, DIGITAL_CHANNELS
 DAY = timedelta(days=1)
 Value = float | None
 
-# The rules of histories.RULES, gravest first, as Python.
-BROKEN: Sequence[tuple[str, int, Callable[[SimpleNamespace], bool]]] = (
-    ("unresolved_contact", 3, lambda e: e.kind in ("contact", "complaint") and e.resolved is False),
-    ("late_delivery", 2, lambda e: e.kind == "delivery" and e.delay_hours is not None and e.delay_hours > 24),
-    ("low_rating", 1, lambda e: e.rating is not None and e.rating <= 0.4),
-    ("error", 1, lambda e: e.kind == "error"),
+CONTACTS = ("contact", "complaint")
+
+
+def low(e: SimpleNamespace) -> bool:
+    """The customer said it was bad."""
+    return e.rating is not None and e.rating <= 0.4
+
+
+def again(e: SimpleNamespace) -> bool:
+    """The customer had to come back on the same topic."""
+    return e.kind in CONTACTS and any(
+        f.kind in CONTACTS and f.topic and f.topic == e.topic and e.occurred_at - f.occurred_at <= 14 * DAY
+        for f in e.before
+    )
+
+
+# The rules of histories.RULES, gravest first, as Python: name, severity, pillar, level, what breaks it.
+BROKEN: Sequence[tuple[str, int, str, str, Callable[[SimpleNamespace], bool]]] = (
+    ("unresolved_contact", 3, "resolution", "needs", lambda e: e.kind in CONTACTS and e.resolved is False),
+    ("late_delivery", 2, "expectations", "needs", lambda e: e.kind == "delivery" and (e.delay_hours or 0) > 24),
+    ("repeated_contact", 2, "resolution", "ease", again),
+    ("bad_review", 2, "integrity", "enjoyable", lambda e: e.kind == "review" and low(e)),
+    ("low_rating", 1, "empathy", "enjoyable", low),
+    ("error", 1, "time_and_effort", "ease", lambda e: e.kind == "error"),
 )
+PILLARS = ("integrity", "resolution", "expectations", "empathy", "personalisation", "time_and_effort")
+LEVELS = ("needs", "ease", "enjoyable")
 
 
 @dataclass(frozen=True)
@@ -37,8 +57,13 @@ class Past:
         """The customer's events before the cutoff, each with the rule it broke."""
         mine = [SimpleNamespace(**row) for row in rows if row["customer_id"] == customer]
         before = sorted((e for e in mine if e.occurred_at < cutoff), key=lambda e: (e.occurred_at, e.interaction_id))
-        for e in before:
-            e.rule, e.severity = next(((name, grave) for name, grave, broken in BROKEN if broken(e)), (None, 0))
+        for i, e in enumerate(before):
+            e.before = before[:i]
+            e.rule, e.severity, e.pillar, e.level = next(
+                (judgement for *judgement, broken in BROKEN if broken(e)), (None, 0, None, None)
+            )
+            if e.rule == "bad_review":
+                e.severity = round(2 * (1 + math.log10(1 + (e.reach or 0))))
         return cls(cutoff, before)
 
     def of_kind(self, *kinds: str, days: int | None = None) -> list[SimpleNamespace]:
@@ -52,6 +77,19 @@ class Past:
     def ago(self, events: Sequence[SimpleNamespace], which: int = -1) -> Value:
         """Days from the last (or another) of `events` to the cutoff."""
         return (self.cutoff - events[which].occurred_at) / DAY if events else None
+
+    def recovery(self, e: SimpleNamespace) -> tuple[SimpleNamespace, float] | None:
+        """The resolved contact that made a bad experience good within 30 days, and the hours it took."""
+        about = e.topic if e.kind in CONTACTS else None
+        mending = (
+            f
+            for f in self.events[self.events.index(e) :]
+            if f.kind in CONTACTS and f.resolved and (about is None or f.topic in (None, about))
+        )
+        if (by := next(mending, None)) is None:
+            return None
+        hours = (e.wait_hours or 0) if by is e else (by.occurred_at - e.occurred_at) / timedelta(hours=1)
+        return (by, hours) if hours <= 720 else None
 
     def after_last(self, marks: Sequence[SimpleNamespace]) -> list[SimpleNamespace]:
         """Events after the last of `marks`, all where there is none."""
@@ -175,7 +213,23 @@ def experience(past: Past) -> dict[str, Value]:
         out[f"unresolved_contact_count{suffix}"] = sum(e in unresolved for e in window)
     year = past.within(365)
     late = [e for e in past.events if e.delay_hours is not None and e.delay_hours > 24]
+    for name, part in (
+        *((name, [e for e in bad if e.pillar == name]) for name in PILLARS),
+        *((name, [e for e in bad if e.level == name]) for name in LEVELS),
+        ("digital", [e for e in bad if e.channel in DIGITAL_CHANNELS]),
+        ("physical", [e for e in bad if e.channel and e.channel not in DIGITAL_CHANNELS]),
+    ):
+        out[f"bad_{name}_count_365d"] = sum(e in part for e in year)
+        out[f"days_since_last_bad_{name}"] = past.ago(part)
+    decayed = math.fsum(e.severity * 0.5 ** ((past.cutoff - e.occurred_at) / DAY / 60) for e in bad)
+    recovered = [round(found[1] * 3_600_000) / 3_600_000 for e in bad if (found := past.recovery(e))]
     return out | {
+        "bad_experience_severity_decayed": decayed,
+        "bad_experience_severity_decayed_by_tenure": decayed * (past.ago(past.events, 0) or 0) / 365.25,
+        "bad_experience_tenure_days": (bad[-1].occurred_at - past.events[0].occurred_at) / DAY if bad else None,
+        "last_interaction_bad": float(past.events[-1] in bad),
+        "bad_experience_recovered_share": over(len(recovered), len(bad)),
+        "mean_recovery_hours": mean(recovered),
         "days_since_last_bad_experience": past.ago(bad),
         "days_since_last_unresolved_contact": past.ago(unresolved),
         "days_since_last_contact": past.ago(contacts),

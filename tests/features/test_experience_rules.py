@@ -4,10 +4,21 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from histories import CUTOFF, EVENTS, Event, event, interactions, known, law
+from histories import CUTOFF, EVENTS, SETTINGS, Event, event, interactions, known, law
 from hypothesis import given
 
-from features.experience_rules import BadRule, ExperienceSettings, Rule, predicate, with_bad_experiences
+from features.experience_rules import (
+    LEVELS,
+    PILLARS,
+    BadRule,
+    ExperienceSettings,
+    Rule,
+    broken,
+    columns_of,
+    exercised,
+    predicate,
+    with_bad_experiences,
+)
 from features.kernel import KernelSettings
 
 
@@ -126,6 +137,145 @@ def test_a_rule_that_fails_on_a_value_says_how_to_guard_it(when: str):
 def test_a_severity_below_one_is_refused():
     with pytest.raises(BadRule, match=r"experience\.rules\.late: severity is 0; it must be 1 or more"):
         predicate("late", rule("TRUE", 0))
+
+
+@pytest.mark.parametrize("days", [0, -1, float("nan"), float("inf"), 40_000])
+@pytest.mark.parametrize("name", ["half_life_days", "recovery_days", "repeat_days"])
+def test_a_span_of_time_that_is_none_is_refused(name: str, days: float):
+    with pytest.raises(BadRule, match=rf"^experience\.{name} is .*; it must be more than 0 and at most 36525 days\."):
+        ExperienceSettings({}, **{name: days})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (rule("kind = 3"), r"^experience\.rules\.late: 'kind = 3' cannot be evaluated"),
+        (
+            Rule("TRUE", "empathy", "ease", 1, among="delay"),
+            r"^experience\.rules\.late\.among: 'delay' cannot be .*columns",
+        ),
+        (
+            Rule("TRUE", "empathy", "ease", 1, among="amount"),
+            r"^experience\.rules\.late\.among: .*must be true or false",
+        ),
+        (
+            Rule("TRUE", "empathy", "ease", 1, among="COUNT(*) > 1"),
+            r"^experience\.rules\.late\.among: .*looks at other",
+        ),
+        (rule("TRUE", 0), r"^experience\.rules\.late: severity is 0"),
+    ],
+)
+def test_all_rules_can_be_tried_before_there_are_data(wrong: Rule, said: str):
+    ExperienceSettings({"fine": rule("TRUE")}).check()
+    with pytest.raises(BadRule, match=said) as refused:
+        ExperienceSettings({"fine": rule("TRUE"), "late": wrong}).check()
+    assert "\n" not in str(refused.value)
+
+
+def test_touchpoints_that_cannot_be_judged_on_the_data_are_named():
+    settings = ExperienceSettings({"late": Rule("TRUE", "empathy", "ease", 1, among="amount / reach > 1")})
+    with pytest.raises(BadRule, match=r"^experience\.rules\.late\.among: .*on the data .*Guard it: NULLIF"):
+        exercised(interactions(LATE), settings)
+
+
+@pytest.mark.parametrize(("reach", "points"), [(None, 2), (0, 2), (1, 3), (9, 4), (99, 6), (9_999, 10), (2**62, 10)])
+def test_a_bad_experience_weighs_more_the_more_people_saw_it_but_never_over_five_times(reach: int | None, points: int):
+    seen = Rule("kind = 'review' AND rating <= 0.4", "integrity", "enjoyable", 2, weighted_by="reach")
+    review = event(1, "review", rating=0.0, reach=reach)
+    assert judged(review, event(0.5, "review", rating=1.0, reach=99), seen=seen) == [("seen", points), (None, 0)]
+
+
+def test_reach_weighs_only_where_the_rule_says_so():
+    review, error = event(2, "review", rating=0.0, reach=99), event(1, "error", reach=99)
+    seen = Rule("kind = 'review'", "integrity", "enjoyable", 1, weighted_by="reach")
+    assert judged(review, error, seen=seen, error=rule("kind = 'error'")) == [("seen", 3), ("error", 1)]
+
+
+AGAIN = rule("kind IN ('contact', 'complaint') AND days_since_same_topic <= 14", 2)
+
+
+def test_a_second_contact_on_one_topic_is_told_from_a_contact_on_another():
+    events = (
+        event(40, "contact", topic="bill"),
+        event(39, "contact", topic="parcel"),
+        event(30, "purchase", topic="bill"),
+        event(26, "complaint", topic="bill"),  # 14 days after the first
+        event(11.999, "contact", topic="bill"),  # more than 14 days after the second
+        event(11, "contact"),
+        event(10, "contact"),
+    )
+    names = [name for name, _ in judged(*events, again=AGAIN)]
+    assert names == [None, None, None, "again", None, None, None]
+
+
+def test_the_contact_of_another_customer_is_no_first_contact():
+    theirs = event(20, "contact", topic="bill", customer_id="aaron")
+    assert judged(theirs, event(19, "contact", topic="bill"), again=AGAIN) == [(None, 0), (None, 0)]
+
+
+def test_rules_read_the_columns_they_name_and_what_those_look_back_on():
+    named = {"again": AGAIN, "seen": Rule("rating < 0.2", "integrity", "ease", 1, "effort > 0", weighted_by="reach")}
+    settings = ExperienceSettings(named)
+    columns = columns_of(settings)
+    assert columns == {"customer_id", "occurred_at", "kind", "topic", "rating", "reach"}
+    whole = interactions(event(3, "contact", topic="bill"), event(2, "contact", topic="bill"), event(1, rating=0.0))
+    found = with_bad_experiences(whole.select(sorted(columns)), settings)
+    assert found["bad_experience"].to_list() == [None, "again", "seen"]
+
+
+TWO = ExperienceSettings(
+    {
+        "late": Rule(
+            "delay_hours > 24", "expectations", "needs", 2, among="kind = 'delivery' AND delay_hours IS NOT NULL"
+        ),
+        "low": Rule("rating <= 0.4", "empathy", "needs", 1, among="rating IS NOT NULL"),
+        "error": Rule("kind = 'error'", "empathy", "ease", 1, among="FALSE"),
+    }
+)
+
+
+def test_a_touchpoint_is_good_or_bad_only_where_a_rule_could_have_been_broken():
+    table = exercised(
+        interactions(
+            event(5, "delivery", delay_hours=30.0, rating=0.9),
+            event(4, "delivery", delay_hours=1.0, rating=0.1),
+            event(3, "delivery"),
+            event(2, "error"),
+        ),
+        TWO,
+    )
+    assert table["expectations_bad"].to_list() == [1, 0, 0, 0]
+    assert table["expectations_exercised"].to_list() == [1, 1, 0, 0]
+    assert table["empathy_bad"].to_list() == [0, 1, 0, 1]
+    assert table["empathy_exercised"].to_list() == [1, 1, 0, 1]  # what breaks a rule is among its touchpoints
+    assert table["needs_bad"].to_list() == [1, 1, 0, 0]
+    assert table["needs_exercised"].to_list() == [1, 1, 0, 0]
+    assert table.select("integrity_exercised", "integrity_bad").sum().row(0) == (0, 0)
+
+
+@given(EVENTS)
+@law
+def test_what_went_badly_was_exercised_and_is_all_that_is_in_the_book(events: list[Event]):
+    table = interactions(*events)
+    found, each = exercised(table, SETTINGS.experience), broken(table, SETTINGS.experience)
+    assert found.columns == [f"{name}_{what}" for name in (*PILLARS, *LEVELS) for what in ("bad", "exercised")]
+    assert set(found.dtypes) == {pl.UInt8}
+    bad = with_bad_experiences(table, SETTINGS.experience)["severity"] > 0
+    for names in (PILLARS, LEVELS):
+        assert (found.select(pl.max_horizontal(f"{name}_bad" for name in names)).to_series() == bad).all()
+    assert all((found[f"{name}_bad"] <= found[f"{name}_exercised"]).all() for name in (*PILLARS, *LEVELS))
+    assert (each.select(pl.any_horizontal(pl.all())).to_series() == bad).all()
+    assert each.null_count().sum_horizontal().item() == 0
+
+
+@pytest.mark.parametrize("settings", [ExperienceSettings(), TWO, SETTINGS.experience])
+def test_no_interactions_exercise_nothing(settings: ExperienceSettings):
+    assert exercised(interactions(), settings).shape == (0, 18)
+    assert with_bad_experiences(interactions(), settings).height == 0
+
+
+def test_no_rules_exercise_nothing():
+    assert exercised(interactions(LATE), ExperienceSettings()).sum_horizontal().to_list() == [0]
 
 
 @given(EVENTS)

@@ -1,0 +1,30 @@
+"""What a rule may know of the customer's earlier interactions: columns that look backwards only."""
+
+from collections.abc import Collection, Mapping
+
+import polars as pl
+
+from features.history import DAY_US
+
+# Days since the customer's previous contact or complaint on the same topic; null where there was none, or no topic.
+SAME_TOPIC = "days_since_same_topic"
+LOOK_BACK = pl.Schema({SAME_TOPIC: pl.Float64()})
+# The columns of an interaction that each is computed from.
+BASES: Mapping[str, tuple[str, ...]] = {SAME_TOPIC: ("customer_id", "occurred_at", "kind", "topic")}
+
+
+def with_look_back(events: pl.DataFrame, named: Collection[str]) -> pl.DataFrame:
+    """Add those of the look-back columns that are named to interactions sorted by customer and time."""
+    return events.with_columns(_days_since_same_topic(events)) if SAME_TOPIC in named else events
+
+
+def _days_since_same_topic(events: pl.DataFrame) -> pl.Series:
+    contacts = (
+        events.select(
+            "customer_id", "topic", "kind", row=pl.int_range(pl.len()), at=pl.col("occurred_at").dt.epoch("us")
+        )
+        .filter(pl.col("kind").cast(pl.String).is_in(["contact", "complaint"]), pl.col("topic").is_not_null())
+        .select("row", days=(pl.col("at") - pl.col("at").shift().over("customer_id", "topic")) / DAY_US)
+    )
+    days = pl.Series(SAME_TOPIC, [None], pl.Float64).new_from_index(0, len(events))
+    return days.scatter(contacts["row"], contacts["days"])
