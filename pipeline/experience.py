@@ -1,0 +1,76 @@
+"""DVC stage ``experience``: interactions in; the ledger, the pillars and what experience does to customers out."""
+
+import json
+from collections.abc import Sequence
+
+import polars as pl
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from features.cutoffs import calendar, midnight_after
+from models.exposure import added
+from models.journey_map import channels, journey_maps
+from models.moments import Moments, moments_of_truth
+from models.pillars import customer_indexes, priors
+from models.tolerance import ToleranceCurve, tolerance_curve
+from pipeline import paths
+from pipeline.build_features import span
+from pipeline.experience_buckets import Job, Part, look
+from pipeline.experience_report import Found, document
+from pipeline.params import load_params
+from pipeline.shuffle import buckets
+from pipeline.sources import load_source
+from pipeline.whole_files import whole
+
+
+def main() -> None:
+    """Write the ledger, the pillars of every customer, and the report of experience."""
+    params = load_params()
+    source = load_source(params.source)
+    first, last = span(paths.INTERACTIONS)
+    cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
+    job = Job(
+        params.experience,
+        source.all_channels,
+        source.attributes,
+        paths.CUSTOMERS,
+        min(cutoffs[-1].at, midnight_after(last)),
+        params.horizon_days,
+        params.churn.definition,
+    )
+    parts = look(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+    experiences = pl.concat(part.experiences for part in parts).sort("customer_id", "occurred_at", "interaction_id")
+    counts = pl.concat(part.counts for part in parts).sort("customer_id")
+    base = priors(counts)
+    tolerance, moments = effects(job, parts)
+    found = Found(
+        as_of=f"{job.as_of:%Y-%m-%d}",
+        interactions=sum(part.interactions for part in parts),
+        customers=len(counts),
+        rules=params.experience.rules,
+        experiences=experiences,
+        priors=base,
+        tallies=added(part.tallies for part in parts),
+        channels=channels([part.channels for part in parts], source.all_channels),
+        maps=journey_maps([part.visits for part in parts], [part.moves for part in parts]),
+        tolerance=tolerance,
+        moments=moments,
+    )
+    for path, table in ((paths.EXPERIENCES, experiences), (paths.PILLARS, customer_indexes(counts, base))):
+        with whole(path) as staged:
+            table.write_parquet(staged)
+    with whole(paths.EXPERIENCE_REPORT) as staged:
+        staged.write_text(json.dumps(document(found), indent=1, allow_nan=False), encoding="utf-8")
+    print(f"experience: {found.line}")
+
+
+def effects(job: Job, parts: Sequence[Part]) -> tuple[ToleranceCurve, Moments] | tuple[None, None]:
+    """The tolerance curve and the moments of truth; None where no experience was bad."""
+    if all(part.experiences.is_empty() for part in parts):
+        return None, None
+    table = pl.concat(part.episodes for part in parts).sort("customer_id", "occurred_at", "interaction_id", "among")
+    by = ("pillar", "channel", *job.segments)
+    with threadpool_limits(1):  # thousands of small tasks: threads took five times as long to share them
+        return (
+            tolerance_curve(table, job.horizon_days, by=by, definition=job.definition),
+            moments_of_truth(table, job.horizon_days, definition=job.definition),
+        )
