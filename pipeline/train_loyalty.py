@@ -1,0 +1,137 @@
+"""DVC stage ``train_loyalty``: training rows in; what tells loyal customers from others, and personas, out."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import polars as pl
+
+from features.experience_rules import ExperienceSettings
+from models.bootstrap import Resampling
+from models.bundle import remembered_personas, save_loyalty, save_personas
+from models.loyalty import CLASSES, LoyaltyModel, fit_loyalty
+from models.loyalty_evidence import attitude_adds, spurious_of_value, what_they_did
+from models.panel import Panel, floats, horizon_end
+from models.persona_cards import cards
+from models.persona_search import Search, find_personas
+from models.personas import PersonaModel
+from pipeline import paths
+from pipeline.evaluate import write_json
+from pipeline.panel import read_panel
+from pipeline.params import Params, load_params
+from pipeline.whole_files import whole
+
+Document = dict[str, Any]
+YEAR = timedelta(days=365)
+PRAISED = 0.8  # the least rating that is praise
+
+
+def train(panel: Panel, params: Params, before: PersonaModel | None) -> tuple[LoyaltyModel, Search, Document]:
+    """Loyalty learned on the training cutoffs, personas of the customers to be scored, and the evidence on loyalty.
+
+    Parameters
+    ----------
+    panel : Panel
+        Rows of all roles.
+    before : PersonaModel, optional
+        The personas of the run before, of the same source.
+    """
+    learned, scored = panel.of_role("train"), panel.of_role("score").table
+    model = fit_loyalty(learned, params.loyalty)
+    found = find_personas(scored, params.personas, before)
+    return model, found, {**evidence(model, panel, params), **_spurious(model, learned, scored, params)}
+
+
+def evidence(model: LoyaltyModel, panel: Panel, params: Params) -> Document:
+    """What the classes did after the evaluated cutoff, and whether attitude adds to behaviour."""
+    later, definition = panel.of_role("evaluate"), params.churn.definition
+    resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
+    referred = referred_in_horizon(panel, later.table)
+    return {
+        "cutoff": f"{later.cutoffs[0]:%Y-%m-%d}",
+        "horizon_days": params.horizon_days,
+        "reason": model.reason,
+        "attitude": {"base": model.base, "credibility": model.credibility, "weights": dict(model.weights)},
+        "classes": what_they_did(later, model, definition, resampling, referred=referred),
+        "referred": None if referred is not None else "No cutoff ends the horizon, so referrals in it are not counted.",
+        "attitude_adds": attitude_adds(panel.of_role("train"), later, model, definition, resampling).as_dict(),
+    }
+
+
+def referred_in_horizon(panel: Panel, table: pd.DataFrame) -> npt.NDArray[np.float64] | None:
+    """Referrals that each row's customer made from its cutoff to the end of its horizon (lead time included).
+
+    They are counted by the features at a later cutoff which is that end; None if there is none.
+    """
+    everyone = panel.table
+    then = everyone[everyone["cutoff"] == horizon_end(table).iloc[0]].set_index("customer_id")["referral_count"]
+    if then.empty:
+        return None
+    now = table.set_index("customer_id")["referral_count"]
+    return np.asarray(then.reindex(now.index) - now, np.float64)
+
+
+def _spurious(model: LoyaltyModel, learned: Panel, scored: pd.DataFrame, params: Params) -> Document:
+    least = float(np.quantile(np.nan_to_num(floats(learned.table, "pareto_expected_spend")), params.loyalty.of_value))
+    held, _ = model.classify(scored)
+    listed = spurious_of_value(scored, model, least_spend=least)
+    return {
+        "now": {str(name or "silent"): int(np.sum([one == name for one in held])) for name in (*CLASSES, None)},
+        "spurious": {"least_spend": least, "customers": [vars(customer) for customer in listed]},
+    }
+
+
+def persona_report(found: Search, scored: pd.DataFrame, experience: ExperienceSettings) -> Document:
+    """The personas in words, and the numbers of personas that were tried."""
+    cutoff = scored["cutoff"].iloc[0]
+    told = cards(found.model, scored, _praise(cutoff), _complaints(cutoff, experience))
+    tried = [
+        {"personas": k, "stability": g.stability, "silhouette": g.silhouette, "gap": g.gap}
+        for k, g in found.tried.items()
+    ]
+    return {
+        "cutoff": f"{cutoff:%Y-%m-%d}",
+        "reason": found.model.reason,
+        "tried": tried,
+        "cards": [card.as_dict() for card in told],
+    }
+
+
+def _praise(cutoff: pd.Timestamp) -> pd.DataFrame:
+    """What customers rated high in the year before the cutoff: the kind, and the topic where there is one."""
+    rated = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").filter(pl.col("rating") >= PRAISED, _in_year(cutoff))
+    what = pl.concat_str(pl.col("kind").cast(pl.String), pl.col("topic"), separator=" on ", ignore_nulls=True)
+    return rated.select(pl.col("customer_id").cast(pl.String), what=what).collect().to_pandas()
+
+
+def _complaints(cutoff: pd.Timestamp, experience: ExperienceSettings) -> pd.DataFrame:
+    """Bad experiences in the year before the cutoff: the rule and its pillar."""
+    pillars = {name: f"{name} ({rule.pillar})".replace("_", " ") for name, rule in experience.rules.items()}
+    bad = pl.scan_parquet(paths.EXPERIENCES).filter(_in_year(cutoff))
+    what = pl.col("rule").cast(pl.String).replace(pillars)
+    return bad.select(pl.col("customer_id").cast(pl.String), what=what).collect().to_pandas()
+
+
+def _in_year(cutoff: pd.Timestamp) -> pl.Expr:
+    at = cutoff.to_pydatetime()
+    when = pl.col("occurred_at").dt.replace_time_zone(None)
+    return (when >= at - YEAR) & (when < at)
+
+
+def main() -> None:
+    """Learn loyalty and find personas of the project's customers."""
+    params = load_params()
+    panel = read_panel(["train", "evaluate", "score"])
+    model, found, report = train(panel, params, remembered_personas(paths.PERSONAS_BUNDLE, params.source))
+    report["personas"] = persona_report(found, panel.of_role("score").table, params.experience)
+    with whole(paths.LOYALTY_BUNDLE) as folder:
+        save_loyalty(model, folder, {})
+    with whole(paths.PERSONAS_BUNDLE) as folder:
+        save_personas(found.model, folder, params.source)
+    write_json(paths.LOYALTY_REPORT, report)
+    classes = ", ".join(f"{count:,} {name}" for name, count in report["now"].items())
+    loyalty = model.reason or f"{classes}. {report['attitude_adds']['verdict']}"
+    names = "; ".join(persona.name for persona in found.model.personas)
+    print(f"train_loyalty: {loyalty} {found.model.reason or f'Personas: {names}'}")
