@@ -1,0 +1,52 @@
+"""The leakage gate: every sign that a panel knows its own answer, gravest first, each with evidence and remedy."""
+
+from collections.abc import Collection
+
+import pandas as pd
+
+from models.leaky_columns import as_of_today, copied_outcomes, telling_columns, undeclared
+from models.leaky_rows import Leak, after_the_outcome, overlapping_horizons, repeated_rows, twin_customers
+from models.panel import Panel
+
+
+def leaks(panel: Panel, definition: str, declared: Collection[str] = ()) -> list[Leak]:
+    """Every leak of a panel of training and evaluation rows; `declared` are the attributes its source declares."""
+    scored = panel.where(panel.table["status"] == "scored")
+    found = [
+        *undeclared(panel.table, declared),
+        *repeated_rows(scored.table),
+        *twin_customers(scored.table),
+        *overlapping_horizons(scored.table),
+        *after_the_outcome(scored, definition),
+        *copied_outcomes(scored),
+        *as_of_today(scored.table),
+        *telling_columns(scored, definition),
+    ]
+    return sorted(found, key=lambda leak: (-leak.gravity, leak.check, leak.column))
+
+
+def replayed(stored: pd.DataFrame, replay: pd.DataFrame) -> list[Leak]:
+    """Features of `stored` that differ from `replay`, the same rows computed from the events before each cutoff alone.
+
+    Both hold customer_id, cutoff and features; rows of `stored` that are not in `replay` count as moved as well.
+    """
+    names = [name for name in replay.columns if name not in ("customer_id", "cutoff")]
+    both = stored.merge(replay, on=["customer_id", "cutoff"], how="left", suffixes=("", "|"), indicator=True)
+    alone = (both["_merge"] == "left_only").to_numpy()
+    found = []
+    for name in names:
+        a, b = both[name], both[f"{name}|"]
+        moved = alone | ~((a == b) | (a.isna() & b.isna())).fillna(False).to_numpy(bool)
+        if moved.any():
+            row = both[moved].iloc[0]
+            found.append(
+                Leak(
+                    "replay",
+                    name,
+                    f"{moved.sum():,} of {len(both):,} rows change when the events from the cutoff on are deleted "
+                    f"({row['customer_id']} at {row['cutoff']:%Y-%m-%d}: {row[name]} becomes {row[f'{name}|']})",
+                    "it reads beyond the cutoff, or the data changed since: rebuild the features, then look at it",
+                    1.0,
+                )
+            )
+    return found

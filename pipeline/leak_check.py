@@ -1,0 +1,83 @@
+"""DVC stage ``leak_check``: the panel judged before anything is learned from it; a leak stops the run.
+
+Beside the checks of ``models.leakage`` it replays: the events from a cutoff on are deleted, the features computed again
+and compared with those on disk, for the customers of one bucket at every cutoff.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+
+from features.attributes import attributes_at
+from features.cutoffs import Cutoff
+from features.errors import ExplainedError
+from features.kernel import columns_read, features_at
+from models.leakage import leaks, replayed
+from models.leaky_rows import Leak, future_dated
+from pipeline import paths
+from pipeline.build_features import Job, job_for
+from pipeline.evaluate import write_json
+from pipeline.panel import read_panel, to_pandas
+from pipeline.params import load_params
+from pipeline.shuffle import buckets
+
+REPORT = Path("reports/leakage.json")
+
+
+class LeakFound(ExplainedError):
+    """The outcome leaks into what a model would learn from."""
+
+
+def main() -> None:
+    """Check the project's panel; write reports/leakage.json; say in one line that it is clean.
+
+    Raises
+    ------
+    LeakFound
+        If it is not: the message names the worst leak, the report holds them all.
+    """
+    found, rows, replay = check(datetime.now(UTC))
+    write_json(REPORT, {"rows": rows, "replayed_rows": replay, "leaks": [asdict(leak) for leak in found]})
+    if found:
+        worst = found[0]
+        more = f" {len(found) - 1} more in {REPORT}." if len(found) > 1 else f" See {REPORT}."
+        raise LeakFound(f"Leak ({worst.check}): {worst.column}: {worst.evidence}. Remedy: {worst.remedy}.{more}")
+    print(f"leak_check: no leak in {rows:,} rows; {replay:,} rows replayed without their future")
+
+
+def check(now: datetime) -> tuple[list[Leak], int, int]:
+    """Leaks of the project's panel, gravest first, and how many rows were looked at and replayed."""
+    params = load_params()
+    panel = read_panel(["train", "evaluate"])
+    keys = panel.table[["cutoff", "horizon_days", "lead_days", "role"]].drop_duplicates()
+    cutoffs = [
+        Cutoff(at.to_pydatetime().replace(tzinfo=UTC), int(horizon), int(lead), role)
+        for at, horizon, lead, role in keys.itertuples(index=False)
+    ]
+    job = job_for(params, cutoffs, paths.FEATURES, paths.LABELS)
+    replay = replay_of(job, cutoffs, params.engine.buckets)
+    stored = panel.table[panel.table["customer_id"].isin(replay["customer_id"])]
+    dated = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select("occurred_at").filter(pl.col("occurred_at") > now)
+    found = [
+        *replayed(stored, replay),
+        *leaks(panel, params.churn.definition, [a.name for a in job.attributes]),
+        *future_dated(to_pandas(dated.collect())["occurred_at"], pd.Timestamp(now.replace(tzinfo=None))),
+    ]
+    return sorted(found, key=lambda leak: -leak.gravity), len(panel), len(stored)
+
+
+def replay_of(job: Job, cutoffs: Sequence[Cutoff], number: int) -> pd.DataFrame:
+    """Features and attributes of one bucket's customers, each cutoff from the events before it alone."""
+    tables = []
+    events = next(read for b in buckets(paths.INTERACTIONS, number) if len(read := b.read(columns_read(job.settings))))
+    for cutoff in cutoffs:
+        past = events.filter(pl.col("occurred_at") < cutoff.at)
+        table, _ = features_at(past, (cutoff,), job.settings)
+        if job.customers is not None and job.attributes:
+            table = table.hstack(attributes_at(table, pl.read_parquet(job.customers), job.attributes))
+        tables.append(table.drop("horizon_days", "lead_days", "role", "status", "last_bad_experience"))
+    return to_pandas(pl.concat(tables))

@@ -1,0 +1,133 @@
+"""`fedelta explain`: the score as it is, and as it would be, always called an association."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from tiny_project import PARAMS, inside, make
+
+from features.errors import ExplainedError
+from models.what_if import CAUTION, NothingToChange
+from pipeline import paths
+from pipeline.explain import NoScore, OutOfDate, explain, main, text_of
+from pipeline.shuffle import shuffle
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored project of 200 customers, its interactions in bucket order as ingest leaves them."""
+    folder = make(tmp_path_factory.mktemp("explain") / "project", customers=200)
+    with inside(folder):
+        with duckdb.connect() as connection:
+            connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())
+            shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
+        attributes = [pl.lit(None, pl.String).alias(name) for name in ("country", "age_group", "plan")]
+        since = pl.lit(None, pl.Datetime("us", "UTC")).alias("plan_since")
+        pl.read_parquet(paths.CUSTOMERS).with_columns(*attributes, since).write_parquet(paths.CUSTOMERS)
+    return folder
+
+
+@pytest.fixture
+def scores(project: Path) -> pl.DataFrame:
+    return pl.read_parquet(project / paths.SCORES)
+
+
+@pytest.fixture(scope="module")
+def let_down(project: Path) -> str:
+    """A customer whose last late delivery the model holds to matter."""
+    bad = pl.col("last_bad_experience").is_not_null()
+    with inside(project):
+        for customer in pl.read_parquet(paths.SCORES).filter(bad)["customer_id"]:
+            found = explain(str(customer), "without")
+            assert found.then is not None
+            if abs(found.then.churn_probability - found.now.churn_probability) > 1e-3:
+                return str(customer)
+    pytest.fail("No score of the tiny project depends on its customer's last bad experience: give it more trees.")
+
+
+def test_the_explained_score_is_the_published_one_to_the_last_bit(project, scores):
+    scored = scores.filter(pl.col("status") == "scored").gather_every(20)
+    with inside(project):
+        for row in scored.iter_rows(named=True):
+            now = explain(row["customer_id"]).now
+            assert now.churn_probability == row["churn_probability"]
+            assert now.clv_expected == row["clv_expected"]
+
+
+def test_what_the_themes_add_sums_to_the_log_odds_in_both_histories(project, let_down):
+    with inside(project):
+        found = explain(let_down, "without")
+    assert found.then is not None
+    for standing in (found.now, found.then):
+        assert sum(standing.themes.values()) == pytest.approx(standing.log_odds, abs=1e-9)
+
+
+def test_without_the_late_delivery_the_model_is_asked_about_a_parcel_on_time(project, let_down):
+    with inside(project):
+        found = explain(let_down, "without")
+        assert found.change is not None
+        assert found.then is not None
+        now = explain(let_down).now
+        late = pl.col("interaction_id") == found.change.interaction_id
+        events = pl.read_parquet(paths.INTERACTIONS / "*.parquet")
+        kept = (paths.INTERACTIONS / "part-00000.parquet").read_bytes()
+        events.with_columns(delay_hours=pl.when(late).then(0.0).otherwise("delay_hours")).write_parquet(
+            paths.INTERACTIONS / "part-00000.parquet"
+        )
+        try:
+            with pytest.raises(OutOfDate, match=f"now yields {found.then.churn_probability:.6f}") as told:
+                explain(let_down)
+        finally:
+            (paths.INTERACTIONS / "part-00000.parquet").write_bytes(kept)
+    assert f"{now.churn_probability:.6f}" in str(told.value)
+    assert found.change.rule == "late_delivery"
+
+
+def test_every_output_says_that_it_is_no_cause(project, let_down, capsys):
+    with inside(project):
+        main(let_down)
+        main(let_down, without="last_bad")
+        main(let_down, resolved="last_bad")
+        texts = capsys.readouterr().out.split(CAUTION)
+        assert len(texts) == 4
+        main(let_down, without="last_bad", as_json=True)
+    assert json.loads(capsys.readouterr().out)["caution"] == CAUTION
+
+
+def test_json_holds_what_the_text_shows(project, let_down):
+    with inside(project):
+        found = explain(let_down, "without")
+    document = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    assert document["now"]["churn_probability"] == found.now.churn_probability
+    assert document["then"]["themes"].keys() == document["now"]["themes"].keys()
+    assert document["change"]["rule"] == "late_delivery"
+    text = text_of(found)
+    for standing in (found.now, found.then):
+        assert standing is not None
+        assert f"{standing.churn_probability:.2%}" in text
+        assert f"{standing.clv_expected:,.2f}" in text
+
+
+def test_nobody_nothing_and_no_score_are_told_in_one_line(project, scores):
+    unscored = scores.filter(pl.col("status") != "scored")["customer_id"].to_list()
+    content = scores.filter((pl.col("status") == "scored") & pl.col("last_bad_experience").is_null())["customer_id"][0]
+    cases: list[tuple[str, type[ExplainedError]]] = [("nobody", NoScore), *((c, NoScore) for c in unscored[:1])]
+    with inside(project):
+        for customer, error in [*cases, (content, NothingToChange)]:
+            with pytest.raises(error) as told:
+                explain(customer, "without")
+            assert "\n" not in str(told.value)
+
+
+def test_the_experiences_of_a_score_are_not_told_by_other_rules_than_its_own(project, let_down):
+    strict = PARAMS.replace("TREES", "20").replace("late_delivery:", "tardy_delivery:")
+    with inside(project):
+        before = paths.PARAMS.read_text()
+        paths.PARAMS.write_text(strict)
+        try:
+            with pytest.raises(OutOfDate, match=r"late_delivery.*tardy_delivery.*Run `dvc repro`"):
+                explain(let_down)
+        finally:
+            paths.PARAMS.write_text(before)

@@ -1,0 +1,104 @@
+"""The leak check as a stage: a clean project passes, a leak stops the run and is named with its remedy."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from tiny_project import inside, make
+
+from pipeline import leak_check, paths
+from pipeline.leak_check import REPORT, LeakFound
+from pipeline.panel import ORDER
+from pipeline.shuffle import shuffle
+
+ATTRIBUTES = ("country", "age_group", "plan")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of 400 customers of whom the source's attributes are unknown, in bucket order as ingest leaves it."""
+    folder = make(tmp_path_factory.mktemp("leak") / "project", customers=400, trees=5)
+    with inside(folder):
+        with duckdb.connect() as connection:
+            connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())
+            shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
+        unknown = [pl.lit(None, pl.String).alias(name) for name in ATTRIBUTES]
+        since = pl.lit(None, pl.Datetime("us", "UTC")).alias("plan_since")
+        pl.read_parquet(paths.CUSTOMERS).with_columns(*unknown, since).write_parquet(paths.CUSTOMERS)
+        rewrite(paths.FEATURES, lambda t: t.with_columns(column.name.prefix("attribute_") for column in unknown))
+    return folder
+
+
+def rewrite(folder: Path, edit: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Change the one file of a folder of parts."""
+    part = folder / "part-00000.parquet"
+    edit(pl.read_parquet(part)).write_parquet(part)
+
+
+def told_after(project: Path, folder: Path, edit: Callable[[pl.DataFrame], pl.DataFrame]) -> str:
+    """What the stage says of the project with a file changed; the file is put back."""
+    with inside(project):
+        part = folder / "part-00000.parquet"
+        before = part.read_bytes()
+        rewrite(folder, edit)
+        try:
+            with pytest.raises(LeakFound) as told:
+                leak_check.main()
+        finally:
+            part.write_bytes(before)
+    return str(told.value)
+
+
+def test_a_clean_project_passes_and_says_what_was_looked_at(project, capsys):
+    with inside(project):
+        leak_check.main()
+        report = json.loads(REPORT.read_text())
+    assert report["leaks"] == []
+    assert report["replayed_rows"] == report["rows"] > 500
+    assert f"no leak in {report['rows']:,} rows" in capsys.readouterr().out
+
+
+def test_a_column_that_is_the_answer_stops_the_run_and_is_named_in_one_line(project):
+    labels = pl.read_parquet(project / paths.LABELS / "*.parquet").select(*ORDER, "horizon_purchase_count")
+
+    def plant(table: pl.DataFrame) -> pl.DataFrame:
+        joined = table.join(labels, on=ORDER, how="left", maintain_order="left")
+        return joined.with_columns(visit_count_90d=pl.col("horizon_purchase_count").cast(pl.Int32)).drop(
+            "horizon_purchase_count"
+        )
+
+    told = told_after(project, paths.FEATURES, plant)
+    assert "visit_count_90d" in told
+    assert "Remedy:" in told
+    assert "\n" not in told
+    found = json.loads((project / REPORT).read_text())["leaks"]
+    assert {leak["check"] for leak in found} == {"copied_outcome", "replay", "telling_column"}
+    assert {leak["column"] for leak in found} == {"visit_count_90d"}
+
+
+def test_a_feature_that_read_an_event_after_the_cutoff_is_caught_by_replay(project):
+    plus_one = pl.when(pl.int_range(pl.len()) == 7).then(1).otherwise(0)
+    told = told_after(
+        project,
+        paths.FEATURES,
+        lambda t: t.with_columns(purchase_count=(pl.col("purchase_count") + plus_one).cast(pl.Int32)),
+    )
+    assert "Leak (replay): purchase_count: 1 of" in told
+
+
+def test_an_attribute_that_the_source_does_not_declare_is_refused(project):
+    told = told_after(project, paths.FEATURES, lambda t: t.with_columns(attribute_final_state=pl.lit("open")))
+    assert "Leak (untimed_attribute): attribute_final_state" in told
+
+
+def test_interactions_dated_in_the_future_are_refused(project):
+    tomorrow = datetime.now(UTC) + timedelta(days=400)
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    dated = pl.when(last).then(pl.lit(tomorrow).cast(pl.Datetime("us", "UTC"))).otherwise("occurred_at")
+    told_after(project, paths.INTERACTIONS, lambda t: t.with_columns(occurred_at=dated))
+    found = json.loads((project / REPORT).read_text())["leaks"]
+    assert any(leak["check"] == "future_dated" and leak["evidence"].startswith("1 interactions") for leak in found)
