@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup run test lint serve bench clean requirements
+.PHONY: setup run test lint serve bench bench-quality clean requirements
 
 setup: .venv/ready
 
@@ -36,6 +36,9 @@ serve: setup
 
 bench: setup
 	$(BIN)/python benchmarks/features.py
+
+bench-quality: setup
+	$(BIN)/python benchmarks/quality.py
 
 clean:
 	rm -rf data reports mlflow.db mlruns mlartifacts .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

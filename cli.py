@@ -5,13 +5,19 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from features.errors import ExplainedError
 
 STAGES = (
-    "ingest", "build_features", "fit_btyd", "train_churn", "train_clv", "evaluate", "score", "report", "track",
+    "ingest", "build_features", "experience", "fit_btyd", "leak_check", "train_churn", "train_clv", "train_loyalty",
+    "evaluate", "score", "report", "monitor", "model_card", "track",
 )  # fmt: skip
+
+
+Command = Callable[[argparse.Namespace], None]
+Add = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["keys"] or words[:1] == ["serve"]:
         return _service(words)
     arguments = _parser().parse_args(words)
-    command: Callable[[argparse.Namespace], None] = arguments.command
+    command: Command = arguments.command
     try:
         command(arguments)
     except ExplainedError as error:
@@ -47,12 +53,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], None], says: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Command, says: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=says, description=says)
         sub.set_defaults(command=command)
         return sub
 
     add("run", _run, "simulate the demo company if its data are missing, run every stage, say where to look")
+    _add_data_commands(add)
+    _add_model_commands(add)
+    _add_answers(add)
+    stage = add(
+        "stage",
+        lambda arguments: _stage_named(arguments.name),
+        "run one stage by itself (dvc repro runs them in order)",
+    )
+    stage.add_argument("name", choices=STAGES)
+    commands.add_parser("keys", help="create, list and revoke API keys")
+    commands.add_parser("serve", help="start the scoring service")
+    return parser
+
+
+def _add_data_commands(add: Add) -> None:
     simulate = add("simulate", _simulate, "make a company: raw files, and the truth behind them")
     simulate.add_argument("--customers", type=int, default=20_000)
     simulate.add_argument("--seed", type=int, default=7)
@@ -66,18 +87,44 @@ def _parser() -> argparse.ArgumentParser:
     use.add_argument("--data", type=Path, help="folder of its files (default: data/raw/NAME)")
     features = add("features", _features, "print the data dictionary")
     features.add_argument("--format", choices=["text", "markdown", "csv"], default="text")
-    backtest = add("backtest", _backtest, "pretend the data ended at a date, then compare with what happened")
-    backtest.add_argument("--at", required=True, metavar="DATE", help="2026-01-31")
-    add("track", lambda _: _stage_named("track"), "record the present bundle in MLflow")
-    stage = add(
-        "stage",
-        lambda arguments: _stage_named(arguments.name),
-        "run one stage by itself (dvc repro runs them in order)",
+    add("leak-check", lambda _: _stage_named("leak_check"), "look for the outcome in what models learn from")
+
+
+def _add_model_commands(add: Add) -> None:
+    window = add("churn-window", _churn_window, "advise after how much silence to call a customer gone")
+    window.add_argument(
+        "--return", type=float, default=0.2, dest="most_returning", metavar="SHARE", help="of whom may still come back"
     )
-    stage.add_argument("name", choices=STAGES)
-    commands.add_parser("keys", help="create, list and revoke API keys")
-    commands.add_parser("serve", help="start the scoring service")
-    return parser
+    backtest = add("backtest", _backtest, "pretend the data ended at a date, then compare with what happened")
+    when = backtest.add_mutually_exclusive_group(required=True)
+    when.add_argument("--at", metavar="DATE", help="2026-01-31")
+    when.add_argument("--rolling", type=int, metavar="N", help="at the last N cutoffs whose horizon is over")
+    backtest.add_argument("--step", type=int, metavar="DAYS", help="between rolling cutoffs (default: a horizon)")
+    tune = add("tune", _tune, "search the settings of the churn trees on the training cutoffs")
+    tune.add_argument("--budget", type=int, metavar="TRIALS", help="settings to try (default: tune.trials)")
+    tune.add_argument("--seconds", type=int, help="for the search (default: tune.seconds)")
+    tune.add_argument("--write", action="store_true", help="into params.yaml, if they are surely better")
+    monitor = add("monitor", _monitor, "judge the newest month by those before: drift, and how good the model still is")
+    monitor.add_argument("--fail-on-alarm", action="store_true", help="exit 1 if something is out of the ordinary")
+    add("track", lambda _: _stage_named("track"), "record the present bundle in MLflow")
+    promote = add("promote", _promote, "make a version of the model champion, whatever the gate said")
+    promote.add_argument("version", nargs="?", help="its number (default: the challenger)")
+    promote.add_argument("--because", required=True, metavar="TEXT")
+    rollback = add("rollback", _rollback, "bring back the champion before")
+    rollback.add_argument("--because", required=True, metavar="TEXT")
+    promotions = add("promotions", _promotions, "the log of champions, or who it was at a date")
+    promotions.add_argument("--at", metavar="DATE")
+
+
+def _add_answers(add: Add) -> None:
+    explain = add("explain", _explain, "why a customer has their score, and what it would be had things gone better")
+    explain.add_argument("customer_id", metavar="ID")
+    which = explain.add_mutually_exclusive_group()
+    which.add_argument("--without", choices=["last_bad"], help="had the last bad experience not happened")
+    which.add_argument("--resolved", choices=["last_bad"], help="had it been settled at once")
+    explain.add_argument("--json", action="store_true", dest="as_json")
+    lineage = add("lineage", _lineage, "from a customer's score back to the source's files")
+    lineage.add_argument("customer_id", metavar="ID")
 
 
 def _run(_: argparse.Namespace) -> None:
@@ -111,9 +158,65 @@ def _features(arguments: argparse.Namespace) -> None:
 
 
 def _backtest(arguments: argparse.Namespace) -> None:
+    if arguments.rolling is not None:
+        from pipeline.rolling import main as rolling
+
+        rolling(arguments.rolling, arguments.step)
+        return
     from pipeline.backtest import main as backtest
 
     backtest(arguments.at)
+
+
+def _churn_window(arguments: argparse.Namespace) -> None:
+    from pipeline.churn_window import main as churn_window
+
+    churn_window(arguments.most_returning)
+
+
+def _tune(arguments: argparse.Namespace) -> None:
+    from pipeline.params import load_params
+    from pipeline.tune import main as tune
+
+    asked = {"trials": arguments.budget, "seconds": arguments.seconds}
+    settings = replace(load_params().tune, **{name: value for name, value in asked.items() if value is not None})
+    tune(settings, write=arguments.write)
+
+
+def _explain(arguments: argparse.Namespace) -> None:
+    from pipeline.explain import main as explain
+
+    explain(arguments.customer_id, without=arguments.without, resolved=arguments.resolved, as_json=arguments.as_json)
+
+
+def _monitor(arguments: argparse.Namespace) -> None:
+    from pipeline.monitor import main as monitor
+
+    monitor(fail_on_alarm=arguments.fail_on_alarm)
+
+
+def _promote(arguments: argparse.Namespace) -> None:
+    from pipeline.promotion import promote
+
+    promote(arguments.version, arguments.because)
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    from pipeline.promotion import rollback
+
+    rollback(arguments.because)
+
+
+def _promotions(arguments: argparse.Namespace) -> None:
+    from pipeline.promotion import promotions
+
+    promotions(arguments.at)
+
+
+def _lineage(arguments: argparse.Namespace) -> None:
+    from pipeline.lineage import main as lineage
+
+    lineage(arguments.customer_id)
 
 
 def _stage_named(name: str) -> None:

@@ -147,15 +147,10 @@ FORMULAS: Mapping[str, str | Quotient] = {
 OVER_CHANNELS = ("channel_entropy_365d", "channel_count_365d")
 CHANNEL_TOTALS = tuple(f"channel_{name}_365d" for name in CHANNELS)
 
-# They ask for the event before (gaps, repeats, streaks), for the first event or for the value at the last one.
-NOT_COMPARED = (
-    "last_spend", "last_spend_ratio", "mean_purchase_gap_days", "purchase_gap_deviation_days", "purchase_irregularity",
-    "last_gap_ratio", "purchase_overdue_ratio", "visits_since_purchase_count", "repeat_failure_count_90d",
-    "repeat_failure_count_365d", "repeat_failure_count", "bad_experience_streak_count", "bad_since_purchase_count",
-    "bad_onboarding_count", "unresolved_since_resolved_count", "last_channel_digital", "last_rating", "rating_trend",
-)  # fmt: skip
-
 COMPARED = tuple(feature for feature in FEATURES if feature.name in FORMULAS or feature.name in OVER_CHANNELS)
+# Those left out ask for the event before (gaps, repeats, streaks, decay, recovery), for the first event or for the
+# value at the last one; or they are the same counts again by pillar, level and touch.
+NOT_COMPARED = tuple(feature.name for feature in FEATURES if feature not in COMPARED)
 
 
 def totals() -> tuple[tuple[str, int | None], ...]:

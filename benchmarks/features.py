@@ -16,10 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.agreement import Disagreement, largest_difference
 from benchmarks.compared import COMPARED, NOT_COMPARED
 from benchmarks.events import BEGINS, EVENTS_PER_CUSTOMER, SPAN_DAYS, write_events
-from benchmarks.task import Partial, Task, instant
+from benchmarks.task import SEVERITIES, Partial, Task, instant
 from benchmarks.usage import Failed, Usage, measured
-from pipeline.params import load_params
-from pipeline.paths import PARAMS
 
 ROOT = Path(__file__).resolve().parents[1]
 HORIZON_DAYS = 90
@@ -106,7 +104,6 @@ def compare(events: Path, number: int, cutoffs: tuple[int, ...], rivals: Iterabl
 
 def _run(contender: Contender, events: Path, number: int, cutoffs: tuple[int, ...], out: Path) -> Usage:
     out.mkdir()
-    rules = load_params(ROOT / PARAMS).experience.rules.values()
     task = Task(
         events=str(events),
         out=str(out),
@@ -114,7 +111,7 @@ def _run(contender: Contender, events: Path, number: int, cutoffs: tuple[int, ..
         threads=THREADS,
         buckets=max(number // EVENTS_PER_BUCKET, THREADS),
         partial=contender.partial,
-        severities={rule.when: rule.severity for rule in rules},
+        severities=SEVERITIES,
     )
     asked = out.with_suffix(".json")
     task.save(asked)

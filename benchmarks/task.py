@@ -10,6 +10,20 @@ from typing import Literal
 
 WINDOW_DAYS = (7, 30, 90, 180, 365)
 Partial = Literal["plain", "events", "day", "period"]
+# What is bad in the benchmark, gravest wins: predicate (SQL), severity. Only what a group-by can say, too: no rule that
+# looks at the interaction before.
+SEVERITIES: Mapping[str, int] = {
+    "kind = 'delivery' AND delay_hours > 24": 2,
+    "kind IN ('contact', 'complaint') AND NOT resolved": 3,
+    "kind IN ('contact', 'complaint') AND wait_hours > 48": 1,
+    "effort > 0.7": 1,
+    "kind = 'complaint'": 2,
+    "kind IN ('survey', 'delivery', 'contact') AND rating <= 0.4": 1,
+    "kind = 'review' AND rating <= 0.4": 2,
+    "kind = 'error'": 1,
+    "kind = 'outage'": 2,
+    "kind = 'return'": 1,
+}
 
 
 @dataclass(frozen=True)

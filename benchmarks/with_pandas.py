@@ -86,7 +86,7 @@ def _counted(events: pd.DataFrame, severities: Mapping[str, int]) -> dict[str, p
 
 
 def _severity(events: pd.DataFrame, severities: Mapping[str, int]) -> pd.Series:
-    """Severity of the gravest rule an event broke. The rules are those of params.yaml: a new one needs words here."""
+    """Severity of the gravest rule an event broke. A new rule needs words here."""
     kind, rating = events.kind, events.rating
     contact = kind.isin(["contact", "complaint"])
     broken = {

@@ -16,7 +16,7 @@ from models.encoding import Encoding, Matrix
 from models.settings import BoostingSettings
 
 Floats = npt.NDArray[np.float64]
-Objective = Literal["binary", "tweedie", "gamma"]
+Objective = Literal["binary", "poisson", "tweedie", "gamma"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def fit_ensemble(
         "objective": objective,
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
-        "min_data_in_leaf": max(40, round(settings.min_rows_share * len(target))),
+        "min_data_in_leaf": max(settings.min_rows, round(settings.min_rows_share * len(target))),
         "bagging_fraction": max(settings.row_share, min(1.0, 40 / len(target))),  # a sample of few rows holds none
         "bagging_freq": 1,
         "feature_fraction": settings.column_share,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,18 @@ from features.errors import ExplainedError
 from features.registry import registry_hash
 from models.boosting import Ensemble
 from models.calibration import Calibrator
+from models.candidates import Trees, component_from_dict, component_to_dict
 from models.churn import ChurnModel
-from models.clv import ClvModel
+from models.clv import ClvModel, OrdersModel, ValueModel
+from models.conformal import Intervals
 from models.encoding import Encoding
+from models.level import Level
+from models.loyalty import LoyaltyModel
+from models.persona_traits import BY_COLUMN
+from models.personas import PersonaModel
+from models.selection import Standing
+from models.value_selection import Standing as ValueStanding
+from models.value_trees import ValueTrees
 
 CONTRACT = "model.json"
 
@@ -23,15 +33,20 @@ class BadBundle(ExplainedError):
 
 def save_churn(model: ChurnModel, folder: Path, facts: Mapping[str, object]) -> None:
     """Write a churn model; `facts` (cutoffs, base rates, metrics) are kept beside its contract."""
+    parts = [{"weight": weight, **component_to_dict(part)} for weight, part in model.components]
     contract = {
         "model": "churn",
+        "candidate": model.name,
         "horizon_days": model.horizon_days,
         "lead_days": model.lead_days,
         "prior": model.prior,
         "calibrator": model.calibrator.to_dict(),
-        "encoding": model.encoding.to_dict(),
+        "components": parts,
+        "selection": [standing.to_dict() for standing in model.selection],
+        "note": model.note,
     }
-    _save(folder, contract, {"churn": model.ensemble}, facts)
+    trees = {f"churn-{i}": part.ensemble for i, (_, part) in enumerate(model.components) if isinstance(part, Trees)}
+    _save(folder, contract, trees, facts)
 
 
 def load_churn(folder: Path) -> ChurnModel:
@@ -43,31 +58,36 @@ def load_churn(folder: Path) -> ChurnModel:
         If the folder holds none, or it was trained on other features than this program computes.
     """
     contract = read_contract(folder)
+    parts = tuple(
+        (
+            float(held["weight"]),
+            component_from_dict(held, _ensemble(folder, f"churn-{i}") if held["kind"] == "trees" else None),
+        )
+        for i, held in enumerate(contract["components"])
+    )
     return ChurnModel(
-        _ensemble(folder, "churn"),
-        Encoding.from_dict(contract["encoding"]),
-        contract["prior"],
+        contract["candidate"],
+        parts,
         Calibrator.from_dict(contract["calibrator"]),
         contract["horizon_days"],
         contract["lead_days"],
+        tuple(Standing.from_dict(held) for held in contract["selection"]),
+        contract["note"],
     )
 
 
-def save_clv(model: ClvModel | None, folder: Path, facts: Mapping[str, object]) -> None:
-    """Write a lifetime-value model and `facts`; None (no money in the source) is written as such."""
-    if model is None:
-        _save(folder, {"model": "clv", "learned": False}, {}, facts)
-        return
-    contract = {
-        "model": "clv",
-        "learned": True,
-        "horizon_days": model.horizon_days,
-        "lead_days": model.lead_days,
-        "prior": model.prior,
-        "scale": model.scale,
-        "encoding": model.encoding.to_dict(),
-    }
-    _save(folder, contract, {"tweedie": model.tweedie, "buys": model.buys, "spends": model.spends}, facts)
+def save_clv(
+    model: ClvModel | None, folder: Path, facts: Mapping[str, object], orders: OrdersModel | None = None
+) -> None:
+    """Write a lifetime-value model, that of orders, and `facts`; None (no money in the source) is written as such."""
+    ensembles: dict[str, Ensemble] = {}
+    contract: dict[str, object] = {"model": "clv", "learned": model is not None}
+    for what, held in (("spend", model), ("orders", orders)):
+        contract[what] = held and _value_contract(held)
+        ensembles |= {f"{what}.{part}": grown for part, grown in held.trees.ensembles.items()} if held else {}
+    if model:
+        contract |= {"scale": model.level.scale, "intervals": model.intervals and model.intervals.to_dict()}
+    _save(folder, contract, ensembles, facts)
 
 
 def load_clv(folder: Path) -> ClvModel | None:
@@ -81,16 +101,67 @@ def load_clv(folder: Path) -> ClvModel | None:
     contract = read_contract(folder)
     if not contract["learned"]:
         return None
-    return ClvModel(
-        _ensemble(folder, "tweedie"),
-        _ensemble(folder, "buys"),
-        _ensemble(folder, "spends"),
-        Encoding.from_dict(contract["encoding"]),
-        contract["prior"],
-        contract["scale"],
-        contract["horizon_days"],
-        contract["lead_days"],
-    )
+    held = contract["intervals"]
+    return ClvModel(*_value_parts(contract["spend"], "spend", folder), held and Intervals.from_dict(held))
+
+
+def load_orders(folder: Path) -> OrdersModel | None:
+    """Read the model of orders that was saved with that of lifetime value; None where there is none.
+
+    Raises
+    ------
+    BadBundle
+        As `load_churn`.
+    """
+    held = read_contract(folder)["orders"]
+    return held and OrdersModel(*_value_parts(held, "orders", folder))
+
+
+def save_loyalty(model: LoyaltyModel, folder: Path, facts: Mapping[str, object]) -> None:
+    """Write what tells loyal customers from others."""
+    _save(folder, {"model": "loyalty", "loyalty": model.to_dict()}, {}, facts)
+
+
+def load_loyalty(folder: Path) -> LoyaltyModel:
+    """Read what tells loyal customers from others.
+
+    Raises
+    ------
+    BadBundle
+        As `load_churn`.
+    """
+    return LoyaltyModel.from_dict(read_contract(folder)["loyalty"])
+
+
+def save_personas(model: PersonaModel, folder: Path, source: str) -> None:
+    """Write the personas found in a source: what the next run remembers."""
+    _save(folder, {"model": "personas", "personas": model.to_dict(), "source": source}, {}, {})
+
+
+def load_personas(folder: Path) -> PersonaModel:
+    """Read the personas.
+
+    Raises
+    ------
+    BadBundle
+        As `load_churn`.
+    """
+    return PersonaModel.from_dict(read_contract(folder)["personas"])
+
+
+def remembered_personas(folder: Path, source: str) -> PersonaModel | None:
+    """The personas of the run before; None if there was none, or of another source or by traits we no longer know.
+
+    Raises
+    ------
+    BadBundle
+        If they are unreadable: without them, ids would silently go to other people.
+    """
+    if not (folder / CONTRACT).exists():
+        return None
+    contract = _read_json(folder)
+    known = all(scale["column"] in BY_COLUMN for scale in contract["personas"]["scales"])
+    return PersonaModel.from_dict(contract["personas"]) if known and contract["source"] == source else None
 
 
 def read_contract(folder: Path) -> dict[str, Any]:
@@ -101,12 +172,7 @@ def read_contract(folder: Path) -> dict[str, Any]:
     BadBundle
         If it is absent, unreadable, or of another feature registry.
     """
-    try:
-        contract: dict[str, Any] = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadBundle(f"{folder} holds no model. Train one with `dvc repro`.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadBundle(f"{folder / CONTRACT} is damaged ({error}). Train again with `dvc repro --force`.") from None
+    contract = _read_json(folder)
     if contract.get("registry") != registry_hash():
         raise BadBundle(
             f"The model in {folder} was trained on other features than this version computes. Run `dvc repro`."
@@ -121,6 +187,45 @@ def bundle_hash(folder: Path) -> str:
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _value_contract(model: ValueModel) -> dict[str, object]:
+    return {
+        "candidate": model.chosen,
+        "parts": list(model.trees.ensembles),
+        "prior": model.trees.prior,
+        "encoding": model.trees.encoding.to_dict(),
+        "level": asdict(model.level),
+        "horizon_days": model.horizon_days,
+        "lead_days": model.lead_days,
+        "selection": [standing.to_dict() for standing in model.standings],
+        "note": model.note,
+    }
+
+
+def _value_parts(
+    held: Mapping[str, Any], what: str, folder: Path
+) -> tuple[Any, ValueTrees, Level, int, int, tuple[ValueStanding, ...], str]:
+    ensembles = {part: _ensemble(folder, f"{what}.{part}") for part in held["parts"]}
+    return (
+        held["candidate"],
+        ValueTrees(ensembles, Encoding.from_dict(held["encoding"]), held["prior"]),
+        Level(**held["level"]),
+        held["horizon_days"],
+        held["lead_days"],
+        tuple(ValueStanding.from_dict(standing) for standing in held["selection"]),
+        held["note"],
+    )
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    try:
+        contract: dict[str, Any] = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadBundle(f"{folder} holds no model. Train one with `dvc repro`.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadBundle(f"{folder / CONTRACT} is damaged ({error}). Train again with `dvc repro --force`.") from None
+    return contract
 
 
 def _save(

@@ -1,43 +1,52 @@
-"""The churn model: a small boosted ensemble that knows what buy-till-you-die models say, calibrated out of time."""
+"""The churn model: the candidate that did best where it could not know, refitted on everything and calibrated."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from features.errors import ExplainedError
-from models.boosting import Ensemble, fit_ensemble
+from models.baselines import btyd_log_odds, sigmoid
 from models.calibration import Calibrator, fit_calibrator
+from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
 from models.encoding import Encoding
-from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats, horizon_end
-from models.settings import BoostingSettings, ChurnSettings
+from models.panel import Panel, floats
+from models.selection import Standing, choose, folds, out_of_time_folds
+from models.settings import BoostingSettings, CandidateName, ChurnSettings
+
+__all__ = [
+    "ChurnModel", "OneClass", "Prior", "TooLittleData", "fit_churn", "out_of_time_folds", "prior_log_odds", "prior_use",
+    "sigmoid", "too_little",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
-Prior = Literal["features", "init_score"]
 
 
 class OneClass(ExplainedError):
     """Everybody in the training rows left, or nobody did."""
 
 
+class TooLittleData(ExplainedError):
+    """Fewer customers, outcomes or days than a model may be learned from."""
+
+
 @dataclass(frozen=True)
 class ChurnModel:
-    """A calibrated ensemble, with the contract it was trained under."""
+    """The chosen candidate as a weighted sum of log-odds, calibrated, with the contract it was trained under."""
 
-    ensemble: Ensemble
-    encoding: Encoding
-    prior: Prior
+    name: CandidateName
+    components: Weighted
     calibrator: Calibrator
     horizon_days: int
     lead_days: int
+    selection: tuple[Standing, ...] = ()  # how every candidate fared, simplest first
+    note: str = ""  # how it was chosen, in words
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
-        """Log-odds of churn before calibration: trees, plus the prior's log-odds where the model builds on them."""
-        raw = self.ensemble.raw(self.encoding.matrix(table))
-        return raw + prior_log_odds(table) if self.prior == "init_score" else raw
+        """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
+        return log_odds(self.components, table)
 
     def churn_probability(self, table: pd.DataFrame) -> Floats:
         """Calibrated probability of churn within each row's horizon, shape (n_rows,).
@@ -54,16 +63,34 @@ class ChurnModel:
         """
         return self.calibrator.apply(sigmoid(self.log_odds(table)))
 
+    @property
+    def encoding(self) -> Encoding:
+        """Every column any component reads, and the categories of those that are text."""
+        read = [component.reads for _, component in self.components]
+        names = dict.fromkeys(name for encoding in read for name in encoding.names)
+        categories = {name: levels for encoding in read for name, levels in encoding.categories.items()}
+        return Encoding(tuple(names), categories)
+
+    @property
+    def prior(self) -> Prior:
+        """How BTYD enters: as the score that trees start from, or as columns among others."""
+        starts = any(isinstance(part, Trees) and part.prior == "init_score" for _, part in self.components)
+        return "init_score" if starts else "features"
+
 
 def fit_churn(
     panel: Panel, settings: ChurnSettings, *, horizon_days: int, lead_days: int, threads: int = 2
 ) -> ChurnModel:
-    """Fit on training rows; the calibrator on predictions of cutoffs the trees had not seen.
+    """Choose a candidate and a calibrator on rows held out, and fit it on all of them.
+
+    Below ``settings.minimum`` nothing is chosen: the model is Pareto/NBD, or the hiatus rule where that has no answer.
 
     Raises
     ------
     OneClass
         If no training row churned, or all did.
+    TooLittleData
+        If there is less than the minimum and the settings say to refuse.
     """
     churned = panel.churned(settings.definition)
     if churned.min() == churned.max():
@@ -73,8 +100,34 @@ def fit_churn(
         )
     # BTYD foresees purchases; of a cancellation it is at most a hint.
     prior: Prior = "features" if settings.definition == "event" else prior_use(settings, panel, horizon_days)
-    model = _grow(panel, settings, prior, horizon_days, lead_days, threads)
-    return replace(model, calibrator=_calibrate(panel, settings, prior, horizon_days, lead_days, threads))
+    names = competing(panel, settings, horizon_days)
+    if lacking := too_little(panel, settings):
+        name, note = (
+            _baseline(names, settings, lacking),
+            f"Too little to learn from: {lacking}. So the baseline is used.",
+        )
+        components = fit_candidates([name], panel, settings, prior, threads)[name]
+        return ChurnModel(name, components, Calibrator(note="Not calibrated."), horizon_days, lead_days, (), note)
+    if settings.candidate != "auto":
+        names = (settings.candidate,)
+    held_out = _HeldOut.of(panel, names, settings, prior, horizon_days, threads)
+    chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
+    components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
+    calibrator = held_out.calibrator(chosen) if held_out else _UNTESTED
+    return ChurnModel(chosen, components, calibrator, horizon_days, lead_days, standings, note)
+
+
+def too_little(panel: Panel, settings: ChurnSettings) -> str:
+    """What the training rows lack of the stated minimums, in words; empty if nothing."""
+    least, churned = settings.minimum, panel.churned(settings.definition) > 0
+    customer = panel.table["customer_id"]
+    counts = (
+        ("customers", customer.nunique(), least.customers),
+        ("that churned", customer[churned].nunique(), least.positives),
+        ("that stayed", customer[~churned].nunique(), least.negatives),
+        ("days of history", int(np.nanmax(floats(panel.table, "tenure_days"), initial=0)), least.span_days),
+    )
+    return ", ".join(f"{found:,} {what} (at least {needed:,})" for what, found, needed in counts if found < needed)
 
 
 def prior_use(settings: BoostingSettings, panel: Panel, horizon_days: int) -> Prior:
@@ -92,59 +145,79 @@ def prior_use(settings: BoostingSettings, panel: Panel, horizon_days: int) -> Pr
 
 def prior_log_odds(table: pd.DataFrame) -> Floats:
     """Log-odds that a customer buys nothing in the row's horizon, by Pareto/NBD."""
-    any_purchase = np.clip(floats(table, "pareto_p_any"), 1e-4, 1 - 1e-4)
-    return np.asarray(np.log1p(-any_purchase) - np.log(any_purchase), np.float64)
+    return btyd_log_odds(table, "pareto")
 
 
-def sigmoid(log_odds: Floats) -> Floats:
-    """Probability of log-odds."""
-    return 1.0 / (1.0 + np.exp(-log_odds))
+_UNTESTED = Calibrator(
+    note="Not calibrated: no training cutoff lies after the horizon of another, so nothing can be tested."
+)
 
 
-def _grow(
-    panel: Panel, settings: ChurnSettings, prior: Prior, horizon_days: int, lead_days: int, threads: int
-) -> ChurnModel:
-    table = panel.table
-    columns = feature_columns(table) + (list(PRIOR_FEATURES) if prior == "features" else [])
-    encoding = Encoding.of(table[columns])
-    ensemble = fit_ensemble(
-        encoding.matrix(table),
-        panel.churned(settings.definition),
-        encoding,
-        settings,
-        "binary",
-        init_score=prior_log_odds(table) if prior == "init_score" else None,
-        threads=threads,
-    )
-    return ChurnModel(ensemble, encoding, prior, Calibrator(), horizon_days, lead_days)
+@dataclass(frozen=True)
+class _HeldOut:
+    """What every candidate said of rows held out, and what came true."""
 
+    how: str
+    forecasts: dict[CandidateName, Floats]
+    churned: Floats
+    cutoff: npt.NDArray[np.intp]
+    group: npt.NDArray[np.intp]  # number of the fold
+    customer: npt.NDArray[np.str_]
 
-def out_of_time_folds(panel: Panel, most: int = 3) -> Iterator[tuple[Panel, Panel]]:
-    """For each of the last cutoffs: the rows whose outcome was known by then, and the rows at it."""
-    known = horizon_end(panel.table)
-    for cutoff in panel.cutoffs[-most:]:
-        past = (known <= cutoff).to_numpy()
-        if past.any():
-            yield panel.where(past), panel.where(panel.table["cutoff"] == cutoff)
-
-
-def _calibrate(
-    panel: Panel, settings: ChurnSettings, prior: Prior, horizon_days: int, lead_days: int, threads: int
-) -> Calibrator:
-    probability, churned, fold, customer = [], [], [], []
-    for number, (past, present) in enumerate(out_of_time_folds(panel)):
-        outcome = past.churned(settings.definition)
-        if outcome.min() == outcome.max():
-            continue
-        model = _grow(past, replace(settings, seeds=1), prior, horizon_days, lead_days, threads)
-        probability.append(sigmoid(model.log_odds(present.table)))
-        churned.append(present.churned(settings.definition))
-        fold.append(np.full(len(present), number))
-        customer.append(present.table["customer_id"].to_numpy(str))
-    if not probability:
-        return Calibrator(
-            note="Not calibrated: no training cutoff lies after the horizon of another, so nothing can be tested."
+    @classmethod
+    def of(
+        cls,
+        panel: Panel,
+        names: Sequence[CandidateName],
+        settings: ChurnSettings,
+        prior: Prior,
+        horizon_days: int,
+        threads: int,
+    ) -> "_HeldOut | None":
+        """Fit every candidate, with one seed, on every fold; None where no fold has both outcomes to learn from."""
+        tested = [fold for fold in folds(panel, horizon_days) if fold.past.churned(settings.definition).std() > 0]
+        if not tested:
+            return None
+        said: dict[CandidateName, list[Floats]] = {name: [] for name in names}
+        for fold in tested:
+            fitted = fit_candidates(names, fold.past, replace(settings, seeds=1), prior, threads)
+            for name, components in fitted.items():
+                said[name].append(sigmoid(log_odds(components, fold.present.table)))
+        rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
+        at = pd.factorize(rows["cutoff"], sort=True)[0]
+        group = np.repeat(np.arange(len(tested)), [len(fold.present) for fold in tested])
+        return cls(
+            tested[0].how,
+            {name: np.concatenate(parts) for name, parts in said.items()},
+            np.concatenate([fold.present.churned(settings.definition) for fold in tested]),
+            at,
+            group,
+            rows["customer_id"].to_numpy(str),
         )
-    return fit_calibrator(
-        np.concatenate(probability), np.concatenate(churned), np.concatenate(fold), customer=np.concatenate(customer)
-    )
+
+    def choose(self) -> tuple[CandidateName, tuple[Standing, ...], str]:
+        """The candidate to use, how each fared, and how that was tested."""
+        chosen, standings = choose(self.churned, self.forecasts, self.customer)
+        return chosen, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {self.how}."
+
+    def calibrator(self, chosen: CandidateName) -> Calibrator:
+        """Learned where time was respected, or where there is but one cutoff, whose level is then the only one known.
+
+        Otherwise the level of one season would be taken for that of the next.
+        """
+        single = self.cutoff.max() == 0
+        if self.how != "out of time" and not (single and self.how == "other customers"):
+            return _UNTESTED
+        fold = self.group if single else self.cutoff
+        return fit_calibrator(self.forecasts[chosen], self.churned, fold, customer=self.customer)
+
+
+def _baseline(names: Sequence[CandidateName], settings: ChurnSettings, lacking: str) -> CandidateName:
+    """The candidate that needs least: the simplest that BTYD answers, the hiatus rule, or else the regression."""
+    if settings.too_little == "refuse":
+        raise TooLittleData(
+            f"Too little to learn from: {lacking}. Bring more history, lower churn.minimum, or set churn.too_little to "
+            "baseline."
+        )
+    least: tuple[CandidateName, ...] = ("pareto_nbd", "hiatus", "logistic")
+    return next(name for name in least if name in names)

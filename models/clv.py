@@ -1,118 +1,132 @@
-"""Lifetime value: expected spend in the horizon, from two boosted models of it that fail differently."""
+"""Lifetime value: expected spend and orders in the horizon, by the model that proved best, and an interval."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from models.boosting import Ensemble, fit_ensemble
-from models.churn import Prior, out_of_time_folds, prior_log_odds, prior_use, sigmoid
+from models.churn import prior_use
+from models.conformal import Intervals, fit_intervals
 from models.encoding import Encoding
-from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
+from models.level import Level
+from models.metrics import Metric
+from models.panel import Panel
 from models.settings import ClvSettings
+from models.value_selection import HeldOut, Standing, hold_out, tweedie_deviance
+from models.value_trees import ORDERS, SPEND, Name, ValueTrees, fit_trees, forecasts, orders
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ClvModel:
-    """Tweedie for the mean of spend, and a hurdle: chance of buying times spend of a buyer.
+class ValueModel:
+    """What the chosen candidate expects, brought to the level that held-out totals turned out to have."""
 
-    `scale` brings the total to what it was out of time; 1 where no training cutoff could test it.
-    """
-
-    tweedie: Ensemble
-    buys: Ensemble
-    spends: Ensemble
-    encoding: Encoding
-    prior: Prior
-    scale: float
+    chosen: Name
+    trees: ValueTrees
+    level: Level
     horizon_days: int
     lead_days: int
+    standings: tuple[Standing, ...]
+    note: str
 
-    def candidates(self, table: pd.DataFrame) -> dict[str, Floats]:
-        """Expected spend in the horizon by `tweedie`, by `hurdle`, and their scaled geometric mean (`chosen`)."""
-        matrix = self.encoding.matrix(table)
-        building = self.prior == "init_score"
-        tweedie = np.exp(self.tweedie.raw(matrix) + (prior_log_spend(table) if building else 0.0))
-        buys = sigmoid(self.buys.raw(matrix) - (prior_log_odds(table) if building else 0.0))
-        hurdle = buys * self._spend_of_a_buyer(matrix, table)
-        return {"tweedie": tweedie, "hurdle": hurdle, "chosen": self.scale * np.sqrt(tweedie * hurdle)}
+    def expected(self, table: pd.DataFrame) -> Floats:
+        """Expected value within each row's horizon: above 0, shape (n_rows,)."""
+        return forecasts([self.chosen], self.trees, table)[self.chosen] * self.level.scale
+
+    @property
+    def encoding(self) -> Encoding:
+        """The columns read besides BTYD's answers and the horizon."""
+        return self.trees.encoding if self.trees.ensembles else Encoding((), {})
+
+
+@dataclass(frozen=True)
+class OrdersModel(ValueModel):
+    """Days with a purchase in the horizon."""
+
+    def expected_orders(self, table: pd.DataFrame) -> Floats:
+        """Expected days with a purchase within each row's horizon (n_rows,)."""
+        return self.expected(table)
+
+
+@dataclass(frozen=True)
+class ClvModel(ValueModel):
+    """Spend in the horizon, in the source's currency."""
+
+    intervals: Intervals | None = None  # None where too few rows could be held out to know how wrong a forecast is
 
     def expected_spend(self, table: pd.DataFrame) -> Floats:
-        """Expected spend in the horizon, in the source's currency (n_rows,)."""
-        return self.candidates(table)["chosen"]
+        """Expected spend within each row's horizon, in the source's currency (n_rows,)."""
+        return self.expected(table)
 
-    def _spend_of_a_buyer(self, matrix: Floats, table: pd.DataFrame) -> Floats:
-        building = self.prior == "init_score"
-        return np.asarray(
-            np.exp(self.spends.raw(matrix) + (prior_log_buyer_spend(table) if building else 0.0)), np.float64
-        )
+    def interval(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Ends of the 90% interval of each row's spend (n_rows,); NaN where no error could be measured."""
+        expected = self.expected_spend(table)
+        return self.intervals.of(expected) if self.intervals else (np.full(len(table), np.nan),) * 2
 
 
 def fit_clv(
     panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days: int, threads: int = 2
 ) -> ClvModel | None:
-    """Fit on training rows; None where nobody spent anything, so that there is no value to learn."""
+    """Choose a candidate, its level and its intervals on rows held out, and fit it on all of them.
+
+    None where nobody spent anything, so that there is no value to learn.
+    """
     if not (panel.spend > 0).any():
         return None
-    prior = prior_use(settings, panel, horizon_days)
-    model = _grow(panel, settings, prior, horizon_days, lead_days, threads)
-    return replace(model, scale=_scale(panel, settings, prior, horizon_days, lead_days, threads))
+    deviance = tweedie_deviance(settings.tweedie_power)
+    found = _Found.of(panel, SPEND, lambda rows: rows.spend, deviance, settings, horizon_days, threads)
+    fitted = found.fitted(panel, settings, horizon_days, threads)
+    return ClvModel(found.chosen, *fitted, horizon_days, lead_days, found.standings, found.note, found.intervals())
 
 
-def prior_log_spend(table: pd.DataFrame) -> Floats:
-    """Log of expected spend in the row's horizon, by Pareto/NBD and Gamma-Gamma."""
-    return np.asarray(np.log(np.maximum(floats(table, "pareto_expected_spend"), 1e-2)), np.float64)
+def fit_orders(
+    panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days: int, threads: int = 2
+) -> OrdersModel:
+    """Choose how orders are foretold, and the level, on rows held out, and fit it on all of them."""
+    found = _Found.of(panel, ORDERS, orders, tweedie_deviance(1.0), settings, horizon_days, threads)
+    fitted = found.fitted(panel, settings, horizon_days, threads)
+    return OrdersModel(found.chosen, *fitted, horizon_days, lead_days, found.standings, found.note)
 
 
-def prior_log_buyer_spend(table: pd.DataFrame) -> Floats:
-    """Log of expected spend of those who buy at all in the row's horizon, by the same."""
-    any_purchase = np.clip(floats(table, "pareto_p_any"), 1e-4, 1.0)
-    return prior_log_spend(table) - np.log(any_purchase)
+@dataclass(frozen=True)
+class _Found:
+    """What rows held out say of the candidates."""
 
+    chosen: Name
+    standings: tuple[Standing, ...]
+    note: str
+    held_out: HeldOut | None
 
-def _grow(
-    panel: Panel, settings: ClvSettings, prior: Prior, horizon_days: int, lead_days: int, threads: int
-) -> ClvModel:
-    table, spend = panel.table, panel.spend
-    building = prior == "init_score"
-    columns = feature_columns(table) + (list(PRIOR_FEATURES) if not building else [])
-    encoding = Encoding.of(table[columns])
-    matrix, buyer = encoding.matrix(table), spend > 0
+    @classmethod
+    def of(
+        cls,
+        panel: Panel,
+        names: Sequence[Name],
+        target: Callable[[Panel], Floats],
+        deviance: Metric,
+        settings: ClvSettings,
+        horizon_days: int,
+        threads: int,
+    ) -> "_Found":
+        use = prior_use(settings, panel, horizon_days)
+        held_out = hold_out(names, panel, target, settings, use, horizon_days, threads) if target(panel).any() else None
+        if held_out is None or not held_out.actual.any():
+            return cls(names[0], (), "The simplest candidate: there were no rows to test others on.", None)
+        chosen, standings = held_out.choose(deviance)
+        return cls(chosen, standings, f"Candidates were tested on {held_out.how} rows.", held_out)
 
-    def fit(rows: npt.NDArray[np.bool_], target: Floats, objective: str, init: Floats) -> Ensemble:
-        return fit_ensemble(
-            matrix[rows],
-            target[rows],
-            encoding,
-            settings,
-            objective,  # type: ignore[arg-type]
-            init_score=init[rows] if building else None,
-            threads=threads,
-            tweedie_power=settings.tweedie_power,
-        )
+    def fitted(self, panel: Panel, settings: ClvSettings, horizon_days: int, threads: int) -> tuple[ValueTrees, Level]:
+        trees = fit_trees([self.chosen], panel, settings, prior_use(settings, panel, horizon_days), threads)
+        return trees, self.held_out.levels[self.chosen] if self.held_out else Level()
 
-    everyone = np.ones(len(spend), bool)
-    return ClvModel(
-        tweedie=fit(everyone, spend, "tweedie", prior_log_spend(table)),
-        buys=fit(everyone, buyer.astype(np.float64), "binary", -prior_log_odds(table)),
-        spends=fit(buyer, spend, "gamma", prior_log_buyer_spend(table)),
-        encoding=encoding,
-        prior=prior,
-        scale=1.0,
-        horizon_days=horizon_days,
-        lead_days=lead_days,
-    )
-
-
-def _scale(panel: Panel, settings: ClvSettings, prior: Prior, horizon_days: int, lead_days: int, threads: int) -> float:
-    """Actual over predicted total spend at cutoffs the models had not seen."""
-    predicted = actual = 0.0
-    for past, present in out_of_time_folds(panel, most=2):
-        if (past.spend > 0).any():
-            model = _grow(past, replace(settings, seeds=1), prior, horizon_days, lead_days, threads)
-            predicted += float(model.expected_spend(present.table).sum())
-            actual += float(present.spend.sum())
-    return actual / predicted if predicted > 0 and actual > 0 else 1.0
+    def intervals(self) -> Intervals | None:
+        if self.held_out is None:
+            return None
+        held = self.held_out
+        out_of_time = held.how == "out of time"
+        cutoffs = len(np.unique(held.cutoff))
+        group = held.cutoff if cutoffs > 1 else np.unique(held.customer, return_inverse=True)[1] % 5
+        return fit_intervals(held.actual, held.forecasts[self.chosen], group, out_of_time=out_of_time)

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from models.baselines import Logistic, btyd_churn, spend_as_before
+from models.baselines import Logistic, btyd_churn, sigmoid, spend_as_before
 from models.bootstrap import Replicates, Resampling, replicate
-from models.churn import ChurnModel, sigmoid
+from models.churn import ChurnModel
 from models.clv import ClvModel
+from models.conformal import coverage
 from models.metrics import CHURN_METRICS, VALUE_METRICS, decile_table
 from models.panel import Panel
 
@@ -38,7 +39,7 @@ def churn_predictions(table: pd.DataFrame, model: ChurnModel, baselines: Mapping
     """Churn probability of each row by the chosen model, the model before calibration, and every baseline."""
     out = {
         "chosen": model.churn_probability(table),
-        "lightgbm": sigmoid(model.log_odds(table)),
+        "uncalibrated": sigmoid(model.log_odds(table)),
         **{name: baseline.churn_probability(table) for name, baseline in baselines.items()},
     }
     if table["pareto_p_any"].notna().all():
@@ -47,10 +48,10 @@ def churn_predictions(table: pd.DataFrame, model: ChurnModel, baselines: Mapping
 
 
 def clv_predictions(table: pd.DataFrame, model: ClvModel | None) -> Predictions:
-    """Expected spend of each row in the horizon by the chosen model, its parts and baselines; empty without money."""
+    """Expected spend of each row in the horizon by the chosen model and baselines; empty without money."""
     if model is None:
         return {}
-    out = {**model.candidates(table), "as_before": spend_as_before(table)}
+    out = {"chosen": model.expected_spend(table), "as_before": spend_as_before(table)}
     if table["pareto_p_any"].notna().all():
         out |= {f"{name}_nbd": table[f"{name}_expected_spend"].to_numpy(np.float64) for name in ("pareto", "bg")}
     return out
@@ -81,6 +82,7 @@ def evaluate(
         "spend_total": float(spend.sum()),
         **_measured("churn", churned, churn, resampling),
         **(_measured("clv", spend, values, resampling) if values else {"clv": {}, "clv_against": {}}),
+        "clv_interval": _coverage(spend, table, clv),
         "segments": {
             name: {
                 "rows": int(rows.sum()),
@@ -104,6 +106,13 @@ def gains_curve(churned: Floats, probability: Floats, points: int = 100) -> pd.D
     caught = np.append(0.0, np.cumsum(churned[order])) / max(churned.sum(), 1)
     at = np.linspace(0, len(churned), points + 1).round().astype(int)
     return pd.DataFrame({"contacted_share": at / len(churned), "caught_share": caught[at]})
+
+
+def _coverage(spend: Floats, table: pd.DataFrame, clv: ClvModel | None) -> dict[str, object] | None:
+    """How often the interval of expected spend held what was spent; None where there is no interval."""
+    if clv is None or clv.intervals is None:
+        return None
+    return coverage(spend, *clv.interval(table), clv.expected_spend(table)).to_dict()
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

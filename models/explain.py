@@ -9,12 +9,13 @@ import pandas as pd
 from features.attributes import PREFIX
 from features.feature import Feature
 from features.registry import FEATURES
-from models.churn import ChurnModel, prior_log_odds
+from models.baselines import BASE
+from models.candidates import contributions
+from models.churn import ChurnModel
 
 Floats = npt.NDArray[np.float64]
 
 MOST_REASONS = 5
-BASE = "base"  # what every customer gets
 PRIOR = "rhythm"  # what buy-till-you-die models say is the customer's rhythm
 _PRIOR_SAYS = {
     "pareto_p_alive": "chance of still being a customer, by the rhythm of purchases",
@@ -42,27 +43,20 @@ def says(name: str) -> str:
 
 def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
     """What each theme adds to the log-odds of churn before calibration: (n_rows, n_themes); rows sum to `log_odds`."""
-    parts = model.ensemble.contributions(model.encoding.matrix(table))
-    themes = [theme_of(name) for name in model.encoding.names]
-    out = pd.DataFrame({BASE: parts[:, -1]})
-    for theme in dict.fromkeys(themes):
-        out[theme] = parts[:, [i for i, t in enumerate(themes) if t == theme]].sum(axis=1)
-    if model.prior == "init_score":
-        out[PRIOR] = out.get(PRIOR, 0.0) + prior_log_odds(table)
-    return out
+    return _by_theme(contributions(model.components, table))
 
 
 def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, object]]]:
     """Per row, the themes that move its score most: theme, the telling fact in words, contribution to the log-odds."""
     if table.empty:
         return []
-    parts = model.ensemble.contributions(model.encoding.matrix(table))[:, :-1]
-    by_theme = theme_contributions(model, table).drop(columns=BASE)
-    names, themes = model.encoding.names, np.array([theme_of(name) for name in model.encoding.names])
+    parts = contributions(model.components, table)
+    by_theme = _by_theme(parts).drop(columns=BASE)
+    names = [str(name) for name in parts.columns if name != BASE]
+    moved, themes = parts[names].to_numpy(), np.array([theme_of(name) for name in names])
     leading = {  # per theme, the column of it that moves each row most
-        theme: np.flatnonzero(themes == theme)[np.abs(parts[:, themes == theme]).argmax(axis=1)]
+        theme: np.flatnonzero(themes == theme)[np.abs(moved[:, themes == theme]).argmax(axis=1)]
         for theme in by_theme.columns
-        if (themes == theme).any()
     }
     values = by_theme.to_numpy()
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
@@ -71,14 +65,19 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
         told = []
         for i in order[row]:
             theme = str(by_theme.columns[i])
-            text = (
-                _in_words(names[leading[theme][row]], table.iloc[row])
-                if theme in leading
-                else "the rhythm of purchases"
-            )
+            text = _in_words(names[leading[theme][row]], table.iloc[row])
             told.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
         out.append(told)
     return out
+
+
+def _by_theme(parts: pd.DataFrame) -> pd.DataFrame:
+    """Contributions of columns added up by theme, `base` first."""
+    out: dict[str, Floats] = {}
+    for name in parts.columns:
+        theme = BASE if name == BASE else theme_of(str(name))
+        out[theme] = out.get(theme, 0.0) + parts[name].to_numpy(np.float64)
+    return pd.DataFrame(out)
 
 
 def _in_words(name: str, row: pd.Series) -> str:

@@ -1,4 +1,4 @@
-"""How good a prediction is: of churn (ranking, probability, profit) and of value (error, level, order).
+"""How good a prediction is: of churn (ranking, probability, profit) and of value (error, level, order, interval).
 
 Every metric is called on arrays, ``auc(churned, probability, weight=None)``, or many times on rows ranked once,
 ``auc.of(sample)``. A weight counts a row a whole number of times, so weight 2 equals the row repeated. Equal
@@ -6,7 +6,8 @@ predictions form one group and are never ordered by luck: what falls across the 
 
 A metric without meaning is NaN: with one class only (``auc``, ``average_precision``, ``slope``, ``empc``), no churners
 (``lift``), perfectly separated classes or one probability for all (``slope``), constant actuals (``r2``, ``gini``,
-``spearman``), constant predictions (``spearman``), or actuals that sum to nothing (``bias``, ``gini``, ``top_share``).
+``spearman``), constant predictions (``spearman``), or actuals that sum to nothing (``bias``, ``gini``,
+``decile_error``, ``top_share``).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ import pandas as pd
 
 from models.calibration_line import Line, clip_probability, clipped_logit, logistic_line
 from models.empc import PAPER, Campaign, best_profit
-from models.ranking import Floats, Ranked, Sample, whole_weights
+from models.ranking import Floats, LengthMismatchError, Ranked, Sample, column, whole_weights
 
 DECILES = 10
 
@@ -61,7 +62,7 @@ def average_precision(sample: Sample) -> float:
 @Metric
 def top_decile_lift(sample: Sample) -> float:
     """Churn rate of the round(0.1 n) highest scores (at least one) over the churn rate of all."""
-    churners, top = sample.churners, _top_decile(sample)
+    churners, top = sample.churners, _top(sample, 1 / DECILES)
     if not churners[-1]:
         return np.nan
     return float(np.interp(top, sample.counts, churners) / top / (churners[-1] / sample.count))
@@ -73,6 +74,26 @@ def profit_metric(campaign: Campaign) -> Metric:
 
 
 empc = profit_metric(PAPER)
+
+
+def capacity_metric(campaign: Campaign = PAPER, share: float = 1 / DECILES) -> Metric:
+    """Expected profit per customer if just so many can be contacted: the round(share × n) highest scores, at least one.
+
+    A campaign's share of would-be churners who accept is taken at its mean, α / (α + β). Below 0 when contacting them
+    costs more than it saves, unlike EMPC, which then contacts nobody.
+    """
+    saved = campaign.alpha / (campaign.alpha + campaign.beta) * (campaign.clv - campaign.incentive)
+
+    def profit(sample: Sample) -> float:
+        contacted = _top(sample, share)
+        churners = float(np.interp(contacted, sample.counts, sample.churners))
+        cost = campaign.contact * contacted + campaign.incentive * (contacted - churners)
+        return (saved * churners - cost) / sample.count
+
+    return Metric(profit)
+
+
+profit_at_capacity = capacity_metric()
 
 
 @Metric
@@ -178,11 +199,52 @@ def spearman(sample: Sample) -> float:
     return float(sample.mean(forecast * happened) / scale)
 
 
-@Metric
-def top_share(sample: Sample) -> float:
-    """Share of the actual total held by the round(0.1 n) highest predictions (at least one)."""
+def captured_metric(share: float) -> Metric:
+    """Share of the actual total held by the round(share × n) highest predictions (at least one)."""
+
+    def captured(sample: Sample) -> float:
+        total = sample.gains[-1]
+        return float(np.interp(_top(sample, share), sample.counts, sample.gains) / total) if total > 0 else np.nan
+
+    return Metric(captured)
+
+
+top_share = captured_metric(1 / DECILES)
+
+
+def _decile_error(sample: Sample) -> float:
+    """|Predicted − actual total| of each tenth of the ranking, summed, over the actual total: at least |bias|.
+
+    The decile chart of Wang, Liu & Miao (2019, arXiv:1912.07753) in one figure; weighed by money, not by decile, as
+    the lowest deciles may hold none.
+    """
+    bounds = _decile_bounds(sample)
+    gains, forecasts = (np.diff(np.interp(bounds, sample.counts, held)) for held in (sample.gains, sample.forecasts))
     total = sample.gains[-1]
-    return float(np.interp(_top_decile(sample), sample.counts, sample.gains) / total) if total > 0 else np.nan
+    return float(np.abs(forecasts - gains).sum() / total) if total > 0 else np.nan
+
+
+decile_error = Metric(_decile_error, inflated=True)
+
+
+def interval_coverage(
+    actual: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, weight: npt.ArrayLike | None = None
+) -> float:
+    """Share of rows whose actual lies between its bounds, both included; arrays of shape (n,).
+
+    Raises
+    ------
+    MetricInputError
+        If the arrays do not fit together; see ``models.ranking``.
+    """
+    happened, *bounds = (column(name, held) for name, held in (("actual", actual), ("low", low), ("high", high)))
+    if any(bound.size != happened.size for bound in bounds):
+        sizes = " and ".join(str(bound.size) for bound in bounds)
+        raise LengthMismatchError(
+            f"Expected two bounds per row, got {sizes} for {happened.size} rows: align them first."
+        )
+    inside = (bounds[0] <= happened) & (happened <= bounds[1])
+    return base_rate(inside, inside, weight)
 
 
 RANK_METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -197,6 +259,7 @@ CHURN_METRICS: Mapping[str, Metric] = MappingProxyType(
         "ece": ece,
         "slope": calibration_slope,
         "lift": top_decile_lift,
+        "profit_at_capacity": profit_at_capacity,
         "empc": empc,
     }
 )
@@ -209,6 +272,7 @@ VALUE_METRICS: Mapping[str, Metric] = MappingProxyType(
         "gini": normalised_gini,
         "spearman": spearman,
         "top_share": top_share,
+        "decile_error": decile_error,
     }
 )
 
@@ -226,7 +290,7 @@ def decile_table(actual: npt.ArrayLike, predicted: npt.ArrayLike, weight: npt.Ar
         lift and share are NaN when the actual total is 0.
     """
     sample = _sample(actual, predicted, weight)
-    bounds = np.array([round(sample.count * k / DECILES) for k in range(DECILES + 1)], dtype=np.float64)
+    bounds = _decile_bounds(sample)
     gains, forecasts = (np.interp(bounds, sample.counts, totals) for totals in (sample.gains, sample.forecasts))
     total = gains[-1] or np.nan
     rows = np.diff(bounds)
@@ -249,8 +313,13 @@ def _sample(actual: npt.ArrayLike, predicted: npt.ArrayLike, weight: npt.ArrayLi
     return rows.sample(None if weight is None else whole_weights(weight, rows.order.size))
 
 
-def _top_decile(sample: Sample) -> int:
-    return max(1, round(sample.count / DECILES))
+def _top(sample: Sample, share: float) -> int:
+    return max(1, round(sample.count * share))
+
+
+def _decile_bounds(sample: Sample) -> Floats:
+    """Rows above each decile of the ranking, from 0 to all of them, shape (11,)."""
+    return np.array([round(sample.count * k / DECILES) for k in range(DECILES + 1)], dtype=np.float64)
 
 
 def _surprise(rows: Ranked) -> Floats:

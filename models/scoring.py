@@ -1,6 +1,7 @@
 """From features to scores: one row per customer, with what to fear, what is at stake and why."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,20 +14,34 @@ from features.history import DAY_US
 from models.churn import ChurnModel
 from models.clv import ClvModel
 from models.explain import reasons
+from models.loyalty import LoyaltyModel
 from models.panel import floats
-from models.policy import PolicySettings, risk_tier, value_at_risk
+from models.personas import PersonaModel
+from models.policy import PolicySettings, policy_table, risk_tier, value_at_risk
 
 Floats = npt.NDArray[np.float64]
+INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a bundle holds to score with; `clv` is None where no money is known."""
+
+    churn: ChurnModel
+    clv: ClvModel | None
+    loyalty: LoyaltyModel
+    personas: PersonaModel
 
 
 def score(
     table: pd.DataFrame,
-    churn: ChurnModel,
-    clv: ClvModel | None,
+    models: Models,
     policy: PolicySettings,
     *,
     currency: str,
     model_version: str,
+    indexes: pl.DataFrame | None = None,
+    spared: Collection[str] = (),
     unseen: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
@@ -36,20 +51,26 @@ def score(
     table : DataFrame
         Features and prior columns, times in UTC without a zone, of all customers with a history at the cutoff. Those
         whose `status` is not "scored" keep it and get no figures.
+    indexes : DataFrame, optional
+        `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
+    spared : collection of str
+        Customers who must not be contacted: `models.policy.spared_customers`.
     unseen : sequence of str
         Known customers without any interaction before the cutoff: status "no_history".
 
     Returns
     -------
-    DataFrame of shape (n_customers, 35)
+    DataFrame of shape (n_customers, len(SCORES))
         Sorted by customer_id. What no model fills is null.
     """
     scored = table[table["status"] == "scored"]
     rest = table[table["status"] != "scored"]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
-    frames = [_scored(scored, churn, clv, policy, as_of=as_of, currency=currency)]
+    frames = [_scored(scored, models, policy, spared, as_of=as_of, currency=currency)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
+    if indexes is not None:
+        frames[0] = frames[0].join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left")
     every = pl.concat([_complete(frame) for frame in frames])
     return every.with_columns(
         as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
@@ -60,14 +81,16 @@ def score(
 
 def _scored(
     table: pd.DataFrame,
-    churn: ChurnModel,
-    clv: ClvModel | None,
+    models: Models,
     policy: PolicySettings,
+    spared: Collection[str],
     *,
     as_of: pd.Timestamp,
     currency: str,
 ) -> pl.DataFrame:
+    churn, clv = models.churn, models.clv
     probability = churn.churn_probability(table)
+    loyalty_class, loyalty_score = models.loyalty.classify(table)
     out: dict[str, object] = {
         "customer_id": table["customer_id"].to_list(),
         "churn_probability": probability,
@@ -78,26 +101,40 @@ def _scored(
         "currency": [currency] * len(table) if clv else None,
         "expected_orders": floats(table, "pareto_expected_orders"),
         "p_alive": floats(table, "pareto_p_alive"),
+        "loyalty_class": loyalty_class.tolist(),
+        "loyalty_score": loyalty_score,
+        "persona": models.personas.assign(table).tolist(),
+        "journey": pl.from_pandas(table["journey"]),
+        "journey_stage": pl.from_pandas(table["journey_stage"]),
         **{f"bad_experiences_{d}d": table[f"bad_experience_count_{d}d"].to_numpy(np.int32) for d in (30, 90, 365)},
         "last_bad_experience_at": (as_of - _exact(table["days_since_last_bad_experience"])).to_numpy("M8[us]"),
         "last_bad_experience": pl.from_pandas(table["last_bad_experience"]),  # pandas holds a missing text as NaN
         "open_issue": (table["unresolved_since_resolved_count"] > 0).to_numpy(),
         "status": ["scored"] * len(table),
     }
-    ranked = probability
+    ranked, at_risk = probability, None
     if clv:
         out["clv_expected"] = expected = clv.expected_spend(table)
-        out["value_at_risk"] = ranked = value_at_risk(probability, expected, policy)
+        out["value_at_risk"] = ranked = at_risk = value_at_risk(probability, expected, policy)
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
+    ids = table["customer_id"].to_list()
+    frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, spared))
     frame = frame.with_columns(
         pl.col(pl.Float64).fill_nan(None), pl.col("last_bad_experience_at").dt.replace_time_zone("UTC")
     )
+    frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
     explained = np.argsort(-ranked, kind="stable")[: policy.explained]
     told = reasons(churn, table.iloc[explained])
     column: list[list[dict[str, object]] | None] = [None] * len(table)
     for row, held in zip(explained, told, strict=True):
         column[row] = held
     return frame.with_columns(pl.Series("reasons", column, dtype=SCORES["reasons"]))
+
+
+def _percentile_within(group: str) -> pl.Expr:
+    """Share of the customers of one's group at lower or equal risk, 0-100; null for those of no group."""
+    rank = pl.col("churn_probability").rank("max").over(group) * 100 / pl.len().over(group)
+    return pl.when(pl.col(group).is_not_null()).then(rank)
 
 
 def _exact(days: pd.Series) -> pd.Series:

@@ -1,23 +1,26 @@
 """``fedelta backtest``: pretend the data ended at a date, run the same recipe, then compare with what happened."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import polars as pl
 
 from features.cutoffs import Cutoff, backtest_calendar
 from features.errors import ExplainedError
 from models.baselines import Logistic
 from models.bootstrap import Resampling
 from models.clv import fit_clv
-from models.evaluation import evaluate
+from models.evaluation import Evaluation, evaluate
 from models.panel import Panel
+from models.purchase_prior import READS
 from pipeline import paths
 from pipeline.build_features import build, job_for, span
 from pipeline.evaluate import write_json
 from pipeline.fit_btyd import fit_priors
-from pipeline.panel import from_pandas, read_features, read_panel, to_pandas
+from pipeline.panel import ORDER, from_pandas, read_features, read_panel, to_pandas
 from pipeline.params import Params, load_params
 from pipeline.shuffle import buckets
 from pipeline.train_churn import THREADS, train
@@ -45,14 +48,19 @@ def main(at: str) -> None:
 
 def backtest(cutoffs: Sequence[Cutoff], params: Params) -> dict[str, Any]:
     """The report of the recipe trained at the training cutoffs and measured at the evaluation cutoff."""
-    panel = panel_at(cutoffs, params)
+    return measured(panel_at(cutoffs, params), params).report
+
+
+def measured(panel: Panel, params: Params) -> Evaluation:
+    """The recipe trained on the training rows of a panel and measured on its rows to evaluate."""
     training, present = panel.of_role("train"), panel.of_role("evaluate")
     model, facts = train(training, params)
     clv = fit_clv(training, params.clv, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS)
     baselines = {name: Logistic.from_dict(held) for name, held in facts["baselines"].items()}
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    report = evaluate(present, model, baselines, clv, resampling, params.churn.definition).report
-    return {**report, "training": facts["training"], "prior": model.prior, "calibration": model.calibrator.note}
+    found = evaluate(present, model, baselines, clv, resampling, params.churn.definition)
+    found.report.update(training=facts["training"], prior=model.prior, calibration=model.calibrator.note)
+    return found
 
 
 def panel_at(cutoffs: Sequence[Cutoff], params: Params) -> Panel:
@@ -60,16 +68,61 @@ def panel_at(cutoffs: Sequence[Cutoff], params: Params) -> Panel:
 
     No event at or after a cutoff enters its features, and no label reaches beyond its horizon: the kernel sees to that.
     """
+    (panel,) = panels_at([cutoffs], params)
+    return panel
+
+
+def panels_at(calendars: Sequence[Sequence[Cutoff]], params: Params) -> Iterator[Panel]:
+    """A panel for each calendar, one in memory at a time.
+
+    Features and purchase models of an instant are made once, whatever calendars share it: in one pass over the
+    interactions, or more where calendars look from the same instant to different horizons.
+    """
     with TemporaryDirectory(prefix="fedelta-") as scratch:
-        features, labels, prior = (Path(scratch) / name for name in ("features", "labels", "prior.parquet"))
-        features.mkdir()
-        labels.mkdir()
-        job = job_for(params, cutoffs, features, labels)
-        build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
-        table = read_features(features)
-        _, columns = fit_priors(to_pandas(table))
-        from_pandas(columns).write_parquet(prior)
-        return read_panel([cutoff.role for cutoff in cutoffs], features, labels, prior)
+        number, passes = _passes(calendars)
+        folders = [Path(scratch) / str(k) for k in range(len(passes))]
+        for folder, cutoffs in zip(folders, passes, strict=True):
+            _build(cutoffs, params, folder)
+        for calendar, k in zip(calendars, number, strict=True):
+            yield _read(calendar, folders[k])
+
+
+def _passes(calendars: Sequence[Sequence[Cutoff]]) -> tuple[list[int], list[list[Cutoff]]]:
+    """In which pass each calendar is built, and the cutoffs of each pass: in one pass an instant has one horizon."""
+    number: list[int] = []
+    passes: list[dict[datetime, Cutoff]] = []
+    for calendar in calendars:
+        fits = (all(p.get(c.at, c).horizon_end == c.horizon_end for c in calendar) for p in passes)
+        number.append(next((k for k, fit in enumerate(fits) if fit), len(passes)))
+        if number[-1] == len(passes):
+            passes.append({})
+        passes[number[-1]] |= {cutoff.at: cutoff for cutoff in calendar}
+    return number, [[held[at] for at in sorted(held)] for held in passes]
+
+
+def _build(cutoffs: Sequence[Cutoff], params: Params, folder: Path) -> None:
+    features, labels = folder / "features", folder / "labels"
+    features.mkdir(parents=True)
+    labels.mkdir()
+    job = job_for(params, cutoffs, features, labels)
+    build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+    _, columns = fit_priors(to_pandas(read_features(features, [*ORDER, "role", "status", *READS])))
+    from_pandas(columns).write_parquet(folder / "prior.parquet")
+
+
+def _read(calendar: Sequence[Cutoff], folder: Path) -> Panel:
+    """The rows of one calendar, in the roles they have there."""
+    roles = pl.LazyFrame(
+        {"cutoff": [c.at for c in calendar], "role": [c.role for c in calendar]},
+        schema={"cutoff": pl.Datetime("us", "UTC"), "role": pl.String},
+    )
+    rows = pl.scan_parquet(folder / "features" / "*.parquet")
+    mine = rows.drop("role").join(roles, on="cutoff").select(rows.collect_schema().names())
+    with TemporaryDirectory(dir=folder) as scratch:
+        mine.sink_parquet(Path(scratch) / "part.parquet")
+        return read_panel(
+            sorted({c.role for c in calendar}), Path(scratch), folder / "labels", folder / "prior.parquet"
+        )
 
 
 def table_of(report: dict[str, Any]) -> str:

@@ -1,16 +1,16 @@
-"""Charts as inline SVG: no script, no font, colours from the page's style sheet, the same bytes each time."""
+"""Charts: axes and what is drawn between them, as inline SVG."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from pipeline import svg
 from pipeline.findings import Comparison, capital
 
 Points = Sequence[tuple[float, float]]
 
-WIDTH = 440  # in the units of the SVG; narrow, so that text stays legible on a phone
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
 
 
@@ -23,6 +23,28 @@ class Axis:
     ticks: Sequence[float]
     label: str
     told: Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A row of `ranges`: its name, its figure with an interval, and the figure in words."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    told: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """A point of the tolerance curve: the share that leaves, with its interval, and that of customers alike."""
+
+    after: str
+    value: float
+    low: float
+    high: float
+    alike: float
 
 
 def percent(value: float) -> str:
@@ -44,7 +66,7 @@ def count_axis(most: float, label: str) -> Axis:
 
 def calibration(deciles: Sequence[tuple[float, float]]) -> Markup:
     """Predicted against actual churn rate, a dot per tenth of the customers; on the diagonal they agree."""
-    frame = _Frame(share_axis("predicted probability"), share_axis("churned"), 340)
+    frame = Frame(share_axis("predicted probability"), share_axis("churned"), 340)
     return frame.svg(
         "Calibration: mean predicted probability against the share that churned, by tenth of the ranking",
         frame.line([(0, 0), (1, 1)], "guide"),
@@ -55,7 +77,7 @@ def calibration(deciles: Sequence[tuple[float, float]]) -> Markup:
 
 def gains(curve: Points, churn_rate: float) -> Markup:
     """Share of leavers among the riskiest customers, between the best possible order and a coin's."""
-    frame = _Frame(share_axis("customers contacted, riskiest first"), share_axis("leavers among them"), 340)
+    frame = Frame(share_axis("customers contacted, riskiest first"), share_axis("leavers among them"), 340)
     return frame.svg(
         "Gains: share of all leavers caught by contacting the riskiest share of customers",
         frame.line([(0, 0), (1, 1)], "guide"),
@@ -67,7 +89,7 @@ def gains(curve: Points, churn_rate: float) -> Markup:
 
 def spread(counts: Sequence[int]) -> Markup:
     """How many customers stand at each probability, in equal bins from 0 to 1."""
-    frame = _Frame(share_axis("churn probability"), count_axis(max([*counts, 1]), "customers"), 240)
+    frame = Frame(share_axis("churn probability"), count_axis(max([*counts, 1]), "customers"), 240)
     width = 1 / len(counts)
     bars = (frame.bar(i * width, (i + 1) * width, count, "column") for i, count in enumerate(counts))
     return frame.svg("Number of customers by churn probability", *bars)
@@ -77,7 +99,7 @@ def deciles(rows: Sequence[tuple[float, float]], label: str) -> Markup:
     """Predicted and actual mean by tenth, side by side, the highest predictions first."""
     most = max([*(value for row in rows for value in row), 1e-9])
     x = Axis(0.5, len(rows) + 0.5, range(1, len(rows) + 1), "tenth of the customers, highest prediction first", _short)
-    frame = _Frame(x, count_axis(most, label), 260)
+    frame = Frame(x, count_axis(most, label), 260)
     bars = [
         bar
         for number, (predicted, actual) in enumerate(rows, 1)
@@ -91,43 +113,74 @@ def deciles(rows: Sequence[tuple[float, float]], label: str) -> Markup:
 
 def differences(rows: Sequence[Comparison], label: str, *, lower_is_better: bool, digits: int) -> Markup:
     """A line per rival: how the model differs from it, with the interval; clear of the zero line it is sure."""
+    ends = ("model better", "rival better") if lower_is_better else ("rival better", "model better")
+    held = [
+        Range(
+            capital(row.name),
+            row.value,
+            row.low,
+            row.high,
+            "identical" if row.outcome == "identical" else _signed(row.value, digits),
+        )
+        for row in rows
+    ]
+    return ranges(held, f"Differences with 95% intervals: {label}", label, ends)
+
+
+def ranges(rows: Sequence[Range], says: str, label: str, ends: tuple[str, str]) -> Markup:
+    """A line per row from the low to the high end of its interval, and the zero line between `ends`."""
     low, high = min([0.0, *(row.low for row in rows)]), max([0.0, *(row.high for row in rows)])
     margin = 0.06 * (high - low) or 1.0
-    axis = Axis(low - margin, high + margin, (0,), label, lambda _: "0")
     step, left, top = 34, 150, 26
-    height = top + step * len(rows) + 34
+    height, scale = top + step * len(rows) + 34, (svg.WIDTH - left - _RIGHT) / (high - low + 2 * margin)
 
     def at(value: float) -> float:
-        return left + (value - axis.low) / (axis.high - axis.low) * (WIDTH - left - _RIGHT)
+        return left + (value - low + margin) * scale
 
-    better, worse = ("start", "end") if lower_is_better else ("end", "start")
-    ends = {"start": left, "end": WIDTH - _RIGHT}
     parts = [
-        _text(ends[better], 12, "model better", f"note {better}"),
-        _text(ends[worse], 12, "rival better", f"note {worse}"),
-        _line(at(0), top - 6, at(0), top + step * len(rows), "axis"),
-        _text(at(0), height - 18, "0", "tick middle"),
-        _text(WIDTH - _RIGHT, height - 3, label, "label end"),
+        svg.text(left, 12, ends[0], "note start"),
+        svg.text(svg.WIDTH - _RIGHT, 12, ends[1], "note end"),
+        svg.line(at(0), top - 6, at(0), top + step * len(rows), "axis"),
+        svg.text(at(0), height - 18, "0", "tick middle"),
+        svg.text(svg.WIDTH - _RIGHT, height - 3, label, "label end"),
     ]
     for number, row in enumerate(rows):
         y = top + step * number + 12
-        told = "identical" if row.outcome == "identical" else f"{row.value:+.{digits}f}".replace("-", "−")
-        sure = "series" if row.outcome in ("better", "worse") else "unsure"
+        sure = "series" if row.low > 0 or row.high < 0 else "unsure"
         parts += [
-            _text(left - 10, y + 4, capital(row.name), "name end"),
-            _line(at(row.low), y, at(row.high), y, sure),
-            _circle(at(row.value), y, f"dot {sure}"),
-            _text(min(max(at(row.value), left + 20), WIDTH - 34), y - 8, told, "tick middle"),
+            svg.text(left - 10, y + 4, row.name, "name end"),
+            svg.line(at(row.low), y, at(row.high), y, sure),
+            svg.dot(at(row.value), y, f"dot {sure}"),
+            svg.text(min(max(at(row.value), left + 20), svg.WIDTH - 34), y - 8, row.told, "tick middle"),
         ]
-    return _svg(height, f"Differences with 95% intervals: {label}", parts)
+    return svg.picture(height, says, parts)
 
 
-class _Frame:
+def tolerance(points: Sequence[Left], quoted: Sequence[float]) -> Markup:
+    """Who leaves after the first, second, … bad experience beside customers alike, and shares that others quote."""
+    most = max([*(point.high for point in points), *quoted])
+    top = math.ceil(most * 5 + 0.2) / 5
+    x = Axis(0.0, len(points) + 0.5, range(1, len(points) + 1), "bad experience", lambda n: points[int(n) - 1].after)
+    y = Axis(0.0, top, [tick / 5 for tick in range(round(top * 5) + 1)], "leave", percent)
+    frame = Frame(x, y, 320)
+    known = list(enumerate(points, 1))
+    return frame.svg(
+        "Tolerance curve: share that leaves after a bad experience, with 90% intervals, and of customers alike",
+        *(frame.line([(0, share), (len(points) + 0.5, share)], "guide") for share in quoted),
+        *(frame.words(0.03, share, f"{percent(share)} quoted", "note above") for share in quoted),
+        *(frame.line([(n + 0.1, point.alike), (n - 0.1, point.value)], "axis") for n, point in known),
+        *(frame.line([(n - 0.1, point.low), (n - 0.1, point.high)], "series") for n, point in known),
+        *(frame.dot(n - 0.1, point.value) for n, point in known),
+        *(frame.dot(n + 0.1, point.alike, "dot unsure") for n, point in known),
+    )
+
+
+class Frame:
     """Two axes, and the marks placed between them."""
 
     def __init__(self, x: Axis, y: Axis, height: int) -> None:
         self.x, self.y, self.height = x, y, height
-        self.right, self.floor = WIDTH - _RIGHT, height - _BOTTOM
+        self.right, self.floor = svg.WIDTH - _RIGHT, height - _BOTTOM
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         across = (x - self.x.low) / (self.x.high - self.x.low)
@@ -135,52 +188,36 @@ class _Frame:
         return _LEFT + across * (self.right - _LEFT), self.floor - up * (self.floor - _TOP)
 
     def line(self, points: Points, look: str) -> Markup:
-        steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
-        return Markup('<polyline points="{}" class="{}"/>').format(steps, look)
+        return svg.lines((self.at(*point) for point in points), look)
 
-    def dot(self, x: float, y: float) -> Markup:
-        return _circle(*self.at(x, y), "dot series")
+    def dot(self, x: float, y: float, look: str = "dot series") -> Markup:
+        return svg.dot(*self.at(x, y), look)
 
     def bar(self, left: float, right: float, value: float, look: str) -> Markup:
         (x0, y), (x1, _) = self.at(left, value), self.at(right, value)
-        box = (f"{number:.1f}" for number in (x0 + 0.5, y, x1 - x0 - 1, self.floor - y))
-        return Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"/>').format(*box, look)
+        return svg.box(x0 + 0.5, y, x1 - x0 - 1, self.floor - y, look)
 
     def words(self, x: float, y: float, words: str, look: str) -> Markup:
-        return _text(*self.at(x, y), words, look)
+        return svg.text(*self.at(x, y), words, look)
 
     def svg(self, says: str, *marks: Markup) -> Markup:
-        return _svg(self.height, says, [*self._axes(), *marks])
+        return svg.picture(self.height, says, [*self._axes(), *marks])
 
     def _axes(self) -> Iterable[Markup]:
         for tick in self.y.ticks:
             _, y = self.at(self.x.low, tick)
-            yield _line(_LEFT, y, self.right, y, "grid")
-            yield _text(_LEFT - 6, y + 4, self.y.told(tick), "tick end")
+            yield svg.line(_LEFT, y, self.right, y, "grid")
+            yield svg.text(_LEFT - 6, y + 4, self.y.told(tick), "tick end")
         for tick in self.x.ticks:
             x, _ = self.at(tick, self.y.low)
-            yield _text(x, self.floor + 16, self.x.told(tick), "tick middle")
-        yield _line(_LEFT, self.floor, self.right, self.floor, "axis")
-        yield _text(self.right, self.height - 5, self.x.label, "label end")
-        yield _text(_LEFT + 4, _TOP + 9, self.y.label, "label")
+            yield svg.text(x, self.floor + 16, self.x.told(tick), "tick middle")
+        yield svg.line(_LEFT, self.floor, self.right, self.floor, "axis")
+        yield svg.text(self.right, self.height - 5, self.x.label, "label end")
+        yield svg.text(_LEFT + 4, _TOP + 9, self.y.label, "label")
 
 
-def _svg(height: float, says: str, parts: Iterable[Markup]) -> Markup:
-    opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, height, says)
-    return opening + Markup("").join(parts) + Markup("</svg>")
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, look: str) -> Markup:
-    ends = (f"{number:.1f}" for number in (x1, y1, x2, y2))
-    return Markup('<line x1="{}" y1="{}" x2="{}" y2="{}" class="{}"/>').format(*ends, look)
-
-
-def _circle(x: float, y: float, look: str) -> Markup:
-    return Markup('<circle cx="{}" cy="{}" r="3.5" class="{}"/>').format(f"{x:.1f}", f"{y:.1f}", look)
-
-
-def _text(x: float, y: float, words: str, look: str) -> Markup:
-    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(f"{x:.1f}", f"{y:.1f}", look, escape(words))
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def _steps() -> Iterable[float]:

@@ -1,5 +1,6 @@
 """What the figures of a run say, in plain words: who is beaten and who is not, how far the past may mislead."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,11 +17,20 @@ NAMES = {
     "pareto_nbd": "Pareto/NBD",
     "bg_nbd": "BG/NBD",
     "as_before": "business as before",
-    "lightgbm": "before calibration",
+    "uncalibrated": "before calibration",
     "tweedie": "Tweedie trees alone",
     "hurdle": "Hurdle trees alone",
 }
-_PARTS = ("lightgbm", "tweedie", "hurdle")
+CANDIDATES = {  # a model is chosen from; other names are those above
+    "trees": "boosted trees",
+    "deep": "deeper boosted trees",
+    "mean": "the mean of several",
+    "pareto_gg": "Pareto/NBD with Gamma-Gamma",
+    "count": "boosted orders with Gamma-Gamma",
+    "tweedie": "Tweedie trees",
+    "hurdle": "hurdle trees",
+}
+_PARTS = ("uncalibrated", "tweedie", "hurdle")
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,13 @@ CHURN = (
     Metric("average_precision", "Precision", "higher", "precision averaged down the list; a coin has the churn rate"),
     Metric("slope", "Slope", "near 1", "of the calibration line; below 1 the probabilities are too extreme", 2),
     Metric("lift", "Top lift", "higher", "churn rate of the riskiest tenth over that of everybody", 2),
+    Metric(
+        "profit_at_capacity",
+        "Tenth's profit",
+        "higher",
+        "profit per customer of contacting the riskiest tenth, at the costs of the EMPC paper",
+        2,
+    ),
     Metric("empc", "EMPC", "higher", "expected maximum profit of a campaign, per customer (Verbraken et al. 2013)", 2),
 )
 VALUE = (
@@ -51,6 +68,9 @@ VALUE = (
     Metric("bias", "Bias", "near 0", "predicted over actual total, minus 1: −0.1 is ten per cent too low"),
     Metric("gini", "Gini", "higher", "how well customers are ranked by what they will spend; 1 is perfect"),
     Metric("spearman", "Spearman", "higher", "rank correlation of predicted and actual spend"),
+    Metric(
+        "decile_error", "Decile error", "lower", "spend misplaced between the tenths of the ranking, over all spend"
+    ),
     Metric("top_share", "Top share", "higher", "share of all spend that the predicted top tenth brings"),
 )
 DECIDES = {"churn": CHURN[0], "clv": VALUE[0]}
@@ -179,6 +199,17 @@ def by_theme(rows: Iterable[Importance]) -> list[tuple[str, float]]:
 def name_of(model: str) -> str:
     """A model's name for readers."""
     return NAMES.get(model, model.replace("_", " "))
+
+
+def candidate(name: str) -> str:
+    """A candidate's name for readers."""
+    return CANDIDATES.get(name) or name_of(name)
+
+
+def why(verdict: str) -> str:
+    """What became of a candidate, with the names of the others as readers know them."""
+    names = (name for name in (*CANDIDATES, *NAMES) if name != "chosen")  # here it is a word, not a name
+    return re.sub("|".join(rf"\b{name}\b" for name in names), lambda found: candidate(found[0]), verdict)
 
 
 def capital(words: str) -> str:

@@ -1,7 +1,7 @@
 """Whether a challenger takes the champion's place: both judged on the same rows, later than all they learned from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bootstrap import Interval, Resampling, paired_difference
-from models.metrics import CHURN_METRICS, ece
+from models.metrics import CHURN_METRICS, ece, empc, normalised_gini
 from pipeline.params import GateSettings
 
 Floats = npt.NDArray[np.float64]
 
+_WORDS = {"log_loss": "log loss", "brier": "Brier score", "empc": "EMPC", "clv_gini": "CLV Gini"}
 _SAME = {
     "source": "source",
     "definition": "churn definition",
@@ -29,8 +30,16 @@ class Verdict:
 
     promote: bool
     reason: str
-    difference: Interval | None = None  # of gate.metric, challenger minus champion; below 0 the challenger is better
+    differences: Mapping[str, Interval] = field(default_factory=dict)  # by metric, challenger minus champion
     ece: float | None = None  # the challenger's, on the same rows
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of the rows both are judged on, arrays of shape (n_rows,); `spend` is None without money."""
+
+    churn: Floats
+    spend: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -72,23 +81,54 @@ def incomparable(challenger: Candidate, champion: Candidate, cutoff: datetime) -
 
 
 def judge(
-    churned: Floats, challenger: Floats, champion: Floats, settings: GateSettings, resampling: Resampling
+    happened: Predictions,
+    challenger: Predictions,
+    champion: Predictions,
+    settings: GateSettings,
+    resampling: Resampling,
 ) -> Verdict:
-    """Compare churn probabilities of the same rows by a paired bootstrap of the customers.
+    """Compare predictions of the same rows by a paired bootstrap of the customers.
 
-    The challenger wins if the interval of the difference lies wholly on its side and its calibration error is within
-    ``max_ece``. A tie keeps the champion.
+    The challenger wins if it is surely better by `gate.metric` (the interval of the difference lies wholly on its
+    side), not surely worse by EMPC or by the Gini of spend, and calibrated within `gate.max_ece`. A tie keeps the
+    champion.
     """
-    metric = settings.metric.replace("_", " ")
-    difference = paired_difference(CHURN_METRICS[settings.metric], churned, challenger, champion, resampling=resampling)
-    error = ece(churned, challenger)
-    told = f"{metric} {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] against the champion on "
-    told += f"{len(churned):,} customers"
-    if difference.low > 0:
-        return Verdict(False, f"{told}: the champion is better", difference, error)
-    if not difference.high < 0:
-        return Verdict(False, f"{told}: the interval includes 0, and a tie keeps the champion", difference, error)
+    differences = {
+        settings.metric: paired_difference(
+            CHURN_METRICS[settings.metric], happened.churn, challenger.churn, champion.churn, resampling=resampling
+        ),
+        "empc": paired_difference(empc, happened.churn, challenger.churn, champion.churn, resampling=resampling),
+    }
+    if happened.spend is not None and challenger.spend is not None and champion.spend is not None:
+        differences["clv_gini"] = paired_difference(
+            normalised_gini, happened.spend, challenger.spend, champion.spend, resampling=resampling
+        )
+    error = ece(happened.churn, challenger.churn)
+    told = "; ".join(_in_words(name, interval) for name, interval in differences.items())
+    told += f"; against the champion on {len(happened.churn):,} customers"
+    if why := _against(differences, settings.metric):
+        return Verdict(False, f"{told}: {why}", differences, error)
+    if challenger.spend is None and champion.spend is not None:
+        why = "better at churn, but the champion predicts spend and the challenger does not"
+        return Verdict(False, f"{told}: {why}", differences, error)
     if not error <= settings.max_ece:
         told += f": better, but its ECE {error:.4f} is above gate.max_ece {settings.max_ece:g}"
-        return Verdict(False, told, difference, error)
-    return Verdict(True, f"{told}: better; its ECE is {error:.4f}", difference, error)
+        return Verdict(False, told, differences, error)
+    return Verdict(True, f"{told}: better; its ECE is {error:.4f}", differences, error)
+
+
+def _against(differences: Mapping[str, Interval], metric: str) -> str | None:
+    """Why the figures do not let the challenger pass; None if they do. Losses and errors are better low."""
+    decisive = differences[metric]
+    if decisive.low > 0:
+        return "the champion is better"
+    if not decisive.high < 0:
+        return "the interval includes 0, and a tie keeps the champion"
+    worse = [_WORDS[name] for name in ("empc", "clv_gini") if name in differences and differences[name].high < 0]
+    return f"better by {_WORDS[metric]}, but surely worse by {' and '.join(worse)}" if worse else None
+
+
+def _in_words(name: str, difference: Interval) -> str:
+    if not np.isfinite(difference.value):
+        return f"{_WORDS[name]} has no meaning here"
+    return f"{_WORDS[name]} {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"

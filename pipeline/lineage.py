@@ -1,27 +1,94 @@
-"""Where a bundle comes from: the commit, the lock of its stages and the data behind it, as fingerprints."""
+"""Where a bundle comes from: the commit, the lock of its stages, the data and the source's files, as fingerprints.
+
+``fedelta lineage`` walks from one customer's score back to those files, and says where the way is broken.
+"""
 
 import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from features.errors import ExplainedError
+from models.bundle import bundle_hash
 from pipeline import paths
+from pipeline.tracking import is_used, tracking
 
 LOCK = Path("dvc.lock")
+_FACTS = {"git_commit": "git commit", "dvc_lock": "dvc.lock", "data": "data", "source_files": "source files"}
+
+
+class NoLineage(ExplainedError):
+    """There is no such customer."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A step of the way back from a score: what it was when the model was made, and whether it still is."""
+
+    name: str
+    held: str
+    now: str
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What MLflow knows of a bundle."""
+
+    run: str
+    version: str
+    facts: Mapping[str, str] = field(default_factory=dict)  # as `lineage`
+
+
+def main(customer_id: str) -> None:
+    """Print the way from a customer's score back to the source's files."""
+    row = _score_of(customer_id)
+    links = list(trace(row["model_version"]))
+    said = row["status"] if row["churn_probability"] is None else f"churn probability {row['churn_probability']:.4f}"
+    print(f"{customer_id} as of {row['as_of']:%Y-%m-%d}: {said}")
+    for link in links:
+        print(f"  {link.name:<14}{link.held}: {link.now}")
+    broken = [link.name.strip() for link in links if link.broken]
+    print(f"No longer as it was: {', '.join(broken)}." if broken else "Everything is as it was.")
+
+
+def trace(model_version: str) -> Iterator[Link]:
+    """The links from the scores of a bundle back to the source's files, nearest first."""
+    lock = _read_lock(LOCK)
+    yield _on_disk("scores", paths.SCORES, lock)
+    present = bundle_hash(paths.BUNDLE) if paths.BUNDLE.is_dir() else "missing"
+    same = present == model_version
+    yield Link("model", f"bundle {model_version}", _now(paths.BUNDLE, present, same=same), broken=not same)
+    recorded = _recorded(model_version)
+    if recorded is None:
+        yield Link("MLflow run", "none", "this bundle was never recorded; `fedelta track` does it", broken=True)
+    else:
+        yield Link("MLflow run", recorded.run, recorded.version)
+    yield from _facts(recorded.facts if recorded else {}, lineage())
+    yield _on_disk("interactions", paths.INTERACTIONS, lock)
+    for folder in _source_folders(lock):
+        yield _on_disk("source files", folder, lock)
+        for file, md5 in _files(folder):
+            yield Link("", f"  {md5}", file)
 
 
 def lineage(project: Path = Path()) -> dict[str, str]:
-    """What is known of ``git_commit``, ``git_dirty`` (true or false), ``dvc_lock`` and ``data``; no more."""
+    """What is known of ``git_commit``, ``git_dirty`` (true or false), ``dvc_lock``, ``data`` and ``source_files``."""
     lock = _read_lock(project / LOCK)
+    sources = {path.as_posix(): md5 for path in _source_folders(lock) if (md5 := _locked(lock, path))}
     return {
         **_git(project),
         **({"dvc_lock": lock_fingerprint(lock)} if lock else {}),
         **_data(project, lock),
+        **({"source_files": ", ".join(f"{path} {md5}" for path, md5 in sources.items())} if sources else {}),
     }
 
 
@@ -41,11 +108,90 @@ def files_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def dvc_md5(path: Path) -> str:
+    """A file's or folder's hash as DVC computes it: of a folder, MD5 of the JSON list of its files, and ``.dir``."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    listed = json.dumps([{"md5": md5, "relpath": name} for name, md5 in _files(path)], sort_keys=True)
+    return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _score_of(customer_id: str) -> dict[str, Any]:
+    rows = pl.scan_parquet(paths.SCORES).filter(pl.col("customer_id") == customer_id)
+    found = rows.select("as_of", "status", "churn_probability", "model_version").collect()
+    if found.is_empty():
+        raise NoLineage(f"There is no customer {customer_id!r} in {paths.SCORES}. Ids are written as in the source.")
+    return found.row(0, named=True)
+
+
+def _recorded(bundle: str) -> _Recorded | None:
+    """What MLflow says of a bundle; None if it never saw it."""
+    if not is_used():
+        return None
+    with tracking() as store:
+        if (run := store.run_of(bundle)) is None:
+            return None
+        version = store.version_of(bundle)
+        told = "not registered"
+        if version:
+            told = ", ".join([f"registered as version {version.number}", *store.aliases_of(version)])
+        tags = {name.removeprefix("fedelta."): tag for name, tag in run.data.tags.items()}
+        return _Recorded(f"{run.info.run_id} ({run.info.run_name})", told, tags)
+
+
+def _facts(recorded: Mapping[str, str], present: Mapping[str, str]) -> Iterator[Link]:
+    for name, words in _FACTS.items():
+        held, now = recorded.get(name), present.get(name, "unknown")
+        if held is None:
+            yield Link(words, "not recorded", f"now {now}", broken=True)
+            continue
+        dirty = name == "git_commit" and recorded.get("git_dirty") == "true"
+        told = "the same now" if held == now else f"now {now}"
+        if dirty:
+            told += "; files had been changed after the commit, so it alone does not bring the code back"
+        yield Link(words, held, told, broken=held != now or dirty)
+
+
+def _on_disk(name: str, path: Path, lock: dict[str, Any]) -> Link:
+    """Whether a file or folder is the one that dvc.lock names."""
+    locked, present = _locked(lock, path), dvc_md5(path) if path.exists() else "missing"
+    if locked is None:
+        return Link(name, f"{path} {present}", f"{LOCK} says nothing of it", broken=True)
+    return Link(name, f"{path} {locked}", _now(path, present, same=present == locked), broken=present != locked)
+
+
+def _now(path: Path, present: str, *, same: bool) -> str:
+    return "the same on disk" if same else f"{path} is now {present}"
+
+
+def _files(folder: Path) -> list[tuple[str, str]]:
+    """Name and MD5 of each file of a folder, sorted by name."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return [(name, dvc_md5(found[name])) for name in sorted(found)]
+
+
+def _source_folders(lock: dict[str, Any]) -> list[Path]:
+    """Where the locked run had its raw files and its mapping from."""
+    settings = lock.get("stages", {}).get("ingest", {}).get("params", {}).get("params.yaml", {})
+    if not {"data", "source"} <= set(settings):
+        return []
+    return [Path(settings["data"]), paths.SOURCES / settings["source"]]
+
+
+def _locked(lock: dict[str, Any], path: Path) -> str | None:
+    """The hash that dvc.lock gives a path, as what a stage made or read."""
+    for stage in lock.get("stages", {}).values():
+        for held in (*stage.get("outs", []), *stage.get("deps", [])):
+            if held.get("path") == path.as_posix() and "md5" in held:
+                return str(held["md5"])
+    return None
+
+
 def _data(project: Path, lock: dict[str, Any]) -> dict[str, str]:
     """Fingerprint of the interactions: DVC's where it holds one, else our own."""
-    for out in lock.get("stages", {}).get("ingest", {}).get("outs", []):
-        if out.get("path") == paths.INTERACTIONS.as_posix() and "md5" in out:
-            return {"data": str(out["md5"])}
+    if locked := _locked(lock, paths.INTERACTIONS):
+        return {"data": locked}
     folder = project / paths.INTERACTIONS
     return {"data": files_fingerprint(folder)} if folder.is_dir() else {}
 

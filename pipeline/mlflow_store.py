@@ -1,6 +1,6 @@
-"""What fedelta keeps in MLflow: a run and a registered version per bundle, and a run per decision of the gate.
+"""What fedelta keeps in MLflow: a run and a registered version per bundle, and a run per decision on the champion.
 
-Imported by ``track`` alone, and only when it runs: MLflow takes six CPU-seconds.
+Imported by ``tracking`` alone, and only when it is used: MLflow takes six CPU-seconds.
 """
 
 import json
@@ -16,7 +16,7 @@ from time import time_ns
 import mlflow
 import mlflow.pyfunc
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -29,8 +29,9 @@ import features
 import models
 from features.errors import ExplainedError
 from models import pyfunc
+from pipeline.mlflow_log import DecisionLog, aliases, give_alias
+from pipeline.tracking import MODEL
 
-MODEL = "fedelta-churn"
 RUNS = "fedelta"
 DECISIONS = "fedelta-promotions"
 BUNDLE = "fedelta.bundle"
@@ -71,8 +72,8 @@ class Store:
     """MLflow, as far as fedelta uses it."""
 
     client: MlflowClient
-    runs: str  # experiment ids
-    decisions: str
+    runs: str  # id of the experiment
+    decisions: DecisionLog
 
     def record(self, record: Record) -> tuple[str, bool]:
         """Create or complete the one run of a bundle; its id, and whether anything was written.
@@ -80,7 +81,7 @@ class Store:
         MLflow never changes a parameter, so settings that came to differ without changing the bundle (`gate.max_ece`)
         are kept in the tag ``fedelta.params_now``.
         """
-        run = self._run_of(record.bundle)
+        run = self.run_of(record.bundle)
         created = run is None
         if run is None:
             tags = {BUNDLE: record.bundle, **record.lineage}
@@ -105,7 +106,7 @@ class Store:
 
     def register(self, bundle: str, run_id: str, folder: Path) -> tuple[Registered, bool]:
         """The version of a bundle, logged and registered if there is none, as `challenger`; and whether it is new."""
-        found = self._version_of(bundle)
+        found = self.version_of(bundle)
         if found is None:
             with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
                 # An example would be a customer's data, in a registry that many read.
@@ -119,25 +120,34 @@ class Store:
                     signature=_signature(folder),
                 )
             made = self.client.create_model_version(MODEL, logged.model_uri, run_id=run_id, tags={BUNDLE: bundle})
-            self.alias("challenger", str(made.version))
+            give_alias(self.client, "challenger", str(made.version))
             return _registered(made), True
-        if self._aliases().get("challenger") != found.number:
-            self.alias("challenger", found.number)
+        give_alias(self.client, "challenger", found.number)
         return found, False
 
     def holder(self, alias: str) -> Registered | None:
         """The version that has an alias."""
-        number = self._aliases().get(alias)
+        number = aliases(self.client).get(alias)
         return _registered(self.client.get_model_version(MODEL, number)) if number else None
 
-    def alias(self, alias: str, number: str) -> None:
-        """Give an alias to a version, and take it from any other."""
-        self.client.set_registered_model_alias(MODEL, alias, number)
+    def version(self, number: str) -> Registered | None:
+        """The version of a number."""
+        return next((held for held in self._versions() if held.number == number), None)
 
-    def tag(self, number: str, tags: Mapping[str, str]) -> None:
-        """Set tags of a version."""
-        for name, value in tags.items():
-            self.client.set_model_version_tag(MODEL, number, name, value)
+    def version_of(self, bundle: str) -> Registered | None:
+        """The version of a bundle."""
+        return next((held for held in self._versions() if held.bundle == bundle), None)
+
+    def run_of(self, bundle: str) -> Run | None:
+        """The run of a bundle."""
+        found = self.client.search_runs(
+            [self.runs], f"tags.`{BUNDLE}` = '{bundle}'", max_results=1, order_by=["attributes.start_time ASC"]
+        )
+        return found[0] if found else None
+
+    def aliases_of(self, registered: Registered) -> list[str]:
+        """What a version is called, sorted."""
+        return sorted(alias for alias, number in aliases(self.client).items() if number == registered.number)
 
     def param(self, registered: Registered, name: str) -> str | None:
         """A parameter of the run behind a version; None where there is none."""
@@ -154,31 +164,8 @@ class Store:
             folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch)
             yield Path(folder) / "data" / "bundle"
 
-    def log_decision(self, key: str, name: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-        """A run of its own for a decision of the gate; a decision of the same key is not told twice."""
-        if self.client.search_runs([self.decisions], f"tags.`fedelta.decision` = '{key}'", max_results=1):
-            return
-        now = time_ns() // 1_000_000
-        run_id = self.client.create_run(self.decisions, run_name=name).info.run_id
-        self.client.log_batch(
-            run_id,
-            metrics=[Metric(k, v, now, 0) for k, v in metrics.items()],
-            tags=[RunTag(k, v) for k, v in {**tags, "fedelta.decision": key}.items()],
-        )
-        self.client.set_terminated(run_id)
-
-    def _run_of(self, bundle: str) -> Run | None:
-        found = self.client.search_runs(
-            [self.runs], f"tags.`{BUNDLE}` = '{bundle}'", max_results=1, order_by=["attributes.start_time ASC"]
-        )
-        return found[0] if found else None
-
-    def _version_of(self, bundle: str) -> Registered | None:
-        found = [_registered(v) for v in self.client.search_model_versions(f"name = '{MODEL}'")]
-        return next((v for v in found if v.bundle == bundle), None)
-
-    def _aliases(self) -> dict[str, str]:
-        return {name: str(number) for name, number in self.client.get_registered_model(MODEL).aliases.items()}
+    def _versions(self) -> list[Registered]:
+        return [_registered(made) for made in self.client.search_model_versions(f"name = '{MODEL}'")]
 
     def _tell_changed_params(self, run: Run, params: Mapping[str, str]) -> bool:
         held = run.data.params
@@ -209,12 +196,12 @@ def opened(uri: str, artifacts: str | None) -> Iterator[Store]:
         client = MlflowClient()
         if not client.search_registered_models(f"name = '{MODEL}'"):
             client.create_registered_model(MODEL, description="Churn and lifetime value; a version per bundle.")
-        yield Store(client, *(_experiment(client, name, artifacts) for name in (RUNS, DECISIONS)))
+        runs, decisions = (_experiment(client, name, artifacts) for name in (RUNS, DECISIONS))
+        yield Store(client, runs, DecisionLog(client, decisions))
     except (MlflowException, SQLAlchemyError) as error:
         why = str(error).strip().split("\n", maxsplit=1)[0]
         raise StoreError(
-            f"MLflow at {without_password(uri)} failed: {why} "
-            "Check MLFLOW_TRACKING_URI, then run `fedelta track` again."
+            f"MLflow at {without_password(uri)} failed: {why} Check MLFLOW_TRACKING_URI, then run the command again."
         ) from error
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +13,11 @@ from ruamel.yaml.error import YAMLError
 from features.cutoffs import CutoffSettings
 from features.errors import ExplainedError
 from features.experience_rules import ExperienceSettings
+from models.drift import MonitorSettings
+from models.loyalty import LoyaltySettings
+from models.personas import PersonaSettings
 from models.policy import PolicySettings
-from models.settings import ChurnSettings, ClvSettings
+from models.settings import ChurnSettings, ClvSettings, TuneSettings
 from pipeline.paths import PARAMS
 
 
@@ -64,6 +67,10 @@ class Params:
     evaluate: EvaluateSettings
     policy: PolicySettings
     gate: GateSettings
+    loyalty: LoyaltySettings = field(default_factory=LoyaltySettings)
+    personas: PersonaSettings = field(default_factory=PersonaSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -86,6 +93,7 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def _check(params: Params) -> None:
+    params.experience.check()
     for name, value, least in (
         ("horizon_days", params.horizon_days, 1),
         ("lead_days", params.lead_days, 0),
@@ -95,6 +103,11 @@ def _check(params: Params) -> None:
         ("engine.workers", params.engine.workers, 1),
         ("engine.buckets", params.engine.buckets, 1),
         ("evaluate.bootstrap", params.evaluate.bootstrap, 20),
+        ("monitor.customers", params.monitor.customers, 1),
+        ("monitor.false_alarms", params.monitor.false_alarms, 0),
+        ("tune.trials", params.tune.trials, 1),
+        ("tune.seconds", params.tune.seconds, 1),
+        ("tune.customers", params.tune.customers, 1),
     ):
         if value < least:
             raise BadParams(f"params.yaml: {name} is {value}; it must be at least {least}.")
@@ -112,7 +125,7 @@ def _read(kind: object, value: object, at: str) -> object:
             )
         return value
     if origin is types.UnionType:
-        return value if any(_fits(k, value) for k in typing.get_args(kind)) else _refuse(kind, value, at)
+        return _read_union(kind, value, at)
     if origin in (dict, typing.get_origin(typing.Mapping[str, int])):
         if not isinstance(value, dict):
             raise BadParams(f"params.yaml: {at} is {value!r}; it must be a section of names and values.")
@@ -121,6 +134,13 @@ def _read(kind: object, value: object, at: str) -> object:
     if kind is float and type(value) is int:
         return float(value)
     return value if _fits(kind, value) else _refuse(kind, value, at)
+
+
+def _read_union(kind: object, value: object, at: str) -> object:
+    kinds = typing.get_args(kind)
+    if type(value) is int and int not in kinds and float in kinds:
+        return float(value)
+    return value if any(_fits(k, value) for k in kinds) else _refuse(kind, value, at)
 
 
 def _fits(kind: object, value: object) -> bool:

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import UndefinedError
 
 from features.errors import ExplainedError
 from models.bundle import read_contract
-from pipeline import charts, findings, paths
+from models.economics import Economics, economics
+from models.policy import PolicySettings
+from pipeline import charts, findings, paths, report_experience
+from pipeline.journey_chart import journey_chart
+from pipeline.page import environment
+from pipeline.params import load_params
 from pipeline.whole_files import whole
 
 Json = Mapping[str, Any]
@@ -38,6 +43,9 @@ class Inputs:
     data: Json
     churn: Json  # the contracts of the models
     clv: Json
+    experience: Json
+    loyalty: Json
+    policy: PolicySettings
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,11 @@ def main() -> None:
         data=_json(paths.DATA_REPORT, "ingest"),
         churn=read_contract(paths.CHURN_BUNDLE),
         clv=read_contract(paths.CLV_BUNDLE),
+        experience=_json(
+            paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
+        ),
+        loyalty=_json(paths.LOYALTY_REPORT, "train_loyalty", ("classes", "now", "spurious", "personas")),
+        policy=load_params().policy,
     )
     page = render(inputs)
     with whole(paths.REPORT) as staged:
@@ -94,44 +107,64 @@ def main() -> None:
 
 
 def render(inputs: Inputs) -> str:
-    """The page: the same bytes for the same inputs."""
+    """The page: the same bytes for the same inputs.
+
+    Raises
+    ------
+    NothingToReport
+        If a report lacks something that the page tells.
+    """
     metrics, churn = inputs.metrics, _compared(inputs.metrics, "churn")
     value = _compared(inputs.metrics, "clv")
     importances = findings.importances(inputs.churn["importance"])
     risk = risk_of(inputs.scores)
-    return (
-        _environment()
-        .get_template(_TEMPLATE)
-        .render(
-            inputs=inputs,
-            metrics=metrics,
-            data=inputs.data,
-            contract=inputs.churn,
-            risk=risk,
-            at_risk=AT_RISK,
-            as_of=inputs.scores["as_of"][0],
-            version=inputs.scores["model_version"][0],
-            currency=inputs.data["currency"],
-            churn_metrics=findings.CHURN,
-            value_metrics=findings.VALUE,
-            churn_compared=churn,
-            value_compared=value,
-            churn_verdict=_verdict(metrics, "churn", findings.CHURN),
-            value_verdict=_verdict(metrics, "clv", findings.VALUE) if metrics["clv"] else "",
-            expected_rate=_expected_rate(metrics["deciles"]["churn"]),
-            beaten=findings.beaten(churn),
-            against=_against,
-            drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
-            short_horizons=findings.short_horizons(inputs.churn["training"], metrics["horizon_days"]),
-            name_of=findings.name_of,
-            in_order=findings.in_order,
-            importances=importances[:_MOST_FEATURES],
-            themes=findings.by_theme(importances),
-            charts=charts,
-            deciles=_pairs,
-            gains=[(point["contacted_share"], point["caught_share"]) for point in inputs.gains],
+    try:
+        return (
+            environment()
+            .get_template(_TEMPLATE)
+            .render(
+                inputs=inputs,
+                metrics=metrics,
+                data=inputs.data,
+                contract=inputs.churn,
+                experience=inputs.experience,
+                loyalty=inputs.loyalty,
+                policy=inputs.policy,
+                economics=economics_of(inputs.scores, inputs.policy),
+                tell=report_experience,
+                journey_chart=journey_chart,
+                listed=findings.listed,
+                risk=risk,
+                at_risk=AT_RISK,
+                as_of=inputs.scores["as_of"][0],
+                version=inputs.scores["model_version"][0],
+                currency=inputs.data["currency"],
+                churn_metrics=findings.CHURN,
+                value_metrics=findings.VALUE,
+                churn_compared=churn,
+                value_compared=value,
+                churn_verdict=_verdict(metrics, "churn", findings.CHURN),
+                value_verdict=_verdict(metrics, "clv", findings.VALUE) if metrics["clv"] else "",
+                expected_rate=_expected_rate(metrics["deciles"]["churn"]),
+                beaten=findings.beaten(churn),
+                against=_against,
+                drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
+                short_horizons=findings.short_horizons(inputs.churn["training"], metrics["horizon_days"]),
+                name_of=findings.name_of,
+                candidate=findings.candidate,
+                why=findings.why,
+                in_order=findings.in_order,
+                importances=importances[:_MOST_FEATURES],
+                themes=findings.by_theme(importances),
+                charts=charts,
+                deciles=_pairs,
+                gains=[(point["contacted_share"], point["caught_share"]) for point in inputs.gains],
+            )
         )
-    )
+    except (UndefinedError, KeyError) as error:
+        raise NothingToReport(
+            f"A report that the page is made of lacks something ({error}). Run `dvc repro --force` to write all anew."
+        ) from error
 
 
 def risk_of(scores: pl.DataFrame) -> Risk:
@@ -156,6 +189,17 @@ def risk_of(scores: pl.DataFrame) -> Risk:
         to_win_back=_most(scored.filter(gone), rank, 10),
         spread=np.histogram(scored["churn_probability"].to_numpy(), edges)[0].tolist(),
         unfilled=[name for name in scored.columns if scored[name].null_count() == scored.height],
+    )
+
+
+def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
+    """What keeping the scored customers costs and brings; without expected spend, what can be told without money."""
+    scored = scores.filter(pl.col("status") == "scored")
+    money = scored["clv_expected"].null_count() < scored.height
+    return economics(
+        scored["churn_probability"].to_numpy(),
+        scored["clv_expected"].fill_null(0).to_numpy() if money else None,
+        policy,
     )
 
 
@@ -196,43 +240,6 @@ def _pairs(rows: Iterable[Json]) -> list[tuple[float, float]]:
     return [(row["mean_predicted"], row["mean_actual"]) for row in rows]
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(  # jinja's own types allow functions of one string
-        whole=_whole, share=_share, figure=_figure, day=_day, spaced=_spaced, capital=findings.capital
-    )
-    return environment
-
-
-def _whole(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def _share(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}%}"
-
-
-def _figure(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
-    if value is None:
-        return "–"
-    told = f"{value:{'+' if signed else ''},.{digits}f}"
-    return told.replace("-", "−")
-
-
-def _day(value: Any) -> str:
-    return f"{value:%Y-%m-%d}" if value is not None else "–"
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _scores(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
@@ -242,8 +249,11 @@ def _scores(path: Path) -> pl.DataFrame:
     return scores
 
 
-def _json(path: Path, stage: str) -> Any:
+def _json(path: Path, stage: str, parts: Iterable[str] = ()) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # no JSON, or no UTF-8
         raise NothingToReport(f"{path} is missing or damaged. Run `dvc repro {stage}` first.") from None
+    if missing := [name for name in parts if name not in held]:
+        raise NothingToReport(f"{path} lacks {', '.join(missing)}. Run `dvc repro {stage}` to write it anew.")
+    return held

@@ -3,8 +3,9 @@
 import polars as pl
 
 from features.contract import SCORES
-from models.bundle import bundle_hash, load_churn, load_clv
-from models.scoring import score
+from models.bundle import bundle_hash, load_churn, load_clv, load_loyalty, load_personas
+from models.policy import spared_customers
+from models.scoring import Models, score
 from pipeline import paths
 from pipeline.panel import ORDER, NoRows, to_pandas
 from pipeline.params import load_params
@@ -23,11 +24,17 @@ def main() -> None:
     unseen = known.join(table.select("customer_id"), on="customer_id", how="anti")["customer_id"].to_list()
     scores = score(
         to_pandas(table),
-        load_churn(paths.CHURN_BUNDLE),
-        load_clv(paths.CLV_BUNDLE),
+        Models(
+            load_churn(paths.CHURN_BUNDLE),
+            load_clv(paths.CLV_BUNDLE),
+            load_loyalty(paths.LOYALTY_BUNDLE),
+            load_personas(paths.PERSONAS_BUNDLE),
+        ),
         params.policy,
         currency=load_source(params.source).currency,
         model_version=bundle_hash(paths.BUNDLE),
+        indexes=pl.read_parquet(paths.PILLARS),
+        spared=spared_customers(pl.read_parquet(paths.CUSTOMERS), None, table["cutoff"][0], params.policy),
         unseen=unseen,
     )
     assert scores.schema == SCORES

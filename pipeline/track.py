@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,26 +17,15 @@ from models.bundle import BadBundle, bundle_hash, read_contract
 from models.encoding import MissingFeatures
 from models.pyfunc import load_bundle
 from pipeline import paths
-from pipeline.gate import Candidate, Verdict, incomparable, judge, without_champion
+from pipeline.gate import Candidate, Predictions, Verdict, incomparable, judge, without_champion
 from pipeline.lineage import lineage
 from pipeline.panel import ORDER, from_pandas, read_panel
 from pipeline.params import Params, load_params
+from pipeline.promotion_log import Decision, rolled_back
+from pipeline.tracking import MODEL, tracking
 
 if TYPE_CHECKING:
     from pipeline.mlflow_store import Registered, Store
-
-DATABASE = Path("mlflow.db")
-ARTIFACTS = Path("mlartifacts")
-
-# Read when MLflow is imported: no telemetry, no chatter. What the environment says already stands.
-_QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
-}
 
 
 class NotEvaluated(ExplainedError):
@@ -49,13 +37,11 @@ def main() -> None:
     params = load_params()
     contract = read_contract(paths.CHURN_BUNDLE)
     report = _read_report(paths.METRICS)
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
-    from pipeline.mlflow_store import MODEL, Record, opened  # noqa: PLC0415 - six CPU-seconds, after its settings
-
     bundle = bundle_hash(paths.BUNDLE)
     files = [paths.METRICS, *sorted(paths.PLOTS.glob("*.json"))]
-    with opened(*_tracking()) as store:
+    with tracking() as store:
+        from pipeline.mlflow_store import Record  # noqa: PLC0415 - six CPU-seconds
+
         run_id, recorded = store.record(
             Record(
                 bundle=bundle,
@@ -110,36 +96,37 @@ def _decide(store: "Store", challenger: "Registered", contract: Mapping[str, Any
             dataclasses.asdict(params.evaluate),
         )
     )
-    if challenger.tags.get("fedelta.gate.decision") == key:
+    decided = store.decisions.read()
+    if key in {decision.key for decision in decided}:
         return None
-    verdict = _judge(store, champion, contract, params)
-    outcome = "promoted" if verdict.promote else "not promoted"
-    against = champion.number if champion else "none"
-    tags = {
-        "fedelta.gate.outcome": outcome,
-        "fedelta.gate.champion": against,
-        "fedelta.gate.reason": verdict.reason,
-    }
-    store.log_decision(
-        key,
-        f"version {challenger.number} against {against}: {outcome}",
-        {**tags, "fedelta.gate.challenger": challenger.number, "fedelta.bundle": challenger.bundle},
-        _figures(verdict, params.gate.metric),
+    if undone := rolled_back(decided, challenger.number):
+        verdict = Verdict(False, f"it was rolled back by {undone.by}: {undone.because}")
+    else:
+        verdict = _judge(store, champion, contract, params)
+    holder = challenger if verdict.promote else champion
+    before = champion if verdict.promote else store.holder("previous")
+    decision = Decision(
+        outcome="promoted" if verdict.promote else "not promoted",
+        version=challenger.number,
+        bundle=challenger.bundle,
+        champion=holder.number if holder else None,
+        champion_bundle=holder.bundle if holder else None,
+        previous=before.number if before else None,
+        because=verdict.reason,
+        by="the gate",
+        figures=_figures(verdict),
+        key=key,
     )
-    store.tag(challenger.number, tags)
-    if verdict.promote:
-        if champion:
-            store.alias("previous", champion.number)
-        store.alias("champion", challenger.number)
-    store.tag(challenger.number, {"fedelta.gate.decision": key})  # last: a run killed before it decides again
-    return f"{outcome}: {verdict.reason}"
+    store.decisions.decide(decision)
+    return f"{decision.outcome}: {decision.because}"
 
 
 def _judge(store: "Store", champion: "Registered | None", contract: Mapping[str, Any], params: Params) -> Verdict:
     evaluation = pl.read_parquet(paths.EVALUATION)
-    churned, mine = (evaluation[name].to_numpy() for name in ("churned", "churn_chosen"))
+    happened = _predictions(evaluation, "churned", "spend_in_horizon")
+    mine = _predictions(evaluation, "churn_chosen", "clv_chosen")
     if champion is None:
-        return without_champion(churned, mine, params.gate)
+        return without_champion(happened.churn, mine.churn, params.gate)
     with store.bundle_of(champion) as folder:
         try:
             its_contract, model = read_contract(folder / "churn"), load_bundle(folder)
@@ -149,12 +136,20 @@ def _judge(store: "Store", champion: "Registered | None", contract: Mapping[str,
     cutoff = evaluation["cutoff"][0].replace(tzinfo=None)
     if why := incomparable(Candidate.of(contract, params.source), its, cutoff):
         return Verdict(False, why)
+    table = _evaluated_rows(evaluation)
     try:
-        theirs = model.churn.churn_probability(_evaluated_rows(evaluation))
+        spend = model.clv.expected_spend(table) if model.clv else None
+        theirs = Predictions(model.churn.churn_probability(table), spend)
     except MissingFeatures as error:
         return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error}")
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    return judge(churned, mine, theirs, params.gate, resampling)
+    return judge(happened, mine, theirs, params.gate, resampling)
+
+
+def _predictions(evaluation: pl.DataFrame, churn: str, spend: str) -> Predictions:
+    """Two columns of data/evaluation.parquet; no spend where the bundle predicts none."""
+    money = evaluation[spend].to_numpy() if "clv_chosen" in evaluation.columns else None
+    return Predictions(evaluation[churn].to_numpy(), money)
 
 
 def _evaluated_rows(evaluation: pl.DataFrame) -> pd.DataFrame:
@@ -167,16 +162,12 @@ def _evaluated_rows(evaluation: pl.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _figures(verdict: Verdict, metric: str) -> dict[str, float]:
-    difference = verdict.difference
-    figures = (
-        {}
-        if difference is None
-        else {
-            f"{metric}_difference{suffix}": value
-            for suffix, value in (("", difference.value), ("_low", difference.low), ("_high", difference.high))
-        }
-    )
+def _figures(verdict: Verdict) -> dict[str, float]:
+    figures = {
+        f"{metric}_difference{suffix}": value
+        for metric, difference in verdict.differences.items()
+        for suffix, value in (("", difference.value), ("_low", difference.low), ("_high", difference.high))
+    }
     if verdict.ece is not None:
         figures["ece"] = verdict.ece
     return {name: float(value) for name, value in figures.items() if np.isfinite(value)}
@@ -186,13 +177,6 @@ def _lineage_tags(contract: Mapping[str, Any]) -> dict[str, str]:
     known = lineage()
     tags = {f"fedelta.{name}": value for name, value in known.items()} | {"fedelta.registry": contract["registry"]}
     return tags | ({"mlflow.source.git.commit": known["git_commit"]} if "git_commit" in known else {})
-
-
-def _tracking() -> tuple[str, str | None]:
-    """Where MLflow is, and where its files lie if that is ours to say."""
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri, None
-    return f"sqlite:///{DATABASE.absolute()}", ARTIFACTS.absolute().as_uri()
 
 
 def _read_report(path: Path) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from typing import Any
 
-from models.baselines import fit_hiatus, fit_logistic
+import numpy as np
+import pandas as pd
+
+from models.baselines import BASE, fit_hiatus, fit_logistic
 from models.bundle import save_churn
+from models.candidates import contributions
 from models.churn import ChurnModel, fit_churn
 from models.panel import Panel
 from pipeline import paths
@@ -12,6 +16,8 @@ from pipeline.params import Params, load_params
 from pipeline.whole_files import whole
 
 THREADS = 2  # fixed: the number of threads must not change the model
+_ASKED = 2_000  # rows whose contributions give the importance
+_NEAR_DAYS = 15  # a cutoff so near to a year before another saw the same season
 
 
 def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
@@ -20,7 +26,6 @@ def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
         panel, params.churn, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS
     )
     definition = params.churn.definition
-    gains = model.ensemble.importance()
     facts = {
         "definition": definition,
         "training": training_facts(panel, definition),
@@ -28,28 +33,41 @@ def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
             "hiatus": fit_hiatus(panel, definition).to_dict(),
             "logistic": fit_logistic(panel, definition).to_dict(),
         },
-        "importance": dict(
-            sorted(zip(model.encoding.names, (gains / gains.sum()).round(6).tolist(), strict=True), key=lambda g: -g[1])
-        ),
+        "importance": importance(model, panel.table),
     }
     return model, facts
 
 
 def training_facts(panel: Panel, definition: str) -> list[dict[str, object]]:
-    """Per training cutoff: its horizon, rows, and share that churned."""
+    """Per training cutoff: its horizon, rows, share that churned, and that share in the season of a year before.
+
+    ``churn_rate_year_before`` is null where no training cutoff lies within fifteen days of a year before.
+    """
     churned = panel.churned(definition)
+    rates = {cutoff: float(churned[(panel.table["cutoff"] == cutoff).to_numpy()].mean()) for cutoff in panel.cutoffs}
     facts = []
-    for cutoff in panel.cutoffs:
+    for cutoff, rate in rates.items():
         at = (panel.table["cutoff"] == cutoff).to_numpy()
+        year_before = [c for c in rates if abs((cutoff - c).days - 365) <= _NEAR_DAYS]
         facts.append(
             {
                 "cutoff": f"{cutoff:%Y-%m-%d}",
                 "horizon_days": int(panel.table["horizon_days"][at].iloc[0]),
                 "rows": int(at.sum()),
-                "churn_rate": round(float(churned[at].mean()), 6),
+                "churn_rate": round(rate, 6),
+                "churn_rate_year_before": round(rates[year_before[0]], 6) if year_before else None,
             }
         )
     return facts
+
+
+def importance(model: ChurnModel, table: pd.DataFrame) -> dict[str, float]:
+    """Each column's share of what moves the scores: mean absolute contribution to the log-odds, largest first."""
+    asked = table.iloc[np.linspace(0, len(table) - 1, min(_ASKED, len(table))).astype(int)]
+    parts = contributions(model.components, asked).drop(columns=BASE)
+    moved = (parts - parts.mean()).abs().mean()
+    shares = (moved / moved.sum()).round(6)
+    return dict(sorted(((str(n), float(v)) for n, v in shares.items()), key=lambda item: (-item[1], item[0])))
 
 
 def main() -> None:
@@ -60,7 +78,8 @@ def main() -> None:
     with whole(paths.CHURN_BUNDLE) as folder:
         save_churn(model, folder, facts)
     rates = ", ".join(f"{fact['churn_rate']:.3f}" for fact in facts["training"])
+    why = next((f" ({s.verdict})" for s in model.selection if s.candidate == model.name), "")
     print(
-        f"train_churn: {len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); BTYD as "
-        f"{model.prior}. {model.calibrator.note}"
+        f"train_churn: {len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); {model.name}{why}. "
+        f"{model.note} {model.calibrator.note}"
     )

@@ -1,7 +1,7 @@
-"""DVC stage ``train_clv``: training rows in; lifetime-value model out."""
+"""DVC stage ``train_clv``: training rows in; models of lifetime value and of orders out."""
 
 from models.bundle import save_clv
-from models.clv import fit_clv
+from models.clv import ClvModel, fit_clv, fit_orders
 from pipeline import paths
 from pipeline.panel import read_panel
 from pipeline.params import load_params
@@ -10,18 +10,27 @@ from pipeline.whole_files import whole
 
 
 def main() -> None:
-    """Train the project's lifetime-value model; a source without money gets a bundle that says so."""
+    """Train the project's models of value; a source without money gets a bundle that says so."""
     params = load_params()
     panel = read_panel(["train"]).of_role("train")
-    model = fit_clv(panel, params.clv, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS)
+    ahead = {"horizon_days": params.horizon_days, "lead_days": params.lead_days, "threads": THREADS}
+    model, orders = fit_clv(panel, params.clv, **ahead), fit_orders(panel, params.clv, **ahead)
     with whole(paths.CLV_BUNDLE) as folder:
-        save_clv(model, folder, {"training": training_facts(panel, params.churn.definition)})
+        save_clv(model, folder, {"training": training_facts(panel, params.churn.definition)}, orders)
+    spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon"
+    print(f"train_clv: {spenders}; orders by {orders.chosen}. {orders.note} {orders.level.note}")
+    print(f"train_clv: {in_words(model)}")
+
+
+def in_words(model: ClvModel | None) -> str:
+    """What was chosen for lifetime value, and how far its intervals can be trusted."""
     if model is None:
-        print(
-            "train_clv: no purchase in training carries an amount: no lifetime value is learned, it is null in scores"
-        )
-    else:
-        print(
-            f"train_clv: {len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon; BTYD as "
-            f"{model.prior}; total scaled by {model.scale:.3f}"
-        )
+        return "no purchase in training carries an amount: no lifetime value is learned, it is null in scores"
+    words = f"spend by {model.chosen}. {model.note} {model.level.note}"
+    if model.intervals is None:
+        return f"{words} No intervals: too few rows could be held out to know how wrong a forecast is."
+    words, held = f"{words} {model.intervals.note}", model.intervals.coverage
+    if held is None:
+        return words
+    above = "" if held.covered_above_0 is None else f", {held.covered_above_0:.1%} where they reach above 0"
+    return f"{words} They cover {held.covered:.1%} of {held.rows:,} rows held out{above} ({held.nominal:.0%} wanted)."

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def use(name: str, data: Path | None = None, params: Path = PARAMS, root: Path =
     return "\n".join([*said, f"{params}: source {name}, files in {folder}. Next: dvc repro"])
 
 
-def set_params(path: Path, wanted: dict[str, str | int | date]) -> list[str]:
+def set_params(path: Path, wanted: Mapping[str, str | int | float | date]) -> list[str]:
     """Write the settings `wanted` (dotted keys) into the YAML file at `path`; a line for each that changed.
 
     Only the values' own characters are replaced, so comments, order and layout stay; the file is replaced in one step.
@@ -68,7 +69,7 @@ def _scalar(document: Node | None, key: str, path: Path) -> ScalarNode:
     return node
 
 
-def _yaml_scalar(value: str | int | date) -> str:
+def _yaml_scalar(value: str | int | float | date) -> str:
     """As YAML, quoted where it must be."""
     plain = str(value)
     safe = not isinstance(value, str) or YAML(typ="safe").load(f"- {plain}\n") == [plain]

@@ -10,7 +10,18 @@ from pydantic import BaseModel, Field
 
 from serve.auth import needs
 from serve.document import Score, csv_chunks
-from serve.listing import AtRisk, Holdout, Position, Sort, Tier, cursor, read_cursor
+from serve.listing import (
+    AtRisk,
+    Holdout,
+    Journey,
+    JourneyStage,
+    LoyaltyClass,
+    Position,
+    Sort,
+    Tier,
+    cursor,
+    read_cursor,
+)
 from serve.problems import responses
 from serve.store import ScoreStore, StoredKey
 
@@ -28,7 +39,12 @@ class AtRiskQuery(BaseModel):
 
     sort: Sort = "value_at_risk"
     min_probability: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    tier: list[Tier] = Field([], description="may be repeated: any of these tiers")
+    tier: list[Tier] = Field([], description="may be repeated: any of these tiers; so the next four")
+    loyalty_class: list[LoyaltyClass] = []
+    persona: list[str] = Field([], description="names as the documents have them", max_length=100)
+    journey: list[Journey] = []
+    journey_stage: list[JourneyStage] = []
+    has_open_issue: bool | None = Field(None, description="whether something is still unresolved")
     min_clv: float | None = Field(None, allow_inf_nan=False, description="least clv_expected")
     min_value_at_risk: float | None = Field(None, allow_inf_nan=False)
     holdout: Holdout = Field("exclude", description="customers of the randomised holdout")
@@ -39,7 +55,19 @@ class AtRiskQuery(BaseModel):
     def wanted(self) -> AtRisk:
         """The list asked for, whatever its pages."""
         return AtRisk(
-            self.sort, self.min_probability, tuple(self.tier), self.min_clv, self.min_value_at_risk, self.holdout
+            self.sort,
+            self.min_probability,
+            self.min_clv,
+            self.min_value_at_risk,
+            self.holdout,
+            {
+                "risk_tier": self.tier,
+                "loyalty_class": self.loyalty_class,
+                "persona": self.persona,
+                "journey": self.journey,
+                "journey_stage": self.journey_stage,
+            },
+            self.has_open_issue,
         )
 
 

@@ -46,18 +46,26 @@ scores = sa.Table(
     sa.Column("clv_expected", sa.Float),
     sa.Column("value_at_risk", sa.Float),
     sa.Column("held_out", sa.Boolean),
+    sa.Column("loyalty_class", sa.String(16)),
+    sa.Column("persona", sa.String),
+    sa.Column("journey", sa.String(16)),
+    sa.Column("journey_stage", sa.String(16)),
+    sa.Column("open_issue", sa.Boolean),
     sa.Column("rank_by_value", sa.Integer),
     sa.Column("rank_by_probability", sa.Integer),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
-_FILTERED = ("churn_probability", "risk_tier", "clv_expected", "value_at_risk", "held_out")
+FILTERED = (
+    "churn_probability", "risk_tier", "clv_expected", "value_at_risk", "held_out",
+    "loyalty_class", "persona", "journey", "journey_stage", "open_issue",
+)  # fmt: skip
 sa.Index("scores_by_customer", scores.c.snapshot_number, scores.c.customer_id, unique=True)
-sa.Index("scores_by_value", scores.c.snapshot_number, scores.c.rank_by_value, *(scores.c[name] for name in _FILTERED))
+sa.Index("scores_by_value", scores.c.snapshot_number, scores.c.rank_by_value, *(scores.c[name] for name in FILTERED))
 sa.Index(
     "scores_by_probability",
     scores.c.snapshot_number,
     scores.c.rank_by_probability,
-    *(scores.c[name] for name in _FILTERED),
+    *(scores.c[name] for name in FILTERED),
 )
 
 api_keys = sa.Table(

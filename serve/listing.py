@@ -1,27 +1,34 @@
 """What a list of customers at risk is asked for, and the cursor that continues it."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 Sort = Literal["value_at_risk", "probability"]
 Holdout = Literal["exclude", "only", "include"]
 Tier = Literal["low", "medium", "high", "critical"]
+LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
+Journey = Literal["onboarding", "use", "maintenance", "renewal"]
+JourneyStage = Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]
+AnyOf = Literal["risk_tier", "loyalty_class", "persona", "journey", "journey_stage"]
 
 
 @dataclass(frozen=True)
 class AtRisk:
     """Which scored customers, and in what order: descending, ties by customer_id, nulls last.
 
-    A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out.
+    A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out. Of
+    ``any_of``, by column of the scores, a customer must have one of the values named.
     """
 
     sort: Sort = "value_at_risk"
     min_probability: float | None = None
-    tiers: tuple[Tier, ...] = ()
     min_clv: float | None = None
     min_value_at_risk: float | None = None
     holdout: Holdout = "exclude"
+    any_of: Mapping[AnyOf, Sequence[str]] = field(default_factory=dict)
+    open_issue: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def read_cursor(text: str, wanted: AtRisk) -> Position:
 
 
 def _seal(wanted: AtRisk, at: Position) -> str:
-    tiers = tuple(sorted(set(wanted.tiers)))
+    chosen = sorted((name, sorted(set(values))) for name, values in wanted.any_of.items() if values)
     numbers = (wanted.min_probability, wanted.min_clv, wanted.min_value_at_risk)
-    text = repr((at.snapshot_id, at.rank, wanted.sort, wanted.holdout, tiers, numbers))
+    text = repr((at.snapshot_id, at.rank, wanted.sort, wanted.holdout, wanted.open_issue, chosen, numbers))
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from features.contract import SCORES
 from serve import document
-from serve.database import Database, DatabaseError, scores, snapshots
+from serve.database import FILTERED, Database, DatabaseError, scores, snapshots
 from serve.scoring_run import RunRefused, ScoringRun, read_document
 
 SCORES_FILE = Path("data/scores.parquet")
@@ -25,8 +25,7 @@ METRICS = Path("reports/metrics.json")
 KEPT_PREVIOUS = 2
 CHUNK_ROWS = 5_000
 
-_LISTED = ("churn_probability", "risk_tier", "clv_expected", "value_at_risk", "held_out")
-_COLUMNS = ("customer_id", *_LISTED, "rank_by_value", "rank_by_probability")
+_COLUMNS = ("customer_id", *FILTERED, "rank_by_value", "rank_by_probability")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from features.contract import SCORES, Status
 
 TIERS = ("low", "medium", "high", "critical")
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
-DOCUMENT_VERSION = b"1"  # raise it when the same scores would give other documents
+DOCUMENT_VERSION = b"2"  # raise it when the same scores would give other documents
 
 _FLOATS = [name for name, dtype in SCORES.items() if dtype == pl.Float64()]
 

@@ -236,12 +236,17 @@ def _snapshot(connection: sqlite3.Connection, snapshot_id: str | None) -> tuple[
 def _list_statement(wanted: AtRisk) -> tuple[str, dict[str, object]]:
     """The SQL of a list and the values of its filters: one range of the index that its sort has."""
     rank = _RANK[wanted.sort]
-    tiers: dict[str, object] = {f"tier_{place}": tier for place, tier in enumerate(wanted.tiers)}
+    named: dict[str, dict[str, object]] = {
+        column: {f"{column}_{place}": value for place, value in enumerate(values)}
+        for column, values in wanted.any_of.items()
+        if values
+    }
     filters = {
         "churn_probability >= :min_probability": wanted.min_probability is not None,
         "clv_expected >= :min_clv": wanted.min_clv is not None,
         "value_at_risk >= :min_value_at_risk": wanted.min_value_at_risk is not None,
-        f"risk_tier IN ({', '.join(f':{name}' for name in tiers)})": bool(tiers),
+        "open_issue = :open_issue": wanted.open_issue is not None,
+        **{f"{column} IN ({', '.join(f':{name}' for name in held)})": True for column, held in named.items()},
         str(_HELD_OUT[wanted.holdout]): _HELD_OUT[wanted.holdout] is not None,
     }
     where = " AND ".join(condition for condition, used in filters.items() if used)
@@ -249,12 +254,13 @@ def _list_statement(wanted: AtRisk) -> tuple[str, dict[str, object]]:
         f"SELECT {rank}, body FROM scores WHERE snapshot_number = :number AND {rank} > :after "  # noqa: S608 (names are
         f"{f'AND {where} ' if where else ''}ORDER BY {rank} LIMIT :limit"  # ours, every value is bound)
     )
-    values = {
+    values: dict[str, object] = {
         "min_probability": wanted.min_probability,
         "min_clv": wanted.min_clv,
         "min_value_at_risk": wanted.min_value_at_risk,
+        "open_issue": wanted.open_issue,
     }
-    return statement, {**tiers, **values}
+    return statement, values | {name: value for held in named.values() for name, value in held.items()}
 
 
 def _drained(rows: sqlite3.Cursor, connection: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:

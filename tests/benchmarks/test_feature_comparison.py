@@ -51,9 +51,9 @@ def test_ours_runs_alone_where_no_rival_is_named(tmp_path, capsys, nobody):
     assert compared(tmp_path, capsys, *once, "--only", *nobody) == [["ours"]]
 
 
-def test_every_feature_is_compared_or_named_as_left_out():
-    assert {feature.name for feature in FEATURES} == {feature.name for feature in COMPARED} | set(NOT_COMPARED)
-    assert not {feature.name for feature in COMPARED} & set(NOT_COMPARED)
+def test_more_than_a_hundred_features_are_compared_and_none_is_forgotten():
+    assert len(COMPARED) >= 100
+    assert {*COMPARED, *(f for f in FEATURES if f.name in NOT_COMPARED)} == set(FEATURES)
 
 
 @pytest.mark.parametrize(

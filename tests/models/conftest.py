@@ -9,7 +9,7 @@ from models.clv import ClvModel, fit_clv
 from models.panel import Panel
 from models.settings import ChurnSettings, ClvSettings
 
-SMALL = ChurnSettings(trees=12, seeds=2)
+SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
 SMALL_CLV = ClvSettings(trees=12, seeds=1)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from company import with_columns
 
-from models.baselines import Logistic, btyd_churn, fit_hiatus, fit_logistic, spend_as_before
+from models.baselines import Logistic, Term, btyd_churn, fit_hiatus, fit_logistic, spend_as_before
 from models.metrics import auc
 from models.panel import Panel
 
@@ -41,11 +41,28 @@ def test_a_baseline_comes_back_from_json_and_says_the_same(train: Panel, to_scor
 def test_what_is_unknown_counts_as_average(train: Panel):
     some_unknown = train.table["purchase_overdue_ratio"].where(np.arange(len(train)) % 2 > 0)
     model = fit_logistic(with_columns(train, purchase_overdue_ratio=some_unknown), "inactivity")
-    position = model.logged.index("purchase_overdue_ratio")
+    position = [term.column for term in model.terms].index("purchase_overdue_ratio")
     average = float(np.expm1(model.mean[position]))
     row = train.table.head(1)
     unknown, usual = (row.assign(purchase_overdue_ratio=value) for value in (np.nan, average))
     assert model.churn_probability(unknown) == pytest.approx(model.churn_probability(usual))
+
+
+def test_contributions_are_weight_times_distance_from_the_mean():
+    model = Logistic((Term("days", "plain"), Term("plan", "is", "gold")), (10.0, 0.5), (2.0, 0.5), (3.0, -1.0), 0.25)
+    parts = model.contributions(pd.DataFrame({"days": [14.0, np.nan], "plan": ["gold", None]}))
+    assert {name: part.tolist() for name, part in parts.items()} == {
+        "base": [0.25, 0.25],
+        "days": [6.0, 0.0],  # 3 × (14 − 10) / 2; unknown is average
+        "plan": [-1.0, 1.0],
+    }
+
+
+def test_a_declared_attribute_is_a_term_of_its_own(train: Panel):
+    plans = np.where(train.churned("inactivity") > 0, "tin", "gold")
+    model = fit_logistic(with_columns(train, attribute_plan=plans, attribute_constant=1.0), "inactivity")
+    assert {term.level for term in model.terms if term.column == "attribute_plan"} == {"tin", "gold"}
+    assert "attribute_constant" not in {term.column for term in model.terms}
 
 
 def test_btyd_churn_is_the_chance_of_no_purchase_and_never_certain():

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from models.bundle import BadBundle, bundle_hash, load_churn, load_clv, read_contract, save_churn, save_clv
-from models.churn import ChurnModel
+from models.churn import ChurnModel, fit_churn
 from models.clv import ClvModel
+from models.panel import Panel
+from models.settings import CandidateName, ChurnSettings
 
 FACTS = {"training": [{"cutoff": "2025-07-01", "churn_rate": 0.25}]}
 
@@ -25,8 +27,22 @@ def test_a_churn_model_comes_back_with_identical_predictions(
         save_churn(model, tmp_path / name, FACTS)
         loaded = load_churn(tmp_path / name)
         assert loaded.churn_probability(to_score).tolist() == model.churn_probability(to_score).tolist()
-        assert (loaded.encoding, loaded.prior, loaded.calibrator) == (model.encoding, model.prior, model.calibrator)
+        assert (loaded.name, loaded.encoding, loaded.prior) == (model.name, model.encoding, model.prior)
+        assert (loaded.calibrator, loaded.selection) == (model.calibrator, model.selection)
         assert (loaded.horizon_days, loaded.lead_days) == (60, 0)
+
+
+@pytest.mark.parametrize("name", ["hiatus", "pareto_nbd", "bg_nbd", "logistic", "mean", "auto"])
+def test_whichever_candidate_was_chosen_comes_back_with_identical_predictions(
+    train: Panel, to_score: pd.DataFrame, tmp_path: Path, name: CandidateName
+):
+    settings = ChurnSettings(trees=3, seeds=1, candidate=name)
+    model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
+    save_churn(model, tmp_path, FACTS)
+    loaded = load_churn(tmp_path)
+    assert loaded.churn_probability(to_score).tolist() == model.churn_probability(to_score).tolist()
+    assert loaded.selection == model.selection
+    assert read_contract(tmp_path)["candidate"] == model.name
 
 
 def test_a_lifetime_value_model_comes_back_with_identical_predictions(
@@ -81,5 +97,5 @@ def test_a_bundle_that_lost_its_boosters_is_refused(churn: ChurnModel, tmp_path:
     save_churn(churn, tmp_path, FACTS)
     for path in tmp_path.glob("churn-*.txt"):
         path.unlink()
-    with pytest.raises(BadBundle, match=r"lacks the boosters churn-\*\.txt"):
+    with pytest.raises(BadBundle, match=r"lacks the boosters churn-0-\*\.txt"):
         load_churn(tmp_path)

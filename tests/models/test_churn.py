@@ -8,27 +8,45 @@ import pytest
 from company import with_columns, with_outcomes
 from scipy.stats import rankdata
 
-from models.churn import ChurnModel, OneClass, Prior, fit_churn, out_of_time_folds, prior_log_odds, sigmoid
+from models.candidates import CANDIDATES, Trees
+from models.churn import (
+    ChurnModel,
+    OneClass,
+    Prior,
+    TooLittleData,
+    fit_churn,
+    out_of_time_folds,
+    prior_log_odds,
+    sigmoid,
+    too_little,
+)
 from models.encoding import MissingFeatures
 from models.metrics import auc
 from models.panel import Panel, horizon_end
-from models.settings import ChurnSettings
+from models.settings import ChurnSettings, Minimum
 
-SMALL = ChurnSettings(trees=12, seeds=2)
+SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
+AUTO = replace(SMALL, candidate="auto")
 
 
 def fit(panel: Panel, settings: ChurnSettings = SMALL, horizon_days: int = 60) -> ChurnModel:
     return fit_churn(panel, settings, horizon_days=horizon_days, lead_days=0, threads=1)
 
 
+def texts(model: ChurnModel) -> list[str]:
+    ((_, trees),) = model.components
+    assert isinstance(trees, Trees)
+    return trees.ensemble.to_text()
+
+
 def test_the_same_rows_grow_the_same_trees(train: Panel, churn: ChurnModel):
     again = fit(train)
-    assert again.ensemble.to_text() == churn.ensemble.to_text()
+    assert texts(again) == texts(churn)
     assert again.calibrator == churn.calibrator
 
 
 def test_two_seeds_grow_two_different_boosters(churn: ChurnModel):
-    first, second = churn.ensemble.to_text()
+    first, second = texts(churn)
     assert first != second
 
 
@@ -97,9 +115,11 @@ def test_shorter_training_horizons_build_on_btyd_at_the_rows_own_horizon(
     building_churn: ChurnModel, short_panel: Panel, to_score: pd.DataFrame
 ):
     assert building_churn.prior == "init_score"
-    assert not any("pareto" in name for name in building_churn.encoding.names)
-    trees = building_churn.ensemble.raw(building_churn.encoding.matrix(to_score))
-    assert building_churn.log_odds(to_score) == pytest.approx(trees + prior_log_odds(to_score))
+    ((_, trees),) = building_churn.components
+    assert isinstance(trees, Trees)
+    assert not any("pareto" in name for name in trees.encoding.names)
+    raw = trees.ensemble.raw(trees.encoding.matrix(to_score))
+    assert building_churn.log_odds(to_score) == pytest.approx(raw + prior_log_odds(to_score))
     # What 30 days taught carries to 60: fewer stay away that long, as the prior knows.
     at = short_panel.of_role("evaluate").table
     shorter = at.assign(pareto_p_any=at["pareto_p_any"] / 2)
@@ -131,11 +151,46 @@ def test_calibration_is_tested_only_on_outcomes_known_before_the_rows_it_tests(t
         assert (horizon_end(past.table) <= cutoff).all()
 
 
-def test_without_a_cutoff_after_anothers_horizon_nothing_is_calibrated_and_it_says_so(train: Panel):
-    first = train.where(train.table["cutoff"] == train.cutoffs[0])
-    model = fit(first)
+def test_where_no_cutoff_lies_after_anothers_horizon_nothing_is_calibrated_and_it_says_so(short_panel: Panel):
+    model = fit(short_panel.of_role("train"), replace(SMALL, trees=2))
     assert model.calibrator.kind == "none"
     assert "no training cutoff lies after the horizon of another" in model.calibrator.note
+
+
+def test_the_refitted_model_is_the_candidate_that_was_chosen_and_every_rival_is_accounted_for(train: Panel):
+    model = fit(train, AUTO)
+    chosen = [standing for standing in model.selection if standing.verdict.startswith("chosen")]
+    assert [standing.candidate for standing in chosen] == [model.name]
+    assert [standing.candidate for standing in model.selection] == list(CANDIDATES)
+    assert "out of time" in model.note
+
+
+def test_half_of_the_mean_is_the_regressions_and_half_the_trees(train: Panel, to_score: pd.DataFrame):
+    mean, logistic, trees = (fit(train, replace(SMALL, candidate=name)) for name in ("mean", "logistic", "trees"))
+    expected = (logistic.log_odds(to_score) + trees.log_odds(to_score)) / 2
+    assert mean.log_odds(to_score) == pytest.approx(expected, abs=1e-12)
+
+
+def test_below_the_minimum_the_baseline_is_used_and_it_says_why(train: Panel, to_score: pd.DataFrame):
+    few = train.where(train.table["customer_id"].isin(train.table["customer_id"].unique()[:60]))
+    model = fit(few, AUTO)
+    assert model.name == "pareto_nbd"
+    assert model.note.startswith("Too little to learn from: 60 customers (at least 200)")
+    assert model.churn_probability(to_score) == pytest.approx(1 - to_score["pareto_p_any"].to_numpy(), abs=1e-4)
+
+
+def test_below_the_minimum_a_run_may_be_refused_in_one_line(train: Panel):
+    few = train.where(np.arange(len(train)) % 40 == 0)
+    with pytest.raises(TooLittleData, match=r"^Too little to learn from: .*lower churn\.minimum") as refused:
+        fit(few, replace(AUTO, too_little="refuse"))
+    assert "\n" not in str(refused.value)
+
+
+def test_each_minimum_is_asked_for_by_itself(train: Panel):
+    assert too_little(train, AUTO) == ""
+    for name, words in (("customers", "customers"), ("positives", "that churned"), ("negatives", "that stayed")):
+        assert words in too_little(train, replace(AUTO, minimum=replace(AUTO.minimum, **{name: 10_000})))
+    assert "days of history" in too_little(train, replace(AUTO, minimum=Minimum(span_days=10_000)))
 
 
 def test_a_handful_of_customers_is_enough_to_answer(train: Panel, to_score: pd.DataFrame):

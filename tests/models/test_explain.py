@@ -9,7 +9,7 @@ from features.registry import FEATURES
 from models.churn import ChurnModel, fit_churn
 from models.explain import MOST_REASONS, reasons, theme_contributions
 from models.panel import Panel
-from models.settings import ChurnSettings
+from models.settings import CandidateName, ChurnSettings
 
 THEMES = {feature.theme for feature in FEATURES}
 
@@ -23,6 +23,14 @@ def model(request: pytest.FixtureRequest, churn: ChurnModel, building_churn: Chu
 
 
 def test_the_themes_sum_exactly_to_the_log_odds(model: ChurnModel, to_score: pd.DataFrame):
+    parts = theme_contributions(model, to_score)
+    assert np.abs(parts.sum(axis=1).to_numpy() - model.log_odds(to_score)).max() < 1e-9
+
+
+@pytest.mark.parametrize("name", ["hiatus", "pareto_nbd", "logistic", "mean", "deep"])
+def test_the_themes_of_every_candidate_sum_to_its_log_odds(train: Panel, to_score: pd.DataFrame, name: CandidateName):
+    settings = ChurnSettings(trees=5, seeds=1, candidate=name)
+    model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
     parts = theme_contributions(model, to_score)
     assert np.abs(parts.sum(axis=1).to_numpy() - model.log_odds(to_score)).max() < 1e-9
 
@@ -61,7 +69,9 @@ def test_nobody_has_no_reasons(model: ChurnModel, to_score: pd.DataFrame):
 def test_a_declared_attribute_is_a_reason_of_its_own(train: Panel, to_score: pd.DataFrame):
     plans = np.where(train.churned("inactivity") > 0, "tin", "gold")
     telling = with_columns(train, attribute_support_plan=plans)
-    model = fit_churn(telling, ChurnSettings(trees=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
+    model = fit_churn(
+        telling, ChurnSettings(trees=12, seeds=1, candidate="trees"), horizon_days=60, lead_days=0, threads=1
+    )
     told = reasons(model, to_score.assign(attribute_support_plan="tin"))
     assert {reason["text"] for row in told for reason in row if reason["theme"] == "attributes"} == {
         "support plan: tin"

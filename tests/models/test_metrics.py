@@ -19,12 +19,17 @@ from models.metrics import (
     brier,
     calibration_line,
     calibration_slope,
+    capacity_metric,
+    captured_metric,
+    decile_error,
     decile_table,
     ece,
+    interval_coverage,
     log_loss,
     mae,
     mean_prediction,
     normalised_gini,
+    profit_at_capacity,
     profit_metric,
     r2,
     rmse,
@@ -32,8 +37,11 @@ from models.metrics import (
     top_decile_lift,
     top_share,
 )
+from models.ranking import LengthMismatchError
 
 law = settings(deadline=None, max_examples=60, derandomize=True)
+EVERY_CHURN = {**CHURN_METRICS, "profit_at_capacity": profit_at_capacity}
+EVERY_VALUE = {**VALUE_METRICS, "decile_error": decile_error}
 counts = st.integers(0, 3)
 twentieths = st.integers(0, 20).map(lambda k: k / 20)  # probabilities with many ties
 
@@ -125,6 +133,20 @@ def test_a_campaign_of_ones_own_has_a_profit_metric():
     assert profit_metric(mine)(churned, score) == expected_maximum_profit(churned, score, campaign=mine).per_customer
 
 
+def test_the_profit_at_capacity_is_what_the_contacted_save_less_what_they_cost():
+    # Two of twenty are contacted, one of them about to leave: 0.3 × (200 − 10) saved, 2 × 1 for contacting, and 10 for
+    # the offer to the one who would have stayed anyway.
+    churned, score = [1, 0, 1, *[0] * 17], np.arange(20, 0, -1)
+    assert profit_at_capacity(churned, score) == pytest.approx((0.3 * 190 - 2 - 10) / 20)
+    assert profit_at_capacity(np.zeros(20), score) == pytest.approx(-2 * (1 + 10) / 20)
+
+
+def test_a_campaign_of_ones_own_has_its_own_capacity():
+    mine = Campaign(alpha=1, beta=1, clv=100, incentive=20, contact=5)
+    # Three of four: two churners save 0.5 × 80 each, three contacts cost 5, one stayer takes the offer of 20.
+    assert capacity_metric(mine, 0.75)([1, 0, 1, 0], [0.9, 0.7, 0.6, 0.2]) == pytest.approx((80 - 15 - 20) / 4)
+
+
 # Churn, against others
 
 
@@ -186,10 +208,51 @@ def test_the_best_tenth_of_customers_may_hold_most_of_the_money():
     assert top_share(actual, np.arange(20, 0, -1)) == pytest.approx(110 / 200)
 
 
+def test_the_value_captured_grows_to_all_of_it_with_the_share_of_customers():
+    actual, predicted = [0, 60, 30, 10], [9, 8, 7, 6]
+    assert [captured_metric(share)(actual, predicted) for share in (0.25, 0.5, 0.75, 1)] == [0, 0.6, 0.9, 1]
+
+
+def test_the_decile_error_is_the_money_misplaced_between_the_tenths():
+    # Twenty customers, two to a tenth: the top tenth is 10 too low, the second 4 too high, the others are right.
+    actual, predicted = [50, 40, 12, 8, *[0] * 16], [45, 35, 14, 10, *[0] * 16]
+    assert decile_error(actual, predicted) == pytest.approx((10 + 4) / 110)
+    assert bias(actual, predicted) == pytest.approx((-10 + 4) / 110)
+
+
+def test_an_interval_covers_what_lies_on_its_bounds():
+    assert interval_coverage([0, 5, 10, 11], [0, 0, 0, 0], [10, 10, 10, 10]) == 0.75
+    assert interval_coverage([0, 5, 10, 11], [1, 0, 0, 0], [10, 10, 10, 10], [1, 2, 1, 0]) == 0.75
+    assert interval_coverage([5], [6], [4]) == 0
+
+
+def test_every_row_needs_two_bounds():
+    with pytest.raises(LengthMismatchError, match="two bounds per row, got 2 and 1 for 2 rows"):
+        interval_coverage([1, 2], [0, 0], [3])
+
+
 def test_rank_correlation_agrees_with_scipy_on_ties():
     rng = np.random.default_rng(13)
     actual, predicted = rng.poisson(1, 500), np.round(rng.random(500), 1)
     assert spearman(actual, predicted) == pytest.approx(spearmanr(actual, predicted).statistic)
+
+
+@law
+@given(value_rows)
+def test_the_decile_error_is_at_least_the_bias_of_the_total(rows):
+    actual, predicted, weight = columns(rows)
+    error = decile_error(actual, predicted, weight)
+    gap = abs(bias(actual, predicted, weight))
+    assert np.isnan(error) == np.isnan(gap)
+    assert np.isnan(error) or error >= gap - 1e-9
+
+
+@law
+@given(churn_rows(), st.sampled_from([0.05, 0.1, 0.3, 1.0]))
+def test_no_order_earns_more_at_a_capacity_than_that_of_the_churners_themselves(rows, share):
+    churned, probability, weight = columns(rows)
+    metric = capacity_metric(share=share)
+    assert metric(churned, probability, weight) <= metric(churned, churned, weight) + 1e-9
 
 
 # Degenerate cases
@@ -223,31 +286,31 @@ def test_one_prediction_for_all_orders_nobody():
 # Laws
 
 
-@pytest.mark.parametrize("name", CHURN_METRICS)
+@pytest.mark.parametrize("name", EVERY_CHURN)
 @law
 @given(churn_rows())
 def test_for_churn_a_weight_of_two_is_the_row_repeated(name, rows):
     churned, probability, weight = columns(rows)
-    metric = CHURN_METRICS[name]
+    metric = EVERY_CHURN[name]
     twice = metric(*repeated(churned, probability, weight))
     assert metric(churned, probability, weight) == pytest.approx(twice, rel=1e-5, abs=1e-9, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", VALUE_METRICS)
+@pytest.mark.parametrize("name", EVERY_VALUE)
 @law
 @given(value_rows)
 def test_for_value_a_weight_of_two_is_the_row_repeated(name, rows):
     actual, predicted, weight = columns(rows)
-    metric = VALUE_METRICS[name]
+    metric = EVERY_VALUE[name]
     twice = metric(*repeated(actual, predicted, weight))
     assert metric(actual, predicted, weight) == pytest.approx(twice, rel=1e-7, abs=1e-9, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", [*CHURN_METRICS, *VALUE_METRICS])
+@pytest.mark.parametrize("name", [*EVERY_CHURN, *EVERY_VALUE])
 @law
 @given(churn_rows(), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_never_matters(name, rows, random):
-    metric = {**CHURN_METRICS, **VALUE_METRICS}[name]
+    metric = {**EVERY_CHURN, **EVERY_VALUE}[name]
     shuffled = random.sample(rows, len(rows))
     assert metric(*columns(shuffled)) == pytest.approx(metric(*columns(rows)), rel=1e-5, abs=1e-9, nan_ok=True)
 

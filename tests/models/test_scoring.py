@@ -11,8 +11,12 @@ from company import cutoffs, interactions
 from features.contract import SCORES
 from models.churn import ChurnModel
 from models.clv import ClvModel
+from models.loyalty import LoyaltyModel, LoyaltySettings, fit_loyalty
+from models.panel import Panel
+from models.persona_search import find_personas
+from models.personas import PersonaModel, PersonaSettings
 from models.policy import PolicySettings
-from models.scoring import score
+from models.scoring import INDEXES, Models, score
 
 POLICY = PolicySettings(margin=0.5)
 AS_OF = cutoffs()[-1].at
@@ -23,7 +27,14 @@ FIGURES = [
 
 
 @pytest.fixture(scope="module")
-def scores(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel) -> pl.DataFrame:
+def models(train: Panel, to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel) -> Models:
+    """Everything a bundle holds, learned from the company."""
+    personas = find_personas(to_score, PersonaSettings(least_stability=0.1)).model
+    return Models(churn, clv, fit_loyalty(train, LoyaltySettings()), personas)
+
+
+@pytest.fixture(scope="module")
+def scores(to_score: pd.DataFrame, models: Models) -> pl.DataFrame:
     """The whole company scored: one customer cancelled, one never bought, two were never seen."""
     table = to_score.assign(
         status=np.select(
@@ -32,11 +43,15 @@ def scores(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel) -> pl.DataF
             "scored",
         )
     )
-    return score(table, churn, clv, POLICY, currency="EUR", model_version="v1", unseen=["zoe", "abe"])
+    return score(table, models, POLICY, currency="EUR", model_version="v1", indexes=INDEX, unseen=["zoe", "abe"])
+
+
+INDEX = pl.DataFrame({"customer_id": ["c0001", "c0002"], **{name: [41.5, None] for name in INDEXES}})
 
 
 def scored(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, **more: object) -> pl.DataFrame:
-    return score(table, churn, clv, PolicySettings(**more), currency="EUR", model_version="v1")  # type: ignore[arg-type]
+    models = Models(churn, clv, LoyaltyModel({}, 1.0, reason="not looked at"), PersonaModel(reason="not looked at"))
+    return score(table, models, PolicySettings(**more), currency="EUR", model_version="v1")  # type: ignore[arg-type]
 
 
 def test_scores_have_exactly_the_columns_and_types_of_the_contract(scores: pl.DataFrame):
@@ -78,6 +93,38 @@ def test_the_percentile_is_the_share_of_customers_at_lower_or_equal_risk(scores:
     expected = [100 * (risks <= risk).mean() for risk in risks]
     assert held["percentile"].to_list() == pytest.approx(expected)
     assert held["percentile"].max() == 100
+
+
+def test_within_a_journey_the_percentile_counts_its_own_customers(scores: pl.DataFrame):
+    held = scores.filter(status="scored")
+    assert held["journey"].n_unique() > 1
+    for (journey,), group in held.group_by("journey"):
+        risks = group["churn_probability"].to_numpy()
+        expected = [100 * (risks <= risk).mean() for risk in risks]
+        assert group["percentile_in_journey"].to_list() == pytest.approx(expected), journey
+
+
+def test_journey_and_stage_are_those_of_the_features(scores: pl.DataFrame, to_score: pd.DataFrame):
+    held = scores.filter(status="scored")
+    rows = to_score[to_score["customer_id"].isin(held["customer_id"].to_list())]
+    assert held["journey"].to_list() == rows["journey"].to_list()
+    assert held["journey_stage"].to_list() == rows["journey_stage"].to_list()
+
+
+def test_personas_and_loyalty_are_those_of_the_bundle(scores: pl.DataFrame, to_score: pd.DataFrame, models: Models):
+    held = scores.filter(status="scored")
+    rows = to_score[to_score["customer_id"].isin(held["customer_id"].to_list())]
+    assert held["persona"].to_list() == models.personas.assign(rows).tolist()
+    classes, points = models.loyalty.classify(rows)
+    assert held["loyalty_class"].to_list() == classes.tolist()
+    assert held["loyalty_score"].fill_null(-1).to_list() == np.nan_to_num(points, nan=-1).tolist()
+
+
+def test_the_indexes_of_experience_are_those_of_their_table_and_null_where_it_has_none(scores: pl.DataFrame):
+    known = scores.filter(pl.col("experience_index").is_not_null())
+    assert known.select("customer_id", *INDEXES).rows() == [("c0001", *[41.5] * len(INDEXES))]
+    assert INDEXES[0] == "experience_index"
+    assert len(INDEXES) == 10
 
 
 def test_value_at_risk_is_the_margin_on_the_expected_spend_times_the_risk(
@@ -141,4 +188,4 @@ def test_a_company_without_any_bad_experience_is_scored(to_score: pd.DataFrame, 
 def test_a_customer_scored_alone_gets_the_figures_of_the_run(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
     together, alone = scored(to_score, churn, clv), scored(to_score.iloc[[8]], churn, clv)
     same = together.filter(pl.col("customer_id") == alone["customer_id"].item())
-    assert alone.drop("percentile").equals(same.drop("percentile"))
+    assert alone.drop("percentile", "percentile_in_journey").equals(same.drop("percentile", "percentile_in_journey"))

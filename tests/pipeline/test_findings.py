@@ -60,18 +60,18 @@ def test_a_baseline_that_wins_is_recommended():
 
 
 def test_a_metric_that_a_baseline_wins_is_told_though_another_decides():
-    rows = against(logistic=(-0.2, -0.1), lightgbm=(-0.2, -0.1))
+    rows = against(logistic=(-0.2, -0.1), uncalibrated=(-0.2, -0.1))
     rows["logistic"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
-    rows["lightgbm"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
+    rows["uncalibrated"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
     assert losses(rows, CHURN) == "On AUC it is worse than logistic regression."
     assert losses(against(hiatus=(-0.2, 0.1)), CHURN) == ""
 
 
 def test_parts_of_the_model_are_no_baselines():
-    found = comparisons(against(lightgbm=(-0.3, -0.2), hiatus=(-0.2, -0.1)), LOSS)
+    found = comparisons(against(uncalibrated=(-0.3, -0.2), hiatus=(-0.2, -0.1)), LOSS)
     assert [row.kind for row in found] == ["baseline", "part"]
     assert beaten(found) == (1, 1)
-    assert said(lightgbm=(-0.3, -0.2)) == "No baseline could be compared on log loss."
+    assert said(uncalibrated=(-0.3, -0.2)) == "No baseline could be compared on log loss."
 
 
 def test_unchanged_predictions_are_identical_and_no_victory():

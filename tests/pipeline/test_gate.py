@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.bootstrap import Resampling
 from models.metrics import ece, log_loss
-from pipeline.gate import Candidate, incomparable, judge, without_champion
+from pipeline.gate import Candidate, Predictions, Verdict, incomparable, judge, without_champion
 from pipeline.params import GateSettings
 
 DRAWS = Resampling(n=50)
@@ -26,18 +26,26 @@ CONTRACT = {
 }
 
 
+def judged(
+    churned, challenger, champion, gate=LOOSE, draws=DRAWS, *, spent=None, foresees=None, foresaw=None
+) -> Verdict:
+    """The verdict on churn probabilities, and on expected spend where it is given."""
+    return judge(
+        Predictions(churned, spent), Predictions(challenger, foresees), Predictions(champion, foresaw), gate, draws
+    )
+
+
 def test_a_surely_better_challenger_is_promoted_with_its_figures():
-    verdict = judge(CHURNED, SHARP, BLUNT, LOOSE, DRAWS)
+    verdict = judged(CHURNED, SHARP, BLUNT, LOOSE, DRAWS)
     assert verdict.promote
-    assert verdict.difference is not None
-    assert verdict.difference.value == pytest.approx(-np.log(0.9) - np.log(2))
+    assert verdict.differences["log_loss"].value == pytest.approx(-np.log(0.9) - np.log(2))
     assert verdict.ece == pytest.approx(0.1)
     assert "log loss -0.5878" in verdict.reason
     assert "200 customers" in verdict.reason
 
 
 def test_equal_predictions_keep_the_champion():
-    verdict = judge(CHURNED, SHARP, SHARP, LOOSE, DRAWS)
+    verdict = judged(CHURNED, SHARP, SHARP, LOOSE, DRAWS)
     assert not verdict.promote
     assert "a tie keeps the champion" in verdict.reason
 
@@ -45,24 +53,65 @@ def test_equal_predictions_keep_the_champion():
 def test_better_by_luck_alone_keeps_the_champion():
     churned, champion = CHURNED[:20], SHARP[:20]
     surer = np.where(np.arange(20) < 11, 0.95, 0.85)  # a little better for 11 customers, a little worse for 9
-    verdict = judge(churned, np.where(churned == 1, surer, 1 - surer), champion, LOOSE, DRAWS)
-    assert verdict.difference is not None
-    assert verdict.difference.value < 0 < verdict.difference.high
+    verdict = judged(churned, np.where(churned == 1, surer, 1 - surer), champion, LOOSE, DRAWS)
+    assert verdict.differences["log_loss"].value < 0 < verdict.differences["log_loss"].high
     assert not verdict.promote
     assert "the interval includes 0" in verdict.reason
 
 
 def test_a_better_challenger_with_bad_calibration_is_refused():
-    verdict = judge(CHURNED, SHARP, BLUNT, GateSettings(max_ece=0.05), DRAWS)
+    verdict = judged(CHURNED, SHARP, BLUNT, GateSettings(max_ece=0.05), DRAWS)
     assert not verdict.promote
     assert "ECE 0.1000 is above gate.max_ece 0.05" in verdict.reason
 
 
+def test_a_challenger_of_lower_log_loss_that_earns_surely_less_is_refused():
+    # The champion finds the 60 likeliest leavers and lumps all others together at a poor level. The challenger's levels
+    # are better, but among the likeliest it puts stayers first, so a campaign that follows it earns less.
+    churned = np.repeat([1.0, 0.0, 1.0, 0.0], [60, 40, 20, 280])
+    champion = np.repeat([0.9, 0.6, 0.6, 0.6], [60, 40, 20, 280])
+    challenger = np.repeat([0.6, 0.62, 0.1, 0.1], [60, 40, 20, 280])
+    verdict = judged(churned, challenger, champion)
+    assert verdict.differences["log_loss"].high < 0
+    assert verdict.differences["empc"].high < 0
+    assert not verdict.promote
+    assert verdict.reason.endswith("better by log loss, but surely worse by EMPC")
+
+
+SPENT = np.tile([0.0, 0.0, 50.0, 100.0], 50)
+
+
+def test_a_challenger_that_orders_spend_surely_worse_is_refused():
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=-SPENT, foresaw=SPENT)
+    assert verdict.differences["clv_gini"].value == pytest.approx(-2)
+    assert not verdict.promote
+    assert verdict.reason.endswith("better by log loss, but surely worse by CLV Gini")
+
+
+def test_a_challenger_as_good_at_spend_passes_on_churn():
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=SPENT + 1, foresaw=SPENT)
+    assert verdict.promote
+    assert "CLV Gini +0.0000 [+0.0000, +0.0000]" in verdict.reason
+
+
+def test_where_nobody_spent_the_gini_says_nothing_and_churn_decides():
+    nothing = np.zeros(200)
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=nothing, foresees=SPENT, foresaw=SPENT)
+    assert verdict.promote
+    assert "CLV Gini has no meaning here" in verdict.reason
+
+
+def test_a_challenger_that_lost_sight_of_spend_is_refused():
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresaw=SPENT)
+    assert not verdict.promote
+    assert "the champion predicts spend and the challenger does not" in verdict.reason
+    assert judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=SPENT).promote
+
+
 def test_the_metric_of_the_settings_decides():
-    verdict = judge(CHURNED, SHARP, BLUNT, GateSettings("brier", 1.0), DRAWS)
-    assert verdict.difference is not None
-    assert verdict.difference.value == pytest.approx(0.01 - 0.25)
-    assert verdict.reason.startswith("brier")
+    verdict = judged(CHURNED, SHARP, BLUNT, GateSettings("brier", 1.0), DRAWS)
+    assert verdict.differences["brier"].value == pytest.approx(0.01 - 0.25)
+    assert verdict.reason.startswith("Brier score")
 
 
 def test_the_first_version_is_promoted_and_bad_calibration_told():
@@ -82,11 +131,12 @@ probabilities = st.lists(st.floats(0.01, 0.99), min_size=40, max_size=40).map(np
 def test_two_models_never_both_beat_each_other_and_a_winner_is_better_and_calibrated(one, other, limit):
     churned = np.tile([1.0, 0.0], 20)
     gate = GateSettings(max_ece=limit)
-    forth, back = (judge(churned, a, b, gate, DRAWS) for a, b in ((one, other), (other, one)))
+    forth, back = (judged(churned, a, b, gate, DRAWS) for a, b in ((one, other), (other, one)))
     assert not (forth.promote and back.promote)
     if forth.promote:
         assert log_loss(churned, one) < log_loss(churned, other)
         assert ece(churned, one) <= limit
+        assert not forth.differences["empc"].high < 0
 
 
 def test_the_last_outcome_learned_is_the_latest_end_of_a_horizon():

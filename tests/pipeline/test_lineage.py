@@ -1,12 +1,26 @@
-"""A bundle's lineage names the commit, the lock and the data, and says nothing it does not know."""
+"""A score's lineage leads back to the source's files by what is known, and says where the way is broken."""
 
+import hashlib
 import shutil
 import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
+from ruamel.yaml import YAML
 
-from pipeline.lineage import files_fingerprint, lineage, lock_fingerprint
+from models.bundle import bundle_hash
+from pipeline import paths
+from pipeline.lineage import NoLineage, dvc_md5, files_fingerprint, lineage, lock_fingerprint, main
+from pipeline.tracking import tracking
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),  # of MLflow's own queries
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # of its own type hints, when it is imported
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
 
 LOCK = """\
 schema: '2.0'
@@ -76,3 +90,157 @@ def test_a_renamed_file_is_another_folder(project: Path):
     before = files_fingerprint(project)
     (project / "a").rename(project / "b")
     assert files_fingerprint(project) != before
+
+
+def test_a_folders_hash_is_that_of_dvc(project: Path):
+    (project / "raw/sub").mkdir(parents=True)
+    (project / "raw/b.csv").write_text("1\n")
+    (project / "raw/sub/a.csv").write_text("2\n")
+    listed = (
+        '[{"md5": "b026324c6904b2a9cb4b88d6d61c81d1", "relpath": "b.csv"}, '
+        '{"md5": "26ab0db90d72e28ad0ba1e22ee510510", "relpath": "sub/a.csv"}]'
+    )
+    assert dvc_md5(project / "raw/b.csv") == "b026324c6904b2a9cb4b88d6d61c81d1"
+    assert dvc_md5(project / "raw") == hashlib.md5(listed.encode()).hexdigest() + ".dir"
+
+
+# From a score back to the source
+
+Tell = Callable[[str], str]
+
+
+@pytest.fixture
+def tell(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tell:
+    """Ask for the lineage of a customer of a small project that was scored, locked and tracked."""
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for path in ("data/raw/demo/orders.csv", "sources/demo/interactions.sql", "data/interactions/part.parquet",
+                 "data/bundle/churn/model.json"):  # fmt: skip
+        (project / path).parent.mkdir(parents=True)
+        (project / path).write_text(path)
+    pl.DataFrame(
+        {
+            "customer_id": ["ann", "bob"],
+            "as_of": [datetime(2026, 1, 31, tzinfo=UTC)] * 2,
+            "status": ["scored", "no_history"],
+            "churn_probability": [0.25, None],
+            "model_version": [bundle_hash(paths.BUNDLE)] * 2,
+        }
+    ).write_parquet(paths.SCORES)
+    lock()
+
+    def told(customer_id: str) -> str:
+        capsys.readouterr()
+        main(customer_id)
+        return capsys.readouterr().out
+
+    return told
+
+
+def lock() -> None:
+    """What `dvc repro` would write of the project as it is."""
+
+    def held(*found: str) -> list[dict[str, str]]:
+        return [{"path": path, "md5": dvc_md5(Path(path))} for path in found]
+
+    ingest = {
+        "deps": held("data/raw/demo", "sources/demo"),
+        "params": {"params.yaml": {"data": "data/raw/demo", "source": "demo"}},
+        "outs": held("data/interactions"),
+    }
+    YAML().dump({"stages": {"ingest": ingest, "score": {"outs": held("data/scores.parquet")}}}, Path("dvc.lock"))
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow; its tables take seconds to make."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        with tracking():
+            return folder / "mlflow.db"
+
+
+@pytest.fixture
+def record(database: Path) -> Callable[[], None]:
+    """Keep of the bundle what `fedelta track` would, but its files."""
+
+    def recorded() -> None:
+        shutil.copy(database, "mlflow.db")
+        _record()
+
+    return recorded
+
+
+def _record() -> None:
+    with tracking() as store:
+        tags = {"fedelta.bundle": bundle_hash(paths.BUNDLE)} | {f"fedelta.{k}": v for k, v in lineage().items()}
+        run = store.client.create_run(store.runs, tags={**tags, "fedelta.git_commit": "0a1b"}, run_name="demo")
+        source = Path("data/bundle").absolute().as_uri()
+        store.client.create_model_version(
+            "fedelta-churn", source, run_id=run.info.run_id, tags={"fedelta.bundle": tags["fedelta.bundle"]}
+        )
+        store.client.set_registered_model_alias("fedelta-churn", "champion", "1")
+
+
+def test_a_score_leads_back_to_model_run_commit_lock_data_and_files(
+    tell: Tell, record: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+):
+    record()
+    monkeypatch.setattr("pipeline.lineage._git", lambda _: {"git_commit": "0a1b", "git_dirty": "false"})
+    told = tell("ann")
+    first, *links, last = told.splitlines()
+    assert first == "ann as of 2026-01-31: churn probability 0.2500"
+    assert [link.split("  ")[1].strip() for link in links if not link.startswith("      ")] == [
+        "scores", "model", "MLflow run", "git commit", "dvc.lock", "data", "source files", "interactions",
+        "source files", "source files",
+    ]  # fmt: skip
+    assert f"bundle {bundle_hash(paths.BUNDLE)}: the same on disk" in told
+    assert "(demo): registered as version 1, champion" in told
+    assert "git commit    0a1b: the same now" in told
+    assert f"{dvc_md5(Path('data/raw/demo/orders.csv'))}: orders.csv" in told
+    assert f"data/raw/demo {dvc_md5(Path('data/raw/demo'))}: the same on disk" in told
+    assert last == "Everything is as it was."
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        (lambda: Path("data/raw/demo/orders.csv").write_text("new orders"), "source files"),
+        (lambda: Path("data/interactions/part.parquet").write_text("new rows"), "interactions"),
+        (lambda: Path("data/bundle/churn/model.json").write_text("retrained"), "model"),
+        (lambda: (Path("data/interactions/part.parquet").write_text("new rows"), lock()), "dvc.lock, data"),
+        (lambda: shutil.rmtree("data/bundle"), "model"),
+    ],
+)
+def test_what_changed_since_is_named(
+    tell: Tell, record: Callable[[], None], monkeypatch: pytest.MonkeyPatch, change, broken
+):
+    record()
+    monkeypatch.setattr("pipeline.lineage._git", lambda _: {"git_commit": "0a1b", "git_dirty": "false"})
+    change()
+    assert tell("ann").endswith(f"\nNo longer as it was: {broken}.\n")
+
+
+def test_another_commit_is_named_and_so_are_changes_that_no_commit_holds(
+    tell: Tell, record: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pipeline.lineage._git", lambda _: {"git_commit": "0a1b", "git_dirty": "true"})
+    record()
+    assert "0a1b: the same now; files had been changed after the commit" in tell("ann")
+    monkeypatch.setattr("pipeline.lineage._git", lambda _: {"git_commit": "2c3d", "git_dirty": "false"})
+    assert "0a1b: now 2c3d" in tell("ann")
+
+
+def test_a_bundle_that_was_never_tracked_has_no_run_and_says_so(tell: Tell):
+    told = tell("bob")
+    assert told.startswith("bob as of 2026-01-31: no_history\n")
+    assert "MLflow run    none: this bundle was never recorded; `fedelta track` does it" in told
+    assert not Path("mlflow.db").exists()
+
+
+def test_an_unknown_customer_is_one_clear_line(tell: Tell):
+    with pytest.raises(NoLineage, match=r"There is no customer 'zoe' in data/scores\.parquet") as refused:
+        tell("zoe")
+    assert "\n" not in str(refused.value)

@@ -57,9 +57,9 @@ def test_the_projects_own_params_are_read_into_typed_settings():
 
 def test_a_change_reaches_its_setting(tmp_path: Path):
     assert load_params(with_change(tmp_path, "churn.trees", 7)).churn.trees == 7
-    assert load_params(with_change(tmp_path, "experience.rules.slow_answer.severity", 4)).experience.rules[
-        "slow_answer"
-    ] == Rule("kind IN ('contact', 'complaint') AND wait_hours > 48", "time_and_effort", "ease", 4)
+    rules = load_params(with_change(tmp_path, "experience.rules.slow_answer.severity", 4)).experience.rules
+    slow = "kind IN ('contact', 'complaint') AND wait_hours"
+    assert rules["slow_answer"] == Rule(f"{slow} > 48", "time_and_effort", "ease", 4, among=f"{slow} IS NOT NULL")
 
 
 def test_a_whole_number_will_do_for_a_fraction(tmp_path: Path):

@@ -14,6 +14,7 @@ from tiny_project import inside, make
 
 from models.bundle import bundle_hash, read_contract
 from pipeline import findings, paths, report
+from pipeline.params import load_params
 from pipeline.report import Inputs, render, risk_of
 
 DATA: dict[str, Any] = {
@@ -39,7 +40,7 @@ DATA: dict[str, Any] = {
     "customer_nulls": {"customer_id": 0},
     "warnings": ["300 customers are too few to learn from."],
 }
-VOID = {"meta", "br", "line", "circle", "rect", "polyline"}
+VOID = {"meta", "br", "line", "circle", "rect", "polyline", "polygon", "path"}
 
 
 class Page(HTMLParser):
@@ -90,6 +91,9 @@ def inputs(project: Path) -> Inputs:
             DATA,
             read_contract(paths.CHURN_BUNDLE),
             read_contract(paths.CLV_BUNDLE),
+            json.loads(paths.EXPERIENCE_REPORT.read_text()),
+            json.loads(paths.LOYALTY_REPORT.read_text()),
+            load_params().policy,
         )
 
 
@@ -113,7 +117,8 @@ def test_the_stage_writes_one_page_and_says_where(project: Path, capsys: pytest.
     headings = [tag for tag, _ in page.elements if tag == "h1"]
     assert headings == ["h1"]
     links = [str(attributes["href"]) for tag, attributes in page.elements if tag == "a"]
-    assert set(links) == {"#risk", "#churn", "#value", "#learned", "#data", "#limits"}
+    shown = "risk worth experience tolerance moments journeys loyalty personas churn value learned data limits"
+    assert links == [f"#{name}" for name in shown.split()]
     assert {link[1:] for link in links} <= {attributes.get("id") for _, attributes in page.elements}
 
 
@@ -268,7 +273,7 @@ def test_cutoffs_base_rates_and_unfilled_columns_are_stated(inputs: Inputs):
         assert f"{fact['cutoff']} learned from 90 {fact['rows']} {fact['churn_rate']:.1%}" in text
     assert f"2024-01-26 measured on 90 285 {inputs.metrics['churn_rate']:.1%}" in text
     assert findings.drift(inputs.churn["training"], inputs.metrics["churn_rate"], 90) in text
-    assert "left null in the scores: percentile_in_journey" in text
+    assert "left null in the scores: previous_probability" in text
     assert inputs.churn["calibrator"]["note"] in text
 
 

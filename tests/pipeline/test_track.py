@@ -16,13 +16,16 @@ from models.bundle import BadBundle, bundle_hash, read_contract
 from models.encoding import MissingFeatures
 from pipeline import paths, track
 from pipeline.panel import read_panel
+from pipeline.promotion import rollback
+from pipeline.tracking import MODEL
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints when it is imported
     import mlflow
     from mlflow import MlflowClient
 
-    from pipeline.mlflow_store import DECISIONS, MODEL, RUNS, Store, StoreError, opened, requirements, without_password
+    from pipeline import mlflow_log
+    from pipeline.mlflow_store import DECISIONS, RUNS, Store, StoreError, opened, requirements, without_password
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own queries
 
@@ -144,11 +147,15 @@ def test_a_better_challenger_becomes_champion_and_the_old_one_is_kept_as_previou
     use("strong")
     track.main()
     assert aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
-    assert tags("2")["fedelta.gate.outcome"] == "promoted"
-    assert tags("2")["fedelta.gate.reason"].startswith("log loss -0.1")
-    decided = {run.info.run_name: run.data for run in runs(DECISIONS)}
-    assert set(decided) == {"version 1 against none: promoted", "version 2 against 1: promoted"}
-    figures = decided["version 2 against 1: promoted"].metrics
+    assert tags("2")["fedelta.outcome"] == "promoted"
+    assert tags("2")["fedelta.by"] == "the gate"
+    assert tags("2")["fedelta.because"].startswith("log loss -0.1")
+    decided = {run.info.run_name: run for run in runs(DECISIONS)}
+    assert set(decided) == {"version 1: promoted", "version 2: promoted"}
+    assert {run.info.status for run in decided.values()} == {"FINISHED"}
+    figures = decided["version 2: promoted"].data.metrics
+    assert figures["empc_difference"] > 0
+    assert figures["clv_gini_difference_low"] <= figures["clv_gini_difference"]
     assert figures["log_loss_difference_low"] < figures["log_loss_difference"] < figures["log_loss_difference_high"] < 0
     before = dump()
     track.main()
@@ -162,7 +169,7 @@ def test_a_worse_challenger_is_registered_and_refused(use: Switch, capsys: pytes
     track.main()
     assert aliases() == {"champion": "1", "challenger": "2"}
     assert "not promoted: log loss +0.1" in capsys.readouterr().out
-    assert tags("2")["fedelta.gate.reason"].endswith("the champion is better")
+    assert tags("2")["fedelta.because"].endswith("the champion is better")
     before = dump()
     track.main()
     assert dump() == before
@@ -174,8 +181,8 @@ def test_a_tie_is_refused(use: Switch):
     alter(note="the same trees, packed anew")
     track.main()
     assert aliases() == {"champion": "1", "challenger": "2"}
-    assert "log loss +0.0000 [+0.0000, +0.0000]" in tags("2")["fedelta.gate.reason"]
-    assert "a tie keeps the champion" in tags("2")["fedelta.gate.reason"]
+    assert "log loss +0.0000 [+0.0000, +0.0000]" in tags("2")["fedelta.because"]
+    assert "a tie keeps the champion" in tags("2")["fedelta.because"]
 
 
 def test_a_champion_brought_back_by_hand_stays(use: Switch):
@@ -188,6 +195,19 @@ def test_a_champion_brought_back_by_hand_stays(use: Switch):
     assert aliases()["champion"] == "1"
 
 
+def test_who_was_rolled_back_is_not_promoted_again_by_the_gate(use: Switch):
+    use("weak")
+    track.main()
+    use("strong")
+    track.main()
+    rollback("it frightened the shop")
+    assert aliases() == {"champion": "1", "challenger": "2"}
+    paths.PARAMS.write_text(paths.PARAMS.read_text().replace("bootstrap: 20", "bootstrap: 21"))  # looked at anew
+    track.main()
+    assert aliases() == {"champion": "1", "challenger": "2"}
+    assert tags("2")["fedelta.because"].endswith("it frightened the shop")
+
+
 def test_a_changed_limit_is_a_new_decision(use: Switch):
     use("weak")
     track.main()
@@ -196,7 +216,7 @@ def test_a_changed_limit_is_a_new_decision(use: Switch):
     paths.PARAMS.write_text(text.replace("max_ece: 0.3", "max_ece: 0.001"))
     track.main()
     assert aliases() == {"champion": "1", "challenger": "2"}
-    assert "is above gate.max_ece 0.001" in tags("2")["fedelta.gate.reason"]
+    assert "is above gate.max_ece 0.001" in tags("2")["fedelta.because"]
     paths.PARAMS.write_text(text)
     track.main()
     assert aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
@@ -211,7 +231,7 @@ def test_a_champion_of_other_data_is_not_compared(use: Switch):
     paths.PARAMS.write_text(paths.PARAMS.read_text().replace("source: demo", "source: cdnow"))
     track.main()
     assert aliases()["champion"] == "1"
-    assert "another source (demo, not cdnow)" in tags("2")["fedelta.gate.reason"]
+    assert "another source (demo, not cdnow)" in tags("2")["fedelta.because"]
 
 
 def test_a_champion_of_other_features_is_kept_and_the_reason_told(use: Switch):
@@ -222,7 +242,7 @@ def test_a_champion_of_other_features_is_kept_and_the_reason_told(use: Switch):
     use("strong")
     track.main()
     assert aliases()["champion"] == "1"
-    assert "trained on other features" in tags("2")["fedelta.gate.reason"]
+    assert "trained on other features" in tags("2")["fedelta.because"]
 
 
 def test_measurements_made_anew_update_the_run_of_the_bundle(use: Switch):
@@ -243,16 +263,22 @@ def test_a_run_that_was_killed_is_completed(use: Switch, monkeypatch: pytest.Mon
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for method in ("register", "log_decision", "tag", "alias"):
+    for place, name in (
+        (Store, "register"),
+        (mlflow_log.DecisionLog, "decide"),  # nothing is decided yet
+        (mlflow_log.DecisionLog, "_carry_out"),  # decided, and nothing done
+        (mlflow_log, "give_alias"),  # a part done
+        (MlflowClient, "set_terminated"),  # all done, and not said
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(Store, method, die)
+            patch.setattr(place, name, die)
             with pytest.raises(KeyboardInterrupt):
                 track.main()
     track.main()
     assert aliases() == {"champion": "1", "challenger": "1"}
     assert [run.info.status for run in runs(RUNS)] == ["FINISHED"]
-    assert [run.info.run_name for run in runs(DECISIONS)] == ["version 1 against none: promoted"]
-    assert tags("1")["fedelta.gate.outcome"] == "promoted"
+    assert [(run.info.run_name, run.info.status) for run in runs(DECISIONS)] == [("version 1: promoted", "FINISHED")]
+    assert tags("1")["fedelta.outcome"] == "promoted"
 
 
 def test_rows_of_another_evaluation_are_refused(use: Switch):

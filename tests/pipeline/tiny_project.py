@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 
 from features.contract import INTERACTIONS
 from features.cutoffs import Cutoff
 from features.kernel import KernelSettings, features_at
-from pipeline import evaluate, fit_btyd, paths, score, train_churn, train_clv
+from pipeline import evaluate, experience, fit_btyd, paths, score, train_churn, train_clv, train_loyalty
 from pipeline.params import load_params
+from pipeline.shuffle import shuffle
 
 HERE = Path(__file__).parents[2]
 START = datetime(2023, 1, 1, tzinfo=UTC)
@@ -33,7 +35,7 @@ engine: {workers: 1, buckets: 1}
 experience:
   rules:
     late_delivery: {when: "kind = 'delivery' AND delay_hours > 24", pillar: expectations, level: needs, severity: 2}
-churn: {trees: TREES, seeds: 1}
+churn: {trees: TREES, seeds: 1, candidate: trees}
 clv: {trees: TREES, seeds: 1}
 evaluate: {bootstrap: 20, seed: 7}
 policy: {tiers: {medium: 0.3, high: 0.6, critical: 0.8}}
@@ -60,12 +62,15 @@ def make(folder: Path, *, customers: int = 300, trees: int = 20) -> Path:
     events = interactions(customers)
     with inside(folder):
         table, labels = features_at(events, CUTOFFS, KernelSettings(load_params().experience))
-        for path, frame in ((paths.INTERACTIONS, events), (paths.FEATURES, table), (paths.LABELS, labels)):
+        for path, frame in ((paths.FEATURES, table), (paths.LABELS, labels)):
             path.mkdir(parents=True)
             frame.write_parquet(path / "part-00000.parquet")
-        events.select("customer_id").unique().sort("customer_id").write_parquet(paths.CUSTOMERS)
-        fit_btyd.main()
-        for stage in (train_churn, train_clv, evaluate, score):
+        paths.INTERACTIONS.mkdir()
+        with duckdb.connect() as connection:
+            connection.register("events", events.to_arrow())
+            shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
+        _customers(events).write_parquet(paths.CUSTOMERS)
+        for stage in (experience, fit_btyd, train_churn, train_clv, train_loyalty, evaluate, score):
             stage.main()
     return folder
 
@@ -75,9 +80,24 @@ def retrained(project: Path, folder: Path, *, trees: int) -> Path:
     shutil.copytree(project, folder, symlinks=True)
     (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(trees)))
     with inside(folder):
-        for stage in (train_churn, train_clv, evaluate, score):
+        for stage in (train_churn, train_clv, train_loyalty, evaluate, score):
             stage.main()
     return folder
+
+
+def _customers(events: pl.DataFrame) -> pl.DataFrame:
+    return (
+        events.group_by("customer_id")
+        .agg(signed_up_at=pl.col("occurred_at").min())
+        .sort("customer_id")
+        .with_columns(
+            opted_out=pl.lit(value=False),
+            country=pl.lit("IT"),
+            age_group=pl.lit("30-39"),
+            plan=pl.lit("basic"),
+            plan_since=pl.col("signed_up_at"),
+        )
+    )
 
 
 def interactions(customers: int, seed: int = 5) -> pl.DataFrame:

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 import pytest
@@ -12,8 +14,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scoring_runs import Client, Publish, customer, unscored
 
+from features.journeys import JOURNEYS, STAGES
+from models.loyalty import CLASSES
+from serve.database import FILTERED, Database
 from serve.document import CSV_COLUMNS, MEANING
-from serve.listing import AtRisk, InvalidCursor, Position, cursor, read_cursor
+from serve.listing import (
+    AnyOf,
+    AtRisk,
+    InvalidCursor,
+    Journey,
+    JourneyStage,
+    LoyaltyClass,
+    Position,
+    cursor,
+    read_cursor,
+)
+from serve.store import _list_statement
 
 PEOPLE = (
     customer("ann", churn_probability=0.9, value_at_risk=10.0, clv_expected=20.0, risk_tier="critical"),
@@ -65,6 +81,51 @@ def pages(client: Client, address: str) -> list[dict[str, Any]]:
 def test_filters_and_sorts(client: Client, publish_customers: Publish, query: str, expected: list[str]) -> None:
     publish_customers(*PEOPLE)
     assert names(client, query) == expected
+
+
+MET = (
+    customer("gil", loyalty_class="spurious", persona="big spenders", journey="use", open_issue=True),
+    customer("hal", loyalty_class="loyal", persona="big spenders", journey="onboarding", open_issue=False),
+    customer("ida", persona="the unheard", journey_stage="loyalty", open_issue=True),
+    customer("joe"),
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?persona=big%20spenders", ["gil", "hal"]),
+        ("?persona=big%20spenders&persona=the+unheard", ["gil", "hal", "ida"]),
+        ("?persona=nobody's", []),
+        ("?loyalty_class=spurious", ["gil"]),
+        ("?journey=use&journey=onboarding", ["gil", "hal"]),
+        ("?journey_stage=loyalty", ["ida"]),
+        ("?has_open_issue=true", ["gil", "ida"]),
+        ("?has_open_issue=false", ["hal"]),  # of joe nobody knows
+        ("?has_open_issue=true&persona=big%20spenders", ["gil"]),
+    ],
+)
+def test_the_list_can_be_of_some_kind_of_customers(
+    client: Client, publish_customers: Publish, query: str, expected: list[str]
+) -> None:
+    publish_customers(*MET)
+    assert names(client, query) == expected
+
+
+def test_the_list_knows_every_class_journey_and_stage_that_a_customer_can_have() -> None:
+    assert (get_args(LoyaltyClass), get_args(Journey), get_args(JourneyStage)) == (CLASSES, JOURNEYS, STAGES)
+
+
+def test_every_filter_is_answered_from_the_index_of_its_order(database: Database, publish_customers: Publish) -> None:
+    publish_customers(*MET)
+    every = AtRisk("probability", 0.1, 1.0, 1.0, "only", {name: ["x"] for name in get_args(AnyOf)}, open_issue=True)
+    statement, values = _list_statement(every)
+    with closing(sqlite3.connect(database.path)) as connection:
+        values |= {"number": 1, "after": 0, "limit": 9}
+        (plan,) = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+        columns = {row[2] for row in connection.execute("PRAGMA index_info(scores_by_probability)")}
+    assert "USING INDEX scores_by_probability (snapshot_number=? AND rank_by_probability>?)" in plan
+    assert {*FILTERED, *get_args(AnyOf)} <= columns
 
 
 def test_a_customer_who_is_not_scored_is_never_listed(client: Client, publish_customers: Publish) -> None:
@@ -153,7 +214,10 @@ def test_an_altered_cursor_is_400(client: Client, publish_customers: Publish) ->
     assert client.get(following.replace(".1.", ".2.")).status_code == 400
 
 
-@pytest.mark.parametrize("change", ["sort=probability", "min_probability=0.1", "tier=high", "holdout=include"])
+@pytest.mark.parametrize(
+    "change",
+    ["sort=probability", "min_probability=0.1", "tier=high", "holdout=include", "persona=x", "has_open_issue=false"],
+)
 def test_a_cursor_does_not_go_with_other_filters(client: Client, publish_customers: Publish, change: str) -> None:
     publish_customers(*PEOPLE)
     following = client.get("/v1/at-risk?limit=1").json()["next"]
@@ -163,17 +227,18 @@ def test_a_cursor_does_not_go_with_other_filters(client: Client, publish_custome
 @given(rank=st.integers(0, 10**12), tiers=st.permutations(["low", "high", "critical"]))
 def test_a_cursor_is_read_back_whatever_the_order_of_the_tiers(rank: int, tiers: list[Any]) -> None:
     at = Position("0f", rank)
-    text = cursor(AtRisk(tiers=("low", "high", "critical")), at)
-    assert read_cursor(text, AtRisk(tiers=tuple(tiers))) == at
+    text = cursor(AtRisk(any_of={"risk_tier": ("low", "high", "critical")}), at)
+    assert read_cursor(text, AtRisk(any_of={"risk_tier": tiers, "persona": []})) == at
     with pytest.raises(InvalidCursor, match="other filters"):
-        read_cursor(text, AtRisk(tiers=("low",)))
+        read_cursor(text, AtRisk(any_of={"risk_tier": ["low"]}))
 
 
 @pytest.mark.parametrize(
     "query",
     [
         "limit=0", "limit=1001", "limit=x", "min_probability=2", "min_probability=nan", "min_clv=inf", "tier=huge",
-        "sort=name", "holdout=maybe", "min_probabilty=0.5", "format=xml", "min_clv=",
+        "sort=name", "holdout=maybe", "min_probabilty=0.5", "format=xml", "min_clv=", "journey=usage",
+        "journey_stage=trial", "loyalty_class=fan", "has_open_issue=perhaps",
     ],
 )  # fmt: skip
 def test_a_parameter_we_do_not_know_is_refused_not_ignored(
@@ -192,8 +257,8 @@ def test_the_csv_header_is_the_documented_one_even_of_an_empty_list(client: Clie
     assert "attachment" in response.headers["content-disposition"]
     assert response.text == ",".join(CSV_COLUMNS) + "\r\n"
     guide = (Path(__file__).parents[2] / "docs/service.md").read_text("utf-8")
-    documented = [line.split("`")[1] for line in guide.splitlines() if line.startswith("| `")]
-    assert [name for name in documented if name in MEANING] == list(MEANING)
+    table = guide.split("| field | meaning |\n| --- | --- |\n")[1].split("\n\n")[0]
+    assert table.splitlines() == [f"| `{name}` | {says} |" for name, says in MEANING.items()]
 
 
 @pytest.mark.parametrize(

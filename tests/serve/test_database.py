@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from scoring_runs import REPOSITORY
 
-from serve.database import DEFAULT_URL, URL_VARIABLE, Database, DatabaseError, metadata
+from serve.database import DEFAULT_URL, MIGRATIONS, URL_VARIABLE, Database, DatabaseError, metadata
 
 
 def test_the_argument_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +39,33 @@ def test_a_url_we_cannot_serve_from_is_refused_without_telling_its_password(url:
 def test_the_migrations_make_exactly_the_tables_we_use(database: Database) -> None:
     with database.engine() as engine, engine.begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_run_published_before_a_migration_keeps_its_rows_and_can_be_filtered_after_it(tmp_path: Path) -> None:
+    database = Database(tmp_path / "old.db")
+    database.migrate()
+    document = (
+        b'{"persona":"the unheard","journey":"use","journey_stage":null,"loyalty_class":"loyal","open_issue":true}'
+    )
+    with database.engine() as engine, engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        connection.execute(
+            sa.text("INSERT INTO snapshots (number, snapshot_id, customers, about) VALUES (1, 'a', 2, '')")
+        )
+        insert = sa.text(
+            "INSERT INTO scores (snapshot_number, customer_id, rank_by_value, body) VALUES (1, :id, :rank, :body)"
+        )
+        connection.execute(
+            insert, [{"id": "ann", "rank": 1, "body": document}, {"id": "bob", "rank": None, "body": b"{}"}]
+        )
+    database.migrate()
+    with closing(sqlite3.connect(database.path)) as connection:
+        columns = "customer_id, body, persona, journey, journey_stage, loyalty_class, open_issue"
+        rows = connection.execute(f"SELECT {columns} FROM scores ORDER BY customer_id").fetchall()
+    assert rows == [("ann", document, "the unheard", "use", None, "loyal", 1), ("bob", b"{}", *[None] * 5)]
 
 
 def test_migrating_twice_is_migrating_once(database: Database) -> None:

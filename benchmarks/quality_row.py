@@ -1,0 +1,75 @@
+"""One row of the quality table: a figure of ours with its interval, beside a rival's, a published one and the goal."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["reached", "inside the interval", "missed", "no goal"]
+Better = Literal["lower", "higher", "near 0"]
+
+_HEADER = "| data | split | model | metric | value [95%] | against | difference [95%] | goal | peer | verdict |"
+
+
+@dataclass(frozen=True)
+class QualityRow:
+    """One figure; the difference is ours minus that of ``against``, resample by resample."""
+
+    data: str
+    split: str
+    model: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    against: str
+    difference: float
+    diff_low: float
+    diff_high: float
+    goal: float | None
+    peer: float | None  # the best figure published or measured elsewhere on the same split
+    verdict: Verdict
+
+
+def verdict(value: float, low: float, high: float, goal: float | None, better: Better) -> Verdict:
+    """Whether a figure meets its goal, or misses it by no more than its own interval. Near 0, the goal is a bound."""
+    if goal is None:
+        return "no goal"
+    if better == "near 0":
+        if abs(value) <= goal:
+            return "reached"
+        return "inside the interval" if low <= goal and high >= -goal else "missed"
+    sign = 1 if better == "lower" else -1
+    if sign * value <= sign * goal:
+        return "reached"
+    return "inside the interval" if low <= goal <= high else "missed"
+
+
+def table_of(rows: Iterable[QualityRow]) -> str:
+    """The rows as a Markdown table."""
+    return "\n".join([_HEADER, "|---" * _HEADER.count(" | ") + "|---|", *(_line(row) for row in rows)])
+
+
+def _line(row: QualityRow) -> str:
+    cells = (
+        row.data,
+        row.split,
+        row.model,
+        row.metric,
+        _interval(row.value, row.low, row.high),
+        row.against,
+        _interval(row.difference, row.diff_low, row.diff_high, "+") if row.against else "",
+        _figure(row.goal),
+        _figure(row.peer),
+        row.verdict,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _interval(value: float, low: float, high: float, sign: str = "") -> str:
+    return f"{_figure(value, sign)} [{_figure(low, sign)}, {_figure(high, sign)}]"
+
+
+def _figure(value: float | None, sign: str = "") -> str:
+    if value is None:
+        return ""
+    return f"{value:{sign},.{2 if abs(value) >= 10 else 4}f}"

@@ -1,0 +1,75 @@
+"""Public churn tables without a time as panels of attributes, predicted out of fold by the same fit as event logs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import polars as pl
+
+from benchmarks.bad_experience import dmc, folds, iranian, iranian_distinct, mlc
+from features.attributes import PREFIX
+from features.registry import FEATURES
+from models.baselines import fit_logistic
+from models.churn import fit_churn
+from models.panel import PRIOR_FEATURES, Panel
+from models.settings import ChurnSettings, Minimum
+
+Floats = npt.NDArray[np.float64]
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """A churn table: where it lies below the folder of data sets, and how it is read (features, and `churned`)."""
+
+    name: str
+    file: str
+    read: Callable[[Path], pl.DataFrame]
+
+
+def telco(path: Path) -> pl.DataFrame:
+    """A telecom's customers; churn within the last month."""
+    table = pl.read_csv(path, schema_overrides={"TotalCharges": pl.String})
+    charges = pl.col("TotalCharges").str.strip_chars().cast(pl.Float64, strict=False)  # blank in the first month
+    return table.with_columns(TotalCharges=charges, churned=pl.col("Churn") == "Yes").drop("Churn", "customerID")
+
+
+TABLES = (
+    Table("IBM Telco", "telco_ibm/Telco-Customer-Churn.csv.gz", telco),
+    Table("Iranian", "iranian_churn/Customer_Churn.csv", iranian),
+    Table("Iranian, no duplicates", "iranian_churn/Customer_Churn.csv", iranian_distinct),
+    Table("MLC, first 3,333", "mlc_churn/mlc_churn.csv.gz", mlc),
+    Table("DMC2010 train", "dmc2010_train/dmc2010_train.txt.gz", dmc),
+)
+
+
+def panel_of_table(table: pl.DataFrame) -> Panel:
+    """A panel of one cutoff whose only features are attributes; identical rows count as one customer."""
+    churned = table["churned"].cast(pl.Float64).to_numpy()
+    plain = table.drop("churned").with_columns(pl.col(pl.Boolean).cast(pl.Int8))
+    known = plain.rename({name: PREFIX + name for name in plain.columns}).to_pandas()
+    same = pd.util.hash_pandas_object(known, index=False)
+    unknown = dict.fromkeys([*(feature.name for feature in FEATURES), *PRIOR_FEATURES], np.nan)
+    keys = {"cutoff": pd.Timestamp(0), "horizon_days": 30, "lead_days": 0, "tenure_days": 0.0}
+    rows = pd.DataFrame(unknown | keys, index=known.index).assign(customer_id=same.astype(str))
+    return Panel(pd.concat([rows, known], axis=1), pd.DataFrame({"horizon_purchase_count": 1.0 - churned}))
+
+
+def out_of_fold(table: pl.DataFrame, settings: ChurnSettings) -> tuple[Floats, dict[str, Floats], list[str]]:
+    """What happened, what the chosen model and a logistic regression said of folds held out, and which was chosen."""
+    panel = panel_of_table(table)
+    churned = panel.churned(settings.definition)
+    fold = folds(table, churned)
+    settings = replace(settings, minimum=Minimum(span_days=0))  # there is no time in a table
+    said: dict[str, Floats] = {name: np.zeros(len(churned)) for name in ("chosen", "logistic")}
+    chosen: list[str] = []
+    for number in range(_FOLDS):
+        past, present = panel.where(fold != number), panel.where(fold == number)
+        model = fit_churn(past, settings, horizon_days=30, lead_days=0)
+        said["chosen"][fold == number] = model.churn_probability(present.table)
+        said["logistic"][fold == number] = fit_logistic(past, settings.definition).churn_probability(present.table)
+        chosen.append(model.name)
+    return churned, said, chosen

@@ -1,0 +1,159 @@
+"""Which candidate is used: tested on rows that it could not know, and the simplest within chance of the best.
+
+Within chance is a candidate whose log loss and AUC are both not surely worse (paired bootstrap of customers, 95%) than
+those of the candidate with the lowest log loss: the level of the probabilities counts, and their order.
+
+A fold holds out one cutoff and one group of customers, so that neither time nor acquaintance helps. What it learns from
+are rows of other customers, at cutoffs that come as near to the task as the history allows:
+
+- ``out of time``: outcomes were known by the cutoff held out;
+- ``earlier``: horizons are of full length but overlap: learned from are earlier cutoffs;
+- ``other customers``: a single cutoff; or training horizons are shorter than the one to be scored and all end
+  together, so that no cutoff comes after another's outcome. Then the longest horizons are tested, those nearest to the
+  task, and models that are not told the horizon do not compete: the step to the longer one rests on BTYD's answer.
+  (Tried and dropped: learning from the shorter horizons only and testing the step itself. So little is then learned
+  from that on CDNOW the choice fell on BG/NBD alone, against an earlier backtest and figures known of that split.)
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from models.bootstrap import USUAL, Interval, Replicates, Resampling, replicate
+from models.candidates import CANDIDATES
+from models.metrics import CHURN_METRICS
+from models.panel import Panel, horizon_end
+from models.settings import CandidateName
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+How = Literal["out of time", "earlier", "other customers"]
+
+_CUTOFFS = 3  # held out: the last ones, or those of the longest horizons
+_SMALL = 5_000  # customers; with fewer, a fold learns from two thirds of them instead of half
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to learn from and rows to be tested on, which they do not foretell."""
+
+    how: How
+    past: Panel
+    present: Panel
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a candidate fared out of fold: its log loss, its differences to the best, and what follows from them."""
+
+    candidate: CandidateName
+    log_loss: Interval
+    log_loss_difference: Interval
+    auc_difference: Interval
+    verdict: str
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON."""
+        return {name: value.as_dict() if isinstance(value, Interval) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Standing":
+        """Back from JSON."""
+        figures = (_interval(document[name]) for name in ("log_loss", "log_loss_difference", "auc_difference"))
+        log_loss, level, order = figures
+        return cls(document["candidate"], log_loss, level, order, document["verdict"])
+
+
+def folds(panel: Panel, horizon_days: int) -> list[Fold]:
+    """The folds of a training panel; empty where nobody would be left to learn from or to test on."""
+    how, held_out = _held_out(panel, horizon_days)
+    group = customer_groups(panel.table["customer_id"])
+    out = []
+    for at, known in held_out:
+        for number in range(group.max() + 1):
+            past, present = known & (group != number), at & (group == number)
+            if past.any() and present.any():
+                out.append(Fold(how, panel.where(past), panel.where(present)))
+    return out
+
+
+def customer_groups(customer: pd.Series) -> npt.NDArray[np.intp]:
+    """The group of each row's customer (n_rows,): two groups, three of a small base."""
+    codes, ids = pd.factorize(customer, sort=True)
+    number = min(2 if len(ids) >= _SMALL else 3, len(ids))
+    return np.asarray(np.random.default_rng(1).permutation(len(ids))[codes] % number, np.intp)
+
+
+def out_of_time_folds(panel: Panel, most: int = _CUTOFFS) -> Iterator[tuple[Panel, Panel]]:
+    """For each of the last cutoffs: the rows whose outcome was known by then, and the rows at it."""
+    known = horizon_end(panel.table)
+    for cutoff in panel.cutoffs[-most:]:
+        past = (known <= cutoff).to_numpy()
+        if past.any():
+            yield panel.where(past), panel.where(panel.table["cutoff"] == cutoff)
+
+
+def choose(
+    churned: Floats,
+    forecasts: Mapping[CandidateName, Floats],
+    customer: npt.NDArray[np.str_],
+    resampling: Resampling = USUAL,
+) -> tuple[CandidateName, list[Standing]]:
+    """The simplest candidate not surely worse than the one of the lowest log loss, and how each fared.
+
+    Parameters
+    ----------
+    churned : ndarray of shape (n,)
+    forecasts : mapping of candidate to ndarray of shape (n,)
+        Probabilities of churn for rows held out.
+    customer : ndarray of shape (n,)
+        Whose row it is: customers are resampled, not rows.
+    """
+    metrics = {name: CHURN_METRICS[name] for name in ("log_loss", "auc")}
+    drawn = replicate(churned, dict(forecasts.items()), metrics, customer=customer, resampling=resampling)
+    in_order = [name for name in CANDIDATES if name in forecasts]
+    best = min(in_order, key=lambda name: drawn.figures[name]["log_loss"][0])
+    chosen = next(name for name in in_order if not _surely_worse(name, best, drawn))
+    return chosen, [_standing(name, best, chosen, drawn) for name in in_order]
+
+
+def _held_out(panel: Panel, horizon_days: int) -> tuple[How, list[tuple[Mask, Mask]]]:
+    """How rows are held out, and pairs of the rows to test on and those to learn from, before customers are parted."""
+    table = panel.table
+    horizon = table.groupby("cutoff")["horizon_days"].first()
+    last = [cutoff for cutoff in panel.cutoffs if horizon[cutoff] >= horizon_days][-_CUTOFFS:]
+    at = {cutoff: (table["cutoff"] == cutoff).to_numpy() for cutoff in last}
+    for how, before in (("out of time", horizon_end(table)), ("earlier", table["cutoff"] + pd.Timedelta(days=1))):
+        pairs = [(at[cutoff], (before <= cutoff).to_numpy()) for cutoff in last]
+        if known := [pair for pair in pairs if pair[1].any()]:
+            return how, known  # type: ignore[return-value]
+    longest = horizon.sort_values(ascending=False, kind="stable").index[:_CUTOFFS]
+    return "other customers", [(table["cutoff"].isin(longest).to_numpy(), np.ones(len(table), bool))]
+
+
+def _surely_worse(name: CandidateName, best: CandidateName, drawn: Replicates) -> bool:
+    return drawn.difference("log_loss", name, best).low > 0 or drawn.difference("auc", name, best).high < 0
+
+
+def _standing(name: CandidateName, best: CandidateName, chosen: CandidateName, drawn: Replicates) -> Standing:
+    level, order = (drawn.difference(metric, name, best) for metric in ("log_loss", "auc"))
+    if name == chosen:
+        verdict = "chosen: the best" if name == best else f"chosen: the simplest not surely worse than {best}"
+    elif name == best:
+        verdict = f"the best, but not surely better than the simpler {chosen}"
+    elif level.low > 0:
+        verdict = f"log loss surely higher than that of {best}"
+    elif order.high < 0:
+        verdict = f"ranks surely worse than {best}"
+    else:
+        verdict = f"not surely worse than {best}, but less simple than {chosen}"
+    return Standing(name, drawn.interval(name, "log_loss"), level, order, verdict)
+
+
+def _interval(held: Mapping[str, float | None]) -> Interval:
+    value, low, high = (np.nan if (end := held[name]) is None else end for name in ("value", "low", "high"))
+    return Interval(value, low, high)

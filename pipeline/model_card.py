@@ -1,0 +1,131 @@
+"""DVC stage ``model_card``: what a bundle is, learned from, is good for and is not, told from the files of its run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import UndefinedError
+
+from features.errors import ExplainedError
+from models.bundle import bundle_hash, read_contract
+from models.policy import PolicySettings
+from pipeline import findings, paths
+from pipeline.monitor import REPORT as DRIFT
+from pipeline.page import environment
+from pipeline.params import load_params
+from pipeline.report import economics_of
+from pipeline.whole_files import whole
+
+Json = Mapping[str, Any]
+
+LABELS = {
+    "inactivity": "a customer has left who buys nothing in the horizon.",
+    "event": "a customer has left who cancels in the horizon.",
+}
+_MOST_FEATURES = 10
+_TEMPLATE = "model_card.md.jinja"
+
+
+class NoCard(ExplainedError):
+    """A file that the card is made of is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything the card tells of; None where a stage has not run."""
+
+    version: str
+    churn: Json  # the contracts of the models
+    clv: Json
+    data: Json
+    metrics: Json
+    policy: PolicySettings
+    experience: Json | None
+    drift: Json | None
+    scores: pl.DataFrame | None
+
+
+def main() -> None:
+    """Write the card of the project's bundle.
+
+    Raises
+    ------
+    NoCard
+        If the account of the data or the metrics are missing, or a report is damaged.
+    """
+    inputs = Inputs(
+        bundle_hash(paths.BUNDLE),
+        read_contract(paths.CHURN_BUNDLE),
+        read_contract(paths.CLV_BUNDLE),
+        _needed(paths.DATA_REPORT, "ingest"),
+        _needed(paths.METRICS, "evaluate"),
+        load_params().policy,
+        _json(paths.EXPERIENCE_REPORT, "experience"),
+        _json(DRIFT, "monitor"),
+        pl.read_parquet(paths.SCORES) if paths.SCORES.is_file() else None,
+    )
+    with whole(paths.MODEL_CARD) as staged:
+        staged.write_text(card(inputs), encoding="utf-8", newline="\n")
+    won, rivals = findings.beaten(_compared(inputs.metrics, "churn"))
+    print(f"model_card: {paths.MODEL_CARD}: model {inputs.version}, surely better than {won} of {rivals} baselines")
+
+
+def card(inputs: Inputs) -> str:
+    """The card in Markdown: the same bytes for the same inputs.
+
+    Raises
+    ------
+    NoCard
+        If a report lacks something that the card tells.
+    """
+    metrics, churn = inputs.metrics, inputs.churn
+    importances = findings.importances(churn["importance"])
+    held = environment().overlay(autoescape=False)
+    held.filters["cell"] = lambda words: words.replace("|", "\\|")
+    try:
+        text = held.get_template(_TEMPLATE).render(
+            **vars(inputs),
+            label=LABELS[churn["definition"]],
+            churn_metrics=findings.CHURN,
+            value_metrics=findings.VALUE,
+            churn_verdict=_verdict(metrics, "churn"),
+            value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
+            rates=findings.drift(churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
+            short_horizons=findings.short_horizons(churn["training"], metrics["horizon_days"]),
+            importances=importances[:_MOST_FEATURES],
+            themes=findings.by_theme(importances),
+            economics=None if inputs.scores is None else economics_of(inputs.scores, inputs.policy),
+            name_of=findings.name_of,
+            in_order=findings.in_order,
+        )
+    except (UndefinedError, KeyError) as error:
+        raise NoCard(f"A report of this run lacks what the card tells: {error}. Run `dvc repro` again.") from None
+    return f"{text.rstrip()}\n"
+
+
+def _compared(metrics: Json, what: str) -> list[findings.Comparison]:
+    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what])
+
+
+def _verdict(metrics: Json, what: str) -> str:
+    return findings.verdict(_compared(metrics, what), findings.DECIDES[what])
+
+
+def _needed(path: Path, stage: str) -> Json:
+    found = _json(path, stage)
+    if found is None:
+        raise NoCard(f"{path} is missing. Run `dvc repro {stage}` first.")
+    return found
+
+
+def _json(path: Path, stage: str) -> Json | None:
+    if not path.is_file():
+        return None
+    try:
+        held: Json = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise NoCard(f"{path} is damaged. Run `dvc repro --force {stage}`.") from None
+    return held

@@ -1,0 +1,110 @@
+"""DVC stage ``monitor``: the newest month judged by those before; how well the model does, expected and realised."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from features.errors import ExplainedError
+from models.bootstrap import Resampling
+from models.bundle import load_churn, read_contract
+from models.churn import ChurnModel
+from models.drift import MonitorSettings
+from models.expected_performance import expected_performance, realised_performance, told
+from models.panel import Panel
+from models.purchase_prior import PurchasePrior
+from pipeline import paths
+from pipeline.drift_report import checked, document, headline
+from pipeline.evaluate import write_json
+from pipeline.experience_report import tidy
+from pipeline.months import calendar, data_tracks, months_of, sampled_features, watched
+from pipeline.panel import read_panel
+from pipeline.params import load_params
+
+REPORT = Path("reports/drift.json")
+LEARNED = "The model learned from these outcomes: what it gets right here is no evidence."
+AHEAD = "Not known yet. The figures hold if the probabilities are as right as they were where outcomes are known."
+
+
+class DriftAlarm(ExplainedError):
+    """Something is out of the ordinary."""
+
+
+class NoPrior(ExplainedError):
+    """The purchase models of the scoring cutoff are not in the bundle."""
+
+
+def main(*, fail_on_alarm: bool = False) -> None:
+    """Monitor the project: write reports/drift.json, end with one line.
+
+    Raises
+    ------
+    DriftAlarm
+        If something is out of the ordinary and `fail_on_alarm`; the report is written all the same.
+    """
+    report = monitor(load_params().monitor)
+    write_json(REPORT, report)
+    if report["alarms"] and fail_on_alarm:
+        raise DriftAlarm(f"{headline(report)} See {REPORT}.")
+    print(f"monitor: {headline(report)}")
+
+
+def monitor(settings: MonitorSettings) -> dict[str, Any]:
+    """The report of the project's newest month."""
+    params = load_params()
+    contract, model = read_contract(paths.CHURN_BUNDLE), load_churn(paths.CHURN_BUNDLE)
+    panel = read_panel(["train", "evaluate", "score"])
+    learned = panel.of_role("train")
+    watch = watched(learned.table, model, contract["importance"])
+    when = calendar(params)
+    table = sampled_features(params, when, settings.customers)
+    months = months_of(table, _prior(panel.of_role("score")), model, watch, when.cutoffs)
+    found = data_tracks(pl.scan_parquet(paths.INTERACTIONS / "*.parquet"), pl.scan_parquet(paths.EXPERIENCES), when)
+    age = (pd.Timestamp(when.score_at).tz_convert(None) - learned.cutoffs[-1]).days
+    draws = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
+    known = performance(panel, model, params.churn.definition, draws)
+    return {
+        "as_of": f"{when.score_at:%Y-%m-%d}",
+        **document(*checked(watch, months, when.cutoffs, found, age, settings)),
+        "performance_says": next((row["says"] for row in known if row["evidence"]), AHEAD),
+        "performance": known,
+    }
+
+
+def performance(panel: Panel, model: ChurnModel, definition: str, draws: Resampling) -> list[dict[str, Any]]:
+    """At each cutoff, oldest first: churn rate, AUC and log loss that the probabilities imply, and what came of it.
+
+    `evidence` is true where outcomes are known that the model did not learn from.
+    """
+    found = []
+    for cutoff in panel.cutoffs:
+        rows = panel.where((panel.table["cutoff"] == cutoff) & (panel.table["status"] == "scored"))
+        role = rows.table["role"].iloc[0]
+        probability = model.churn_probability(rows.table)
+        expected = expected_performance(probability, draws)
+        realised = None if role == "score" else realised_performance(rows.churned(definition), probability)
+        says = AHEAD if realised is None else LEARNED if role == "train" else told(expected, realised)
+        found.append(
+            {
+                "cutoff": f"{cutoff:%Y-%m-%d}",
+                "role": role,
+                "rows": len(rows),
+                "evidence": role == "evaluate",
+                "expected": {name: interval.as_dict() for name, interval in expected.items()},
+                "realised": tidy(realised),
+                "says": says,
+            }
+        )
+    return found
+
+
+def _prior(scored: Panel) -> PurchasePrior:
+    """The purchase models fitted at the scoring cutoff."""
+    at = f"{scored.cutoffs[0]:%Y-%m-%d}"
+    path = paths.BTYD_BUNDLE / "model.json"
+    held = json.loads(path.read_text(encoding="utf-8"))
+    if at not in held:
+        raise NoPrior(f"{path} holds purchase models of {', '.join(held)}, not of {at}. Run `dvc repro fit_btyd`.")
+    return PurchasePrior.from_dict(held[at])
