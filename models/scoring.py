@@ -11,10 +11,12 @@ from scipy.stats import rankdata
 
 from features.contract import SCORES
 from features.history import DAY_US
+from models.btyd import ParetoNbd
 from models.churn import ChurnModel
-from models.clv import ClvModel
+from models.clv import ClvModel, OrdersModel
 from models.explain import reasons
 from models.loyalty import LoyaltyModel
+from models.next_order import days_to_next_order
 from models.panel import floats
 from models.personas import PersonaModel
 from models.policy import PolicySettings, policy_table, risk_tier, value_at_risk
@@ -25,10 +27,12 @@ INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pill
 
 @dataclass(frozen=True)
 class Models:
-    """What a bundle holds to score with; `clv` is None where no money is known."""
+    """What a bundle holds to score with; `clv` is None where no money is known, `orders` where too little was."""
 
     churn: ChurnModel
     clv: ClvModel | None
+    orders: OrdersModel | None
+    pareto: ParetoNbd | None  # of the scoring cutoff
     loyalty: LoyaltyModel
     personas: PersonaModel
 
@@ -99,7 +103,8 @@ def _scored(
         "percentile": rankdata(probability, "max") * (100 / max(len(table), 1)),
         "historic_value": floats(table, "spend") if clv else None,
         "currency": [currency] * len(table) if clv else None,
-        "expected_orders": floats(table, "pareto_expected_orders"),
+        "expected_orders": models.orders.expected_orders(table) if models.orders else None,
+        "expected_next_order_at": _ahead(as_of, days_to_next_order(table, models.pareto)) if models.pareto else None,
         "p_alive": floats(table, "pareto_p_alive"),
         "loyalty_class": loyalty_class.tolist(),
         "loyalty_score": loyalty_score,
@@ -115,13 +120,12 @@ def _scored(
     ranked, at_risk = probability, None
     if clv:
         out["clv_expected"] = expected = clv.expected_spend(table)
+        out["clv_low"], out["clv_high"] = clv.interval(table)
         out["value_at_risk"] = ranked = at_risk = value_at_risk(probability, expected, policy)
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
     ids = table["customer_id"].to_list()
     frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, spared))
-    frame = frame.with_columns(
-        pl.col(pl.Float64).fill_nan(None), pl.col("last_bad_experience_at").dt.replace_time_zone("UTC")
-    )
+    frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
     frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
     explained = np.argsort(-ranked, kind="stable")[: policy.explained]
     told = reasons(churn, table.iloc[explained])
@@ -140,6 +144,11 @@ def _percentile_within(group: str) -> pl.Expr:
 def _exact(days: pd.Series) -> pd.Series:
     """The time that a number of days stands for, to the microsecond it was computed from."""
     return pd.to_timedelta((days * DAY_US).round(), unit="us")
+
+
+def _ahead(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
+    """The instants so many days ahead; not a time where the days are NaN."""
+    return (as_of + pd.to_timedelta(days, unit="D")).to_numpy("M8[us]")
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:

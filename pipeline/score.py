@@ -1,10 +1,15 @@
 """DVC stage ``score``: features at the scoring cutoff and the models in; data/scores.parquet out."""
 
+import json
+from datetime import datetime
+
 import polars as pl
 
 from features.contract import SCORES
-from models.bundle import bundle_hash, load_churn, load_clv, load_loyalty, load_personas
+from models.btyd import ParetoNbd
+from models.bundle import bundle_hash, load_churn, load_clv, load_loyalty, load_orders, load_personas
 from models.policy import spared_customers
+from models.purchase_prior import PurchasePrior
 from models.scoring import Models, score
 from pipeline import paths
 from pipeline.panel import ORDER, NoRows, to_pandas
@@ -27,6 +32,8 @@ def main() -> None:
         Models(
             load_churn(paths.CHURN_BUNDLE),
             load_clv(paths.CLV_BUNDLE),
+            load_orders(paths.CLV_BUNDLE),
+            _pareto(table["cutoff"][0]),
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
         ),
@@ -44,3 +51,10 @@ def main() -> None:
     counts = ", ".join(f"{n:,} {tier}" for tier, n in tiers.iter_rows())
     others = (scores["status"] != "scored").sum()
     print(f"score: {len(scores):,} customers as of {table['cutoff'][0]:%Y-%m-%d}: {counts}; {others:,} not scored")
+
+
+def _pareto(as_of: datetime) -> ParetoNbd | None:
+    """The purchase model of the scoring cutoff; None where nobody had bought."""
+    priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
+    held = priors.get(f"{as_of:%Y-%m-%d}")
+    return PurchasePrior.from_dict(held).pareto if held else None

@@ -10,13 +10,15 @@ from company import cutoffs, interactions
 
 from features.contract import SCORES
 from models.churn import ChurnModel
-from models.clv import ClvModel
+from models.clv import ClvModel, fit_orders
 from models.loyalty import LoyaltyModel, LoyaltySettings, fit_loyalty
 from models.panel import Panel
 from models.persona_search import find_personas
 from models.personas import PersonaModel, PersonaSettings
 from models.policy import PolicySettings
+from models.purchase_prior import fit_prior
 from models.scoring import INDEXES, Models, score
+from models.settings import ClvSettings
 
 POLICY = PolicySettings(margin=0.5)
 AS_OF = cutoffs()[-1].at
@@ -30,7 +32,9 @@ FIGURES = [
 def models(train: Panel, to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel) -> Models:
     """Everything a bundle holds, learned from the company."""
     personas = find_personas(to_score, PersonaSettings(least_stability=0.1)).model
-    return Models(churn, clv, fit_loyalty(train, LoyaltySettings()), personas)
+    orders = fit_orders(train, ClvSettings(trees=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
+    pareto = fit_prior(to_score[to_score["purchase_day_count"] > 0]).pareto
+    return Models(churn, clv, orders, pareto, fit_loyalty(train, LoyaltySettings()), personas)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,9 @@ INDEX = pl.DataFrame({"customer_id": ["c0001", "c0002"], **{name: [41.5, None] f
 
 
 def scored(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, **more: object) -> pl.DataFrame:
-    models = Models(churn, clv, LoyaltyModel({}, 1.0, reason="not looked at"), PersonaModel(reason="not looked at"))
+    models = Models(
+        churn, clv, None, None, LoyaltyModel({}, 1.0, reason="not looked at"), PersonaModel(reason="not looked at")
+    )
     return score(table, models, PolicySettings(**more), currency="EUR", model_version="v1")  # type: ignore[arg-type]
 
 
@@ -125,6 +131,27 @@ def test_the_indexes_of_experience_are_those_of_their_table_and_null_where_it_ha
     assert known.select("customer_id", *INDEXES).rows() == [("c0001", *[41.5] * len(INDEXES))]
     assert INDEXES[0] == "experience_index"
     assert len(INDEXES) == 10
+
+
+def test_values_and_orders_are_those_of_the_models_with_their_intervals(
+    scores: pl.DataFrame, to_score: pd.DataFrame, models: Models
+):
+    held = scores.filter(status="scored")
+    rows = to_score[to_score["customer_id"].isin(held["customer_id"].to_list())]
+    assert models.orders is not None
+    assert models.clv is not None
+    assert held["expected_orders"].to_list() == models.orders.expected_orders(rows).tolist()
+    known = held.filter(pl.col("clv_low").is_not_null())
+    assert known.height == np.isfinite(models.clv.interval(rows)[0]).sum()
+    assert (known["clv_low"] <= known["clv_high"]).all()
+
+
+def test_the_next_order_is_told_of_who_is_likely_alive_and_lies_ahead(scores: pl.DataFrame):
+    held = scores.filter(status="scored")
+    told = held.filter(pl.col("expected_next_order_at").is_not_null())
+    assert 0 < told.height
+    assert (told["expected_next_order_at"] > AS_OF).all()
+    assert held.filter(pl.col("p_alive") < 0.5)["expected_next_order_at"].null_count() == (held["p_alive"] < 0.5).sum()
 
 
 def test_value_at_risk_is_the_margin_on_the_expected_spend_times_the_risk(
