@@ -4,9 +4,10 @@ LightGBM's own defaults lose to logistic regression on small data; these are man
 of rows and columns, averaged over seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import lightgbm as lgb
 import numpy as np
@@ -17,6 +18,8 @@ from models.settings import BoostingSettings
 
 Floats = npt.NDArray[np.float64]
 Objective = Literal["binary", "poisson", "tweedie", "gamma"]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def fit_ensemble(
     threads: int = 2,
     tweedie_power: float = 1.5,
 ) -> Ensemble:
-    """Grow `settings.seeds` boosters of `target` on the rows of `matrix`.
+    """Grow `settings.seeds` boosters of `target` on the rows of `matrix`, `threads` at a time.
 
     With `init_score` (log-odds, or log of the mean) the trees learn only what it misses, and `raw` must be added to it.
     """
@@ -78,7 +81,7 @@ def fit_ensemble(
         "boost_from_average": init_score is None,
         "deterministic": True,
         "force_col_wise": True,
-        "num_threads": threads,
+        "num_threads": 1,
         "verbosity": -1,
     }
     if objective == "tweedie":
@@ -89,12 +92,22 @@ def fit_ensemble(
         init_score=init_score,
         feature_name=list(encoding.names),
         categorical_feature=encoding.categorical,
-        params={"max_bin": 63, "verbosity": -1, "min_data_in_leaf": base["min_data_in_leaf"], "num_threads": threads},
+        params={"max_bin": 63, "verbosity": -1, "min_data_in_leaf": base["min_data_in_leaf"], "num_threads": 1},
         free_raw_data=False,
     )
-    return Ensemble(
-        tuple(
-            lgb.train({**base, "seed": seed}, data, num_boost_round=settings.trees)
-            for seed in range(1, settings.seeds + 1)
-        )
-    )
+    data.construct()
+
+    def grow(seed: int) -> lgb.Booster:
+        return lgb.train({**base, "seed": seed}, data, num_boost_round=settings.trees)
+
+    return Ensemble(tuple(side_by_side(grow, range(1, settings.seeds + 1), threads)))
+
+
+def side_by_side(work: Callable[[T], R], tasks: Iterable[T], threads: int) -> list[R]:
+    """What `work` makes of each task, in order, `threads` at a time.
+
+    LightGBM lets go of the interpreter while it grows. Two boosters grown side by side on a thread each take half the
+    time, one booster on two threads three quarters; and a booster grown on one thread is the same everywhere.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, tasks))

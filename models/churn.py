@@ -9,11 +9,12 @@ import pandas as pd
 
 from features.errors import ExplainedError
 from models.baselines import btyd_log_odds, sigmoid
+from models.boosting import side_by_side
 from models.calibration import Calibrator, fit_calibrator
 from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
 from models.encoding import Encoding
 from models.panel import Panel, floats
-from models.selection import Standing, choose, folds, out_of_time_folds
+from models.selection import Fold, Standing, choose, folds, out_of_time_folds
 from models.settings import BoostingSettings, CandidateName, ChurnSettings
 
 __all__ = [
@@ -178,17 +179,18 @@ class _HeldOut:
         tested = [fold for fold in folds(panel, horizon_days) if fold.past.churned(settings.definition).std() > 0]
         if not tested:
             return None
-        said: dict[CandidateName, list[Floats]] = {name: [] for name in names}
-        for fold in tested:
-            fitted = fit_candidates(names, fold.past, replace(settings, seeds=1), prior, threads)
-            for name, components in fitted.items():
-                said[name].append(sigmoid(log_odds(components, fold.present.table)))
+
+        def forecasts(fold: Fold) -> dict[CandidateName, Floats]:
+            fitted = fit_candidates(names, fold.past, replace(settings, seeds=1), prior, threads=1)
+            return {name: sigmoid(log_odds(parts, fold.present.table)) for name, parts in fitted.items()}
+
+        said = side_by_side(forecasts, tested, threads)
         rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
         at = pd.factorize(rows["cutoff"], sort=True)[0]
         group = np.repeat(np.arange(len(tested)), [len(fold.present) for fold in tested])
         return cls(
             tested[0].how,
-            {name: np.concatenate(parts) for name, parts in said.items()},
+            {name: np.concatenate([forecast[name] for forecast in said]) for name in names},
             np.concatenate([fold.present.churned(settings.definition) for fold in tested]),
             at,
             group,

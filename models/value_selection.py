@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from models.boosting import side_by_side
 from models.bootstrap import USUAL, Interval, Replicates, Resampling, replicate
 from models.candidates import Prior
 from models.level import Level, fit_level
@@ -99,10 +100,12 @@ def hold_out(
     tested = [f for f in _folds(panel, horizon_days) if len(f.past) >= least and (target(f.past) > 0).any()]
     if not tested:
         return None
-    once, said = replace(settings, seeds=1), []
-    for fold in tested:
-        trees = fit_trees(names, fold.past, once, prior, threads)
-        said.append(forecasts(names, trees, fold.present.table))
+
+    def foretold(fold: Fold) -> dict[Name, Floats]:
+        trees = fit_trees(names, fold.past, replace(settings, seeds=1), prior, threads=1)
+        return forecasts(names, trees, fold.present.table)
+
+    said = side_by_side(foretold, tested, threads)
     rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
     raw = {name: np.concatenate([part[name] for part in said]) for name in names}
     actual, how = np.concatenate([target(fold.present) for fold in tested]), tested[0].how

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from models.baselines import btyd_log_odds, sigmoid
-from models.boosting import Ensemble, Objective, fit_ensemble
+from models.boosting import Ensemble, Objective, fit_ensemble, side_by_side
 from models.candidates import Prior
 from models.encoding import Encoding
 from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
@@ -64,20 +64,23 @@ def fit_trees(names: Iterable[Name], panel: Panel, settings: ClvSettings, prior:
     encoding = Encoding.of(table[columns])
     matrix, start, bought = encoding.matrix(table), _start(table), panel.spend > 0
     target = {"orders": orders(panel), "spend": panel.spend, "buys": bought.astype(np.float64), "basket": panel.spend}
-    grown: dict[Part, Ensemble] = {}
-    for part in dict.fromkeys(part for name in names for part in _NEEDS[name]):
+
+    parts = list(dict.fromkeys(part for name in names for part in _NEEDS[name]))
+
+    def grow(part: Part) -> Ensemble:
         rows = bought if part == "basket" else np.ones(len(bought), bool)
-        grown[part] = fit_ensemble(
+        return fit_ensemble(
             matrix[rows],
             target[part][rows],
             encoding,
             settings,
             _OBJECTIVES[part],
             init_score=start[part][rows] if prior == "init_score" else None,
-            threads=threads,
+            threads=max(threads // len(parts), 1),
             tweedie_power=settings.tweedie_power,
         )
-    return ValueTrees(grown, encoding, prior)
+
+    return ValueTrees(dict(zip(parts, side_by_side(grow, parts, threads), strict=True)), encoding, prior)
 
 
 def forecasts(names: Iterable[Name], trees: ValueTrees, table: pd.DataFrame) -> dict[Name, Floats]:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWar
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a `weak` project, a `strong` one of better models on the same data, and an empty `mlflow.db`."""
     folder = tmp_path_factory.mktemp("track")
-    retrained(make(folder / "weak", trees=20), folder / "strong", trees=60)
+    retrained(make(folder / "weak", trees=2), folder / "strong", trees=20)
     MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()  # its tables take seconds to make
     return folder
 
@@ -100,7 +100,7 @@ def test_the_first_bundle_is_recorded_registered_and_champion(use: Switch, capfd
     assert tags("1")["fedelta.bundle"] == bundle
     (run,) = runs(RUNS)
     assert run.info.status == "FINISHED"
-    assert run.data.params["churn.trees"] == "20"
+    assert run.data.params["churn.trees"] == "2"
     assert run.data.params["experience.rules.late_delivery.when"] == "kind = 'delivery' AND delay_hours > 24"
     assert run.data.tags["fedelta.bundle"] == bundle
     assert run.data.tags["fedelta.registry"] == read_contract(paths.CHURN_BUNDLE)["registry"]
@@ -127,7 +127,7 @@ def test_the_registered_model_predicts_what_was_evaluated_and_needs_no_pickle(us
         model.predict(table[["interaction_count"]])
     files = [path for path in Path("mlartifacts").rglob("*") if path.is_file()]
     assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pyc")]
-    assert {path.name for path in files} >= {"churn-0.txt", "model.json", "requirements.txt"}
+    assert {path.name for path in files} >= {"churn-0-0.txt", "model.json", "requirements.txt"}
 
 
 def test_tracking_twice_changes_nothing_and_says_so(use: Switch, capsys: pytest.CaptureFixture[str]):
@@ -220,7 +220,7 @@ def test_a_changed_limit_is_a_new_decision(use: Switch):
     paths.PARAMS.write_text(text)
     track.main()
     assert aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
-    (run,) = (run for run in runs(RUNS) if run.data.params["churn.trees"] == "60")
+    (run,) = (run for run in runs(RUNS) if run.data.params["churn.trees"] == "20")
     assert json.loads(run.data.tags["fedelta.params_now"]) == {"gate.max_ece": "0.3"}
 
 
