@@ -1,7 +1,8 @@
 """From a model's probability to the frequency that came true, learned out of time or left alone.
 
 Last season's base rate is not next season's, so a correction has to earn its place: each cutoff is predicted by a
-calibrator fitted on the others, and the simpler of two stays unless the other's log loss is lower by a paired interval.
+calibrator fitted on those before it, and the simpler of two stays unless the other's log loss is lower by a paired
+interval. (Fitted on all others, later ones too, isotonic steps won by 0.0007 and were wrong by 0.04 a season on.)
 """
 
 from collections.abc import Mapping
@@ -121,7 +122,8 @@ def fit_calibrator(
     churned : array-like of shape (n,)
         0/1 labels.
     fold : array-like of shape (n,)
-        The cutoff of each row, of any type. With a single cutoff nothing can be tested and the choice is ``none``.
+        The cutoff of each row, of any type that can be ordered in time. With a single cutoff nothing can be tested and
+        the choice is ``none``.
     customer : array-like of shape (n,), optional
         Whose row it is, for the bootstrap; without it each row is a customer.
 
@@ -139,22 +141,26 @@ def fit_calibrator(
     if folds.max() == 0:
         return Calibrator(note="Not calibrated: one cutoff cannot be tested out of time. Train on two cutoffs or more.")
     chosen, forecast, evidence = Calibrator(), raw, []
+    later = folds > 0  # the first cutoff has none before it to learn from
+    whose = None if customer is None else np.asarray(customer)[later]
     for kind in CORRECTIONS:
         if kind == "isotonic" and raw.size < settings.isotonic_rows:
             evidence.append(f"isotonic needs {settings.isotonic_rows:,} rows, has {raw.size:,}")
             continue
         fitted, challenge = _fit(kind, raw, labels), _out_of_fold(kind, raw, labels, folds)
         if fitted is None or challenge is None:
-            evidence.append(f"{kind} has no rising line through every set of cutoffs")
+            evidence.append(f"{kind} has no rising line through every set of earlier cutoffs")
             continue
         gain = paired_difference(
-            log_loss, labels, challenge, forecast, customer=customer, resampling=settings.resampling
+            log_loss, labels[later], challenge[later], forecast[later], customer=whose, resampling=settings.resampling
         )
         evidence.append(f"{kind} against {chosen.kind}: log loss {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]")
         if gain.high < 0:
             chosen, forecast = fitted, challenge
     verdict = "Not calibrated" if chosen.kind == "none" else f"Calibrated ({chosen.kind})"
-    return replace(chosen, note=f"{verdict}; {folds.max() + 1} cutoffs left out in turn: {'; '.join(evidence)}.")
+    return replace(
+        chosen, note=f"{verdict}; each of {folds.max() + 1} cutoffs by those before it: {'; '.join(evidence)}."
+    )
 
 
 def _rows(
@@ -163,7 +169,7 @@ def _rows(
     """The probabilities, the labels and the number of each row's fold, checked."""
     rows = Ranked.of(churned, probability)
     _ = rows.probability, rows.churned
-    folds = pd.factorize(np.asarray(fold))[0]
+    folds = pd.factorize(np.asarray(fold), sort=True)[0]
     if folds.shape != rows.order.shape:
         raise LengthMismatchError(
             f"Expected one cutoff per row, got {folds.size} for {rows.order.size} rows: align them first."
@@ -196,11 +202,11 @@ def _isotonic_knots(probability: Floats, churned: Floats) -> tuple[tuple[float, 
 
 
 def _out_of_fold(kind: Kind, probability: Floats, churned: Floats, folds: npt.NDArray[np.intp]) -> Floats | None:
-    """Each fold calibrated by the rows of the others; None when one of them allows no fit."""
-    calibrated = np.empty_like(probability)
-    for fold in range(folds.max() + 1):
-        held_out = folds == fold
-        fitted = _fit(kind, probability[~held_out], churned[~held_out])
+    """Each fold but the first calibrated by the rows of those before it; None when one of them allows no fit."""
+    calibrated = probability.copy()
+    for fold in range(1, folds.max() + 1):
+        held_out, known = folds == fold, folds < fold
+        fitted = _fit(kind, probability[known], churned[known])
         if fitted is None:
             return None
         calibrated[held_out] = fitted.apply(probability[held_out])

@@ -64,7 +64,9 @@ calibrators = st.one_of(
 def test_a_model_that_is_right_is_left_alone():
     calibrator = fit_calibrator(*history(6_000), QUICK)
     assert calibrator.kind == "none"
-    assert calibrator.note.startswith("Not calibrated; 3 cutoffs left out in turn: platt against none: log loss")
+    assert calibrator.note.startswith(
+        "Not calibrated; each of 3 cutoffs by those before it: platt against none: log loss"
+    )
     assert "isotonic against none" in calibrator.note
 
 
@@ -73,7 +75,7 @@ def test_an_overconfident_model_is_straightened():
     calibrator = fit_calibrator(reported, churned, fold, QUICK)
     assert calibrator.kind == "platt"
     assert calibrator.note.startswith(
-        "Calibrated (platt); 3 cutoffs left out in turn: platt against none: log loss -0."
+        "Calibrated (platt); each of 3 cutoffs by those before it: platt against none: log loss -0."
     )
     assert calibration_line(churned, calibrator.apply(reported)) == pytest.approx((0, 1), abs=1e-6)
     fresh, outcome, _ = history(4_000, overconfident, seed=2)
@@ -81,7 +83,7 @@ def test_an_overconfident_model_is_straightened():
 
 
 def test_a_crooked_model_with_many_rows_is_bent_back():
-    reported, churned, fold = history(20_000, staircase)
+    reported, churned, fold = history(60_000, staircase)
     calibrator = fit_calibrator(reported, churned, fold, QUICK)
     assert calibrator.kind == "isotonic"
     assert "isotonic against platt" in calibrator.note
@@ -153,7 +155,7 @@ def test_the_line_is_sklearns():
 
 @pytest.mark.parametrize("digits", [2, 16])  # with and without ties
 def test_the_rising_fit_is_sklearns(digits):
-    reported, churned, fold = history(20_000, lambda p: np.round(staircase(p), digits))
+    reported, churned, fold = history(60_000, lambda p: np.round(staircase(p), digits))
     calibrator = fit_calibrator(reported, churned, fold, QUICK)
     assert calibrator.kind == "isotonic"
     reference = IsotonicRegression(out_of_bounds="clip").fit(reported, churned)
@@ -214,7 +216,7 @@ def test_a_saved_calibrator_comes_back_the_same(calibrator, note):
 
 
 def test_a_fitted_calibrator_comes_back_the_same():
-    calibrator = fit_calibrator(*history(20_000, staircase), QUICK)
+    calibrator = fit_calibrator(*history(60_000, staircase), QUICK)
     assert Calibrator.from_dict(json.loads(json.dumps(calibrator.to_dict(), allow_nan=False))) == calibrator
 
 

@@ -17,8 +17,8 @@ from pipeline.shuffle import shuffle
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scored project of 200 customers, its interactions in bucket order as ingest leaves them."""
-    folder = make(tmp_path_factory.mktemp("explain") / "project", customers=200)
+    """A scored project of 300 customers, its interactions in bucket order as ingest leaves them."""
+    folder = make(tmp_path_factory.mktemp("explain") / "project", trees=60)
     with inside(folder):
         with duckdb.connect() as connection:
             connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())
