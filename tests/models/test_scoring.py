@@ -149,7 +149,7 @@ def test_values_and_orders_are_those_of_the_models_with_their_intervals(
 def test_the_next_order_is_told_of_who_is_likely_alive_and_lies_ahead(scores: pl.DataFrame):
     held = scores.filter(status="scored")
     told = held.filter(pl.col("expected_next_order_at").is_not_null())
-    assert 0 < told.height
+    assert told.height > 0
     assert (told["expected_next_order_at"] > AS_OF).all()
     assert held.filter(pl.col("p_alive") < 0.5)["expected_next_order_at"].null_count() == (held["p_alive"] < 0.5).sum()
 
