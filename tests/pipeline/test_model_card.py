@@ -151,3 +151,9 @@ def test_a_missing_or_damaged_report_is_one_clear_line(project, inputs):
             paths.METRICS.write_bytes(whole)
     with pytest.raises(NoCard, match="lacks what the card tells"):
         card(replace(inputs, data={**DATA, "interactions": {}}))
+
+
+def test_where_nothing_was_bad_the_card_says_that_nothing_can_be_said(inputs):
+    experience = {**inputs.experience, "tolerance": {"reason": "No rule was broken."}, "moments": {"reason": "None."}}
+    text = card(replace(inputs, experience=experience))
+    assert "- No rule was broken.\n- None.\n" in text
