@@ -22,10 +22,11 @@ from features.annotate import annotate
 from features.cutoffs import Cutoff
 from features.kernel import KernelSettings, features_at
 from models.churn import ChurnModel
-from models.drift import RUNS, MonitorSettings
+from models.drift import RUNS
 from models.panel import Panel
 from models.population_drift import MONTH_DAYS, Watch
 from models.purchase_prior import PurchasePrior, fit_prior
+from models.settings import MonitorSettings
 from pipeline import paths
 from pipeline.drift_report import checked
 from pipeline.ingest import Outputs, ingest

@@ -39,6 +39,7 @@ class Contender:
 OURS = Contender("ours", "benchmarks.ours")
 RIVALS = (
     Contender("pandas-plain", "benchmarks.with_pandas", "plain"),
+    Contender("pandas-plain-day", "benchmarks.with_pandas", "plain-day"),
     Contender("pandas-events", "benchmarks.with_pandas", "events"),
     Contender("polars-events", "benchmarks.with_polars", "events"),
     Contender("duckdb-day", "benchmarks.with_duckdb", "day"),
@@ -48,7 +49,7 @@ RIVALS = (
     Contender("polars-day", "benchmarks.with_polars", "day"),
     Contender("pandas-day", "benchmarks.with_pandas", "day"),
 )
-USUAL = ("pandas-events", "polars-events", "duckdb-day")  # each library as one would first write it
+USUAL = ("pandas-plain-day", "polars-day", "duckdb-day")  # each library as one would first write it
 STRONGEST = "polars-period"
 
 

@@ -21,7 +21,8 @@ import polars as pl
 from features.cutoffs import Cutoff
 from features.kernel import KernelSettings, features_at
 from models.persona_search import find_personas
-from models.personas import PersonaModel, PersonaSettings
+from models.personas import PersonaModel
+from models.settings import PersonaSettings
 from pipeline import paths
 from pipeline.ingest import Outputs, ingest
 from pipeline.panel import to_pandas

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from benchmarks.bad_experience import dmc, folds, iranian, iranian_distinct, mlc
 from features.attributes import PREFIX
 from features.registry import FEATURES
 from models.baselines import fit_logistic
@@ -18,7 +17,7 @@ from models.panel import PRIOR_FEATURES, Panel
 from models.settings import ChurnSettings, Minimum
 
 Floats = npt.NDArray[np.float64]
-_FOLDS = 5
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,37 @@ def telco(path: Path) -> pl.DataFrame:
     table = pl.read_csv(path, schema_overrides={"TotalCharges": pl.String})
     charges = pl.col("TotalCharges").str.strip_chars().cast(pl.Float64, strict=False)  # blank in the first month
     return table.with_columns(TotalCharges=charges, churned=pl.col("Churn") == "Yes").drop("Churn", "customerID")
+
+
+def iranian(path: Path) -> pl.DataFrame:
+    """A telecom's customers; churn at the end of the year."""
+    return pl.read_csv(path).rename({"Churn": "churned"})
+
+
+def iranian_distinct(path: Path) -> pl.DataFrame:
+    """The same without the rows that repeat another."""
+    return iranian(path).unique(maintain_order=True)
+
+
+def mlc(path: Path) -> pl.DataFrame:
+    """A telecom's customers; the customary training rows."""
+    return pl.read_csv(path).head(3333).with_columns(churned=pl.col("churn") == "yes").drop("churn")
+
+
+def dmc(path: Path) -> pl.DataFrame:
+    """First orders at a media dealer, what came late, went back or was cancelled; churned: no order in 90 days more."""
+    table = pl.read_csv(path, separator=";", infer_schema_length=None)
+    dates = ("date", "datecreated", "deliverydatepromised", "deliverydatereal")
+    ordered, created, promised, delivered = (pl.col(name).str.to_date(strict=False) for name in dates)
+    return table.with_columns(
+        account_days=(ordered - created).dt.total_days(),
+        promised_days=(promised - ordered).dt.total_days(),
+        late_days=(delivered - promised).dt.total_days(),
+        day_of_year=ordered.dt.ordinal_day(),
+        returned_share=pl.col("remi") / pl.col("numberitems"),
+        cancelled_share=pl.col("cancel") / pl.col("numberitems"),
+        churned=1 - pl.col("target90"),
+    ).drop("customernumber", "target90", *dates)
 
 
 TABLES = (
@@ -58,6 +88,17 @@ def panel_of_table(table: pl.DataFrame) -> Panel:
     return Panel(pd.concat([rows, known], axis=1), pd.DataFrame({"horizon_purchase_count": 1.0 - churned}))
 
 
+def folds(table: pl.DataFrame, churned: Floats) -> npt.NDArray[np.int64]:
+    """A fold for every row (n_rows,): each with its share of churners, and identical rows in the same one."""
+    group = table.select(pl.struct(pl.all()).rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
+    firsts = np.unique(group, return_index=True)[1]
+    shuffled = np.random.default_rng(7).permutation(len(firsts))
+    dealt = shuffled[np.argsort(churned[firsts][shuffled], kind="stable")]  # stayers, then churners
+    fold_of_group = np.empty(len(firsts), np.int64)
+    fold_of_group[dealt] = np.arange(len(firsts)) % FOLDS
+    return np.asarray(fold_of_group[group], np.int64)
+
+
 def out_of_fold(table: pl.DataFrame, settings: ChurnSettings) -> tuple[Floats, dict[str, Floats], list[str]]:
     """What happened, what the chosen model and a logistic regression said of folds held out, and which was chosen."""
     panel = panel_of_table(table)
@@ -66,7 +107,7 @@ def out_of_fold(table: pl.DataFrame, settings: ChurnSettings) -> tuple[Floats, d
     settings = replace(settings, minimum=Minimum(span_days=0))  # there is no time in a table
     said: dict[str, Floats] = {name: np.zeros(len(churned)) for name in ("chosen", "logistic")}
     chosen: list[str] = []
-    for number in range(_FOLDS):
+    for number in range(FOLDS):
         past, present = panel.where(fold != number), panel.where(fold == number)
         model = fit_churn(past, settings, horizon_days=30, lead_days=0)
         said["chosen"][fold == number] = model.churn_probability(present.table)

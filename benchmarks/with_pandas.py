@@ -29,10 +29,10 @@ _READ = ("kind", "channel", "amount", "rating", "resolved", "wait_hours", "delay
 
 def main(task: Task) -> None:
     """Write the features to the task's folder, one file per cutoff."""
-    events, customers = _plain_events(task) if task.partial == "plain" else _events(task)
+    events, customers = _plain_events(task) if task.partial.startswith("plain") else _events(task)
     rows = _measured(events, task)
     del events
-    if task.partial in ("day", "period"):
+    if task.partial in ("plain-day", "day", "period"):
         rows = _partial(rows)
     for cutoff in task.cutoffs:
         _features(rows, customers, cutoff).to_parquet(

@@ -41,9 +41,9 @@ def annotate(
 ) -> pl.DataFrame:
     """Add to interactions, sorted by customer and time, what each looks back on.
 
-    New columns: `bad_experience` and `severity`; `is_digital`; `cents` (amount in 1/10,000, Int64); and in µs, null
-    where there is none: `since_first` and, for the customer's previous event of that sort, `since_previous`,
-    `since_previous_purchase`, `since_previous_bad`.
+    `kind` becomes categorical. New columns: `bad_experience` and `severity`; `is_digital`; `cents` (amount in 1/10,000,
+    Int64); and in µs, null where there is none: `since_first` and, for the customer's previous event of that sort,
+    `since_previous`, `since_previous_purchase`, `since_previous_bad`.
 
     Only where `named`, those of `ON_DEMAND`: `pillar` and `level` of the rule broken, null where none was; `is_repeat`,
     a bad experience soon after the one before; `decayed_severity`, that of the customer's bad experiences up to this
@@ -52,6 +52,7 @@ def annotate(
     together, in ms.
     """
     events = with_bad_experiences(events, experience).with_columns(
+        pl.col("kind").cast(pl.Categorical),  # rules may look into the text; measures ask for a kind, again and again
         cents=pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64),
         is_digital=pl.col("channel").is_in(list(digital_channels)),
     )

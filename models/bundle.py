@@ -20,6 +20,7 @@ from models.level import Level
 from models.loyalty import LoyaltyModel
 from models.persona_traits import BY_COLUMN
 from models.personas import PersonaModel
+from models.season import Season
 from models.selection import Standing
 from models.value_selection import Standing as ValueStanding
 from models.value_trees import ValueTrees
@@ -41,6 +42,7 @@ def save_churn(model: ChurnModel, folder: Path, facts: Mapping[str, object]) -> 
         "lead_days": model.lead_days,
         "prior": model.prior,
         "calibrator": model.calibrator.to_dict(),
+        "season": model.season.to_dict(),
         "components": parts,
         "selection": [standing.to_dict() for standing in model.selection],
         "note": model.note,
@@ -73,6 +75,7 @@ def load_churn(folder: Path) -> ChurnModel:
         contract["lead_days"],
         tuple(Standing.from_dict(held) for held in contract["selection"]),
         contract["note"],
+        Season.from_dict(contract["season"]) if "season" in contract else Season(),
     )
 
 

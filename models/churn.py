@@ -14,6 +14,7 @@ from models.calibration import Calibrator, fit_calibrator
 from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
 from models.encoding import Encoding
 from models.panel import Panel, floats
+from models.season import Season, fit_season, foreseeable, levelled
 from models.selection import Fold, Standing, choose, folds, out_of_time_folds
 from models.settings import BoostingSettings, CandidateName, ChurnSettings
 
@@ -33,9 +34,12 @@ class TooLittleData(ExplainedError):
     """Fewer customers, outcomes or days than a model may be learned from."""
 
 
+_ANY_SEASON = Season(note="No season: a complete horizon at every training cutoff is needed.")
+
+
 @dataclass(frozen=True)
 class ChurnModel:
-    """The chosen candidate as a weighted sum of log-odds, calibrated, with the contract it was trained under."""
+    """The chosen candidate as a weighted sum of log-odds, calibrated, in season, with its training contract."""
 
     name: CandidateName
     components: Weighted
@@ -44,6 +48,7 @@ class ChurnModel:
     lead_days: int
     selection: tuple[Standing, ...] = ()  # how every candidate fared, simplest first
     note: str = ""  # how it was chosen, in words
+    season: Season = _ANY_SEASON
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
@@ -55,14 +60,14 @@ class ChurnModel:
         Parameters
         ----------
         table : DataFrame of shape (n_rows, n_columns)
-            Features and prior columns in any order; others are ignored.
+            `cutoff`, features and prior columns in any order; others are ignored.
 
         Raises
         ------
         MissingFeatures
             If a column the model was trained on is absent.
         """
-        return self.calibrator.apply(sigmoid(self.log_odds(table)))
+        return self.season.apply(self.calibrator.apply(sigmoid(self.log_odds(table))), table["cutoff"])
 
     @property
     def encoding(self) -> Encoding:
@@ -111,11 +116,17 @@ def fit_churn(
         return ChurnModel(name, components, Calibrator(note="Not calibrated."), horizon_days, lead_days, (), note)
     if settings.candidate != "auto":
         names = (settings.candidate,)
+    complete = bool((panel.table["horizon_days"] == horizon_days).all())
     held_out = _HeldOut.of(panel, names, settings, prior, horizon_days, threads)
+    if held_out and complete and foreseeable(panel.table["cutoff"], horizon_days + lead_days):
+        held_out = held_out.levelled()
     chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
     components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
     calibrator = held_out.calibrator(chosen) if held_out else _UNTESTED
-    return ChurnModel(chosen, components, calibrator, horizon_days, lead_days, standings, note)
+    model = ChurnModel(chosen, components, calibrator, horizon_days, lead_days, standings, note)
+    if not complete:
+        return model
+    return replace(model, season=fit_season(churned, model.churn_probability(panel.table), panel.table["cutoff"]))
 
 
 def too_little(panel: Panel, settings: ChurnSettings) -> str:
@@ -197,6 +208,14 @@ class _HeldOut:
             rows["customer_id"].to_numpy(str),
         )
 
+    def levelled(self) -> "_HeldOut":
+        """The same with the level of every cutoff set right, which the season does: order and spread are compared."""
+        return replace(
+            self,
+            how=f"{self.how}, at the level of each cutoff, which the season sets",
+            forecasts={name: levelled(self.churned, said, self.cutoff) for name, said in self.forecasts.items()},
+        )
+
     def choose(self) -> tuple[CandidateName, tuple[Standing, ...], str]:
         """The candidate to use, how each fared, and how that was tested."""
         chosen, standings = choose(self.churned, self.forecasts, self.customer)
@@ -208,7 +227,7 @@ class _HeldOut:
         Otherwise the level of one season would be taken for that of the next.
         """
         single = self.cutoff.max() == 0
-        if self.how != "out of time" and not (single and self.how == "other customers"):
+        if not self.how.startswith("out of time") and not (single and self.how == "other customers"):
             return _UNTESTED
         fold = self.group if single else self.cutoff
         return fit_calibrator(self.forecasts[chosen], self.churned, fold, customer=self.customer)

@@ -15,14 +15,6 @@ _SURE = 0.95
 
 
 @dataclass(frozen=True)
-class MonitorSettings:
-    """How much is looked at, and how often a false alarm is put up with."""
-
-    customers: int = 10_000  # looked at, drawn by hash
-    false_alarms: int = 1  # at most, in twelve monthly runs
-
-
-@dataclass(frozen=True)
 class Bins:
     """Where values are counted: in cells fixed by a reference, open below and closed above, and apart where unknown."""
 

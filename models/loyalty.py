@@ -6,7 +6,7 @@ patronage) or none. Attitude towards rivals, the other half of Dick & Basu's rel
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import nnls
 
-from features.errors import ExplainedError
 from models.panel import Panel, floats
+from models.settings import LoyaltySettings
 
 Floats = npt.NDArray[np.float64]
 Objects = npt.NDArray[np.object_]
@@ -26,37 +26,6 @@ FEWEST_SPEAKERS = 50  # below, a typical attitude is anybody's guess
 PATRONAGE_DAYS = 90  # patronage is told as expected days with a purchase in so many days
 _STEPS = 201  # quantiles kept of the base; odd, so that the median is one of them
 _MOST_CREDIBILITY = 50.0  # signals, where customers' answers differ by no more than chance
-
-
-class BadLoyaltySettings(ExplainedError, ValueError):
-    """Settings under which nobody could have an attitude."""
-
-
-@dataclass(frozen=True)
-class LoyaltySettings:
-    """How much each sign of attitude weighs, in ratings, and how much must have been said to count."""
-
-    weights: Mapping[str, float] = field(
-        default_factory=lambda: {"ratings": 1.0, "referrals": 2.0, "contacts": 0.5, "responses": 0.25}
-    )
-    least_signals: float = 1.0
-    of_value: float = 0.75  # quantile of expected spend from which a spurious loyal is worth a list
-
-    def __post_init__(self) -> None:
-        """Refuse unknown signs and weights below 0.
-
-        Raises
-        ------
-        BadLoyaltySettings
-            If there are any.
-        """
-        if unknown := sorted(set(self.weights) - set(SIGNALS)):
-            raise BadLoyaltySettings(f"loyalty.weights: unknown {', '.join(unknown)}. Known: {', '.join(SIGNALS)}.")
-        if min(self.weights.values(), default=0) < 0 or self.least_signals <= 0 or not 0 < self.of_value < 1:
-            raise BadLoyaltySettings(
-                f"loyalty: weights are {dict(self.weights)}, least_signals {self.least_signals:g} and of_value "
-                f"{self.of_value:g}; weights must be 0 or more, least_signals above 0, of_value between 0 and 1."
-            )
 
 
 @dataclass(frozen=True)

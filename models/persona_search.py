@@ -12,7 +12,8 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from models.persona_traits import Scale, effects, points, scales_of
-from models.personas import Persona, PersonaModel, PersonaSettings, nearest
+from models.personas import Persona, PersonaModel, nearest
+from models.settings import PersonaSettings
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]

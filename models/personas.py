@@ -8,40 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.errors import ExplainedError
 from models.encoding import MissingFeatures
 from models.persona_traits import Scale, points
 
 Floats = npt.NDArray[np.float64]
-
-
-class BadPersonaSettings(ExplainedError, ValueError):
-    """Settings under which no personas could be found."""
-
-
-@dataclass(frozen=True)
-class PersonaSettings:
-    """When groups of customers are personas, and when those of the run before stay."""
-
-    most: int = 5
-    least_stability: float = 0.8
-    kept_within: float = 0.05
-    sample: int = 20_000
-    seed: int = 7
-
-    def __post_init__(self) -> None:
-        """Refuse settings out of range.
-
-        Raises
-        ------
-        BadPersonaSettings
-            If there are any.
-        """
-        if not (2 <= self.most <= 5 and 0 < self.least_stability < 1 and self.kept_within >= 0 and self.sample >= 200):
-            raise BadPersonaSettings(
-                f"personas: {asdict(self)}; most must be 2 to 5, least_stability between 0 and 1, kept_within 0 or "
-                "more and sample 200 or more."
-            )
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,9 @@ def measured(panel: Panel, params: Params) -> Evaluation:
     baselines = {name: Logistic.from_dict(held) for name, held in facts["baselines"].items()}
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     found = evaluate(present, model, baselines, clv, resampling, params.churn.definition)
-    found.report.update(training=facts["training"], prior=model.prior, calibration=model.calibrator.note)
+    found.report.update(
+        training=facts["training"], prior=model.prior, calibration=model.calibrator.note, season=model.season.note
+    )
     return found
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import polars as pl
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from features.attributes import Attribute, attributes_at
@@ -81,18 +81,18 @@ def span(folder: Path) -> tuple[datetime, datetime]:
     NoInteractions
         If the folder holds none.
     """
-    first: list[datetime] = []
-    last: list[datetime] = []
-    for path in folder.glob("*.parquet"):
-        metadata = pq.read_metadata(path)
-        column = metadata.schema.names.index("occurred_at")
-        for group in range(metadata.num_row_groups):
-            statistics = metadata.row_group(group).column(column).statistics
-            first.append(statistics.min)
-            last.append(statistics.max)
-    if not first:
+    times: tuple[datetime | None, datetime | None] = (None, None)
+    if files := [str(path) for path in folder.glob("*.parquet")]:
+        with duckdb.connect() as connection:
+            times = connection.execute(
+                "SELECT min(stats_min_value::TIMESTAMP), max(stats_max_value::TIMESTAMP) FROM parquet_metadata(?) "
+                "WHERE path_in_schema = 'occurred_at'",
+                [files],
+            ).fetchall()[0]
+    first, last = times
+    if first is None or last is None:
         raise NoInteractions(f"{folder} holds no interactions. Run `dvc repro ingest` first.")
-    return min(first).astimezone(UTC), max(last).astimezone(UTC)
+    return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
 
 
 def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: Path) -> Job:

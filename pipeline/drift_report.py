@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from models.data_drift import Surprise, Track, newcomers, surprises
-from models.drift import LEAST_PAST, RUNS, Judged, MonitorSettings, chance_per_check
+from models.drift import LEAST_PAST, RUNS, Judged, chance_per_check
 from models.explain import says
 from models.population_drift import YEAR, Month, PopulationDrift, Watch, population_drift, reference_lag
+from models.settings import MonitorSettings
 from pipeline.experience_report import Json, tidy
 
 CHECKS = 5  # features, scores, a single feature, data, newcomers

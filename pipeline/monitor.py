@@ -11,10 +11,10 @@ from features.errors import ExplainedError
 from models.bootstrap import Resampling
 from models.bundle import load_churn, read_contract
 from models.churn import ChurnModel
-from models.drift import MonitorSettings
 from models.expected_performance import expected_performance, realised_performance, told
 from models.panel import Panel
 from models.purchase_prior import PurchasePrior
+from models.settings import MonitorSettings
 from pipeline import paths
 from pipeline.drift_report import checked, document, headline
 from pipeline.evaluate import write_json

@@ -13,11 +13,15 @@ from ruamel.yaml.error import YAMLError
 from features.cutoffs import CutoffSettings
 from features.errors import ExplainedError
 from features.experience_rules import ExperienceSettings
-from models.drift import MonitorSettings
-from models.loyalty import LoyaltySettings
-from models.personas import PersonaSettings
 from models.policy import PolicySettings
-from models.settings import ChurnSettings, ClvSettings, TuneSettings
+from models.settings import (
+    ChurnSettings,
+    ClvSettings,
+    LoyaltySettings,
+    MonitorSettings,
+    PersonaSettings,
+    TuneSettings,
+)
 from pipeline.paths import PARAMS
 
 

@@ -81,5 +81,5 @@ def main() -> None:
     why = next((f" ({s.verdict})" for s in model.selection if s.candidate == model.name), "")
     print(
         f"train_churn: {len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); {model.name}{why}. "
-        f"{model.note} {model.calibrator.note}"
+        f"{model.note} {model.calibrator.note} {model.season.note}"
     )

@@ -35,7 +35,7 @@ def compared(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) 
 
 def test_the_usual_group_bys_agree_with_the_kernel_and_the_strongest_does_at_more_cutoffs_too(tmp_path, capsys):
     few, more = compared(tmp_path, capsys, "--events", "2e5", "--cutoffs", "2", "--scale-cutoffs", "4")
-    assert few == ["ours", "pandas-events", "polars-events", "duckdb-day", "polars-period"]
+    assert few == ["ours", "pandas-plain-day", "duckdb-day", "polars-period", "polars-day"]
     assert more == ["ours", "polars-period"]
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from models.bootstrap import Resampling
 from models.bundle import load_loyalty, save_loyalty
-from models.loyalty import BadLoyaltySettings, LoyaltyModel, LoyaltySettings, credibility_of, fit_loyalty, patronage_of
+from models.loyalty import LoyaltyModel, credibility_of, fit_loyalty, patronage_of
 from models.loyalty_evidence import attitude_adds, spurious_of_value, what_they_did
 from models.panel import Panel
+from models.settings import BadLoyaltySettings, LoyaltySettings
 
 QUIET = {
     "rated_count": 0, "mean_rating": np.nan, "referral_count": 0, "contact_count_365d": 0,

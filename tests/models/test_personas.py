@@ -13,7 +13,8 @@ from models.encoding import MissingFeatures
 from models.persona_cards import cards
 from models.persona_search import find_personas
 from models.persona_traits import TRAITS, points, scales_of
-from models.personas import BadPersonaSettings, Persona, PersonaModel, PersonaSettings
+from models.personas import Persona, PersonaModel
+from models.settings import BadPersonaSettings, PersonaSettings
 
 SETTINGS = PersonaSettings()
 EVIDENCE = ("interaction_count_365d", "message_count_90d", "delivery_count_365d", "rated_count_365d")

@@ -11,14 +11,14 @@ from company import cutoffs, interactions
 from features.contract import SCORES
 from models.churn import ChurnModel
 from models.clv import ClvModel, fit_orders
-from models.loyalty import LoyaltyModel, LoyaltySettings, fit_loyalty
+from models.loyalty import LoyaltyModel, fit_loyalty
 from models.panel import Panel
 from models.persona_search import find_personas
-from models.personas import PersonaModel, PersonaSettings
+from models.personas import PersonaModel
 from models.policy import PolicySettings
 from models.purchase_prior import fit_prior
 from models.scoring import INDEXES, Models, score
-from models.settings import ClvSettings
+from models.settings import ClvSettings, LoyaltySettings, PersonaSettings
 
 POLICY = PolicySettings(margin=0.5)
 AS_OF = cutoffs()[-1].at

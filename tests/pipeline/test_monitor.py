@@ -11,8 +11,8 @@ import pytest
 from tiny_project import DAYS, START, inside, make
 
 from models.data_drift import Track
-from models.drift import MonitorSettings
 from models.population_drift import MONTH_DAYS, Month, Watch
+from models.settings import MonitorSettings
 from pipeline import monitor, paths
 from pipeline.drift_report import TOO_SHORT, checked, document, headline
 from pipeline.monitor import REPORT, DriftAlarm
