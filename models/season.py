@@ -1,12 +1,13 @@
 """The time of the year: what the model missed at the same weeks a year before, it will miss again.
 
-A model of all seasons has one level, and customers buy more before a feast. Its error at each training cutoff, in
-log-odds, is a course over the year; a forecast is shifted by the error of a year before its own cutoff. (The trees
-cannot tell the cutoffs apart, so that errors on the rows they grew from are nearly those of held out ones.)
+A model of all seasons has one level, and customers buy more before a feast. Its errors at the training cutoffs, in
+log-odds, are split into a wave of one year and what is irregular; the wave is drawn towards 0 as far as the irregular
+could have made it, and forecasts are shifted by it. (The trees cannot tell the cutoffs apart, so that errors on the
+rows they grew from are nearly those of rows held out.)
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,45 +21,47 @@ from models.calibration_line import clipped_logit
 Floats = npt.NDArray[np.float64]
 
 YEAR_DAYS = 365.25
-NEAR_DAYS = 30.0  # so far beyond the first or last cutoff its error still stands for the season
-FEWEST_CUTOFFS = 3
+NEAR_DAYS = 30.0  # so far before the first cutoff or after the last the wave is still known
+FEWEST_CUTOFFS = 5  # two more than a wave has parameters
 _MOST = 5.0  # log-odds by which a level can be wrong
 
 
 @dataclass(frozen=True)
 class Season:
-    """Shifts of log-odds at cutoffs of the past; without any, nothing is shifted. ``note`` says why."""
+    """A wave of one year in log-odds, known from `first` to `last` (days since 1970) and at whole years from there."""
 
-    day: tuple[float, ...] = ()  # of each cutoff, since 1970, ascending
-    shift: tuple[float, ...] = ()
+    first: float = 0.0
+    last: float = 0.0
+    cosine: float = 0.0
+    sine: float = 0.0
     note: str = ""
 
     def apply(self, probability: Floats, cutoff: pd.Series) -> Floats:
-        """Probabilities (n_rows,), each shifted by what was missed a year or more before its cutoff, if that is known.
+        """Probabilities (n_rows,), those of a later cutoff shifted by the wave where its season was seen.
 
         Rows of one cutoff keep their order.
         """
-        if not self.day:
+        if self.cosine == self.sine == 0:
             return probability
-        days, row = np.unique(_days(cutoff), return_inverse=True)
-        shift = np.array([_a_year_before(day, np.array(self.day), np.array(self.shift)) for day in days])
-        shift = np.nan_to_num(shift, nan=0.0)[row]
+        day = _days(cutoff)
+        shift = np.where(_seen(day, self.first, self.last), _wave(day) @ (self.cosine, self.sine), 0.0)
         return np.where(shift == 0, probability, expit(clipped_logit(probability) + shift))
 
     def to_dict(self) -> dict[str, object]:
         """As JSON."""
-        return {"day": list(self.day), "shift": list(self.shift), "note": self.note}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, held: Mapping[str, Any]) -> "Season":
         """Back from JSON."""
-        return cls(tuple(held["day"]), tuple(held["shift"]), str(held["note"]))
+        return cls(**held)
 
 
 def fit_season(happened: Floats, probability: Floats, cutoff: pd.Series) -> Season:
-    """The errors of a model at its training cutoffs, drawn towards 0 as far as they may be chance.
+    """The yearly wave in the errors of a model at its training cutoffs, as far as it stands out from the irregular.
 
-    Where the history holds two years, last year's errors must foretell this year's, or they are not used.
+    Least squares of the errors on a constant, a cosine and a sine of one year; the wave is kept by the share 1 - 1/F,
+    F its mean square over that of the remainder (positive-part empirical Bayes: Efron & Morris 1973).
 
     Parameters
     ----------
@@ -68,21 +71,20 @@ def fit_season(happened: Floats, probability: Floats, cutoff: pd.Series) -> Seas
     """
     day, row = np.unique(_days(cutoff), return_inverse=True)
     if len(day) < FEWEST_CUTOFFS:
-        return Season(note=f"No season: it takes {FEWEST_CUTOFFS} cutoffs to tell it from chance.")
+        return Season(note=f"No season: it takes {FEWEST_CUTOFFS} cutoffs to tell one.")
     logit = clipped_logit(probability)
     error = np.array([_level(logit[row == k], happened[row == k]) for k in range(len(day))])
-    chance = 1 / np.bincount(row, weights=probability * (1 - probability))  # of the level: inverse Fisher information
-    between = max(0.0, float(error.var(ddof=1) - chance.mean()))
-    if between == 0:
-        return Season(note="No season: levels of the cutoffs differ by no more than chance.")
-    shift = error * between / (between + chance)
-    foretold = np.array([_a_year_before(at, day[:k], shift[:k]) for k, at in enumerate(day)])
-    known = ~np.isnan(foretold)
-    if ((error - foretold)[known] ** 2).sum() > (error[known] ** 2).sum():
-        return Season(note="No season: last year's errors do not foretell this year's.")
-    tested = f"they foretold those of {known.sum()} later cutoffs" if known.any() else "not tested: one year is known"
-    says = f"Log-odds are shifted by the error a year before, {shift.min():+.2f} to {shift.max():+.2f} ({tested})."
-    return Season(tuple(day.tolist()), tuple(shift.tolist()), says)
+    design = np.column_stack([np.ones(len(day)), _wave(day)])
+    level, cosine, sine = np.linalg.lstsq(design, error, rcond=None)[0]
+    fitted = design @ (level, cosine, sine)
+    irregular = float(((error - fitted) ** 2).sum()) / (len(day) - 3)
+    wave = float(((fitted - fitted.mean()) ** 2).sum()) / 2
+    kept = max(0.0, 1 - irregular / wave) if wave else 0.0
+    if kept == 0:
+        return Season(note="No season: errors of the cutoffs follow no yearly wave.")
+    size = kept * float(np.hypot(cosine, sine))
+    note = f"Log-odds follow a yearly wave of ±{size:.2f}, {kept:.0%} of the one seen at {len(day)} cutoffs."
+    return Season(float(day[0]), float(day[-1]), kept * float(cosine), kept * float(sine), note)
 
 
 def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp]) -> Floats:
@@ -96,22 +98,25 @@ def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp]
 
 
 def foreseeable(cutoff: pd.Series, ahead_days: float) -> bool:
-    """Whether the season `ahead_days` after the last cutoff is that of a cutoff a year or more before."""
+    """Whether the season `ahead_days` after the last cutoff was seen a whole number of years before."""
     day = np.unique(_days(cutoff))
-    return len(day) >= FEWEST_CUTOFFS and not np.isnan(_a_year_before(day[-1] + ahead_days, day, day))
+    return len(day) >= FEWEST_CUTOFFS and bool(_seen(day[-1:] + ahead_days, day[0], day[-1])[0])
 
 
 def _days(cutoff: pd.Series) -> Floats:
     return np.asarray((pd.to_datetime(cutoff, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), np.float64)
 
 
-def _a_year_before(day: float, known: Floats, shift: Floats) -> float:
-    """The shift a whole number of years before, as few as possible; NaN where no cutoff is near."""
-    if len(known):
-        for years in range(1, int((day - known[0] + NEAR_DAYS) / YEAR_DAYS) + 1):
-            if (before := day - years * YEAR_DAYS) <= known[-1] + NEAR_DAYS:
-                return float(np.interp(before, known, shift))
-    return np.nan
+def _seen(day: Floats, first: float, last: float) -> npt.NDArray[np.bool_]:
+    """Whether a day lies one or more whole years after the known span."""
+    years = np.maximum(1, np.ceil((day - last - NEAR_DAYS) / YEAR_DAYS))
+    return np.asarray(day - years * YEAR_DAYS >= first - NEAR_DAYS)
+
+
+def _wave(day: Floats) -> Floats:
+    """Cosine and sine of the time of the year, shape (n, 2)."""
+    phase = 2 * np.pi * day / YEAR_DAYS
+    return np.column_stack([np.cos(phase), np.sin(phase)])
 
 
 def _level(logit: Floats, happened: Floats) -> float:
