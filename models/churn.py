@@ -117,8 +117,10 @@ def fit_churn(
     if settings.candidate != "auto":
         names = (settings.candidate,)
     complete = bool((panel.table["horizon_days"] == horizon_days).all())
-    held_out = _HeldOut.of(panel, names, settings, prior, horizon_days, threads)
-    if held_out and complete and foreseeable(panel.table["cutoff"], horizon_days + lead_days):
+    seasonal = complete and foreseeable(panel.table["cutoff"], horizon_days + lead_days)
+    tested = folds(panel, horizon_days, seasonal=seasonal)
+    held_out = _HeldOut.of(tested, names, settings, prior, threads)
+    if held_out and seasonal:
         held_out = held_out.levelled()
     chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
     components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
@@ -179,15 +181,14 @@ class _HeldOut:
     @classmethod
     def of(
         cls,
-        panel: Panel,
+        tested: Sequence[Fold],
         names: Sequence[CandidateName],
         settings: ChurnSettings,
         prior: Prior,
-        horizon_days: int,
         threads: int,
     ) -> "_HeldOut | None":
         """Fit every candidate, with one seed, on every fold; None where no fold has both outcomes to learn from."""
-        tested = [fold for fold in folds(panel, horizon_days) if fold.past.churned(settings.definition).std() > 0]
+        tested = [fold for fold in tested if fold.past.churned(settings.definition).std() > 0]
         if not tested:
             return None
 
@@ -210,11 +211,8 @@ class _HeldOut:
 
     def levelled(self) -> "_HeldOut":
         """The same with the level of every cutoff set right, which the season does: order and spread are compared."""
-        return replace(
-            self,
-            how=f"{self.how}, at the level of each cutoff, which the season sets",
-            forecasts={name: levelled(self.churned, said, self.cutoff) for name, said in self.forecasts.items()},
-        )
+        forecasts = {name: levelled(self.churned, said, self.cutoff) for name, said in self.forecasts.items()}
+        return replace(self, forecasts=forecasts)
 
     def choose(self) -> tuple[CandidateName, tuple[Standing, ...], str]:
         """The candidate to use, how each fared, and how that was tested."""
@@ -222,12 +220,13 @@ class _HeldOut:
         return chosen, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {self.how}."
 
     def calibrator(self, chosen: CandidateName) -> Calibrator:
-        """Learned where time was respected, or where there is but one cutoff, whose level is then the only one known.
+        """Learned where time was respected or a season sets the level, or where there is but one cutoff, whose level is
+        then the only one known.
 
         Otherwise the level of one season would be taken for that of the next.
         """
         single = self.cutoff.max() == 0
-        if not self.how.startswith("out of time") and not (single and self.how == "other customers"):
+        if self.how not in ("out of time", "other seasons") and not (single and self.how == "other customers"):
             return _UNTESTED
         fold = self.group if single else self.cutoff
         return fit_calibrator(self.forecasts[chosen], self.churned, fold, customer=self.customer)

@@ -1,14 +1,13 @@
 """The page of ``fedelta churn-window``: the advice, two pictures and the table behind them, in one file."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.spells import EVERYONE
 from pipeline.charts import Axis, Frame, share_axis
+from pipeline.page import environment
 
 _TEMPLATE = "churn_window.html.jinja"
 _HEIGHT = 300
@@ -18,13 +17,6 @@ Curves = Mapping[str, Sequence[Sequence[float]]]
 
 def page(report: Mapping[str, Any]) -> str:
     """One self-contained HTML file of a report of ``pipeline.churn_window``; the same bytes for the same figures."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictures = []
     if report["curves"]:
         pictures.append(returning_picture(report["curves"], report["most_returning"], report["advised_days"]))
@@ -32,7 +24,7 @@ def page(report: Mapping[str, Any]) -> str:
         pictures.append(hazard_picture(report["tenures"]))
     if any(row["tests"] for row in report["horizons"]):
         pictures.append(sensitivity_picture(report["horizons"]))
-    return environment.get_template(_TEMPLATE).render(report=report, pictures=pictures)
+    return environment().get_template(_TEMPLATE).render(report=report, pictures=pictures)
 
 
 def returning_picture(curves: Curves, most: float, advised: int | None) -> Markup:

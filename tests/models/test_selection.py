@@ -75,6 +75,15 @@ def test_no_fold_knows_the_outcome_or_the_customer_it_is_tested_on(train: Panel)
         assert not set(fold.past.table["customer_id"]) & set(fold.present.table["customer_id"])
 
 
+def test_where_a_season_sets_the_level_all_other_cutoffs_teach(train: Panel):
+    tested = folds(train, 60, seasonal=True)
+    assert {fold.how for fold in tested} == {"other seasons"}
+    for fold in tested:
+        (cutoff,) = fold.present.cutoffs
+        assert set(fold.past.cutoffs) == set(train.cutoffs) - {cutoff}
+        assert not set(fold.past.table["customer_id"]) & set(fold.present.table["customer_id"])
+
+
 def test_every_row_of_the_cutoffs_held_out_is_tested_once(train: Panel):
     tested = pd.concat([fold.present.table for fold in folds(train, 60)])
     expected = train.table[train.table["cutoff"] > train.cutoffs[0]]
