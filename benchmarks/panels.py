@@ -1,25 +1,53 @@
-"""Event logs as panels, through the real source mapping, features and purchase models, in a folder thrown away."""
+"""Event logs and simulated companies as panels, through real source mappings and features, in folders thrown away."""
 
+import gzip
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from features.cutoffs import Cutoff, backtest_calendar
+from features.cutoffs import Cutoff, backtest_calendar, calendar
 from models.panel import Panel
 from pipeline import paths
 from pipeline.backtest import panel_at
 from pipeline.build_features import span
 from pipeline.ingest import Outputs, ingest
 from pipeline.params import Params, load_params
+from pipeline.simulator import Company, simulate, write
 from pipeline.sources import load_source
 from pipeline.use import use
 
 HERE = Path(__file__).parents[1]
 NOW = datetime(2026, 6, 1, tzinfo=UTC)  # no event of the data sets is later
+
+
+@dataclass(frozen=True)
+class Log:
+    """An event log: its source, the file that must be there, and the split of the literature."""
+
+    name: str
+    source: str
+    file: str
+    at: datetime
+    horizon_days: int
+
+
+LOGS = (
+    Log("CDNOW sample", "cdnow", "cdnow/CDNOW_sample.txt.gz", datetime(1997, 10, 1, tzinfo=UTC), 273),
+    Log("CDNOW master", "cdnow", "cdnow/CDNOW_master.txt.gz", datetime(1997, 10, 1, tzinfo=UTC), 273),
+    Log(
+        "Online Retail, half",
+        "online_retail",
+        "online_retail/online_retail_even_customers.csv.gz",
+        datetime(2011, 9, 1, tzinfo=UTC),
+        100,
+    ),
+    Log("groceryElog", "grocery_elog", "grocery_elog/groceryElog.csv", datetime(2007, 1, 1, tzinfo=UTC), 364),
+)
 
 
 @contextmanager
@@ -48,3 +76,32 @@ def cutoffs_of(params: Params, at: datetime, horizon_days: int) -> tuple[Cutoff,
     """The cutoffs a run would have had that pretends the data ended at ``at``."""
     first, last = span(paths.INTERACTIONS)
     return backtest_calendar(first, last, at, params.cutoffs, horizon_days=horizon_days, lead_days=params.lead_days)
+
+
+def log_panel(log: Log, data: Path) -> tuple[Panel, Params]:
+    """The customers of an event log at the split of the literature, and the params its source recommends."""
+    with TemporaryDirectory(prefix="fedelta-data-") as folder:
+        (_write_sample if log.name == "CDNOW sample" else shutil.copy)(data / log.file, Path(folder))
+        with project(log.source, Path(folder)) as params:
+            return panel_of(params, log.at, log.horizon_days), params
+
+
+def company_panel(company: Company) -> tuple[Panel, Params]:
+    """The customers of a simulated company at training cutoffs, and at the last with a known outcome, to be measured."""
+    with TemporaryDirectory(prefix="fedelta-company-") as folder:
+        write(simulate(company), Path(folder) / "demo")
+        with project("demo", Path(folder) / "demo") as params:
+            first, last = span(paths.INTERACTIONS)
+            days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
+            cutoffs = [cutoff for cutoff in calendar(first, last, params.cutoffs, **days) if cutoff.role != "score"]
+            return panel_at(cutoffs, params), params
+
+
+def _write_sample(sample: Path, folder: Path) -> None:
+    """The lines of the master file whose customers are in the published tenth."""
+    with gzip.open(sample, "rt") as lines:
+        wanted = {line.split()[0] for line in lines if line.strip()}
+    with gzip.open(sample.with_name("CDNOW_master.txt.gz"), "rt") as lines:
+        header, *rest = lines.read().splitlines()
+    kept = [line for line in rest if line.strip() and line.split()[0] in wanted]
+    (folder / "CDNOW_master.txt").write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")

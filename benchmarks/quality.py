@@ -10,17 +10,12 @@ missing is skipped with a line. It ends with 1 if the chosen model is surely wor
 """
 
 import argparse
-import gzip
 import importlib
 import importlib.util
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 # Before this folder, where features.py would stand for the package `features`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -28,20 +23,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.panels import panel_of, project
+from benchmarks.panels import LOGS, Log, company_panel, log_panel
 from benchmarks.quality_row import Better, QualityRow, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
-from features.cutoffs import calendar
 from models.baselines import btyd_churn, fit_hiatus, fit_logistic
 from models.bootstrap import Resampling, replicate
 from models.churn import fit_churn
 from models.metrics import CHURN_METRICS
 from models.panel import Panel
 from pipeline import paths
-from pipeline.backtest import panel_at
-from pipeline.build_features import span
 from pipeline.params import Params, load_params
-from pipeline.simulator import Company, simulate, write
+from pipeline.simulator import Company
 
 Floats = npt.NDArray[np.float64]
 Goals = Mapping[str, tuple[float, float | None]]  # metric: goal, peer
@@ -63,31 +55,6 @@ GOALS: Mapping[str, Goals] = {
     "MLC, first 3,333": {"auc": (0.915, 0.915), "log_loss": (0.184, None)},
     "DMC2010 train": {"auc": (0.646, 0.646), "log_loss": (0.461, None)},
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Log:
-    """An event log: its source, the file that must be there, and the split of the literature."""
-
-    name: str
-    source: str
-    file: str
-    at: datetime
-    horizon_days: int
-
-
-LOGS = (
-    Log("CDNOW sample", "cdnow", "cdnow/CDNOW_sample.txt.gz", datetime(1997, 10, 1, tzinfo=UTC), 273),
-    Log("CDNOW master", "cdnow", "cdnow/CDNOW_master.txt.gz", datetime(1997, 10, 1, tzinfo=UTC), 273),
-    Log(
-        "Online Retail, half",
-        "online_retail",
-        "online_retail/online_retail_even_customers.csv.gz",
-        datetime(2011, 9, 1, tzinfo=UTC),
-        100,
-    ),
-    Log("groceryElog", "grocery_elog", "grocery_elog/groceryElog.csv", datetime(2007, 1, 1, tzinfo=UTC), 364),
-)
 
 
 def main() -> int:
@@ -134,23 +101,13 @@ def regimes(seeds: int, customers: int, resampling: Resampling) -> Iterator[Qual
     """The rows of simulated companies of every regime, out of time."""
     for regime in ("sparse", "dense", "seasonal", "drifting"):
         for seed in range(1_001, 1_001 + seeds):
-            with TemporaryDirectory(prefix="fedelta-company-") as folder:
-                write(simulate(Company(customers, seed, regime=regime)), Path(folder) / "demo")
-                with project("demo", Path(folder) / "demo") as params:
-                    first, last = span(paths.INTERACTIONS)
-                    days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
-                    cutoffs = [c for c in calendar(first, last, params.cutoffs, **days) if c.role != "score"]
-                    panel = panel_at(cutoffs, params)
+            panel, params = company_panel(Company(customers, seed, regime=regime))
             goals = {"ece": (0.02, None)}
             yield from _event_rows(regime, f"seed {seed}", panel, params, params.horizon_days, resampling, goals)
 
 
 def _log_rows(log: Log, data: Path, resampling: Resampling) -> Iterator[QualityRow]:
-    with TemporaryDirectory(prefix="fedelta-data-") as folder:
-        source = Path(folder)
-        (_write_sample if log.name == "CDNOW sample" else shutil.copy)(data / log.file, source)
-        with project(log.source, source) as params:
-            panel = panel_of(params, log.at, log.horizon_days)
+    panel, params = log_panel(log, data)
     split = f"{log.horizon_days} d from {log.at:%Y-%m-%d}"
     yield from _event_rows(log.name, split, panel, params, log.horizon_days, resampling, GOALS[log.name])
 
@@ -208,16 +165,6 @@ def _measured(
             peer,
             reached,
         )
-
-
-def _write_sample(sample: Path, folder: Path) -> None:
-    """The lines of the master file whose customers are in the published tenth."""
-    with gzip.open(sample, "rt") as lines:
-        wanted = {line.split()[0] for line in lines if line.strip()}
-    with gzip.open(sample.with_name("CDNOW_master.txt.gz"), "rt") as lines:
-        header, *rest = lines.read().splitlines()
-    kept = [line for line in rest if line.strip() and line.split()[0] in wanted]
-    (folder / "CDNOW_master.txt").write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
 
 
 def _there(path: Path, name: str) -> bool:

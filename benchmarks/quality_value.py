@@ -9,20 +9,15 @@ customers, 95%.
 """
 
 import argparse
-import gzip
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 # Before this folder, where features.py would stand for the package `features`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.panels import panel_of, project
-from benchmarks.quality import LOGS, Log
+from benchmarks.panels import LOGS, Log, company_panel, log_panel
 from benchmarks.quality_row import Better, QualityRow, table_of, verdict
-from features.cutoffs import calendar
 from models.bootstrap import USUAL, Replicates, Resampling, replicate
 from models.clv import ClvModel, fit_clv, fit_orders
 from models.conformal import NOMINAL, coverage
@@ -30,11 +25,8 @@ from models.metrics import VALUE_METRICS, base_rate
 from models.panel import Panel, floats
 from models.ranking import Floats
 from models.value_trees import orders
-from pipeline import paths
-from pipeline.backtest import panel_at
-from pipeline.build_features import span
 from pipeline.params import Params
-from pipeline.simulator import Company, simulate, write
+from pipeline.simulator import Company
 
 BETTER: Mapping[str, Better] = {
     "rmse": "lower", "r2": "higher", "bias": "near 0", "gini": "higher", "spearman": "higher"
@@ -58,7 +50,7 @@ def rows(data: Path, resampling: Resampling = USUAL) -> Iterator[QualityRow]:
         if not (data / log.file).is_file():
             print(f"{log.name}: skipped, {data / log.file} is missing.", file=sys.stderr)
             continue
-        panel, params = _panel(log, data)
+        panel, params = log_panel(log, data)
         yield from _log_rows(log, panel.of_role("train"), panel.of_role("evaluate"), params, resampling)
 
 
@@ -82,7 +74,7 @@ def covered(seeds: int, customers: int) -> None:
     print("seed  rows  covered  above 0  promised  by decile of expected spend, lowest first  (90% wanted)")
     shares, above = [], []
     for seed in range(1_001, 1_001 + seeds):
-        panel, params = _simulated(seed, customers)
+        panel, params = company_panel(Company(customers, seed))
         present = panel.of_role("evaluate")
         model = fit_clv(panel.of_role("train"), params.clv, horizon_days=params.horizon_days, lead_days=0)
         assert model
@@ -102,29 +94,6 @@ def covered(seeds: int, customers: int) -> None:
         print(
             f"{name}: mean {sum(held) / len(held):.3f}; {inside} of {len(held)} within {COVERAGE_WITHIN} of {NOMINAL}"
         )
-
-
-def _panel(log: Log, data: Path) -> tuple[Panel, Params]:
-    with TemporaryDirectory(prefix="fedelta-data-") as folder:
-        if log.name == "CDNOW sample":  # the master file's form lacks the second of the sample's columns
-            lines = gzip.decompress((data / log.file).read_bytes()).decode().splitlines()
-            fields = [line.split() for line in lines if line.strip()]
-            text = "\n".join(["customer date cds value", *(" ".join([f[0], *f[2:]]) for f in fields)])
-            (Path(folder) / "CDNOW_master.txt").write_text(text + "\n", encoding="utf-8")
-        else:
-            shutil.copy(data / log.file, folder)
-        with project(log.source, Path(folder)) as params:
-            return panel_of(params, log.at, log.horizon_days), params
-
-
-def _simulated(seed: int, customers: int) -> tuple[Panel, Params]:
-    with TemporaryDirectory(prefix="fedelta-company-") as folder:
-        write(simulate(Company(customers, seed)), Path(folder) / "demo")
-        with project("demo", Path(folder) / "demo") as params:
-            first, last = span(paths.INTERACTIONS)
-            days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
-            cutoffs = [cutoff for cutoff in calendar(first, last, params.cutoffs, **days) if cutoff.role != "score"]
-            return panel_at(cutoffs, params), params
 
 
 def _log_rows(log: Log, train: Panel, present: Panel, params: Params, resampling: Resampling) -> Iterator[QualityRow]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality import LOGS
+from benchmarks.panels import LOGS
 from benchmarks.quality_value import GOALS, METRICS, rows
 
 
