@@ -87,7 +87,7 @@ def log_panel(log: Log, data: Path) -> tuple[Panel, Params]:
 
 
 def company_panel(company: Company) -> tuple[Panel, Params]:
-    """The customers of a simulated company at training cutoffs, and at the last with a known outcome, to be measured."""
+    """A simulated company's customers at training cutoffs, and at the last of a known outcome, to be measured."""
     with TemporaryDirectory(prefix="fedelta-company-") as folder:
         write(simulate(company), Path(folder) / "demo")
         with project("demo", Path(folder) / "demo") as params:
