@@ -2,8 +2,7 @@
 
 A model of all seasons has one level, and customers buy more before a feast. Its errors at the training cutoffs, in
 log-odds, are split into a wave of one year and what is irregular; the wave is drawn towards 0 as far as the irregular
-could have made it, and forecasts are shifted by it. (The trees cannot tell the cutoffs apart, so that errors on the
-rows they grew from are nearly those of rows held out.)
+could have made it, and forecasts are shifted by it.
 """
 
 from collections.abc import Mapping
@@ -66,7 +65,7 @@ def fit_season(happened: Floats, probability: Floats, cutoff: pd.Series) -> Seas
     Parameters
     ----------
     happened, probability : ndarray of shape (n,)
-        What came true (0 or 1), and what the model says of the same rows. Horizons are of equal length.
+        What came true (0 or 1), and what was said of rows held out. Horizons are of equal length.
     cutoff : Series of shape (n,)
     """
     day, row = np.unique(_days(cutoff), return_inverse=True)
