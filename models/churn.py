@@ -12,7 +12,7 @@ from models.baselines import btyd_log_odds, sigmoid
 from models.boosting import side_by_side
 from models.calibration import Calibrator, fit_calibrator
 from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
-from models.encoding import Encoding
+from models.encoding import Encoding, MissingFeatures
 from models.panel import Panel, floats
 from models.season import Season, fit_season, foreseeable, levelled
 from models.selection import Fold, Standing, choose, customer_groups, folds, out_of_time_folds
@@ -65,9 +65,12 @@ class ChurnModel:
         Raises
         ------
         MissingFeatures
-            If a column the model was trained on is absent.
+            If `cutoff` or a column the model was trained on is absent.
         """
-        return self.season.apply(self.calibrator.apply(sigmoid(self.log_odds(table))), table["cutoff"])
+        calibrated = self.calibrator.apply(sigmoid(self.log_odds(table)))
+        if "cutoff" not in table:
+            raise MissingFeatures("The table lacks `cutoff`, the time as of which each row's features were computed.")
+        return self.season.apply(calibrated, table["cutoff"])
 
     @property
     def encoding(self) -> Encoding:

@@ -25,7 +25,7 @@ class BundleModel:
         Parameters
         ----------
         table : DataFrame of shape (n_rows, n_columns)
-            Features and prior columns in any order; others are ignored.
+            `cutoff` (UTC), features and prior columns in any order; others are ignored.
         params : object
             Part of MLflow's convention; there are none.
 
@@ -43,12 +43,12 @@ class BundleModel:
         return out if self.clv is None else out.assign(clv_expected=self.clv.expected_spend(table))
 
     @property
-    def columns(self) -> dict[str, Literal["double", "string"]]:
-        """Every column that either model may read, with its type; all may hold nulls."""
+    def columns(self) -> dict[str, Literal["double", "string", "datetime"]]:
+        """Every column that either model may read, with its type; all but `cutoff` may hold nulls."""
         encodings = [self.churn.encoding, *([self.clv.encoding] if self.clv else [])]
         text = {name for encoding in encodings for name in encoding.categories}
         names = dict.fromkeys([*(name for encoding in encodings for name in encoding.names), *PRIOR_FEATURES])
-        return {name: "string" if name in text else "double" for name in names}
+        return {"cutoff": "datetime", **{name: "string" if name in text else "double" for name in names}}
 
 
 def load_bundle(folder: Path) -> BundleModel:

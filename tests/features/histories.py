@@ -14,7 +14,7 @@ from features.cutoffs import Cutoff
 from features.experience_rules import ExperienceSettings, Rule
 from features.kernel import KernelSettings, features_at
 
-law = settings(deadline=None, max_examples=25, derandomize=True)
+law = settings(max_examples=25, derandomize=True)
 
 CUTOFF = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = Cutoff(CUTOFF, 30, 0, "score")

@@ -18,7 +18,7 @@ from models.bootstrap import (
 from models.metrics import CHURN_METRICS, VALUE_METRICS, auc, base_rate, brier, ece, log_loss, mae
 from models.ranking import LengthMismatchError
 
-law = settings(deadline=None, max_examples=25, derandomize=True)
+law = settings(max_examples=25, derandomize=True)
 FEW = Resampling(n=50)
 
 

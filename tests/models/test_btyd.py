@@ -338,7 +338,6 @@ def test_gamma_gamma_finds_the_truth_of_simulated_spend() -> None:
 
 # --- Laws ------------------------------------------------------------------------------------------------------------
 
-unhurried = settings(deadline=None)  # a busy machine is no reason to fail
 
 shape, scale = st.floats(0.05, 20.0), st.floats(1.0, 1000.0)
 bg_nbds = st.builds(BgNbd, shape, scale, shape, shape)
@@ -353,7 +352,6 @@ def customers(draw: st.DrawFn) -> Summary:
     return customer(frequency, recency, age)
 
 
-@unhurried
 @given(model=bg_nbds | pareto_nbds, who=customers(), days=st.floats(0.0, 2000.0), more=st.floats(0.0, 2000.0))
 def test_chances_are_chances_and_grow_with_the_horizon(
     model: BgNbd | ParetoNbd, who: Summary, days: float, more: float
@@ -366,14 +364,12 @@ def test_chances_are_chances_and_grow_with_the_horizon(
     assert model.expected_purchases(who, days) <= model.expected_purchases(who, days + more) * (1 + 1e-5) + 1e-9
 
 
-@unhurried
 @given(model=bg_nbds | pareto_nbds, who=customers())
 def test_nobody_buys_in_no_time(model: BgNbd | ParetoNbd, who: Summary) -> None:
     assert model.expected_purchases(who, 0.0) == pytest.approx(0.0, abs=1e-12)
     assert model.p_any_purchase(who, 0.0) == pytest.approx(0.0, abs=1e-12)
 
 
-@unhurried
 @given(model=pareto_nbds, who=customers(), silence=st.floats(0.0, 1000.0))
 def test_silence_makes_it_less_likely_that_a_customer_is_still_one(
     model: ParetoNbd, who: Summary, silence: float
@@ -382,7 +378,6 @@ def test_silence_makes_it_less_likely_that_a_customer_is_still_one(
     assert model.p_alive(later) <= model.p_alive(who) + 1e-6
 
 
-@unhurried
 @given(model=bg_nbds | pareto_nbds, who=customers(), days=st.floats(0.0, 1000.0), unit=st.floats(0.02, 50.0))
 def test_the_unit_of_time_does_not_matter(model: BgNbd | ParetoNbd, who: Summary, days: float, unit: float) -> None:
     times = {name: getattr(model, name) * unit for name in ("alpha", "beta") if hasattr(model, name)}
@@ -397,7 +392,6 @@ def test_the_unit_of_time_does_not_matter(model: BgNbd | ParetoNbd, who: Summary
     )
 
 
-@unhurried
 @given(
     p=st.floats(0.1, 50),
     q=st.floats(1.1, 50),
@@ -472,7 +466,7 @@ def test_merging_histories_that_nearly_agree_hardly_moves_the_fit(fit: Fit, monk
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_merging_loses_no_customer_no_purchase_and_no_day(seed: int) -> None:
     age = np.random.default_rng(seed).uniform(0, 600, 3_000)
     seen = live_pareto_nbd(ParetoNbd(0.8, 20.0, 0.7, 90.0), age, 100.0, seed=seed).summary

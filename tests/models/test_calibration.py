@@ -16,7 +16,7 @@ from models.calibration import BadCalibratorError, CalibrationSettings, Calibrat
 from models.metrics import calibration_line, log_loss
 from models.ranking import LengthMismatchError, NotBinaryError, NotFiniteError, NotProbabilityError
 
-law = settings(deadline=None, max_examples=60, derandomize=True)
+law = settings(max_examples=60, derandomize=True)
 QUICK = CalibrationSettings(resampling=Resampling(n=50))
 
 

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from models.calibration_line import clip_probability, logistic_line
 
-law = settings(deadline=None, max_examples=60, derandomize=True)
+law = settings(max_examples=60, derandomize=True)
 
 
 def test_the_line_is_the_maximum_of_the_likelihood_found_by_sklearn():

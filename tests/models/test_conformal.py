@@ -102,7 +102,7 @@ def test_intervals_come_back_from_json():
 
 
 @given(st.integers(100, 700), st.integers(0, 9), st.floats(0.01, 1000))
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_another_currency_changes_no_interval(rows: int, seed: int, rate: float):
     actual, expected = spenders(rows, seed)
     low, high = fitted(actual, expected).of(expected)

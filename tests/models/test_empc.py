@@ -7,7 +7,7 @@ from scipy.stats import beta
 from models.empc import BadCampaignError, Campaign, expected_maximum_profit, roc_hull
 from models.ranking import NotBinaryError, Ranked
 
-law = settings(deadline=None, max_examples=60, derandomize=True)
+law = settings(max_examples=60, derandomize=True)
 SCORES = [0.9, 0.8, 0.7, 0.6, 0.55, 0.4, 0.3, 0.25, 0.2, 0.1]
 CHURNED = [1, 0, 1, 1, 0, 0, 0, 1, 0, 0]
 

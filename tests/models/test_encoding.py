@@ -50,7 +50,7 @@ def test_the_order_of_columns_and_others_beside_them_change_nothing():
 
 
 @given(st.lists(st.one_of(st.none(), st.text(max_size=5)), min_size=2, max_size=20))
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_an_encoding_comes_back_from_json_as_it_was_and_tells_every_category_apart(values: list[str | None]):
     table = pd.DataFrame({"plan": pd.Series(values, dtype=object), "n": range(len(values))})
     encoding = Encoding.of(table)

@@ -47,7 +47,7 @@ def test_a_correction_that_a_few_lucky_customers_ask_for_is_none():
 
 
 @given(st.lists(st.floats(0.2, 5), min_size=2, max_size=6))
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_a_factor_lies_between_1_and_what_the_totals_ask_for(ratios: list[float]):
     asked = float(np.log(ratios).mean())
     kept = np.log(level(ratios).scale)

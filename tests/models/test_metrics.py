@@ -39,7 +39,7 @@ from models.metrics import (
 )
 from models.ranking import LengthMismatchError
 
-law = settings(deadline=None, max_examples=60, derandomize=True)
+law = settings(max_examples=60, derandomize=True)
 EVERY_CHURN = {**CHURN_METRICS, "profit_at_capacity": profit_at_capacity}
 EVERY_VALUE = {**VALUE_METRICS, "decile_error": decile_error}
 counts = st.integers(0, 3)

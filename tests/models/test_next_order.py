@@ -89,7 +89,7 @@ def test_who_has_probably_left_gets_no_date():
     c=st.floats(0.2, 20), gaps=st.integers(0, 2000), pace=st.floats(0.1, 400), silence=st.floats(0, 4000),
     factor=st.floats(0.1, 10),
 )  # fmt: skip
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 def test_a_wait_is_finite_and_measured_in_the_unit_of_its_history(
     c: float, gaps: int, pace: float, silence: float, factor: float
 ):

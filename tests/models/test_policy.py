@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.economics import economics
@@ -149,7 +149,6 @@ def test_without_limits_the_profits_add_up_to_those_of_the_report():
     assert contacted["expected_profit"].sum() == pytest.approx(whole.expected_profit)
 
 
-@settings(deadline=None)
 @given(stakes, st.integers(0, 12), st.sets(st.sampled_from(NAMES)), st.randoms(use_true_random=False))
 def test_limits_are_kept_and_the_order_of_the_customers_changes_nothing(at_risk, capacity, spared, random):
     more = {"capacity": capacity, "holdout": HoldoutSettings(0.3), "spared": spared}

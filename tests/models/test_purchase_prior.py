@@ -45,7 +45,7 @@ def test_frequency_recency_and_age_are_whole_days_as_fader_and_hardie_count_them
 
 
 @given(st.integers(0, 400), st.integers(1, 400), st.floats(0.0001, 1), st.floats(0.0001, 1))
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 def test_the_hour_of_a_purchase_changes_nothing(last: int, span: int, morning: float, evening: float):
     bought = row(days_since_first_purchase=last + span + morning, days_since_last_purchase=last + evening)
     summary = purchase_summary(bought.assign(purchase_day_count=2))

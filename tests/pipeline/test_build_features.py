@@ -116,7 +116,7 @@ def test_the_order_of_the_rows_changes_no_bit_of_the_features(
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 6), st.integers(1, 9))
-@settings(deadline=None, max_examples=8, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 def test_small_companies_in_any_order_and_buckets_are_read_as_the_kernel_reads_them_whole(
     tmp_path_factory: pytest.TempPathFactory, seed: int, number: int, customers: int, parts: int
 ):

@@ -126,7 +126,7 @@ def test_the_first_version_is_promoted_and_bad_calibration_told():
 probabilities = st.lists(st.floats(0.01, 0.99), min_size=40, max_size=40).map(np.array)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(probabilities, probabilities, st.floats(0, 0.5))
 def test_two_models_never_both_beat_each_other_and_a_winner_is_better_and_calibrated(one, other, limit):
     churned = np.tile([1.0, 0.0], 20)

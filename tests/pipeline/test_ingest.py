@@ -159,7 +159,7 @@ rows = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 @given(st.lists(rows, max_size=12))
 def test_every_row_is_accounted_for_once(tmp_path_factory: pytest.TempPathFactory, lines: Sequence[str]) -> None:
     sql = SQL.replace("FROM events", ", CASE WHEN who = 'test' THEN 'test' END AS out_of_scope FROM events")

@@ -110,7 +110,7 @@ def test_no_rows_make_only_empty_buckets(tmp_path: Path):
 
 
 @given(st.lists(st.text(max_size=30).filter(lambda name: "\x00" not in name), min_size=1, max_size=8, unique=True))
-@settings(deadline=None, max_examples=15, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 def test_any_text_is_an_id_like_any_other(tmp_path_factory: pytest.TempPathFactory, names: list[str]):
     table = rows(len(names), customers=1).with_columns(customer_id=pl.Series(names, dtype=pl.String))
     made = shuffled(table, tmp_path_factory.mktemp("ids") / "made")

@@ -137,7 +137,7 @@ def test_the_truth_has_everyone_who_signed_up_before_each_cutoff(shop):
     assert set(last["customer_id"]) == set(shop.customers["customer_id"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rhythm=st.floats(0.5, 12), rate=st.floats(1e-4, 0.5), waited=st.floats(0, 60))
 def test_a_gap_only_ever_gets_likelier_to_end(rhythm, rate, waited):
     survival = gap_survival(
@@ -327,7 +327,7 @@ def test_a_plan_is_known_from_the_day_it_began(shop):
     assert (members["plan_since"] > members["registered_at"]).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regime=st.sampled_from(REGIMES), day=st.floats(-365, 730))
 def test_the_two_clocks_agree(regime, day):
     clock = company_clock(Company(customers=1, regime=regime))

@@ -147,7 +147,7 @@ people = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(people=people, limit=st.integers(1, 6), sort=st.sampled_from(["value_at_risk", "probability"]), least=some)
 def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
     client: Client,

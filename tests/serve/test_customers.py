@@ -66,7 +66,7 @@ def test_odd_ids_are_ids_like_any_other(client: Client, publish_customers: Publi
     assert [item["score"]["customer_id"] for item in batch["results"]] == list(ODD_IDS)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(customer_id=st.text(max_size=30))
 def test_no_id_breaks_the_service(client: Client, publish_customers: Publish, customer_id: str) -> None:
     publish_customers(customer("ann"))

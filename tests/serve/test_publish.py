@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scoring_runs import AS_OF, REPOSITORY, Publish, customer, json_file, many, scores, unscored, write
 
@@ -231,7 +231,6 @@ ROW = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(columns=ROW)
 def test_a_document_is_what_json_makes_of_the_row(columns: dict[str, object]) -> None:
     row = customer(**columns)  # type: ignore[arg-type]
