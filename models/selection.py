@@ -1,7 +1,8 @@
 """Which candidate is used: tested on rows that it could not know, and the simplest within chance of the best.
 
 Within chance is a candidate whose log loss and AUC are both not surely worse (paired bootstrap of customers, 95%) than
-those of the candidate with the lowest log loss: the level of the probabilities counts, and their order.
+those of the candidate with the lowest log loss: the level of the probabilities counts, and their order. A difference
+below .002 is none, however sure: no decision feels it, and the next year may turn it.
 
 A fold holds out one cutoff and one group of customers, so that neither time nor acquaintance helps. What it learns from
 are rows of other customers, at cutoffs that come as near to the task as the history allows:
@@ -36,6 +37,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 How = Literal["other seasons", "out of time", "earlier", "other customers"]
 
+_FELT = 0.002  # nats, or AUC
 _CUTOFFS = 3  # held out: the last ones, or those of the longest horizons
 _SMALL = 5_000  # customers; with fewer, a fold learns from two thirds of them instead of half
 
@@ -144,7 +146,8 @@ def _held_out(panel: Panel, horizon_days: int, seasonal: bool) -> tuple[How, lis
 
 
 def _surely_worse(name: CandidateName, best: CandidateName, drawn: Replicates) -> bool:
-    return drawn.difference("log_loss", name, best).low > 0 or drawn.difference("auc", name, best).high < 0
+    level, order = drawn.difference("log_loss", name, best), drawn.difference("auc", name, best)
+    return (level.low > 0 and level.value >= _FELT) or (order.high < 0 and order.value <= -_FELT)
 
 
 def _standing(name: CandidateName, best: CandidateName, chosen: CandidateName, drawn: Replicates) -> Standing:
@@ -153,9 +156,9 @@ def _standing(name: CandidateName, best: CandidateName, chosen: CandidateName, d
         verdict = "chosen: the best" if name == best else f"chosen: the simplest not surely worse than {best}"
     elif name == best:
         verdict = f"the best, but not surely better than the simpler {chosen}"
-    elif level.low > 0:
+    elif level.low > 0 and level.value >= _FELT:
         verdict = f"log loss surely higher than that of {best}"
-    elif order.high < 0:
+    elif order.high < 0 and order.value <= -_FELT:
         verdict = f"ranks surely worse than {best}"
     else:
         verdict = f"not surely worse than {best}, but less simple than {chosen}"

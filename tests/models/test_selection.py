@@ -60,6 +60,14 @@ def test_a_difference_within_chance_leaves_the_simple_candidate_in_place():
     assert choose(churned, {"logistic": nearly, "deep": truth}, customer, FEW)[0] == "logistic"
 
 
+def test_a_sure_difference_that_nobody_feels_leaves_the_simple_candidate_in_place():
+    truth, churned, customer = outcomes(6, 20_000)
+    nearly = expit(0.9 * logit(truth))
+    chosen, (simple, _) = choose(churned, {"logistic": nearly, "deep": truth}, customer, FEW)
+    assert 0 < simple.log_loss_difference.low < simple.log_loss_difference.value < 0.002
+    assert chosen == "logistic"
+
+
 def test_a_standing_comes_back_from_json():
     truth, churned, customer = outcomes(5, 100)
     _, standings = choose(churned, {"logistic": truth, "deep": truth}, customer, FEW)
