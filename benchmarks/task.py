@@ -32,7 +32,7 @@ class Task:
 
     `partial` says over what a group-by first sums up the events of a customer: over nothing (it reads the events
     themselves), over days, or over periods between the days where some window of some cutoff begins or ends (fewer
-    rows, since no window cuts a period).
+    rows, since no window cuts a period). "plain" leaves customers as the text that the library reads.
     """
 
     events: str

@@ -1,4 +1,4 @@
-"""The pandas contender: `groupby` over events, or their sums per customer and day or period; keys are integers."""
+"""The pandas contender: `groupby` over events, or their sums per customer and day or period; ids as codes or text."""
 
 from collections.abc import Mapping
 from typing import cast
