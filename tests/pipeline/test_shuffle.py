@@ -82,6 +82,30 @@ def test_a_bucket_is_sorted_by_customer_within_it_by_time_and_at_one_instant_by_
         assert changes == part["customer_id"].n_unique() - 1
 
 
+def test_what_is_read_does_not_hang_on_how_the_file_orders_what_its_keys_do_not_tell_apart(
+    table: pl.DataFrame, folder: Path, tmp_path: Path
+):
+    keys = (HASH, "occurred_at")  # as if every digest of an id were the same
+    other = pl.read_parquet(folder / "*.parquet").sample(fraction=1.0, shuffle=True, seed=3).sort(*keys)
+    assert other.select(keys).is_duplicated().any()
+    other.write_parquet(tmp_path / "part-00000.parquet")
+    for one, another in zip(buckets(folder, 3), buckets(tmp_path, 3), strict=True):
+        assert_frame_equal(another.read(), one.read())
+        without_ids = ["occurred_at", "customer_id", "rating"]
+        assert_frame_equal(another.read(without_ids), one.read(without_ids))
+
+
+def test_customers_of_one_hash_are_kept_apart_and_a_moment_may_be_of_both(tmp_path: Path):
+    drawn = rows(4_000, customers=12).sort("occurred_at", "interaction_id")
+    hashes = pl.col("customer_id").replace_strict({"A": 5, "a": 5, "0": 6}, default=7, return_dtype=pl.UInt64)
+    drawn.with_columns(hashes.alias(HASH)).sort(HASH, "occurred_at", maintain_order=True).write_parquet(
+        tmp_path / "part-00000.parquet"
+    )
+    (bucket,) = buckets(tmp_path, 1)
+    expected = drawn.with_columns(hashes.alias(HASH)).sort(HASH, "customer_id", "occurred_at", "interaction_id")
+    assert_frame_equal(bucket.read(), expected.drop(HASH))
+
+
 def test_row_groups_tell_their_ascending_ranges_of_hashes_so_that_a_bucket_can_skip_the_others(folder: Path):
     metadata = pq.read_metadata(folder / "part-00000.parquet")
     column = metadata.schema.names.index(HASH)
