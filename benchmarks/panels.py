@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,23 +78,44 @@ def cutoffs_of(params: Params, at: datetime, horizon_days: int) -> tuple[Cutoff,
     return backtest_calendar(first, last, at, params.cutoffs, horizon_days=horizon_days, lead_days=params.lead_days)
 
 
-def log_panel(log: Log, data: Path) -> tuple[Panel, Params]:
-    """The customers of an event log at the split of the literature, and the params its source recommends."""
+@contextmanager
+def log_project(log: Log, data: Path) -> Iterator[Params]:
+    """Work in a temporary project of an event log; the params are those its source recommends."""
     with TemporaryDirectory(prefix="fedelta-data-") as folder:
         (_write_sample if log.name == "CDNOW sample" else shutil.copy)(data / log.file, Path(folder))
         with project(log.source, Path(folder)) as params:
-            return panel_of(params, log.at, log.horizon_days), params
+            yield params
+
+
+@contextmanager
+def company_project(company: Company) -> Iterator[Params]:
+    """Work in a temporary project of a simulated company."""
+    with TemporaryDirectory(prefix="fedelta-company-") as folder:
+        write(simulate(company), Path(folder) / "demo")
+        with project("demo", Path(folder) / "demo") as params:
+            yield params
+
+
+def log_panel(log: Log, data: Path) -> tuple[Panel, Params]:
+    """The customers of an event log at the split of the literature, and the params its source recommends."""
+    with log_project(log, data) as params:
+        return panel_of(params, log.at, log.horizon_days), params
 
 
 def company_panel(company: Company) -> tuple[Panel, Params]:
     """A simulated company's customers at training cutoffs, and at the last of a known outcome, to be measured."""
-    with TemporaryDirectory(prefix="fedelta-company-") as folder:
-        write(simulate(company), Path(folder) / "demo")
-        with project("demo", Path(folder) / "demo") as params:
-            first, last = span(paths.INTERACTIONS)
-            days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
-            cutoffs = [cutoff for cutoff in calendar(first, last, params.cutoffs, **days) if cutoff.role != "score"]
-            return panel_at(cutoffs, params), params
+    with company_project(company) as params:
+        first, last = span(paths.INTERACTIONS)
+        days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
+        cutoffs = [cutoff for cutoff in calendar(first, last, params.cutoffs, **days) if cutoff.role != "score"]
+        return panel_at(cutoffs, params), params
+
+
+def short_panel(params: Params, days: int) -> Panel:
+    """The project's customers after so many days of history, to be measured over as many days to come."""
+    first, _ = span(paths.INTERACTIONS)
+    midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
+    return panel_of(params, midnight + timedelta(days=days), days)
 
 
 def _write_sample(sample: Path, folder: Path) -> None:

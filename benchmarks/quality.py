@@ -2,11 +2,15 @@
 
     python benchmarks/quality.py [--data ../shared/data] [--only "CDNOW sample"] [--resamples 200]
     python benchmarks/quality.py --regimes [--seeds 10] [--customers 4000]
+    python benchmarks/quality.py --short [--seeds 2]
 
 Event logs go through the real source mapping, features, purchase models and fit, with params.yaml as it is; the split
 is by time. Tables are predicted in five folds, pooled. Every figure is of the chosen model, calibrated; the difference
 is to the best of the refitted baselines on that metric, on the same resamples of customers, 95%. A data set that is
 missing is skipped with a line. It ends with 1 if the chosen model is surely worse than a baseline on log loss.
+
+`--short`: event logs and companies after 120, 150 and 180 days of history, measured over as many days to come: longer
+than any horizon that could be trained on.
 """
 
 import argparse
@@ -16,6 +20,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 # Before this folder, where features.py would stand for the package `features`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -23,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.panels import LOGS, Log, company_panel, log_panel
+from benchmarks.panels import LOGS, Log, company_panel, company_project, log_panel, log_project, short_panel
 from benchmarks.quality_row import Better, QualityRow, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
 from models.baselines import btyd_churn, fit_hiatus, fit_logistic
@@ -33,7 +38,7 @@ from models.metrics import CHURN_METRICS
 from models.panel import Panel
 from pipeline import paths
 from pipeline.params import Params, load_params
-from pipeline.simulator import Company
+from pipeline.simulator import Company, Regime
 
 Floats = npt.NDArray[np.float64]
 Goals = Mapping[str, tuple[float, float | None]]  # metric: goal, peer
@@ -55,6 +60,8 @@ GOALS: Mapping[str, Goals] = {
     "MLC, first 3,333": {"auc": (0.915, 0.915), "log_loss": (0.184, None)},
     "DMC2010 train": {"auc": (0.646, 0.646), "log_loss": (0.461, None)},
 }  # fmt: skip
+REGIMES: tuple[Regime, ...] = get_args(Regime)
+SHORT_DAYS = (120, 150, 180)
 
 
 def main() -> int:
@@ -64,22 +71,31 @@ def main() -> int:
     parser.add_argument("--only", action="append", help="a data set of the table; may be repeated")
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--regimes", action="store_true", help="simulated companies instead of public data")
+    parser.add_argument("--short", action="store_true", help="the same and simulated companies, after a short history")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--customers", type=int, default=4_000)
     asked = parser.parse_args()
     resampling = Resampling(asked.resamples)
-    if asked.regimes:
+    if asked.short:
+        rows = list(short_histories(asked.data.resolve(), asked.seeds, asked.customers, resampling))
+    elif asked.regimes:
         rows = list(regimes(asked.seeds, asked.customers, resampling))
     else:
         rows = list(public(asked.data.resolve(), asked.only, resampling))
     print(table_of(rows))
-    worse = [row for row in rows if row.metric == "log_loss" and row.against and row.diff_low > 0]
     counts = Counter(row.verdict for row in rows)
-    print(
-        f"\n{', '.join(f'{n} {name}' for name, n in counts.items())}; on log loss surely worse than the best baseline:"
-    )
-    print(", ".join(f"{row.data} ({row.split})" for row in worse) or "nowhere")
-    return int(bool(worse))
+    print(f"\n{', '.join(f'{n} {name}' for name, n in counts.items())}. Surely worse than the best baseline:")
+    worse = {
+        metric: [
+            f"{row.data} ({row.split})"
+            for row in rows
+            if row.metric == metric and _surely_worse(row.diff_low, row.diff_high, better)
+        ]
+        for metric, better in BETTER.items()
+    }
+    for metric, where in worse.items():
+        print(f"- on {metric}: {', '.join(where) or 'nowhere'}")
+    return int(bool(worse["log_loss"]))
 
 
 def public(data: Path, only: list[str] | None, resampling: Resampling) -> Iterator[QualityRow]:
@@ -99,11 +115,28 @@ def public(data: Path, only: list[str] | None, resampling: Resampling) -> Iterat
 
 def regimes(seeds: int, customers: int, resampling: Resampling) -> Iterator[QualityRow]:
     """The rows of simulated companies of every regime, out of time."""
-    for regime in ("sparse", "dense", "seasonal", "drifting"):
+    for regime in REGIMES:
         for seed in range(1_001, 1_001 + seeds):
             panel, params = company_panel(Company(customers, seed, regime=regime))
             goals = {"ece": (0.02, None)}
             yield from _event_rows(regime, f"seed {seed}", panel, params, params.horizon_days, resampling, goals)
+
+
+def short_histories(data: Path, seeds: int, customers: int, resampling: Resampling) -> Iterator[QualityRow]:
+    """The rows of event logs whose file is there, and of companies of every regime, after short histories."""
+    for log in LOGS:
+        if _there(data / log.file, log.name):
+            with log_project(log, data) as params:
+                yield from _short_rows(log.name, params, resampling)
+    for regime in REGIMES:
+        for seed in range(1_001, 1_001 + seeds):
+            with company_project(Company(customers, seed, regime=regime)) as params:
+                yield from _short_rows(f"{regime}, seed {seed}", params, resampling)
+
+
+def _short_rows(data: str, params: Params, resampling: Resampling) -> Iterator[QualityRow]:
+    for days in SHORT_DAYS:
+        yield from _event_rows(data, f"after {days} d", short_panel(params, days), params, days, resampling, {})
 
 
 def _log_rows(log: Log, data: Path, resampling: Resampling) -> Iterator[QualityRow]:
@@ -146,9 +179,8 @@ def _measured(
         found, difference = drawn.interval("chosen", metric), drawn.difference(metric, "chosen", rival)
         goal, peer = goals.get(metric, (None, None))
         reached = verdict(found.value, found.low, found.high, goal, better)
-        surely_worse = difference.low > 0 if better == "lower" else difference.high < 0
-        if reached == "inside the interval" and surely_worse:  # its own interval is wider than what the pairs know
-            reached = "missed"
+        if reached == "inside the interval" and _surely_worse(difference.low, difference.high, better):
+            reached = "missed"  # its own interval is wider than what the pairs know
         yield QualityRow(
             data,
             split,
@@ -165,6 +197,11 @@ def _measured(
             peer,
             reached,
         )
+
+
+def _surely_worse(low: float, high: float, better: Better) -> bool:
+    """Whether the whole interval of a difference lies on the worse side."""
+    return low > 0 if better == "lower" else high < 0
 
 
 def _there(path: Path, name: str) -> bool:

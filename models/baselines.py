@@ -26,18 +26,27 @@ _COMMON_SHARE = 0.01  # of the rows must hold a category for it to have a weight
 # Not the time since the first purchase: at the scored cutoff it is longer than any learned from, and the line runs on.
 _LOGGED = (
     "days_since_last_purchase", "purchase_day_count", "purchase_count_90d", "purchase_count_365d", "spend",
-    "spend_365d", "mean_spend", "purchase_overdue_ratio", "pareto_expected_orders", "pareto_expected_spend",
+    "spend_365d", "mean_spend", "pareto_expected_orders", "pareto_expected_spend",
 )  # fmt: skip
 _LOGITS = ("pareto_p_any", "bg_p_any", "pareto_p_alive")
+# After a long silence BTYD gives up those who bought often well before those who bought once, and so does the ratio of
+# the silence to the usual gap; yet good customers come back. So beyond these both say no more (docs/quality.md).
+_OVERDUE_GAPS = 5.0
+_LEAST_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Term:
-    """One column as a regression reads it: as it is, its log(1 + x), its logit, or whether it ``is`` a category."""
+    """One column as a regression reads it: as it is, its log(1 + x), its logit, or whether it ``is`` a category.
+
+    A logarithm may end at a highest value, or be multiplied by that of another column. A logit ends at a chance of .05.
+    """
 
     column: str
     how: How = "plain"
     level: str = ""
+    most: float | None = None
+    times: str = ""
 
     def of(self, table: pd.DataFrame) -> Floats:
         """The term of every row (n_rows,); NaN where the column is null, but a category is then simply not met."""
@@ -45,8 +54,14 @@ class Term:
             return np.asarray((table[self.column].astype("string") == self.level).fillna(False), np.float64)
         values = floats(table, self.column)
         if self.how == "log":
-            return np.asarray(np.log1p(np.maximum(values, 0)), np.float64)
-        return _logit(values) if self.how == "logit" else values
+            other = np.log1p(np.maximum(floats(table, self.times), 0)) if self.times else 1.0
+            return np.asarray(np.log1p(np.clip(values, 0, self.most)) * other, np.float64)
+        return _logit(np.maximum(values, _LEAST_CHANCE)) if self.how == "logit" else values
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it is computed from."""
+        return (self.column, self.times) if self.times else (self.column,)
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,7 @@ class Logistic:
     def to_dict(self) -> dict[str, object]:
         """As JSON."""
         held: dict[str, object] = {n: list(v) if isinstance(v, tuple) else v for n, v in vars(self).items()}
-        return {**held, "terms": [[term.column, term.how, term.level] for term in self.terms]}
+        return {**held, "terms": [list(vars(term).values()) for term in self.terms]}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Logistic":
@@ -87,7 +102,7 @@ class Logistic:
 
     def _parts(self, table: pd.DataFrame) -> list[Floats]:
         """What each term adds, one array of shape (n_rows,) each."""
-        if missing := sorted({term.column for term in self.terms} - set(table.columns)):
+        if missing := sorted({column for term in self.terms for column in term.columns} - set(table.columns)):
             raise MissingFeatures(
                 f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
                 "retrain on the new feature set."
@@ -103,7 +118,12 @@ def fit_hiatus(panel: Panel, definition: str) -> Logistic:
 
 def fit_logistic(panel: Panel, definition: str) -> Logistic:
     """Regularised logistic regression on logs of recency, frequency and money, BTYD's answers and attributes."""
-    named = [*(Term(name, "log") for name in _LOGGED), *(Term(name, "logit") for name in _LOGITS)]
+    named = [
+        *(Term(name, "log") for name in _LOGGED),
+        Term("purchase_overdue_ratio", "log", most=_OVERDUE_GAPS),
+        *(Term(name, "log", times="purchase_day_count") for name in ("days_since_last_purchase", "purchase_day_count")),
+        *(Term(name, "logit") for name in _LOGITS),
+    ]
     attributes = [name for name in panel.table.columns if str(name).startswith(PREFIX)]
     return _fit(panel, definition, [*named, *(term for name in attributes for term in _attribute(panel.table[name]))])
 

@@ -81,7 +81,7 @@ class Regression:
         """The columns of its terms."""
         terms = self.logistic.terms
         levels = {t.column: tuple(o.level for o in terms if o.column == t.column) for t in terms if t.how == "is"}
-        return Encoding(tuple(dict.fromkeys(term.column for term in terms)), levels)
+        return Encoding(tuple(dict.fromkeys(column for term in terms for column in term.columns)), levels)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def fit_churn(
     tested = folds(panel, horizon_days, seasonal=seasonal)
     held_out = _HeldOut.of(tested, names, settings, prior, threads)
     if held_out and seasonal:
-        held_out = held_out.levelled()
+        held_out = held_out.levelled(event=settings.definition == "event")
     chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
     components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
     calibrator = held_out.calibrator(chosen) if held_out else _UNTESTED
@@ -210,10 +210,10 @@ class _HeldOut:
             rows["customer_id"].to_numpy(str),
         )
 
-    def levelled(self) -> "_HeldOut":
+    def levelled(self, *, event: bool) -> "_HeldOut":
         """The same with the level of every cutoff set right, which the season does: order and spread are compared."""
-        forecasts = {name: levelled(self.churned, said, self.cutoff) for name, said in self.forecasts.items()}
-        return replace(self, forecasts=forecasts)
+        right = {name: levelled(self.churned, said, self.cutoff, event=event) for name, said in self.forecasts.items()}
+        return replace(self, forecasts=right)
 
     def choose(self) -> tuple[CandidateName, tuple[Standing, ...], str]:
         """The candidate to use, how each fared, and how that was tested."""
@@ -236,17 +236,33 @@ class _HeldOut:
 def _season(
     panel: Panel, chosen: CandidateName, calibrator: Calibrator, settings: ChurnSettings, prior: Prior, threads: int
 ) -> Season:
-    """The season in the errors on customers held out: on the rows they grew from, deep trees err a fifth less."""
-    group = customer_groups(panel.table["customer_id"])
-    said = np.zeros(len(panel))
+    """The season in the errors of two models on customers held out: one knew others at the same cutoff, one did not.
 
-    def forecast(number: int) -> None:
-        rest, rows = panel.where(group != number), panel.where(group == number)
-        parts = fit_candidates([chosen], rest, replace(settings, seeds=1), prior, threads=1)[chosen]
-        said[group == number] = calibrator.apply(sigmoid(log_odds(parts, rows.table)))
+    Trees tell a cutoff by what is usual at it (so many purchases of late), so the first shows less of the season than
+    the future will miss. The second shows more: it has seen that time of the year in no year.
+    """
+    group, cutoffs = customer_groups(panel.table["customer_id"]), panel.cutoffs
+    of = {cutoff: (panel.table["cutoff"] == cutoff).to_numpy() for cutoff in cutoffs}
+    known, unknown = np.zeros(len(panel)), np.zeros(len(panel))
 
-    side_by_side(forecast, range(group.max() + 1), threads)
-    return fit_season(panel.churned(settings.definition), said, panel.table["cutoff"])
+    def forecast(task: tuple[int, pd.Timestamp | None]) -> None:
+        number, cutoff = task
+        rows, rest = group == number, group != number
+        if cutoff is not None:
+            rows, rest = rows & of[cutoff], rest & ~of[cutoff]
+        past = panel.where(rest)
+        if past.churned(settings.definition).std() > 0:
+            parts = fit_candidates([chosen], past, replace(settings, seeds=1), prior, threads=1)[chosen]
+            said = calibrator.apply(sigmoid(log_odds(parts, panel.table[rows])))
+        else:
+            said = np.full(rows.sum(), past.churned(settings.definition).mean())
+        (known if cutoff is None else unknown)[rows] = said
+
+    side_by_side(
+        forecast, [(number, cutoff) for number in range(group.max() + 1) for cutoff in (None, *cutoffs)], threads
+    )
+    event = settings.definition == "event"
+    return fit_season(panel.churned(settings.definition), (known, unknown), panel.table["cutoff"], event=event)
 
 
 def _baseline(names: Sequence[CandidateName], settings: ChurnSettings, lacking: str) -> CandidateName:

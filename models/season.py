@@ -1,11 +1,12 @@
 """The time of the year: what the model missed at the same weeks a year before, it will miss again.
 
-A model of all seasons has one level, and customers buy more before a feast. Its errors at the training cutoffs, in
-log-odds, are split into a wave of one year and what is irregular; the wave is drawn towards 0 as far as the irregular
-could have made it, and forecasts are shifted by it.
+A model of all seasons has one level, and customers buy more before a feast. A season is a change of clock: where demand
+is s times the usual, a chance p of no purchase becomes p**s, and those who have left hardly move. The errors at the
+training cutoffs, in log s, are split into a wave of one year and what is irregular; the wave is drawn towards 0 as far
+as the irregular could have made it, and forecasts are shifted by it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,27 +14,30 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import expit
 
-from models.calibration_line import clipped_logit
+from models.calibration_line import clip_probability
 
 Floats = npt.NDArray[np.float64]
 
 YEAR_DAYS = 365.25
 NEAR_DAYS = 30.0  # so far before the first cutoff or after the last the wave is still known
 FEWEST_CUTOFFS = 5  # two more than a wave has parameters
-_MOST = 5.0  # log-odds by which a level can be wrong
+_MOST = 5.0  # log of the factor by which a rate can be wrong
 
 
 @dataclass(frozen=True)
 class Season:
-    """A wave of one year in log-odds, known from `first` to `last` (days since 1970) and at whole years from there."""
+    """A wave of one year in the log of a rate, known from `first` to `last` (days since 1970) and whole years on.
+
+    The rate is that of purchases, of which churn is the absence; with `event` it is that of leaving itself.
+    """
 
     first: float = 0.0
     last: float = 0.0
     cosine: float = 0.0
     sine: float = 0.0
     note: str = ""
+    event: bool = False
 
     def apply(self, probability: Floats, cutoff: pd.Series) -> Floats:
         """Probabilities (n_rows,), those of a later cutoff shifted by the wave where its season was seen.
@@ -44,7 +48,8 @@ class Season:
             return probability
         day = _days(cutoff)
         shift = np.where(_seen(day, self.first, self.last), _wave(day) @ (self.cosine, self.sine), 0.0)
-        return np.where(shift == 0, probability, expit(clipped_logit(probability) + shift))
+        shifted = _probability(_log_rate(probability, self.event) + shift, self.event)
+        return np.where(shift == 0, probability, clip_probability(shifted))
 
     def to_dict(self) -> dict[str, object]:
         """As JSON."""
@@ -56,23 +61,27 @@ class Season:
         return cls(**held)
 
 
-def fit_season(happened: Floats, probability: Floats, cutoff: pd.Series) -> Season:
-    """The yearly wave in the errors of a model at its training cutoffs, as far as it stands out from the irregular.
+def fit_season(happened: Floats, said: Sequence[Floats], cutoff: pd.Series, *, event: bool = False) -> Season:
+    """The yearly wave in the errors of models at their training cutoffs, as far as it stands out from the irregular.
 
-    Least squares of the errors on a constant, a cosine and a sine of one year; the wave is kept by the share 1 - 1/F,
-    F its mean square over that of the remainder (positive-part empirical Bayes: Efron & Morris 1973).
+    Least squares of the errors, averaged over the models, on a constant, a cosine and a sine of one year; the wave is
+    kept by the share 1 - 1/F, F its mean square over that of the remainder (positive-part empirical Bayes: Efron &
+    Morris 1973).
 
     Parameters
     ----------
-    happened, probability : ndarray of shape (n,)
-        What came true (0 or 1), and what was said of rows held out. Horizons are of equal length.
+    happened : ndarray of shape (n,)
+        What came true, 0 or 1. Horizons are of equal length.
+    said : sequence of ndarrays of shape (n,)
+        What each model said of rows held out.
     cutoff : Series of shape (n,)
+    event : bool
+        Whether what happens is an event; otherwise it is that none came.
     """
     day, row = np.unique(_days(cutoff), return_inverse=True)
     if len(day) < FEWEST_CUTOFFS:
-        return Season(note=f"No season: it takes {FEWEST_CUTOFFS} cutoffs to tell one.")
-    logit = clipped_logit(probability)
-    error = np.array([_level(logit[row == k], happened[row == k]) for k in range(len(day))])
+        return Season(note=f"No season: it takes {FEWEST_CUTOFFS} cutoffs to tell one.", event=event)
+    error = np.mean([_levels(happened, probability, row, event) for probability in said], axis=0)
     design = np.column_stack([np.ones(len(day)), _wave(day)])
     level, cosine, sine = np.linalg.lstsq(design, error, rcond=None)[0]
     fitted = design @ (level, cosine, sine)
@@ -80,20 +89,20 @@ def fit_season(happened: Floats, probability: Floats, cutoff: pd.Series) -> Seas
     wave = float(((fitted - fitted.mean()) ** 2).sum()) / 2
     kept = max(0.0, 1 - irregular / wave) if wave else 0.0
     if kept == 0:
-        return Season(note="No season: errors of the cutoffs follow no yearly wave.")
-    size = kept * float(np.hypot(cosine, sine))
-    note = f"Log-odds follow a yearly wave of ±{size:.2f}, {kept:.0%} of the one seen at {len(day)} cutoffs."
-    return Season(float(day[0]), float(day[-1]), kept * float(cosine), kept * float(sine), note)
+        return Season(note="No season: errors of the cutoffs follow no yearly wave.", event=event)
+    height = float(np.exp(kept * np.hypot(cosine, sine)))
+    rate = "cancellations" if event else "purchases"
+    note = f"The rate of {rate} is {height:.2f} times the usual at the height of the year: {kept:.0%} of the wave seen."
+    return Season(float(day[0]), float(day[-1]), kept * float(cosine), kept * float(sine), note, event)
 
 
-def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp]) -> Floats:
+def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp], *, event: bool = False) -> Floats:
     """Probabilities (n,) shifted at each cutoff to its share of what came true: what is left is their order and spread.
 
     So models are compared where a season sets their level.
     """
-    logit = clipped_logit(probability)
-    shift = np.array([_level(logit[cutoff == k], happened[cutoff == k]) for k in range(cutoff.max() + 1)])
-    return np.asarray(expit(logit + shift[cutoff]), np.float64)
+    shift = _levels(happened, probability, cutoff, event)
+    return clip_probability(_probability(_log_rate(probability, event) + shift[cutoff], event))
 
 
 def foreseeable(cutoff: pd.Series, ahead_days: float) -> bool:
@@ -118,12 +127,31 @@ def _wave(day: Floats) -> Floats:
     return np.column_stack([np.cos(phase), np.sin(phase)])
 
 
-def _level(logit: Floats, happened: Floats) -> float:
-    """What must be added to log-odds, at most 5, for their mean probability to be the share of what came true."""
+def _log_rate(probability: Floats, event: bool) -> Floats:
+    """Log of the expected number of events in the horizon, of a chance that there is one, or that there is none."""
+    p = clip_probability(probability)
+    return np.asarray(np.log(-np.log1p(-p) if event else -np.log(p)), np.float64)
+
+
+def _probability(log_rate: Floats, event: bool) -> Floats:
+    none = np.exp(-np.exp(log_rate))
+    return np.asarray(1 - none if event else none, np.float64)
+
+
+def _levels(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp], event: bool) -> Floats:
+    """For each cutoff, what must be added to log rates for the mean probability to be the share of what came true."""
+    log_rate = _log_rate(probability, event)
+    rows = [cutoff == k for k in range(cutoff.max() + 1)]
+    return np.array([_level(log_rate[at], float(happened[at].mean()), event) for at in rows])
+
+
+def _level(log_rate: Floats, share: float, event: bool) -> float:
+    """The same for one cutoff, at most 5 either way."""
 
     def off(shift: float) -> float:
-        return float(expit(logit + shift).mean() - happened.mean())
+        return float(_probability(log_rate + shift, event).mean()) - share
 
-    if off(-_MOST) >= 0 or off(_MOST) <= 0:
-        return float(np.copysign(_MOST, off(0.0)) * -1)
+    low, high = off(-_MOST), off(_MOST)
+    if low * high >= 0:
+        return float(np.copysign(_MOST, -off(0.0) if event else off(0.0)))
     return float(brentq(off, -_MOST, _MOST))

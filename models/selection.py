@@ -125,7 +125,7 @@ def choose(
     drawn = replicate(churned, dict(forecasts.items()), metrics, customer=customer, resampling=resampling)
     in_order = [name for name in CANDIDATES if name in forecasts]
     best = min(in_order, key=lambda name: drawn.figures[name]["log_loss"][0])
-    chosen = next(name for name in in_order if not _surely_worse(name, best, drawn))
+    chosen = next(name for name in in_order if not _why_worse(name, best, drawn))
     return chosen, [_standing(name, best, chosen, drawn) for name in in_order]
 
 
@@ -145,9 +145,12 @@ def _held_out(panel: Panel, horizon_days: int, seasonal: bool) -> tuple[How, lis
     return "other customers", [(table["cutoff"].isin(longest).to_numpy(), np.ones(len(table), bool))]
 
 
-def _surely_worse(name: CandidateName, best: CandidateName, drawn: Replicates) -> bool:
+def _why_worse(name: CandidateName, best: CandidateName, drawn: Replicates) -> str:
+    """What it is surely worse in than the best; empty if nothing."""
     level, order = drawn.difference("log_loss", name, best), drawn.difference("auc", name, best)
-    return (level.low > 0 and level.value >= _FELT) or (order.high < 0 and order.value <= -_FELT)
+    if level.low > 0 and level.value >= _FELT:
+        return f"log loss surely higher than that of {best}"
+    return f"ranks surely worse than {best}" if order.high < 0 and order.value <= -_FELT else ""
 
 
 def _standing(name: CandidateName, best: CandidateName, chosen: CandidateName, drawn: Replicates) -> Standing:
@@ -156,12 +159,9 @@ def _standing(name: CandidateName, best: CandidateName, chosen: CandidateName, d
         verdict = "chosen: the best" if name == best else f"chosen: the simplest not surely worse than {best}"
     elif name == best:
         verdict = f"the best, but not surely better than the simpler {chosen}"
-    elif level.low > 0 and level.value >= _FELT:
-        verdict = f"log loss surely higher than that of {best}"
-    elif order.high < 0 and order.value <= -_FELT:
-        verdict = f"ranks surely worse than {best}"
     else:
-        verdict = f"not surely worse than {best}, but less simple than {chosen}"
+        tie = f"not surely worse than {best}, but less simple than {chosen}"
+        verdict = _why_worse(name, best, drawn) or tie
     return Standing(name, drawn.interval(name, "log_loss"), level, order, verdict)
 
 

@@ -8,6 +8,7 @@ import pytest
 from company import with_columns
 
 from models.baselines import Logistic, Term, btyd_churn, fit_hiatus, fit_logistic, spend_as_before
+from models.encoding import MissingFeatures
 from models.metrics import auc
 from models.panel import Panel
 
@@ -56,6 +57,36 @@ def test_contributions_are_weight_times_distance_from_the_mean():
         "days": [6.0, 0.0],  # 3 × (14 − 10) / 2; unknown is average
         "plan": [-1.0, 1.0],
     }
+
+
+def test_a_term_is_a_logarithm_perhaps_up_to_a_limit_or_a_product_of_two():
+    table = pd.DataFrame({"silence": [0.0, 1.0, 7.0, np.nan], "orders": [1.0, 3.0, 0.0, 1.0]})
+    expected = {
+        Term("silence", "log"): [0, np.log(2), np.log(8)],
+        Term("silence", "log", most=3.0): [0, np.log(2), np.log(4)],
+        Term("silence", "log", times="orders"): [0, np.log(2) * np.log(4), 0],
+    }
+    for term, values in expected.items():
+        assert term.of(table)[:3] == pytest.approx(values)
+        assert np.isnan(term.of(table)[3])
+
+
+def test_to_the_regression_a_small_chance_and_a_silence_long_overdue_say_no_more(train: Panel, to_score: pd.DataFrame):
+    model = fit_logistic(train, "inactivity")
+    row = to_score.head(1)
+    for column, near, limit, beyond in (
+        ("pareto_p_any", 0.1, 0.05, 1e-9),
+        ("bg_p_any", 0.1, 0.05, 0.0),
+        ("purchase_overdue_ratio", 4.0, 5.0, 5e6),
+    ):
+        before, at, after = (model.log_odds(row.assign(**{column: value}))[0] for value in (near, limit, beyond))
+        assert before != at == after
+
+
+def test_a_column_that_only_multiplies_another_is_missed_too():
+    model = Logistic((Term("silence", "log", times="orders"),), (0.0,), (1.0,), (1.0,), 0.0)
+    with pytest.raises(MissingFeatures, match="orders"):
+        model.log_odds(pd.DataFrame({"silence": [1.0]}))
 
 
 def test_a_declared_attribute_is_a_term_of_its_own(train: Panel):
