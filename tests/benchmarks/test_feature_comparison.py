@@ -28,7 +28,7 @@ def written(folder: Path, purchases: int, share: float | None, customer: str = "
 
 def compared(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[list[str]]:
     """Names of the contenders the comparison ran, in the order of its tables."""
-    assert main(["--folder", str(folder), *arguments]) == 0, capsys.readouterr().err
+    assert main(["--folder", str(folder), "--runs", "1", *arguments]) == 0, capsys.readouterr().err
     tables = capsys.readouterr().out.split("largest difference\n")[1:]
     return [[line.split()[0] for line in table.split("\n\n")[0].splitlines()] for table in tables]
 
