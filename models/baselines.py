@@ -30,8 +30,9 @@ _LOGGED = (
 )  # fmt: skip
 _LOGITS = ("pareto_p_any", "bg_p_any", "pareto_p_alive")
 # After a long silence BTYD gives up those who bought often well before those who bought once, and so does the ratio of
-# the silence to the usual gap; yet good customers come back. So beyond these both say no more (docs/quality.md).
-_OVERDUE_GAPS = 5.0
+# the silence to the usual gap; yet good customers come back. So beyond these both say no more; docs/quality.md tells
+# how they were chosen.
+_OVERDUE_GAPS = 4.0
 _LEAST_CHANCE = 0.05
 
 

@@ -77,7 +77,7 @@ def test_to_the_regression_a_small_chance_and_a_silence_long_overdue_say_no_more
     for column, near, limit, beyond in (
         ("pareto_p_any", 0.1, 0.05, 1e-9),
         ("bg_p_any", 0.1, 0.05, 0.0),
-        ("purchase_overdue_ratio", 4.0, 5.0, 5e6),
+        ("purchase_overdue_ratio", 3.0, 4.0, 5e6),
     ):
         before, at, after = (model.log_odds(row.assign(**{column: value}))[0] for value in (near, limit, beyond))
         assert before != at == after
