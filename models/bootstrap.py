@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +73,7 @@ class Replicates:
     def interval(self, model: str, metric: str) -> Interval:
         """The metric of a model. That of an inflated one never falls below 0 and includes its value."""
         figures, inflated = self.figures[model][metric], metric in self.inflated
-        interval = _interval(figures, self.level, reflected=inflated)
+        interval = _interval(figures, self.level, "reflected" if inflated else "percentiles")
         if not inflated:
             return interval
         return Interval(interval.value, max(interval.low, 0.0), max(interval.high, interval.value))
@@ -79,10 +81,12 @@ class Replicates:
     def difference(self, metric: str, a: str, b: str) -> Interval:
         """The metric of model ``a`` minus that of ``b``, resample by resample.
 
-        That of an inflated metric is too narrow to decide by: compare calibration by log loss or Brier score.
+        Noise inflates an inflated metric of both models, so the difference is about right, but percentiles lie to one
+        side of it, and reflected to the other. So its interval is normal, as wide as the resamples vary. (Reflected
+        percentiles called one of two equally wrong models surely worse several times too often.)
         """
         figures = self.figures[a][metric] - self.figures[b][metric]
-        return _interval(figures, self.level, reflected=metric in self.inflated)
+        return _interval(figures, self.level, "normal" if metric in self.inflated else "percentiles")
 
     def intervals(self) -> dict[str, dict[str, Interval]]:
         """Every model's every metric."""
@@ -189,13 +193,16 @@ def _customer_codes(customer: npt.ArrayLike | None, rows: int) -> npt.NDArray[np
     return codes
 
 
-def _interval(figures: Floats, level: float, *, reflected: bool) -> Interval:
-    """The figure on all rows, with percentiles of its resamples; those where the metric has no meaning are left out."""
+def _interval(figures: Floats, level: float, how: Literal["percentiles", "reflected", "normal"]) -> Interval:
+    """The figure on all rows, with a range from its resamples; those where the metric has no meaning are left out."""
     value, draws = figures[0], figures[1:]
     draws = draws[np.isfinite(draws)]
     if not (np.isfinite(value) and draws.size):
         return Interval(np.nan, np.nan, np.nan)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    if reflected:
+    if how == "reflected":
         low, high = 2 * value - high, 2 * value - low
+    elif how == "normal":
+        reach = NormalDist().inv_cdf((1 + level) / 2) * draws.std()
+        low, high = value - reach, value + reach
     return Interval(float(value), float(low), float(high))
