@@ -82,8 +82,8 @@ class Replicates:
         """The metric of model ``a`` minus that of ``b``, resample by resample.
 
         Noise inflates an inflated metric of both models, so the difference is about right, but percentiles lie to one
-        side of it, and reflected to the other. So its interval is normal, as wide as the resamples vary. It is still too
-        narrow (a test counts how often), so calibration is better compared by log loss or Brier score.
+        side of it, and reflected to the other. So its interval is normal, as wide as the resamples vary. It is still
+        too narrow (a test counts how often), so calibration is better compared by log loss or Brier score.
         """
         figures = self.figures[a][metric] - self.figures[b][metric]
         return _interval(figures, self.level, "normal" if metric in self.inflated else "percentiles")
