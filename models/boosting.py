@@ -24,18 +24,22 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Boosters grown from different seeds; their raw scores are averaged."""
+    """Boosters grown from different seeds; their raw scores are averaged.
+
+    They predict on one thread, too: LightGBM keeps one number of threads for the whole process and asks not to change
+    it while another booster grows (``side_by_side``).
+    """
 
     boosters: tuple[lgb.Booster, ...]
 
     def raw(self, matrix: Matrix) -> Floats:
         """Mean raw score of every row, without any init score (n_rows,)."""
-        scores = [np.asarray(booster.predict(matrix, raw_score=True)) for booster in self.boosters]
+        scores = [np.asarray(booster.predict(matrix, raw_score=True, num_threads=1)) for booster in self.boosters]
         return np.asarray(np.mean(scores, axis=0), np.float64)
 
     def contributions(self, matrix: Matrix) -> Floats:
         """What each column adds to the raw score, and last the constant: (n_rows, n_columns + 1), rows sum to `raw`."""
-        parts = [np.asarray(booster.predict(matrix, pred_contrib=True)) for booster in self.boosters]
+        parts = [np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1)) for booster in self.boosters]
         return np.asarray(np.mean(parts, axis=0), np.float64)
 
     def importance(self) -> Floats:
