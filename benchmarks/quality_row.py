@@ -1,12 +1,18 @@
 """One row of the quality table: a figure of ours with its interval, beside a rival's, a published one and the goal."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
 Verdict = Literal["reached", "inside the interval", "missed", "no goal"]
 Better = Literal["lower", "higher", "near 0"]
 
+_COMPANIES_HEADER = "| data | metric | companies | mean difference [95%] | largest | smallest |"
 _HEADER = "| data | split | model | metric | value [95%] | against | difference [95%] | goal | peer | verdict |"
 
 
@@ -46,7 +52,38 @@ def verdict(value: float, low: float, high: float, goal: float | None, better: B
 
 def table_of(rows: Iterable[QualityRow]) -> str:
     """The rows as a Markdown table."""
-    return "\n".join([_HEADER, "|---" * _HEADER.count(" | ") + "|---|", *(_line(row) for row in rows)])
+    return "\n".join([_HEADER, _rule(_HEADER), *(_line(row) for row in rows)])
+
+
+def over_companies(rows: Iterable[QualityRow]) -> str:
+    """The mean difference of each data set's splits to the best baseline of each, as a Markdown table.
+
+    A split is one company's future, and what strikes all its customers at once (an outage) is the same for every
+    resample of them. Companies are drawn apart: the interval is Student's, over their differences.
+    """
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        found[row.data, row.metric].append(row.difference)
+    lines = [_companies_line(data, metric, np.array(differences)) for (data, metric), differences in found.items()]
+    return "\n".join([_COMPANIES_HEADER, _rule(_COMPANIES_HEADER), *lines])
+
+
+def _rule(header: str) -> str:
+    return "|---" * header.count(" | ") + "|---|"
+
+
+def _companies_line(data: str, metric: str, differences: npt.NDArray[np.float64]) -> str:
+    n, mean = len(differences), float(differences.mean())
+    off = float(stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
+    cells = (
+        data,
+        metric,
+        str(n),
+        _interval(mean, mean - off, mean + off, "+"),
+        _figure(float(differences.max()), "+"),
+        _figure(float(differences.min()), "+"),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _line(row: QualityRow) -> str:

@@ -26,8 +26,8 @@ R = TypeVar("R")
 class Ensemble:
     """Boosters grown from different seeds; their raw scores are averaged.
 
-    They predict on one thread, too: LightGBM keeps one number of threads for the whole process and asks not to change
-    it while another booster grows (``side_by_side``).
+    They predict on one thread, too. LightGBM keeps one number of threads for the whole process and sizes buffers by it;
+    a prediction without ``num_threads`` raises it, and a data set begun meanwhile writes past its buffer.
     """
 
     boosters: tuple[lgb.Booster, ...]

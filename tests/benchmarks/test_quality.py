@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.quality_row import Better, QualityRow, Verdict, table_of, verdict
+from benchmarks.quality_row import Better, QualityRow, Verdict, over_companies, table_of, verdict
 from benchmarks.tables import out_of_fold, panel_of_table
 from models.settings import ChurnSettings
 
@@ -39,6 +39,16 @@ def test_a_row_is_printed_with_its_intervals_and_an_absent_goal_as_nothing():
     header, rule, line = table_of([row]).splitlines()
     assert header.count("|") == rule.count("|") == line.count("|")
     assert "0.7000 [0.6000, 0.8000] | hiatus | +0.1000 [-0.1000, +0.2000] |  | 0.7500 | no goal" in line
+
+
+def test_companies_of_a_regime_are_summed_up_with_the_interval_of_student():
+    rows = [
+        QualityRow("dense", f"seed {i}", "m", "ece", 0.1, 0, 1, "b", d, -1, 1, None, None, "no goal")
+        for i, d in enumerate((0.01, 0.02, 0.06))
+    ]
+    line = over_companies(rows).splitlines()[-1]
+    # Mean .03, deviation .026458, 3 companies: 4.302653 * .026458 / sqrt 3 = .065724
+    assert line == "| dense | ece | 3 | +0.0300 [-0.0357, +0.0957] | +0.0600 | +0.0100 |"
 
 
 def test_identical_rows_of_a_table_are_one_customer():
