@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 # Before this folder, where features.py would stand for the package `features`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -26,7 +27,7 @@ from models.panel import Panel, floats
 from models.ranking import Floats
 from models.value_trees import orders
 from pipeline.params import Params
-from pipeline.simulator import Company
+from pipeline.simulator import Company, Regime
 
 BETTER: Mapping[str, Better] = {
     "rmse": "lower", "r2": "higher", "bias": "near 0", "gini": "higher", "spearman": "higher"
@@ -42,6 +43,7 @@ GOALS: Mapping[tuple[str, str], Mapping[str, tuple[float, float]]] = {
     },
 }  # fmt: skip
 COVERAGE_WITHIN = 0.03
+REGIMES: tuple[Regime, ...] = get_args(Regime)
 
 
 def rows(data: Path, resampling: Resampling = USUAL) -> Iterator[QualityRow]:
@@ -71,29 +73,31 @@ def main() -> None:
 
 def covered(seeds: int, customers: int) -> None:
     """Print the coverage of every simulated company, out of time, and what held-out rows had promised."""
-    print("seed  rows  covered  above 0  promised  by decile of expected spend, lowest first  (90% wanted)")
+    print("company  rows  covered  above 0  promised  bias  by decile of expected spend, lowest first  (90% wanted)")
     shares, above = [], []
-    for seed in range(1_001, 1_001 + seeds):
-        panel, params = company_panel(Company(customers, seed))
+    for company in (Company(customers, 1_001 + k, regime=regime) for regime in REGIMES for k in range(seeds)):
+        panel, params = company_panel(company)
         present = panel.of_role("evaluate")
         model = fit_clv(panel.of_role("train"), params.clv, horizon_days=params.horizon_days, lead_days=0)
         assert model
         assert model.intervals
         assert model.intervals.coverage
-        found = coverage(present.spend, *model.interval(present.table), model.expected_spend(present.table))
+        expected = model.expected_spend(present.table)
+        found = coverage(present.spend, *model.interval(present.table), expected)
         shares.append(found.covered)
         above.append(found.covered_above_0 or 0.0)
-        deciles = " ".join(f"{decile.covered:.3f}" for decile in found.deciles)
-        promised = model.intervals.coverage.covered
         print(
-            f"{seed}  {found.rows}  {shares[-1]:.3f}  {above[-1]:.3f}  {promised:.3f}  {deciles}  {model.chosen}",
+            f"{company.regime} {company.seed}  {found.rows}  {shares[-1]:.3f}  {above[-1]:.3f}  "
+            f"{model.intervals.coverage.covered:.3f}  {expected.sum() / present.spend.sum() - 1:+.3f}  "
+            f"{' '.join(f'{decile.covered:.3f}' for decile in found.deciles)}  {model.chosen}",
             flush=True,
         )
     for name, held in (("all rows", shares), ("rows whose interval reaches above 0", above)):
-        inside = sum(abs(share - NOMINAL) <= COVERAGE_WITHIN for share in held)
-        print(
-            f"{name}: mean {sum(held) / len(held):.3f}; {inside} of {len(held)} within {COVERAGE_WITHIN} of {NOMINAL}"
-        )
+        for k, regime in enumerate(REGIMES):
+            own = held[k * seeds : (k + 1) * seeds]
+            inside = sum(abs(share - NOMINAL) <= COVERAGE_WITHIN for share in own)
+            mean = sum(own) / len(own)
+            print(f"{regime}, {name}: mean {mean:.3f}; {inside} of {len(own)} within {COVERAGE_WITHIN} of {NOMINAL}")
 
 
 def _log_rows(log: Log, train: Panel, present: Panel, params: Params, resampling: Resampling) -> Iterator[QualityRow]:

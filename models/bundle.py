@@ -75,7 +75,7 @@ def load_churn(folder: Path) -> ChurnModel:
         contract["lead_days"],
         tuple(Standing.from_dict(held) for held in contract["selection"]),
         contract["note"],
-        Season.from_dict(contract["season"]) if "season" in contract else Season(),
+        _season(contract),
     )
 
 
@@ -199,6 +199,7 @@ def _value_contract(model: ValueModel) -> dict[str, object]:
         "prior": model.trees.prior,
         "encoding": model.trees.encoding.to_dict(),
         "level": asdict(model.level),
+        "season": model.season.to_dict(),
         "horizon_days": model.horizon_days,
         "lead_days": model.lead_days,
         "selection": [standing.to_dict() for standing in model.standings],
@@ -208,7 +209,7 @@ def _value_contract(model: ValueModel) -> dict[str, object]:
 
 def _value_parts(
     held: Mapping[str, Any], what: str, folder: Path
-) -> tuple[Any, ValueTrees, Level, int, int, tuple[ValueStanding, ...], str]:
+) -> tuple[Any, ValueTrees, Level, int, int, tuple[ValueStanding, ...], str, Season]:
     ensembles = {part: _ensemble(folder, f"{what}.{part}") for part in held["parts"]}
     return (
         held["candidate"],
@@ -218,7 +219,12 @@ def _value_parts(
         held["lead_days"],
         tuple(ValueStanding.from_dict(standing) for standing in held["selection"]),
         held["note"],
+        _season(held),
     )
+
+
+def _season(held: Mapping[str, Any]) -> Season:
+    return Season.from_dict(held["season"]) if "season" in held else Season()
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

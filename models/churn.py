@@ -12,9 +12,9 @@ from models.baselines import btyd_log_odds, sigmoid
 from models.boosting import side_by_side
 from models.calibration import Calibrator, fit_calibrator
 from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
-from models.encoding import Encoding, MissingFeatures
+from models.encoding import Encoding
 from models.panel import Panel, floats
-from models.season import Season, fit_season, foreseeable, levelled
+from models.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
 from models.selection import Fold, Standing, choose, customer_groups, folds, out_of_time_folds
 from models.settings import BoostingSettings, CandidateName, ChurnSettings
 
@@ -34,7 +34,7 @@ class TooLittleData(ExplainedError):
     """Fewer customers, outcomes or days than a model may be learned from."""
 
 
-_NO_SEASON = Season(note="No season: it takes complete horizons at cutoffs a year before those to come.")
+_NO_SEASON = Season(note=NO_SEASON)
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,7 @@ class ChurnModel:
             If `cutoff` or a column the model was trained on is absent.
         """
         calibrated = self.calibrator.apply(sigmoid(self.log_odds(table)))
-        if "cutoff" not in table:
-            raise MissingFeatures("The table lacks `cutoff`, the time as of which each row's features were computed.")
-        return self.season.apply(calibrated, table["cutoff"])
+        return self.season.apply(calibrated, cutoff_of(table))
 
     @property
     def encoding(self) -> Encoding:
@@ -119,16 +117,15 @@ def fit_churn(
         return ChurnModel(name, components, Calibrator(note="Not calibrated."), horizon_days, lead_days, (), note)
     if settings.candidate != "auto":
         names = (settings.candidate,)
-    complete = bool((panel.table["horizon_days"] == horizon_days).all())
-    seasonal = complete and foreseeable(panel.table["cutoff"], horizon_days + lead_days)
-    tested = folds(panel, horizon_days, seasonal=seasonal)
+    in_season = seasonal(panel, horizon_days, lead_days)
+    tested = folds(panel, horizon_days, seasonal=in_season)
     held_out = _HeldOut.of(tested, names, settings, prior, threads)
-    if held_out and seasonal:
+    if held_out and in_season:
         held_out = held_out.levelled(event=settings.definition == "event")
     chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
     components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
     calibrator = held_out.calibrator(chosen) if held_out else _UNTESTED
-    season = _season(panel, chosen, calibrator, settings, prior, threads) if seasonal else _NO_SEASON
+    season = _season(panel, chosen, calibrator, settings, prior, threads) if in_season else _NO_SEASON
     return ChurnModel(chosen, components, calibrator, horizon_days, lead_days, standings, note, season)
 
 
@@ -236,11 +233,7 @@ class _HeldOut:
 def _season(
     panel: Panel, chosen: CandidateName, calibrator: Calibrator, settings: ChurnSettings, prior: Prior, threads: int
 ) -> Season:
-    """The season in the errors of two models on customers held out: one knew others at the same cutoff, one did not.
-
-    Trees tell a cutoff by what is usual at it (so many purchases of late), so the first shows less of the season than
-    the future will miss. The second shows more: it has seen that time of the year in no year.
-    """
+    """The season in the errors of the chosen candidate, calibrated."""
     group, cutoffs = customer_groups(panel.table["customer_id"]), panel.cutoffs
     of = {cutoff: (panel.table["cutoff"] == cutoff).to_numpy() for cutoff in cutoffs}
     known, unknown = np.zeros(len(panel)), np.zeros(len(panel))

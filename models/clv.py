@@ -1,18 +1,22 @@
 """Lifetime value: expected spend and orders in the horizon, by the model that proved best, and an interval."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from models.boosting import side_by_side
+from models.candidates import Prior
 from models.churn import prior_use
 from models.conformal import Intervals, fit_intervals
 from models.encoding import Encoding
 from models.level import Level
 from models.metrics import Metric
 from models.panel import Panel
+from models.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
+from models.selection import customer_groups
 from models.settings import ClvSettings
 from models.value_selection import HeldOut, Standing, hold_out, tweedie_deviance
 from models.value_trees import ORDERS, SPEND, Name, ValueTrees, fit_trees, forecasts, orders
@@ -22,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ValueModel:
-    """What the chosen candidate expects, brought to the level that held-out totals turned out to have."""
+    """What the chosen candidate expects, brought to the level of held-out totals, or of the season."""
 
     chosen: Name
     trees: ValueTrees
@@ -31,10 +35,12 @@ class ValueModel:
     lead_days: int
     standings: tuple[Standing, ...]
     note: str
+    season: Season
 
     def expected(self, table: pd.DataFrame) -> Floats:
-        """Expected value within each row's horizon: above 0, shape (n_rows,)."""
-        return forecasts([self.chosen], self.trees, table)[self.chosen] * self.level.scale
+        """Expected value within each row's horizon, in season: above 0, shape (n_rows,)."""
+        said = forecasts([self.chosen], self.trees, table)[self.chosen]
+        return said * self.level.scale * np.exp(self.season.shift(cutoff_of(table)))
 
     @property
     def encoding(self) -> Encoding:
@@ -77,56 +83,97 @@ def fit_clv(
     if not (panel.spend > 0).any():
         return None
     deviance = tweedie_deviance(settings.tweedie_power)
-    found = _Found.of(panel, SPEND, lambda rows: rows.spend, deviance, settings, horizon_days, threads)
-    fitted = found.fitted(panel, settings, horizon_days, threads)
-    return ClvModel(found.chosen, *fitted, horizon_days, lead_days, found.standings, found.note, found.intervals())
+    task = _Task(panel, SPEND, "spend", lambda rows: rows.spend, deviance, settings, horizon_days, lead_days, threads)
+    held_out = task.held_out()
+    model = task.fit(held_out)
+    return ClvModel(**vars(model), intervals=_intervals(model.chosen, held_out))
 
 
 def fit_orders(
     panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days: int, threads: int = 2
 ) -> OrdersModel:
     """Choose how orders are foretold, and the level, on rows held out, and fit it on all of them."""
-    found = _Found.of(panel, ORDERS, orders, tweedie_deviance(1.0), settings, horizon_days, threads)
-    fitted = found.fitted(panel, settings, horizon_days, threads)
-    return OrdersModel(found.chosen, *fitted, horizon_days, lead_days, found.standings, found.note)
+    deviance = tweedie_deviance(1.0)
+    task = _Task(panel, ORDERS, "purchases", orders, deviance, settings, horizon_days, lead_days, threads)
+    return OrdersModel(**vars(task.fit(task.held_out())))
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What rows held out say of the candidates."""
+class _Task:
+    """What is to be foretold, on what evidence, by which candidates, and by what they are judged."""
 
-    chosen: Name
-    standings: tuple[Standing, ...]
-    note: str
-    held_out: HeldOut | None
+    panel: Panel
+    names: Sequence[Name]
+    what: str
+    target: Callable[[Panel], Floats]
+    deviance: Metric
+    settings: ClvSettings
+    horizon_days: int
+    lead_days: int
+    threads: int
 
-    @classmethod
-    def of(
-        cls,
-        panel: Panel,
-        names: Sequence[Name],
-        target: Callable[[Panel], Floats],
-        deviance: Metric,
-        settings: ClvSettings,
-        horizon_days: int,
-        threads: int,
-    ) -> "_Found":
-        use = prior_use(settings, panel, horizon_days)
-        held_out = hold_out(names, panel, target, settings, use, horizon_days, threads) if target(panel).any() else None
-        if held_out is None or not held_out.actual.any():
-            return cls(names[0], (), "The simplest candidate: there were no rows to test others on.", None)
-        chosen, standings = held_out.choose(deviance)
-        return cls(chosen, standings, f"Candidates were tested on {held_out.how} rows.", held_out)
+    @property
+    def prior(self) -> Prior:
+        return prior_use(self.settings, self.panel, self.horizon_days)
 
-    def fitted(self, panel: Panel, settings: ClvSettings, horizon_days: int, threads: int) -> tuple[ValueTrees, Level]:
-        trees = fit_trees([self.chosen], panel, settings, prior_use(settings, panel, horizon_days), threads)
-        return trees, self.held_out.levels[self.chosen] if self.held_out else Level()
+    @property
+    def seasonal(self) -> bool:
+        return seasonal(self.panel, self.horizon_days, self.lead_days)
 
-    def intervals(self) -> Intervals | None:
-        if self.held_out is None:
+    def held_out(self) -> HeldOut | None:
+        """What candidates say of rows held out; None where there are none, or nothing happened in them."""
+        if not self.target(self.panel).any():
             return None
-        held = self.held_out
-        out_of_time = held.how == "out of time"
-        cutoffs = len(np.unique(held.cutoff))
-        group = held.cutoff if cutoffs > 1 else np.unique(held.customer, return_inverse=True)[1] % 5
-        return fit_intervals(held.actual, held.forecasts[self.chosen], group, out_of_time=out_of_time)
+        found = hold_out(
+            self.names,
+            self.panel,
+            self.target,
+            self.settings,
+            self.prior,
+            self.horizon_days,
+            self.threads,
+            seasonal=self.seasonal,
+        )
+        return found if found and found.actual.any() else None
+
+    def fit(self, held_out: HeldOut | None) -> ValueModel:
+        """The candidate that did best on rows held out, fitted on all rows."""
+        if held_out:
+            chosen, standings = held_out.choose(self.deviance)
+            level, note = held_out.levels[chosen], f"Candidates were tested on {held_out.how} rows."
+        else:
+            chosen, standings, level = self.names[0], (), Level()
+            note = "The simplest candidate: there were no rows to test others on."
+        trees = fit_trees([chosen], self.panel, self.settings, self.prior, self.threads)
+        season = self.season(chosen, held_out) if held_out and self.seasonal else Season(note=NO_SEASON)
+        return ValueModel(chosen, trees, level, self.horizon_days, self.lead_days, standings, note, season)
+
+    def season(self, chosen: Name, held_out: HeldOut) -> Season:
+        """The season in the totals that a candidate misses, where it knew others at the same cutoff and where not."""
+        if len(np.unique(held_out.cutoff)) < len(self.panel.cutoffs):
+            return Season(note=NO_SEASON)  # too few spent for every cutoff to be foretold
+        group = customer_groups(self.panel.table["customer_id"])
+        known = np.ones(len(self.panel))
+
+        def foretell(number: int) -> None:
+            past, rows = self.panel.where(group != number), group == number
+            if self.target(past).any():
+                trees = fit_trees([chosen], past, replace(self.settings, seeds=1), self.prior, threads=1)
+                known[rows] = forecasts([chosen], trees, self.panel.table[rows])[chosen]
+
+        side_by_side(foretell, range(group.max() + 1), self.threads)
+        actual, cutoff = self.target(self.panel), self.panel.table["cutoff"].to_numpy("M8[us]")
+        errors = (
+            totals_right(actual, known, pd.factorize(cutoff, sort=True)[0]),
+            totals_right(held_out.actual, held_out.raw[chosen], pd.factorize(held_out.cutoff, sort=True)[0]),
+        )
+        return fit_value_season(self.panel.cutoffs, errors, self.what)
+
+
+def _intervals(chosen: Name, held: HeldOut | None) -> Intervals | None:
+    if held is None:
+        return None
+    cutoffs = len(np.unique(held.cutoff))
+    group = held.cutoff if cutoffs > 1 else np.unique(held.customer, return_inverse=True)[1] % 5
+    widened = held.how not in ("out of time", "other seasons")
+    return fit_intervals(held.actual, held.forecasts[chosen], group, widened=widened)

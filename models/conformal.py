@@ -83,12 +83,12 @@ class Intervals:
 
 
 def fit_intervals(
-    actual: Floats, expected: Floats, group: npt.ArrayLike, *, out_of_time: bool, nominal: float = NOMINAL
+    actual: Floats, expected: Floats, group: npt.ArrayLike, *, widened: bool, nominal: float = NOMINAL
 ) -> Intervals | None:
     """Intervals from rows that the forecasts did not know; None where there are too few of them.
 
-    Rows that are not later in time than what was learned from show less error than the future will: then the intervals
-    are made to miss half as often as they may.
+    Rows of cutoffs and customers that were learned from show less error than the future will: then the intervals are
+    widened, to miss half as often as they may.
 
     Parameters
     ----------
@@ -96,12 +96,11 @@ def fit_intervals(
         Outcomes of at least 0, and expectations above 0.
     group : array-like of shape (n,)
         What rows are left out together to measure coverage: the cutoff, or a group of customers.
-    out_of_time : bool
-        Whether the outcomes learned from were known before the rows' cutoffs.
+    widened : bool
     """
     if len(actual) < FEWEST:
         return None
-    allowed = (1 - nominal) if out_of_time else (1 - nominal) / 2
+    allowed = (1 - nominal) / 2 if widened else 1 - nominal
     found = _fit(actual, expected, allowed)
     low, high = np.full(len(actual), np.nan), np.full(len(actual), np.nan)
     codes = pd.factorize(np.asarray(group))[0]
@@ -113,8 +112,8 @@ def fit_intervals(
     if not known.any():
         return replace(found, note=f"{found.note} Their coverage is not measured: there was a single group of rows.")
     measured = coverage(actual[known], low[known], high[known], expected[known], nominal)
-    widened = "" if out_of_time else " Widened to miss half as often, as no row was later than what was learned from."
-    return replace(found, note=found.note + widened, coverage=measured)
+    why = " Widened to miss half as often, as no row was later than what was learned from." if widened else ""
+    return replace(found, note=found.note + why, coverage=measured)
 
 
 def coverage(actual: Floats, low: Floats, high: Floats, expected: Floats, nominal: float = NOMINAL) -> Coverage:

@@ -1,9 +1,13 @@
 """The time of the year: what the model missed at the same weeks a year before, it will miss again.
 
 A model of all seasons has one level, and customers buy more before a feast. A season is a change of clock: where demand
-is s times the usual, a chance p of no purchase becomes p**s, and those who have left hardly move. The errors at the
-training cutoffs, in log s, are split into a wave of one year and what is irregular; the wave is drawn towards 0 as far
-as the irregular could have made it, and forecasts are shifted by it.
+is s times the usual, so are orders and spend, and a chance p of no purchase becomes p**s: those who have left hardly
+move. The errors at the training cutoffs, in log s, are split into a wave of one year and what is irregular; the wave is
+drawn towards 0 as far as the irregular could have made it, and forecasts are shifted by it.
+
+The errors are those of two models on customers held out: one knew others at the same cutoff, one did not. Trees tell a
+cutoff by what is usual at it (so many purchases of late), so the first shows less of the season than the future will
+miss. The second shows more: it has seen that time of the year in no year.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +20,15 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from models.calibration_line import clip_probability
+from models.encoding import MissingFeatures
+from models.panel import Panel
 
 Floats = npt.NDArray[np.float64]
 
 YEAR_DAYS = 365.25
 NEAR_DAYS = 30.0  # so far before the first cutoff or after the last the wave is still known
 FEWEST_CUTOFFS = 5  # two more than a wave has parameters
+NO_SEASON = "No season: it takes complete horizons at cutoffs a year before those to come."
 _MOST = 5.0  # log of the factor by which a rate can be wrong
 
 
@@ -29,7 +36,7 @@ _MOST = 5.0  # log of the factor by which a rate can be wrong
 class Season:
     """A wave of one year in the log of a rate, known from `first` to `last` (days since 1970) and whole years on.
 
-    The rate is that of purchases, of which churn is the absence; with `event` it is that of leaving itself.
+    The rate is that of purchases or spend, of which churn is the absence; with `event` it is that of leaving itself.
     """
 
     first: float = 0.0
@@ -39,15 +46,19 @@ class Season:
     note: str = ""
     event: bool = False
 
+    def shift(self, cutoff: pd.Series) -> Floats:
+        """What the season adds to the log of each row's rate (n_rows,): 0 where its time of the year was not seen."""
+        if self.cosine == self.sine == 0:
+            return np.zeros(len(cutoff))
+        day = _days(cutoff)
+        return np.where(_seen(day, self.first, self.last), _wave(day) @ (self.cosine, self.sine), 0.0)
+
     def apply(self, probability: Floats, cutoff: pd.Series) -> Floats:
         """Probabilities (n_rows,), those of a later cutoff shifted by the wave where its season was seen.
 
         Rows of one cutoff keep their order.
         """
-        if self.cosine == self.sine == 0:
-            return probability
-        day = _days(cutoff)
-        shift = np.where(_seen(day, self.first, self.last), _wave(day) @ (self.cosine, self.sine), 0.0)
+        shift = self.shift(cutoff)
         shifted = _probability(_log_rate(probability, self.event) + shift, self.event)
         return np.where(shift == 0, probability, clip_probability(shifted))
 
@@ -78,10 +89,35 @@ def fit_season(happened: Floats, said: Sequence[Floats], cutoff: pd.Series, *, e
     event : bool
         Whether what happens is an event; otherwise it is that none came.
     """
-    day, row = np.unique(_days(cutoff), return_inverse=True)
+    row = np.unique(_days(cutoff), return_inverse=True)[1]
+    error = np.mean([_levels(happened, probability, row, event) for probability in said], axis=0)
+    return _of_errors(np.unique(_days(cutoff)), error, "cancellations" if event else "purchases", event=event)
+
+
+def fit_value_season(cutoffs: Sequence[pd.Timestamp], errors: Sequence[Floats], what: str) -> Season:
+    """The yearly wave in totals of orders or spend, as in `fit_season`.
+
+    Parameters
+    ----------
+    cutoffs : sequence of n Timestamps, ascending
+    errors : sequence of ndarrays of shape (n,)
+        What each model missed: by what its total at each cutoff must be multiplied to be what came, in a horizon of
+        equal length.
+    what : str
+        The name of what is counted, for the note.
+    """
+    return _of_errors(_days(pd.Series(cutoffs)), np.mean(np.log(errors), axis=0), what)
+
+
+def totals_right(actual: Floats, expected: Floats, cutoff: npt.NDArray[np.intp]) -> Floats:
+    """For each cutoff, by what expectations (n,) must be multiplied for their total to be what came (n_cutoffs,)."""
+    ratio = np.bincount(cutoff, actual) / np.bincount(cutoff, expected)
+    return np.asarray(np.clip(ratio, np.exp(-_MOST), np.exp(_MOST)), np.float64)
+
+
+def _of_errors(day: Floats, error: Floats, rate: str, *, event: bool = False) -> Season:
     if len(day) < FEWEST_CUTOFFS:
         return Season(note=f"No season: it takes {FEWEST_CUTOFFS} cutoffs to tell one.", event=event)
-    error = np.mean([_levels(happened, probability, row, event) for probability in said], axis=0)
     design = np.column_stack([np.ones(len(day)), _wave(day)])
     level, cosine, sine = np.linalg.lstsq(design, error, rcond=None)[0]
     fitted = design @ (level, cosine, sine)
@@ -91,7 +127,6 @@ def fit_season(happened: Floats, said: Sequence[Floats], cutoff: pd.Series, *, e
     if kept == 0:
         return Season(note="No season: errors of the cutoffs follow no yearly wave.", event=event)
     height = float(np.exp(kept * np.hypot(cosine, sine)))
-    rate = "cancellations" if event else "purchases"
     note = f"The rate of {rate} is {height:.2f} times the usual at the height of the year: {kept:.0%} of the wave seen."
     return Season(float(day[0]), float(day[-1]), kept * float(cosine), kept * float(sine), note, event)
 
@@ -103,6 +138,25 @@ def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp]
     """
     shift = _levels(happened, probability, cutoff, event)
     return clip_probability(_probability(_log_rate(probability, event) + shift[cutoff], event))
+
+
+def seasonal(panel: Panel, horizon_days: int, lead_days: int) -> bool:
+    """Whether a season can set the level: horizons are complete, and the time of the next was seen a year ago."""
+    complete = bool((panel.table["horizon_days"] == horizon_days).all())
+    return complete and foreseeable(panel.table["cutoff"], horizon_days + lead_days)
+
+
+def cutoff_of(table: pd.DataFrame) -> pd.Series:
+    """The column `cutoff` of a table (n_rows,).
+
+    Raises
+    ------
+    MissingFeatures
+        If there is none.
+    """
+    if "cutoff" not in table:
+        raise MissingFeatures("The table lacks `cutoff`, the time as of which each row's features were computed.")
+    return table["cutoff"]
 
 
 def foreseeable(cutoff: pd.Series, ahead_days: float) -> bool:

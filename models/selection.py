@@ -73,12 +73,12 @@ class Standing:
         return cls(document["candidate"], log_loss, level, order, document["verdict"])
 
 
-def folds(panel: Panel, horizon_days: int, *, seasonal: bool = False) -> list[Fold]:
+def folds(panel: Panel, horizon_days: int, *, seasonal: bool = False, most: int = _CUTOFFS) -> list[Fold]:
     """The folds of a training panel; empty where nobody would be left to learn from or to test on.
 
-    ``seasonal``: a season sets the level of each cutoff.
+    ``seasonal``: a season sets the level of each cutoff. ``most``: of so many cutoffs, the last ones.
     """
-    how, held_out = _held_out(panel, horizon_days, seasonal)
+    how, held_out = _held_out(panel, horizon_days, seasonal, most)
     group = customer_groups(panel.table["customer_id"])
     out = []
     for at, known in held_out:
@@ -129,11 +129,11 @@ def choose(
     return chosen, [_standing(name, best, chosen, drawn) for name in in_order]
 
 
-def _held_out(panel: Panel, horizon_days: int, seasonal: bool) -> tuple[How, list[tuple[Mask, Mask]]]:
+def _held_out(panel: Panel, horizon_days: int, seasonal: bool, most: int) -> tuple[How, list[tuple[Mask, Mask]]]:
     """How rows are held out, and pairs of the rows to test on and those to learn from, before customers are parted."""
     table = panel.table
     horizon = table.groupby("cutoff")["horizon_days"].first()
-    last = [cutoff for cutoff in panel.cutoffs if horizon[cutoff] >= horizon_days][-_CUTOFFS:]
+    last = [cutoff for cutoff in panel.cutoffs if horizon[cutoff] >= horizon_days][-most:]
     at = {cutoff: (table["cutoff"] == cutoff).to_numpy() for cutoff in last}
     if seasonal:
         return "other seasons", [(at[cutoff], ~at[cutoff]) for cutoff in last]
@@ -141,7 +141,7 @@ def _held_out(panel: Panel, horizon_days: int, seasonal: bool) -> tuple[How, lis
         pairs = [(at[cutoff], (before <= cutoff).to_numpy()) for cutoff in last]
         if known := [pair for pair in pairs if pair[1].any()]:
             return how, known  # type: ignore[return-value]
-    longest = horizon.sort_values(ascending=False, kind="stable").index[:_CUTOFFS]
+    longest = horizon.sort_values(ascending=False, kind="stable").index[:most]
     return "other customers", [(table["cutoff"].isin(longest).to_numpy(), np.ones(len(table), bool))]
 
 

@@ -15,6 +15,7 @@ from models.level import Level, fit_level
 from models.metrics import VALUE_METRICS, Metric
 from models.panel import Panel
 from models.ranking import Floats, Ranked
+from models.season import totals_right
 from models.selection import Fold, How, folds, out_of_time_folds
 from models.settings import ClvSettings
 from models.value_trees import Name, fit_trees, forecasts
@@ -65,6 +66,7 @@ class HeldOut:
     """What every candidate said of rows held out, each with its total levelled, and what came true."""
 
     how: How
+    raw: Mapping[Name, Floats]  # before the totals were levelled
     forecasts: Mapping[Name, Floats]
     levels: Mapping[Name, Level]
     actual: Floats
@@ -94,10 +96,18 @@ def hold_out(
     prior: Prior,
     horizon_days: int,
     threads: int = 2,
+    *,
+    seasonal: bool = False,
 ) -> HeldOut | None:
-    """Let candidates foretell ``target`` of rows they were not fitted on; None where no rows can be held out."""
+    """Let candidates foretell ``target`` of rows they were not fitted on; None where no rows can be held out.
+
+    ``seasonal``: a season sets the level; every cutoff is held out, and candidates are compared with its total right.
+    """
     least = 2 * settings.min_rows  # with fewer, no tree has a branch
-    tested = [f for f in _folds(panel, horizon_days) if len(f.past) >= least and (target(f.past) > 0).any()]
+    found = (
+        folds(panel, horizon_days, seasonal=True, most=len(panel.cutoffs)) if seasonal else _folds(panel, horizon_days)
+    )
+    tested = [f for f in found if len(f.past) >= least and (target(f.past) > 0).any()]
     if not tested:
         return None
 
@@ -109,9 +119,16 @@ def hold_out(
     rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
     raw = {name: np.concatenate([part[name] for part in said]) for name in names}
     actual, how = np.concatenate([target(fold.present) for fold in tested]), tested[0].how
-    levels = {name: _level(how, actual, raw[name], rows["cutoff"]) for name in names}
-    levelled = {name: raw[name] * levels[name].scale for name in names}
-    return HeldOut(how, levelled, levels, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str))
+    if seasonal:
+        levels = dict.fromkeys(names, Level(note="Not scaled: the season sets the level."))
+        at = pd.factorize(rows["cutoff"], sort=True)[0]
+        levelled = {name: raw[name] * totals_right(actual, raw[name], at)[at] for name in names}
+    else:
+        levels = {name: _level(how, actual, raw[name], rows["cutoff"]) for name in names}
+        levelled = {name: raw[name] * levels[name].scale for name in names}
+    return HeldOut(
+        how, raw, levelled, levels, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
+    )
 
 
 def _folds(panel: Panel, horizon_days: int) -> list[Fold]:

@@ -21,6 +21,7 @@ EXPERIENCES = Path("data/experiences.parquet")
 PILLARS = Path("data/pillars.parquet")
 EVALUATION = Path("data/evaluation.parquet")
 SCORES = Path("data/scores.parquet")
+TRACKED = Path("data/tracked.json")  # that MLflow holds the bundle: not here in a new clone
 
 DATA_REPORT = Path("reports/data.json")
 METRICS = Path("reports/metrics.json")

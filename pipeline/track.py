@@ -23,6 +23,7 @@ from pipeline.panel import ORDER, from_pandas, read_panel
 from pipeline.params import Params, load_params
 from pipeline.promotion_log import Decision, rolled_back
 from pipeline.tracking import MODEL, tracking
+from pipeline.whole_files import whole
 
 if TYPE_CHECKING:
     from pipeline.mlflow_store import Registered, Store
@@ -55,6 +56,8 @@ def main() -> None:
         )
         version, registered = store.register(bundle, run_id, paths.BUNDLE)
         verdict = _decide(store, version, contract, params)
+    with whole(paths.TRACKED) as receipt:
+        receipt.write_text(f"{json.dumps({'bundle': bundle})}\n", encoding="utf-8")
     made = [words for words, happened in (("run recorded", recorded), ("registered", registered)) if happened]
     print(f"track: bundle {bundle} is {MODEL} version {version.number}: {_told(made, verdict)}")
 

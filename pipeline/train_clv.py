@@ -18,7 +18,7 @@ def main() -> None:
     with whole(paths.CLV_BUNDLE) as folder:
         save_clv(model, folder, {"training": training_facts(panel, params.churn.definition)}, orders)
     spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon"
-    print(f"train_clv: {spenders}; orders by {orders.chosen}. {orders.note} {orders.level.note}")
+    print(f"train_clv: {spenders}; orders by {orders.chosen}. {orders.note} {orders.level.note} {orders.season.note}")
     print(f"train_clv: {in_words(model)}")
 
 
@@ -26,7 +26,7 @@ def in_words(model: ClvModel | None) -> str:
     """What was chosen for lifetime value, and how far its intervals can be trusted."""
     if model is None:
         return "no purchase in training carries an amount: no lifetime value is learned, it is null in scores"
-    words = f"spend by {model.chosen}. {model.note} {model.level.note}"
+    words = f"spend by {model.chosen}. {model.note} {model.level.note} {model.season.note}"
     if model.intervals is None:
         return f"{words} No intervals: too few rows could be held out to know how wrong a forecast is."
     words, held = f"{words} {model.intervals.note}", model.intervals.coverage

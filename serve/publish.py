@@ -104,10 +104,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="FOLDER", help="default: %(default)s")
     parser.add_argument("--metrics", type=Path, default=METRICS, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--database", metavar="URL", help="sqlite:///PATH")
+    parser.add_argument("--receipt", type=Path, metavar="FILE", help="a file to say in which snapshot is current")
     arguments = parser.parse_args(argv)
     try:
         database = Database.at(arguments.database)
-        print(publish(arguments.scores, database, bundle=arguments.bundle, metrics=arguments.metrics))
+        published = publish(arguments.scores, database, bundle=arguments.bundle, metrics=arguments.metrics)
+        print(published)
+        if arguments.receipt:
+            arguments.receipt.write_text(f'{{"snapshot_id": "{published.snapshot_id}"}}\n', encoding="utf-8")
     except (RunRefused, DatabaseError) as error:
         print(f"fedelta publish: {error}", file=sys.stderr)
         return 1

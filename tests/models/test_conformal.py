@@ -60,7 +60,7 @@ def test_held_out_rows_promise_what_new_ones_then_show():
 def test_a_cutoff_unlike_the_others_shows_in_the_coverage_measured():
     actual, expected = spenders(6000)
     season = np.arange(6000) % 2
-    found = fit_intervals(np.where(season == 1, 5 * actual, actual), expected, season, out_of_time=True)
+    found = fit_intervals(np.where(season == 1, 5 * actual, actual), expected, season, widened=False)
     assert found is not None
     assert found.coverage is not None
     assert found.coverage.covered < 0.87
@@ -68,21 +68,21 @@ def test_a_cutoff_unlike_the_others_shows_in_the_coverage_measured():
 
 def test_without_rows_later_in_time_intervals_are_wider_and_say_so():
     rows = spenders(3000)
-    later, not_later = fitted(*rows), fitted(*rows, out_of_time=False)
+    later, not_later = fitted(*rows), fitted(*rows, widened=True)
     assert np.greater(not_later.high, later.high).all()
     assert "Widened" in not_later.note
     assert "Widened" not in later.note
 
 
 def test_a_single_group_of_rows_measures_no_coverage():
-    found = fit_intervals(*spenders(500), np.zeros(500), out_of_time=True)
+    found = fit_intervals(*spenders(500), np.zeros(500), widened=False)
     assert found is not None
     assert found.coverage is None
     assert "not measured" in found.note
 
 
 def test_a_handful_of_rows_makes_no_interval():
-    assert fit_intervals(*spenders(99), np.zeros(99), out_of_time=True) is None
+    assert fit_intervals(*spenders(99), np.zeros(99), widened=False) is None
 
 
 def test_coverage_is_counted_by_hand():

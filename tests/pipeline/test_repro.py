@@ -86,6 +86,15 @@ def test_forcing_every_stage_leaves_the_lock_file_as_it_was(project):
     assert (project / "dvc.lock").read_bytes() == before
 
 
+def test_a_clone_that_has_the_lock_but_neither_database_fills_both(project, tmp_path):
+    clone = make(tmp_path / "clone")
+    shutil.copy(project / "dvc.lock", clone)
+    repro(clone)
+    assert (clone / "data/serve/fedelta.db").exists()
+    assert (clone / "mlflow.db").exists()
+    assert (clone / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()
+
+
 def test_a_run_killed_in_every_stage_ends_where_an_undisturbed_one_does(project, tmp_path):
     disturbed = make(tmp_path / "disturbed")
     assert [stage for stage in STAGES if not is_killed_in(disturbed, stage)] == []
