@@ -18,7 +18,7 @@ from models.panel import Panel
 from models.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
 from models.selection import customer_groups
 from models.settings import ClvSettings
-from models.value_selection import HeldOut, Standing, hold_out, tweedie_deviance
+from models.value_selection import HeldOut, Standing, hold_out, seasonal_groups, tweedie_deviance
 from models.value_trees import ORDERS, SPEND, Name, ValueTrees, fit_trees, forecasts, orders
 
 Floats = npt.NDArray[np.float64]
@@ -152,7 +152,7 @@ class _Task:
         """The season in the totals that a candidate misses, where it knew others at the same cutoff and where not."""
         if len(np.unique(held_out.cutoff)) < len(self.panel.cutoffs):
             return Season(note=NO_SEASON)  # too few spent for every cutoff to be foretold
-        group = customer_groups(self.panel.table["customer_id"])
+        group, groups = customer_groups(self.panel.table["customer_id"]), seasonal_groups(self.panel)
         known = np.ones(len(self.panel))
 
         def foretell(number: int) -> None:
@@ -161,10 +161,10 @@ class _Task:
                 trees = fit_trees([chosen], past, replace(self.settings, seeds=1), self.prior, threads=1)
                 known[rows] = forecasts([chosen], trees, self.panel.table[rows])[chosen]
 
-        side_by_side(foretell, range(group.max() + 1), self.threads)
-        actual, cutoff = self.target(self.panel), self.panel.table["cutoff"].to_numpy("M8[us]")
+        side_by_side(foretell, range(groups), self.threads)
+        told, cutoff = group < groups, pd.factorize(self.panel.table["cutoff"], sort=True)[0]
         errors = (
-            totals_right(actual, known, pd.factorize(cutoff, sort=True)[0]),
+            totals_right(self.target(self.panel)[told], known[told], cutoff[told]),
             totals_right(held_out.actual, held_out.raw[chosen], pd.factorize(held_out.cutoff, sort=True)[0]),
         )
         return fit_value_season(self.panel.cutoffs, errors, self.what)

@@ -11,16 +11,21 @@ import pandas as pd
 from models.baselines import Logistic, btyd_churn, sigmoid, spend_as_before
 from models.bootstrap import Replicates, Resampling, replicate
 from models.churn import ChurnModel
-from models.clv import ClvModel
+from models.clv import ClvModel, OrdersModel
 from models.conformal import coverage
 from models.metrics import CHURN_METRICS, VALUE_METRICS, decile_table
 from models.panel import Panel
+from models.value_trees import orders as orders_of
 
 Floats = npt.NDArray[np.float64]
 Predictions = dict[str, Floats]
 
 # Differences that decide are of these: proper scores and rank, not the calibration errors that resampling inflates.
-_COMPARED = {"churn": ("log_loss", "brier", "auc", "empc"), "clv": ("rmse", "r2", "gini")}
+_COMPARED = {
+    "churn": ("log_loss", "brier", "auc", "empc"),
+    "clv": ("rmse", "r2", "gini"),
+    "orders": ("rmse", "r2", "gini"),
+}
 _SEGMENTS = {"bought once": (1, 1), "bought on 2 or 3 days": (2, 3), "bought on 4 days or more": (4, np.inf)}
 
 
@@ -57,6 +62,16 @@ def clv_predictions(table: pd.DataFrame, model: ClvModel | None) -> Predictions:
     return out
 
 
+def orders_predictions(table: pd.DataFrame, model: OrdersModel | None) -> Predictions:
+    """Expected days with a purchase of each row in the horizon by the chosen model and BTYD; empty without a model."""
+    if model is None:
+        return {}
+    out = {"chosen": model.expected_orders(table)}
+    if table["pareto_p_any"].notna().all():
+        out |= {f"{name}_nbd": table[f"{name}_expected_orders"].to_numpy(np.float64) for name in ("pareto", "bg")}
+    return out
+
+
 def evaluate(
     panel: Panel,
     model: ChurnModel,
@@ -64,11 +79,13 @@ def evaluate(
     clv: ClvModel | None,
     resampling: Resampling,
     definition: str,
+    *,
+    orders: OrdersModel | None = None,
 ) -> Evaluation:
     """Measure on the rows of one cutoff that no model was fitted on."""
     table, churned, spend = panel.table, panel.churned(definition), panel.spend
     churn = churn_predictions(table, model, baselines)
-    values = clv_predictions(table, clv)
+    values, counts = clv_predictions(table, clv), orders_predictions(table, orders)
     segments = {
         name: ((table["purchase_day_count"] >= low) & (table["purchase_day_count"] <= high)).to_numpy()
         for name, (low, high) in _SEGMENTS.items()
@@ -82,6 +99,7 @@ def evaluate(
         "spend_total": float(spend.sum()),
         **_measured("churn", churned, churn, resampling),
         **(_measured("clv", spend, values, resampling) if values else {"clv": {}, "clv_against": {}}),
+        **(_measured("orders", orders_of(panel), counts, resampling) if counts else {}),
         "clv_interval": _coverage(spend, table, clv),
         "segments": {
             name: {

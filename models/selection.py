@@ -39,6 +39,7 @@ How = Literal["other seasons", "out of time", "earlier", "other customers"]
 
 _FELT = 0.002  # nats, or AUC
 _CUTOFFS = 3  # held out: the last ones, or those of the longest horizons
+HALVES = 2
 _SMALL = 5_000  # customers; with fewer, a fold learns from two thirds of them instead of half
 
 
@@ -73,16 +74,27 @@ class Standing:
         return cls(document["candidate"], log_loss, level, order, document["verdict"])
 
 
-def folds(panel: Panel, horizon_days: int, *, seasonal: bool = False, most: int = _CUTOFFS) -> list[Fold]:
+def folds(
+    panel: Panel, horizon_days: int, *, seasonal: bool = False, cutoffs: int = _CUTOFFS, groups: int | None = None
+) -> list[Fold]:
     """The folds of a training panel; empty where nobody would be left to learn from or to test on.
 
-    ``seasonal``: a season sets the level of each cutoff. ``most``: of so many cutoffs, the last ones.
+    Parameters
+    ----------
+    panel, horizon_days
+        Rows to learn from, and the horizon to be foretold.
+    seasonal
+        Whether a season sets the level of each cutoff.
+    cutoffs
+        So many of them are held out, the last ones.
+    groups
+        So many groups of customers are held out; None is every group in turn.
     """
-    how, held_out = _held_out(panel, horizon_days, seasonal, most)
+    how, held_out = _held_out(panel, horizon_days, seasonal, cutoffs)
     group = customer_groups(panel.table["customer_id"])
     out = []
     for at, known in held_out:
-        for number in range(group.max() + 1):
+        for number in range(groups or group.max() + 1):
             past, present = known & (group != number), at & (group == number)
             if past.any() and present.any():
                 out.append(Fold(how, panel.where(past), panel.where(present)))
@@ -92,7 +104,7 @@ def folds(panel: Panel, horizon_days: int, *, seasonal: bool = False, most: int 
 def customer_groups(customer: pd.Series) -> npt.NDArray[np.intp]:
     """The group of each row's customer (n_rows,): two groups, three of a small base."""
     codes, ids = pd.factorize(customer, sort=True)
-    number = min(2 if len(ids) >= _SMALL else 3, len(ids))
+    number = min(HALVES if len(ids) >= _SMALL else 3, len(ids))
     return np.asarray(np.random.default_rng(1).permutation(len(ids))[codes] % number, np.intp)
 
 

@@ -16,7 +16,7 @@ from models.metrics import VALUE_METRICS, Metric
 from models.panel import Panel
 from models.ranking import Floats, Ranked
 from models.season import totals_right
-from models.selection import Fold, How, folds, out_of_time_folds
+from models.selection import HALVES, Fold, How, customer_groups, folds, out_of_time_folds
 from models.settings import ClvSettings
 from models.value_trees import Name, fit_trees, forecasts
 
@@ -104,9 +104,10 @@ def hold_out(
     ``seasonal``: a season sets the level; every cutoff is held out, and candidates are compared with its total right.
     """
     least = 2 * settings.min_rows  # with fewer, no tree has a branch
-    found = (
-        folds(panel, horizon_days, seasonal=True, most=len(panel.cutoffs)) if seasonal else _folds(panel, horizon_days)
-    )
+    if seasonal:
+        found = folds(panel, horizon_days, seasonal=True, cutoffs=len(panel.cutoffs), groups=seasonal_groups(panel))
+    else:
+        found = _folds(panel, horizon_days)
     tested = [f for f in found if len(f.past) >= least and (target(f.past) > 0).any()]
     if not tested:
         return None
@@ -129,6 +130,12 @@ def hold_out(
     return HeldOut(
         how, raw, levelled, levels, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
     )
+
+
+def seasonal_groups(panel: Panel) -> int:
+    """Groups of customers whose every cutoff is foretold: all of a small base; half of a large one tells enough."""
+    groups = int(customer_groups(panel.table["customer_id"]).max()) + 1
+    return 1 if groups == HALVES else groups
 
 
 def _folds(panel: Panel, horizon_days: int) -> list[Fold]:

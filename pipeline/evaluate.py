@@ -9,7 +9,7 @@ import polars as pl
 
 from models.baselines import Logistic
 from models.bootstrap import Resampling
-from models.bundle import load_churn, load_clv, read_contract
+from models.bundle import load_churn, load_clv, load_orders, read_contract
 from models.evaluation import Evaluation, evaluate, gains_curve
 from pipeline import paths
 from pipeline.panel import ORDER, from_pandas, read_panel
@@ -30,6 +30,7 @@ def main() -> None:
         load_clv(paths.CLV_BUNDLE),
         Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed),
         params.churn.definition,
+        orders=load_orders(paths.CLV_BUNDLE),
     )
     write_json(paths.METRICS, found.report)
     with whole(paths.EVALUATION) as staged:

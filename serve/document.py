@@ -25,7 +25,7 @@ MEANING = {
     "previous_probability": "churn_probability of the run before this one",
     "clv_expected": "expected spend within the horizon, in `currency`",
     "clv_low": "lower end of its 90% interval",
-    "clv_high": "upper end of its 90% interval",
+    "clv_high": "upper end of its 90% interval; 0 where nine such customers in ten spend nothing, though some spend",
     "historic_value": "spend so far",
     "currency": "currency of every amount",
     "value_at_risk": "chance of leaving × expected spend in the horizon × margin: what is at stake",

@@ -20,8 +20,8 @@ def spenders(rows: int, seed: int = 1, buys: float = 0.4) -> tuple[Floats, Float
     return np.where(chance.random(rows) < buys, chance.gamma(2, expected / (2 * buys)), 0.0), expected
 
 
-def fitted(actual: Floats, expected: Floats, *, out_of_time: bool = True) -> Intervals:
-    found = fit_intervals(actual, expected, np.arange(len(actual)) % 3, out_of_time=out_of_time)
+def fitted(actual: Floats, expected: Floats, *, widened: bool = False) -> Intervals:
+    found = fit_intervals(actual, expected, np.arange(len(actual)) % 3, widened=widened)
     assert found is not None
     return found
 

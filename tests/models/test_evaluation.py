@@ -10,10 +10,11 @@ from company import with_columns, with_outcomes
 from models.baselines import Logistic, fit_hiatus, fit_logistic
 from models.bootstrap import Resampling
 from models.churn import ChurnModel
-from models.clv import ClvModel
+from models.clv import ClvModel, fit_orders
 from models.evaluation import Evaluation, evaluate, gains_curve
 from models.metrics import CHURN_METRICS, VALUE_METRICS, auc, log_loss, rmse
 from models.panel import Panel
+from models.settings import ClvSettings
 
 FEW = Resampling(20)
 
@@ -42,6 +43,18 @@ def test_the_chosen_model_and_every_baseline_have_every_metric_with_an_interval(
             assert set(figures) == set(metrics)
             assert all(set(interval) == {"value", "low", "high"} for interval in figures.values())
         assert set(found.report[f"{what}_against"]) == names - {"chosen"}
+
+
+def test_orders_are_measured_beside_btyds(evaluated: Panel, train: Panel, churn: ChurnModel, clv: ClvModel):
+    model = fit_orders(train, ClvSettings(trees=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
+    report = evaluate(evaluated, churn, {}, clv, FEW, "inactivity", orders=model).report
+    assert set(report["orders"]) == {"chosen", "pareto_nbd", "bg_nbd"}
+    said, came = (
+        model.expected_orders(evaluated.table),
+        evaluated.outcomes["horizon_purchase_day_count"].to_numpy(float),
+    )
+    assert report["orders"]["chosen"]["bias"]["value"] == pytest.approx(said.sum() / came.sum() - 1)
+    assert set(report["orders_against"]) == {"pareto_nbd", "bg_nbd"}
 
 
 def test_a_figure_is_the_metric_of_the_predictions_beside_it(found: Evaluation, evaluated: Panel):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from models.season import Season, fit_season, foreseeable, levelled
+from models.season import Season, fit_season, fit_value_season, foreseeable, levelled, totals_right
 
 ROWS = 4_000
 FIRST = pd.Timestamp("2023-01-05", tz="UTC")
@@ -120,3 +120,20 @@ def test_everybody_leaving_at_one_cutoff_is_a_finite_shift():
 def test_a_season_comes_back_from_json_as_it_was():
     season = fit_season(*history([COURSE]))
     assert Season.from_dict(json.loads(json.dumps(season.to_dict()))) == season
+
+
+def test_totals_are_put_right_at_each_cutoff():
+    actual, expected, cutoff = np.array([1.0, 3, 0, 6]), np.array([1.0, 1, 2, 1]), np.array([0, 0, 1, 1])
+    assert totals_right(actual, expected, cutoff).tolist() == [2, 2]
+    assert totals_right(np.zeros(4), expected, cutoff).min() > 0  # nothing spent at a cutoff is no reason to expect 0
+
+
+def test_totals_that_were_missed_a_year_ago_are_missed_no_more():
+    cutoffs = [FIRST + pd.Timedelta(days=60 * k) for k in range(6)]
+    wave = np.exp(np.array(COURSE))
+    season = fit_value_season(cutoffs, [wave, wave], "spend")
+    a_year_on = pd.Series([cutoff + pd.Timedelta(days=365.25) for cutoff in cutoffs])
+    assert season.shift(a_year_on) == pytest.approx(COURSE, abs=0.02)
+    assert "rate of spend is 2.2" in season.note
+    assert fit_value_season(cutoffs, [wave, np.ones(6)], "spend").cosine == pytest.approx(season.cosine / 2, abs=0.01)
+    assert fit_value_season(cutoffs[:4], [wave[:4]], "spend").shift(a_year_on).tolist() == [0] * 6
