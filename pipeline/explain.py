@@ -146,8 +146,8 @@ def _steps(said: Standing) -> dict[str, float]:
 
 
 def _row(name: str, now: float, then: float | None, form: str, sign: str = "") -> str:
-    figures = f"{name:<24}{now:>{sign}12{form}}"
-    return figures if then is None else f"{figures}{then:>{sign}12{form}}{then - now:>+12{form}}"
+    figures = f"{name:<24}{now:>{sign}z12{form}}"
+    return figures if then is None else f"{figures}{then:>{sign}z12{form}}{then - now:>+z12{form}}"
 
 
 @dataclass(frozen=True)

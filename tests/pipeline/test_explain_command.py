@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -101,6 +103,13 @@ def test_a_reader_adds_up_from_the_themes_to_the_printed_probability(project, le
     assert sum(printed.values()) == pytest.approx(added[0], abs=0.01)  # rounded to thousandths
     assert sum(added[:3]) == pytest.approx(added[3], abs=0.002)
     assert f"{1 / (1 + math.exp(-added[3])):.2f}" == f"{found.now.churn_probability:.2f}"
+
+
+def test_next_to_nothing_has_no_sign_of_less(project, let_down):
+    with inside(project):
+        found = explain(let_down)
+    text = text_of(replace(found, now=replace(found.now, calibration=-1e-12)))
+    assert re.search(r"calibration +\+0\.000\n", text)
 
 
 def test_without_the_late_delivery_the_model_is_asked_about_a_parcel_on_time(project, let_down):

@@ -175,9 +175,10 @@ def test_what_was_not_looked_at_is_said_to_be(inputs):
 
 
 def test_a_source_without_money_has_a_card_without_spend(inputs):
-    no_money = {"model": "clv", "learned": False, "registry": inputs.clv["registry"]}
+    no_money = {**inputs.clv, "learned": False, "spend": None, "intervals": None}
     text = card(replace(inputs, clv=no_money, metrics={**inputs.metrics, "clv": {}, "clv_against": {}}))
     assert "no purchase carries an amount" in text
+    assert f"Orders: {candidate(inputs.clv['orders']['candidate'])}." in text
     assert "What they spend" not in text
 
 

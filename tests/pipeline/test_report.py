@@ -248,9 +248,10 @@ def test_without_money_the_page_ranks_by_risk_and_claims_no_value(inputs: Inputs
     poor = replace(
         with_metrics(inputs, clv={}, clv_against={}, deciles={**inputs.metrics["deciles"], "clv": []}),
         scores=inputs.scores.with_columns(**nothing),
-        clv={"learned": False},
+        clv={"learned": False, "spend": None, "orders": inputs.clv["orders"]},
     )
     text = Page(render(poor)).text
+    assert "Which model of orders was chosen, and why" in text
     assert "No purchase carries an amount" in text
     assert "ranked by the probability that they leave" in text
     assert "Value at risk" not in text
