@@ -11,11 +11,12 @@ from features.errors import ExplainedError
 from models.baselines import btyd_log_odds, sigmoid
 from models.boosting import side_by_side
 from models.calibration import Calibrator, fit_calibrator
+from models.calibration_line import clipped_logit
 from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
 from models.encoding import Encoding
 from models.panel import Panel, floats
 from models.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
-from models.selection import Fold, Standing, choose, customer_groups, folds, out_of_time_folds
+from models.selection import IN_WORDS, Fold, How, Standing, choose, customer_groups, folds, out_of_time_folds
 from models.settings import BoostingSettings, CandidateName, ChurnSettings
 
 __all__ = [
@@ -35,6 +36,7 @@ class TooLittleData(ExplainedError):
 
 
 _NO_SEASON = Season(note=NO_SEASON)
+_SET = "set in params.yaml (churn.candidate), compared with none"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ class ChurnModel:
         """
         calibrated = self.calibrator.apply(sigmoid(self.log_odds(table)))
         return self.season.apply(calibrated, cutoff_of(table))
+
+    def shifts(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
+        """What calibration and season add to `log_odds` (n_rows,): the sum is the log-odds of `churn_probability`."""
+        said = self.log_odds(table)
+        calibrated = clipped_logit(self.calibrator.apply(sigmoid(said)))
+        return calibrated - said, clipped_logit(self.churn_probability(table)) - calibrated
 
     @property
     def encoding(self) -> Encoding:
@@ -123,6 +131,8 @@ def fit_churn(
     if held_out and in_season:
         held_out = held_out.levelled(event=settings.definition == "event")
     chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
+    if settings.candidate != "auto":
+        standings = tuple(replace(standing, verdict=_SET) for standing in standings)
     components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
     calibrator = held_out.calibrator(chosen) if held_out else _UNTESTED
     season = _season(panel, chosen, calibrator, settings, prior, threads) if in_season else _NO_SEASON
@@ -169,7 +179,7 @@ _UNTESTED = Calibrator(
 class _HeldOut:
     """What every candidate said of rows held out, and what came true."""
 
-    how: str
+    how: How
     forecasts: dict[CandidateName, Floats]
     churned: Floats
     cutoff: npt.NDArray[np.intp]
@@ -215,7 +225,7 @@ class _HeldOut:
     def choose(self) -> tuple[CandidateName, tuple[Standing, ...], str]:
         """The candidate to use, how each fared, and how that was tested."""
         chosen, standings = choose(self.churned, self.forecasts, self.customer)
-        return chosen, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {self.how}."
+        return chosen, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."
 
     def calibrator(self, chosen: CandidateName) -> Calibrator:
         """Learned where time was respected or a season sets the level, or where there is but one cutoff, whose level is

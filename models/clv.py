@@ -16,7 +16,7 @@ from models.level import Level
 from models.metrics import Metric
 from models.panel import Panel
 from models.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
-from models.selection import customer_groups
+from models.selection import IN_WORDS, customer_groups
 from models.settings import ClvSettings
 from models.value_selection import HeldOut, Standing, hold_out, seasonal_groups, tweedie_deviance
 from models.value_trees import ORDERS, SPEND, Name, ValueTrees, fit_trees, forecasts, orders
@@ -140,7 +140,10 @@ class _Task:
         """The candidate that did best on rows held out, fitted on all rows."""
         if held_out:
             chosen, standings = held_out.choose(self.deviance)
-            level, note = held_out.levels[chosen], f"Candidates were tested on {held_out.how} rows."
+            level, note = (
+                held_out.levels[chosen],
+                f"Tested on {len(held_out.actual):,} rows held out: {IN_WORDS[held_out.how]}.",
+            )
         else:
             chosen, standings, level = self.names[0], (), Level()
             note = "The simplest candidate: there were no rows to test others on."

@@ -127,7 +127,8 @@ def _of_errors(day: Floats, error: Floats, rate: str, *, event: bool = False) ->
     if kept == 0:
         return Season(note="No season: errors of the cutoffs follow no yearly wave.", event=event)
     height = float(np.exp(kept * np.hypot(cosine, sine)))
-    note = f"The rate of {rate} is {height:.2f} times the usual at the height of the year: {kept:.0%} of the wave seen."
+    seen = f"{height:.2f} times the usual at the height of the year: {kept:.0%} of the wave seen"
+    note = f"The rate of {rate} is {seen}. Forecasts follow it."
     return Season(float(day[0]), float(day[-1]), kept * float(cosine), kept * float(sine), note, event)
 
 

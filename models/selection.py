@@ -37,6 +37,17 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 How = Literal["other seasons", "out of time", "earlier", "other customers"]
 
+IN_WORDS: Mapping[How, str] = {  # how rows were held out, for a reader of the figures
+    "other seasons": (
+        "other seasons. Learned from were other customers at all other cutoffs, later ones too, and the level at every "
+        "cutoff was set to what came there: the figures compare candidates, and are not those to expect in use, for "
+        "which see the evaluation"
+    ),
+    "out of time": "out of time, by what was known at each cutoff",
+    "earlier": "by earlier cutoffs, though horizons overlap",
+    "other customers": "of other customers than those learned from, at the same cutoffs",
+}
+
 _FELT = 0.002  # nats, or AUC
 _CUTOFFS = 3  # held out: the last ones, or those of the longest horizons
 HALVES = 2

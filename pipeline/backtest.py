@@ -60,7 +60,11 @@ def measured(panel: Panel, params: Params) -> Evaluation:
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     found = evaluate(present, model, baselines, clv, resampling, params.churn.definition)
     found.report.update(
-        training=facts["training"], prior=model.prior, calibration=model.calibrator.note, season=model.season.note
+        candidate={"churn": model.name, "clv": clv.chosen if clv else None},
+        training=facts["training"],
+        prior=model.prior,
+        calibration=model.calibrator.note,
+        season=model.season.note,
     )
     return found
 
@@ -134,9 +138,22 @@ def table_of(report: dict[str, Any]) -> str:
         f"{report['churn_rate']:.1%} churned, they spent {report['spend_total']:,.2f}.",
         *_table("churn", report["churn"], CHURN_COLUMNS),
     ]
+    lines.insert(1, f"Chosen: {choice_of(report)}.")
     if report["clv"]:
         lines += _table("spend", report["clv"], CLV_COLUMNS)
     return "\n".join(lines)
+
+
+def choice_of(report: dict[str, Any]) -> str:
+    """What was chosen, and how often its intervals held, in words."""
+    candidate, held = report["candidate"], report["clv_interval"]
+    words = f"churn by {candidate['churn']}"
+    if candidate["clv"]:
+        words += f", spend by {candidate['clv']}"
+    if held is None:
+        return words
+    above = "" if held["covered_above_0"] is None else f", {held['covered_above_0']:.1%} where they reach above 0"
+    return f"{words}; {held['nominal']:.0%} intervals held {held['covered']:.1%} of spends{above}"
 
 
 def _table(title: str, models: dict[str, Any], columns: tuple[str, ...]) -> list[str]:

@@ -42,8 +42,10 @@ class Standing:
     """What the models say of one history."""
 
     churn_probability: float
-    log_odds: float  # of churn, before calibration
+    log_odds: float  # of churn, before calibration and season
     themes: Mapping[str, float]  # what each adds; they sum to log_odds
+    calibration: float  # what it adds to the log-odds
+    season: float  # the same; with it they are those of churn_probability
     facts: Mapping[str, str]  # the telling fact of the themes that move it most, in words
     clv_expected: float | None  # null where the source knows no money
     last_bad_experience: str | None  # rule it broke; null where there was none
@@ -57,6 +59,7 @@ class Explanation:
     as_of: datetime
     horizon_days: int
     currency: str | None
+    season: str  # what the model knows of the time of the year, in words
     now: Standing
     change: Change | None = None
     then: Standing | None = None
@@ -94,7 +97,9 @@ def explain(customer_id: str, how: How | None = None) -> Explanation:
             f"bad experience {scored['last_bad_experience']}, the project now yields {now.churn_probability:.6f} and "
             f"{now.last_bad_experience}: data, params.yaml or code changed since. Run `dvc repro`."
         )
-    found = Explanation(customer_id, scored["as_of"], int(scored["horizon_days"]), scored["currency"], now)
+    found = Explanation(
+        customer_id, scored["as_of"], int(scored["horizon_days"]), scored["currency"], scorer.churn.season.note, now
+    )
     if how is None:
         return found
     history, change = changed(events, scored["as_of"], scorer.job.settings.experience, how)
@@ -120,17 +125,29 @@ def text_of(found: Explanation) -> str:
     if now.clv_expected is not None:
         spend = then.clv_expected if then else None
         lines.append(_row(f"expected spend, {found.currency}", now.clv_expected, spend, ",.2f"))
-    lines += ["", "Log-odds of churn by theme, before calibration"]
+    lines += ["", "Log-odds of churn by theme"]
     for theme, value in sorted(now.themes.items(), key=lambda item: -abs(item[1])):
         fact = f"   {now.facts[theme]}" if then is None and theme in now.facts else ""
         lines.append(_row(f"  {theme}", value, then.themes[theme] if then else None, ".3f", "+") + fact)
-    lines.append(_row("  sum", now.log_odds, then.log_odds if then else None, ".3f", "+"))
-    return "\n".join([*lines, "", found.caution])
+    after = _steps(then) if then else {}
+    for name, value in _steps(now).items():
+        lines.append(_row(f"  {name}", value, after.get(name), ".3f", "+"))
+    return "\n".join([*lines, "", *([found.season] if found.season else []), found.caution])
+
+
+def _steps(said: Standing) -> dict[str, float]:
+    """From the sum of the themes to the log-odds of the printed probability."""
+    return {
+        "themes together": said.log_odds,
+        "calibration": said.calibration,
+        "season": said.season,
+        "of the probability": said.log_odds + said.calibration + said.season,
+    }
 
 
 def _row(name: str, now: float, then: float | None, form: str, sign: str = "") -> str:
-    figures = f"{name:<24}{now:>{sign}12{form}}"
-    return figures if then is None else f"{figures}{then:>{sign}12{form}}{then - now:>+12{form}}"
+    figures = f"{name:<24}{now:>{sign}z12{form}}"
+    return figures if then is None else f"{figures}{then:>{sign}z12{form}}{then - now:>+z12{form}}"
 
 
 @dataclass(frozen=True)
@@ -156,11 +173,14 @@ class _Scorer:
         """What the models say of one customer's history."""
         table = self._row(events)
         contributions = theme_contributions(self.churn, table).iloc[0]
+        (calibration,), (season,) = self.churn.shifts(table)
         facts = {str(r["theme"]): str(r["text"]) for r in reasons(self.churn, table)[0]}
         return Standing(
             churn_probability=float(self.churn.churn_probability(table)[0]),
             log_odds=float(self.churn.log_odds(table)[0]),
             themes={str(theme): float(value) for theme, value in contributions.items()},
+            calibration=float(calibration),
+            season=float(season),
             facts=facts,
             clv_expected=float(self.clv.expected_spend(table)[0]) if self.clv else None,
             last_bad_experience=told if isinstance(told := table["last_bad_experience"].iloc[0], str) else None,

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 from models.explain import says, theme_of
+from models.season import NEAR_DAYS, YEAR_DAYS
 
 Kind = Literal["baseline", "part"]  # a rival on the same rows, or a step on the way to the chosen model
 Outcome = Literal["better", "worse", "no sure difference", "identical"]
@@ -26,6 +28,7 @@ CANDIDATES = {  # a model is chosen from; other names are those above
     "deep": "deeper boosted trees",
     "mean": "the mean of several",
     "pareto_gg": "Pareto/NBD with Gamma-Gamma",
+    "poisson": "boosted orders",
     "count": "boosted orders with Gamma-Gamma",
     "tweedie": "Tweedie trees",
     "hurdle": "hurdle trees",
@@ -49,7 +52,12 @@ CHURN = (
     Metric("brier", "Brier", "lower", "mean squared distance of the probability from what happened"),
     Metric("ece", "ECE", "lower", "calibration error: how far predicted and actual churn rates lie apart, on average"),
     Metric("auc", "AUC", "higher", "chance that a leaver is ranked above a stayer; 0.5 is a coin"),
-    Metric("average_precision", "Precision", "higher", "precision averaged down the list; a coin has the churn rate"),
+    Metric(
+        "average_precision",
+        "Average precision",
+        "higher",
+        "precision averaged down the list; a coin has the churn rate",
+    ),
     Metric("slope", "Slope", "near 1", "of the calibration line; below 1 the probabilities are too extreme", 2),
     Metric("lift", "Top lift", "higher", "churn rate of the riskiest tenth over that of everybody", 2),
     Metric(
@@ -59,7 +67,13 @@ CHURN = (
         "profit per customer of contacting the riskiest tenth, at the costs of the EMPC paper",
         2,
     ),
-    Metric("empc", "EMPC", "higher", "expected maximum profit of a campaign, per customer (Verbraken et al. 2013)", 2),
+    Metric(
+        "empc",
+        "EMPC",
+        "higher",
+        "expected maximum profit of a campaign, per customer, at the costs of its paper (Verbraken et al. 2013)",
+        2,
+    ),
 )
 VALUE = (
     Metric("rmse", "RMSE", "lower", "root mean squared error, in money; this metric decides", 2),
@@ -73,6 +87,7 @@ VALUE = (
     ),
     Metric("top_share", "Top share", "higher", "share of all spend that the predicted top tenth brings"),
 )
+DEVIANCE = "by it candidates of spend and of orders are compared; a few large buyers rule it less than RMSE"
 DECIDES = {"churn": CHURN[0], "clv": VALUE[0]}
 
 
@@ -161,6 +176,53 @@ def drift(training: Sequence[Mapping[str, Any]], rate: float, horizon_days: int)
     )
 
 
+A_YEAR_BEFORE = (
+    f"A year before: the cutoff nearest to the same day, at most {NEAR_DAYS:.0f} days off; a dash where there is none. "
+    "What will come of those scored is not known yet."
+)
+
+
+@dataclass(frozen=True)
+class BaseRate:
+    """The churn rate at a cutoff and that of the same weeks a year before; null where it is not known."""
+
+    cutoff: str
+    use: Literal["learn", "measure", "score"]
+    horizon_days: int
+    rows: int
+    churn_rate: float | None
+    year_before: "BaseRate | None" = None
+
+
+def base_rates(
+    training: Iterable[Mapping[str, Any]], metrics: Mapping[str, Any], scored: tuple[date, int] | None
+) -> list[BaseRate]:
+    """Every cutoff, beside the one nearest to a year before it of as long a horizon, if that saw the same season.
+
+    `scored` is the cutoff scored at and the number of customers: what came of them is not known yet.
+    """
+    days = metrics["horizon_days"]
+    rows = [BaseRate(f["cutoff"], "learn", f["horizon_days"], f["rows"], f["churn_rate"]) for f in training]
+    rows.append(BaseRate(metrics["cutoff"], "measure", days, metrics["rows"], metrics["churn_rate"]))
+    if scored:
+        rows.append(BaseRate(f"{scored[0]:%Y-%m-%d}", "score", days, scored[1], None))
+    return [replace(row, year_before=_year_before(row, rows)) for row in rows]
+
+
+def _year_before(row: BaseRate, rows: Iterable[BaseRate]) -> BaseRate | None:
+    def off(other: BaseRate) -> float:
+        return abs((date.fromisoformat(row.cutoff) - date.fromisoformat(other.cutoff)).days - YEAR_DAYS)
+
+    near = [other for other in rows if other.horizon_days == row.horizon_days and off(other) <= NEAR_DAYS]
+    return min(near, key=off, default=None)
+
+
+def untested(churn: Mapping[str, Any], clv: Mapping[str, Any]) -> list[str]:
+    """What is said of each model whose candidates could not be compared."""
+    models = (("Who leaves", churn), ("Spend", clv.get("spend")), ("Orders", clv.get("orders")))
+    return [f"{what}: {held['note']}" for what, held in models if held and not held["selection"]]
+
+
 def short_horizons(training: Sequence[Mapping[str, Any]], horizon_days: int) -> str | None:
     """A word of warning where the model learned from shorter horizons than it predicts."""
     shortest = min(int(fact["horizon_days"]) for fact in training)
@@ -174,7 +236,7 @@ def short_horizons(training: Sequence[Mapping[str, Any]], horizon_days: int) -> 
 
 @dataclass(frozen=True)
 class Importance:
-    """What the churn trees gain from a column, as a share of all."""
+    """How much a column moves the scores (mean absolute contribution to the log-odds), as a share of all."""
 
     name: str
     says: str
@@ -183,7 +245,7 @@ class Importance:
 
 
 def importances(shares: Mapping[str, float]) -> list[Importance]:
-    """Every column that the trees use, the most telling first."""
+    """Every column that moves the scores, the most telling first."""
     rows = [Importance(name, says(name), theme_of(name), float(share)) for name, share in shares.items() if share > 0]
     return sorted(rows, key=lambda row: (-row.share, row.name))
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,27 @@ def card(inputs: Inputs) -> str:
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             rates=findings.drift(churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
             short_horizons=findings.short_horizons(churn["training"], metrics["horizon_days"]),
+            untested=findings.untested(churn, inputs.clv),
+            base_rates=findings.base_rates(churn["training"], metrics, _scored(inputs.scores)),
+            deviance=findings.DEVIANCE,
+            a_year_before=findings.A_YEAR_BEFORE,
             importances=importances[:_MOST_FEATURES],
             themes=findings.by_theme(importances),
             economics=None if inputs.scores is None else economics_of(inputs.scores, inputs.policy),
             name_of=findings.name_of,
+            candidate=findings.candidate,
+            why=findings.why,
             in_order=findings.in_order,
         )
     except (UndefinedError, KeyError) as error:
         raise NoCard(f"A report of this run lacks what the card tells: {error}. Run `dvc repro` again.") from None
     return f"{text.rstrip()}\n"
+
+
+def _scored(scores: pl.DataFrame | None) -> tuple[date, int] | None:
+    if scores is None or scores.is_empty():
+        return None
+    return scores["as_of"][0], int((scores["status"] == "scored").sum())
 
 
 def _compared(metrics: Json, what: str) -> list[findings.Comparison]:

@@ -150,6 +150,12 @@ def render(inputs: Inputs) -> str:
                 against=_against,
                 drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
                 short_horizons=findings.short_horizons(inputs.churn["training"], metrics["horizon_days"]),
+                untested=findings.untested(inputs.churn, inputs.clv),
+                base_rates=findings.base_rates(
+                    inputs.churn["training"], metrics, (inputs.scores["as_of"][0], risk.scored)
+                ),
+                deviance=findings.DEVIANCE,
+                a_year_before=findings.A_YEAR_BEFORE,
                 name_of=findings.name_of,
                 candidate=findings.candidate,
                 why=findings.why,

@@ -14,12 +14,12 @@ from features.cutoffs import Cutoff, TooLittleHistory, backtest_calendar, calend
 from features.errors import ExplainedError
 from models.evaluation import Evaluation
 from pipeline import paths
-from pipeline.backtest import CHURN_COLUMNS, CLV_COLUMNS, measured, panels_at, table_of
+from pipeline.backtest import CHURN_COLUMNS, CLV_COLUMNS, choice_of, measured, panels_at, table_of
 from pipeline.build_features import span
 from pipeline.evaluate import write_json
 from pipeline.params import Params, load_params
 
-TOP = 0.1  # of the customers in both lists: those that a team would contact
+TOP = 0.1  # of the customers in both lists
 
 
 class BadRolling(ExplainedError):
@@ -37,6 +37,16 @@ class Turn:
     def cutoff(self) -> str:
         """The day."""
         return str(self.found.report["cutoff"])
+
+    @property
+    def risk(self) -> pd.Series:
+        """Chance of leaving, by customer."""
+        return pd.Series(self.found.churn["chosen"], self.customers)
+
+    @property
+    def value_at_risk(self) -> pd.Series | None:
+        """Chance of leaving times expected spend, by customer; None without money."""
+        return self.risk * self.found.clv["chosen"] if self.found.clv else None
 
 
 def main(number: int, step_days: int | None = None) -> None:
@@ -121,6 +131,7 @@ def rolling_table(rolling: dict[str, Any]) -> str:
         lines.append(
             f"{row['cutoff']:<12}{row['rows']:>10,}{rate['estimated']:>11.1%}{rate['realised']:>10.1%}{off:>28}"
         )
+    lines += ["", *(f"{row['cutoff']}: {choice_of(row)}." for row in rolling["cutoffs"])]
     for what, columns in (("churn", CHURN_COLUMNS), ("clv", CLV_COLUMNS)):
         if rolling["metrics"][what]:
             title = f"{'spend' if what == 'clv' else what}: mean ± deviation"
@@ -136,9 +147,11 @@ def _turn(turn: Turn) -> dict[str, Any]:
     return {
         "cutoff": turn.cutoff,
         "rows": report["rows"],
+        "candidate": report["candidate"],
         "training": report["training"],
         "churn_rate": _estimated_and_realised(turn.found),
         **{what: report[what].get("chosen", {}) for what in ("churn", "clv")},
+        "clv_interval": report["clv_interval"],
     }
 
 
@@ -178,28 +191,38 @@ def _summary(intervals: Iterable[dict[str, float | None] | None]) -> dict[str, f
 
 
 def _overlap(before: Turn, after: Turn) -> dict[str, Any]:
-    """Of the customers in both lists, how many of the riskiest tenth of one are in that of the other."""
-    scores = [
-        pd.Series(turn.found.churn["chosen"], turn.customers, name=name)
-        for name, turn in (("before", before), ("after", after))
-    ]
-    both = pd.concat(scores, axis=1, join="inner").sort_index()
+    """Of the customers in both lists, how many of the top tenth of one are in that of the other.
+
+    ``overlap`` is that of the riskiest, ``overlap_by_value`` of those with most at risk (chance of leaving times
+    expected spend); null without money.
+    """
+    both = pd.Index(np.intersect1d(before.customers, after.customers))
     top = max(round(TOP * len(both)), 1)
-    lists = [set(both[name].sort_values(ascending=False, kind="stable").index[:top]) for name in both]
+
     return {
         "before": before.cutoff,
         "after": after.cutoff,
         "customers": len(both),
-        "overlap": len(lists[0] & lists[1]) / top if len(both) else None,
+        "overlap": _shared(before.risk, after.risk, both, top),
+        "overlap_by_value": _shared(before.value_at_risk, after.value_at_risk, both, top),
         "by_chance": top / len(both) if len(both) else None,
     }
+
+
+def _shared(before: pd.Series | None, after: pd.Series | None, both: pd.Index, top: int) -> float | None:
+    if before is None or after is None or both.empty:
+        return None
+    lists = [set(score[both].sort_values(ascending=False, kind="stable").index[:top]) for score in (before, after)]
+    return len(lists[0] & lists[1]) / top
 
 
 def _overlap_line(row: dict[str, Any]) -> str:
     if row["overlap"] is None:
         return f"{row['before']} and {row['after']} have no customer in common."
+    by_value = row["overlap_by_value"]
+    value = "" if by_value is None else f", of the tenth with most at risk {by_value:.0%}"
     return (
-        f"Of the riskiest tenth on {row['before']}, {row['overlap']:.0%} were in it on {row['after']} too "
+        f"Of the riskiest tenth on {row['before']}, {row['overlap']:.0%} were in it on {row['after']} too{value} "
         f"({row['customers']:,} customers in both; {row['by_chance']:.0%} by chance)."
     )
 

@@ -39,7 +39,7 @@ def main() -> None:
     contract = read_contract(paths.CHURN_BUNDLE)
     report = _read_report(paths.METRICS)
     bundle = bundle_hash(paths.BUNDLE)
-    files = [paths.METRICS, *sorted(paths.PLOTS.glob("*.json"))]
+    files = [paths.METRICS, *sorted(paths.PLOTS.glob("*.json")), _card()]
     with tracking() as store:
         from pipeline.mlflow_store import Record  # noqa: PLC0415 - six CPU-seconds
 
@@ -190,6 +190,12 @@ def _read_report(path: Path) -> dict[str, Any]:
     if not paths.EVALUATION.is_file():
         raise NotEvaluated(f"{paths.EVALUATION} is missing. Run `dvc repro evaluate` first.")
     return report
+
+
+def _card() -> Path:
+    if not paths.MODEL_CARD.is_file():
+        raise NotEvaluated(f"{paths.MODEL_CARD} is missing. Run `dvc repro model_card` first.")
+    return paths.MODEL_CARD
 
 
 def _hash_of(parts: Iterable[bytes]) -> str:

@@ -17,7 +17,6 @@ from pipeline.whole_files import whole
 
 THREADS = 2  # fixed: the number of threads must not change the model
 _ASKED = 2_000  # rows whose contributions give the importance
-_NEAR_DAYS = 15  # a cutoff so near to a year before another saw the same season
 
 
 def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
@@ -39,23 +38,16 @@ def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
 
 
 def training_facts(panel: Panel, definition: str) -> list[dict[str, object]]:
-    """Per training cutoff: its horizon, rows, share that churned, and that share in the season of a year before.
-
-    ``churn_rate_year_before`` is null where no training cutoff lies within fifteen days of a year before.
-    """
-    churned = panel.churned(definition)
-    rates = {cutoff: float(churned[(panel.table["cutoff"] == cutoff).to_numpy()].mean()) for cutoff in panel.cutoffs}
-    facts = []
-    for cutoff, rate in rates.items():
+    """Per training cutoff: its horizon, rows and share that churned."""
+    churned, facts = panel.churned(definition), []
+    for cutoff in panel.cutoffs:
         at = (panel.table["cutoff"] == cutoff).to_numpy()
-        year_before = [c for c in rates if abs((cutoff - c).days - 365) <= _NEAR_DAYS]
         facts.append(
             {
                 "cutoff": f"{cutoff:%Y-%m-%d}",
                 "horizon_days": int(panel.table["horizon_days"][at].iloc[0]),
                 "rows": int(at.sum()),
-                "churn_rate": round(rate, 6),
-                "churn_rate_year_before": round(rates[year_before[0]], 6) if year_before else None,
+                "churn_rate": round(float(churned[at].mean()), 6),
             }
         )
     return facts

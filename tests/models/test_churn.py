@@ -8,6 +8,7 @@ import pytest
 from company import with_columns, with_outcomes
 from scipy.stats import rankdata
 
+from models.calibration import Calibrator
 from models.candidates import CANDIDATES, Trees
 from models.churn import (
     ChurnModel,
@@ -23,6 +24,7 @@ from models.churn import (
 from models.encoding import MissingFeatures
 from models.metrics import auc
 from models.panel import Panel, horizon_end
+from models.season import Season
 from models.settings import ChurnSettings, Minimum
 
 SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
@@ -163,6 +165,32 @@ def test_the_refitted_model_is_the_candidate_that_was_chosen_and_every_rival_is_
     assert [standing.candidate for standing in chosen] == [model.name]
     assert [standing.candidate for standing in model.selection] == list(CANDIDATES)
     assert "out of time" in model.note
+
+
+def test_figures_of_levels_set_right_are_said_not_to_be_those_of_use(train: Panel, monkeypatch: pytest.MonkeyPatch):
+    assert "not those to expect in use" not in fit(train).note
+    monkeypatch.setattr("models.churn.seasonal", lambda *_: True)
+    note = fit(train).note
+    assert "later ones too" in note
+    assert "level at every cutoff was set to what came" in note
+    assert "not those to expect in use, for which see the evaluation" in note
+
+
+def test_a_candidate_set_by_hand_is_not_said_to_be_the_best(churn: ChurnModel):
+    assert [standing.verdict for standing in churn.selection] == [
+        "set in params.yaml (churn.candidate), compared with none"
+    ]
+
+
+def test_calibration_and_season_add_up_from_the_log_odds_to_the_probability(churn: ChurnModel, to_score: pd.DataFrame):
+    _, none = churn.shifts(to_score)
+    assert none == pytest.approx(0, abs=1e-9)
+    season = Season(first=0.0, last=400.0, cosine=0.3, sine=0.2)
+    model = replace(churn, calibrator=Calibrator("platt", 0.5, 1.2), season=season)
+    calibration, shift = model.shifts(to_score)
+    assert calibration == pytest.approx(0.5 + 0.2 * churn.log_odds(to_score), abs=1e-6)
+    assert np.abs(shift).min() > 0.001
+    assert sigmoid(model.log_odds(to_score) + calibration + shift) == pytest.approx(model.churn_probability(to_score))
 
 
 def test_half_of_the_mean_is_the_regressions_and_half_the_trees(train: Panel, to_score: pd.DataFrame):

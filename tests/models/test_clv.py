@@ -51,6 +51,13 @@ def test_the_same_rows_make_the_same_model(train: Panel, clv: ClvModel):
     )  # fmt: skip
 
 
+def test_figures_of_levels_set_right_are_said_not_to_be_those_of_use(train: Panel, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("models.clv.seasonal", lambda *_: True)
+    model = fit(train)
+    assert model is not None
+    assert "not those to expect in use, for which see the evaluation" in model.note
+
+
 def test_expected_spend_is_positive_and_near_the_total_that_came(clv: ClvModel, evaluated: Panel):
     expected = clv.expected_spend(evaluated.table)
     assert (expected > 0).all()
@@ -127,7 +134,7 @@ def test_where_the_year_was_not_seen_there_is_no_season(clv: ClvModel, evaluated
 def test_every_candidate_was_tested_and_the_choice_is_explained(clv: ClvModel):
     assert [standing.candidate for standing in clv.standings] == list(SPEND)
     assert [s.candidate for s in clv.standings if s.verdict.startswith("chosen")] == [clv.chosen]
-    assert clv.note == "Candidates were tested on out of time rows."
+    assert clv.note == "Tested on 538 rows held out: out of time, by what was known at each cutoff."
 
 
 def test_an_interval_holds_nine_later_outcomes_in_ten(clv: ClvModel, evaluated: Panel):

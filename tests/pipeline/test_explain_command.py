@@ -1,6 +1,10 @@
 """`fedelta explain`: the score as it is, and as it would be, always called an association."""
 
 import json
+import math
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -10,7 +14,7 @@ from tiny_project import PARAMS, inside, make
 
 from features.errors import ExplainedError
 from models.what_if import CAUTION, NothingToChange
-from pipeline import paths
+from pipeline import paths, score
 from pipeline.explain import NoScore, OutOfDate, explain, main, text_of
 from pipeline.shuffle import shuffle
 
@@ -62,6 +66,50 @@ def test_what_the_themes_add_sums_to_the_log_odds_in_both_histories(project, let
     assert found.then is not None
     for standing in (found.now, found.then):
         assert sum(standing.themes.values()) == pytest.approx(standing.log_odds, abs=1e-9)
+
+
+def test_a_reader_adds_up_from_the_themes_to_the_printed_probability(project, let_down):
+    path = paths.CHURN_BUNDLE / "model.json"
+    with inside(project):
+        before = path.read_text()
+        contract, as_of = json.loads(before), explain(let_down).as_of
+        day = (as_of - datetime(1970, 1, 1, tzinfo=UTC)).days - 365.25
+        wave = {"first": day, "last": day, "cosine": 0.4, "sine": 0.3, "note": "More is bought in spring."}
+        contract["season"] |= wave
+        contract["calibrator"] |= {"kind": "platt", "intercept": 0.5, "slope": 1.1}
+        try:
+            path.write_text(json.dumps(contract))
+            scored = pl.read_parquet(paths.SCORES)
+            score.main()
+            found = explain(let_down, "without")
+            text = text_of(found)
+            alone = text_of(explain(let_down))
+        finally:
+            path.write_text(before)
+            scored.write_parquet(paths.SCORES)
+    assert found.then is not None
+    for standing in (found.now, found.then):
+        assert abs(standing.calibration) > 0.01
+        assert abs(standing.season) > 0.01
+        total = sum(standing.themes.values()) + standing.calibration + standing.season
+        assert 1 / (1 + math.exp(-total)) == pytest.approx(standing.churn_probability, abs=1e-9)
+    assert "More is bought in spring." in text
+    rows = [
+        line.strip().split("  ")
+        for line in alone.split("Log-odds of churn by theme\n")[1].split("\n\n")[0].splitlines()
+    ]
+    printed = {row[0]: float(next(cell for cell in row[1:] if cell).split()[0]) for row in rows}
+    added = [printed.pop(name) for name in ("themes together", "calibration", "season", "of the probability")]
+    assert sum(printed.values()) == pytest.approx(added[0], abs=0.01)  # rounded to thousandths
+    assert sum(added[:3]) == pytest.approx(added[3], abs=0.002)
+    assert f"{1 / (1 + math.exp(-added[3])):.2f}" == f"{found.now.churn_probability:.2f}"
+
+
+def test_next_to_nothing_has_no_sign_of_less(project, let_down):
+    with inside(project):
+        found = explain(let_down)
+    text = text_of(replace(found, now=replace(found.now, calibration=-1e-12)))
+    assert re.search(r"calibration +\+0\.000\n", text)
 
 
 def test_without_the_late_delivery_the_model_is_asked_about_a_parcel_on_time(project, let_down):

@@ -1,17 +1,24 @@
 """The report says plainly whom the model beats, whom not, and how the past may mislead."""
 
+from datetime import date
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.registry import FEATURES
 from models.panel import PRIOR_FEATURES
+from models.settings import CandidateName
+from models.value_trees import OrdersName, SpendName
 from pipeline.findings import (
     CHURN,
     DECIDES,
     VALUE,
+    base_rates,
     beaten,
     by_theme,
+    candidate,
     comparisons,
     drift,
     importances,
@@ -19,7 +26,9 @@ from pipeline.findings import (
     listed,
     losses,
     short_horizons,
+    untested,
     verdict,
+    why,
 )
 
 LOSS, RMSE = DECIDES["churn"], DECIDES["clv"]
@@ -110,6 +119,59 @@ def test_a_churn_rate_outside_the_past_is_a_warning(rate, words):
 def test_churn_rates_over_other_horizons_are_not_compared():
     assert "It lies above all" in drift([*facts(0.4), *facts(0.9, days=180)], 0.5, 90)
     assert "cannot be told" in drift(facts(0.4, days=60), 0.5, 90)
+
+
+def rates(*training: tuple[str, float, int], scored: str | None = None) -> list[tuple[str, str | None]]:
+    """Each cutoff beside the one a year before; the last of `training` is the evaluation cutoff."""
+    rows = [{"cutoff": day, "churn_rate": rate, "horizon_days": days, "rows": 10} for day, rate, days in training]
+    found = base_rates(rows[:-1], rows[-1], (date.fromisoformat(scored), 9) if scored else None)
+    return [(row.cutoff, row.year_before and row.year_before.cutoff) for row in found]
+
+
+def test_each_cutoff_stands_beside_the_nearest_of_the_same_weeks_a_year_before():
+    assert rates(
+        ("2023-09-08", 0.4, 90), ("2023-11-07", 0.5, 90), ("2024-09-10", 0.5, 90), ("2024-10-20", 0.6, 90),
+        scored="2025-01-10",
+    ) == [
+        ("2023-09-08", None), ("2023-11-07", None), ("2024-09-10", "2023-09-08"), ("2024-10-20", "2023-11-07"),
+        ("2025-01-10", None),
+    ]  # fmt: skip
+
+
+def test_the_rate_to_come_has_that_of_a_year_before_the_scoring_cutoff():
+    training = [{"cutoff": "2024-01-06", "churn_rate": 0.466, "horizon_days": 90, "rows": 11}]
+    metrics = {"cutoff": "2024-10-02", "churn_rate": 0.556, "horizon_days": 90, "rows": 12}
+    *_, row = base_rates(training, metrics, (date(2024, 12, 31), 13))
+    assert (row.use, row.rows, row.churn_rate) == ("score", 13, None)
+    assert row.year_before is not None
+    assert row.year_before.churn_rate == 0.466
+
+
+def test_over_another_horizon_or_more_than_a_month_off_it_is_not_the_same_season():
+    assert rates(("2023-10-02", 0.4, 60), ("2024-10-02", 0.5, 90))[-1] == ("2024-10-02", None)
+    assert rates(("2023-09-01", 0.4, 90), ("2024-10-02", 0.5, 90))[-1] == ("2024-10-02", None)
+    assert rates(("2023-09-03", 0.4, 90), ("2024-10-02", 0.5, 90))[-1] == ("2024-10-02", "2023-09-03")
+    assert rates(("2022-10-02", 0.4, 90), ("2024-10-02", 0.5, 90))[-1] == ("2024-10-02", None)
+
+
+def test_models_whose_candidates_were_not_compared_are_named_with_the_reason():
+    chosen, told = {"note": "Tested.", "selection": [{}]}, {"note": "Too little to learn from.", "selection": []}
+    assert untested(told, {"spend": chosen, "orders": told}) == [
+        "Who leaves: Too little to learn from.", "Orders: Too little to learn from.",
+    ]  # fmt: skip
+    assert untested(chosen, {"spend": None, "orders": chosen}) == []
+
+
+def test_costs_that_are_not_the_companys_own_are_said_to_be_the_papers():
+    of_money = [metric for metric in CHURN if "profit" in metric.says]
+    assert {metric.name for metric in of_money} == {"profit_at_capacity", "empc"}
+    assert all("paper" in metric.says for metric in of_money)
+
+
+def test_every_candidate_has_a_name_for_readers():
+    names = {*get_args(CandidateName), *get_args(OrdersName), *get_args(SpendName)}
+    assert not [name for name in names if candidate(name) == name]
+    assert why("ranks surely worse than pareto_gg") == "ranks surely worse than Pareto/NBD with Gamma-Gamma"
 
 
 def test_short_training_horizons_are_a_warning_and_whole_ones_are_not():

@@ -1,6 +1,7 @@
 """The model card tells what a bundle is good for and what not, every figure from the files of its run."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from tiny_project import inside, make
 
 from models.bundle import bundle_hash, read_contract
 from pipeline import model_card, monitor, paths
+from pipeline.findings import CHURN, VALUE, candidate
 from pipeline.model_card import Inputs, NoCard, card
 from pipeline.monitor import REPORT as DRIFT
 from pipeline.params import load_params
@@ -86,11 +88,11 @@ def test_every_metric_stands_with_its_interval_overall_and_by_segment(inputs):
 def test_the_card_tells_data_cutoffs_label_calibration_drift_and_experience(inputs):
     text = card(inputs)
     for fact in inputs.churn["training"]:
-        assert f"| {fact['cutoff']} | learn | 90 | {fact['rows']:,} | {fact['churn_rate']:.1%} |" in text
+        assert f"| {fact['cutoff']} | learn | 90 | {fact['rows']:,} | {fact['churn_rate']:.1%} | – |" in text
     assert f"| {inputs.metrics['cutoff']} | measure |" in text
     assert "| interactions | 12,345 | 12,200 | 40 | 5 | 100 |" in text
     assert "buys nothing in the horizon" in text
-    assert inputs.churn["calibrator"]["note"] in text
+    assert f"Calibration: {inputs.churn['calibrator']['note']}\n\nSeason: {inputs.churn['season']['note']}" in text
     assert inputs.experience is not None
     assert inputs.experience["tolerance"]["says"] in text
     assert inputs.drift is not None
@@ -110,8 +112,59 @@ def test_candidates_are_told_with_their_verdicts_and_their_absence_is_told_too(i
     with_rows = card(replace(inputs, churn={**inputs.churn, "candidate": "hiatus", "selection": [row]}))
     assert "| days of silence | 0.3000 [0.2000, 0.4000] |" in with_rows
     assert "a\\|b" in with_rows
-    without = {name: held for name, held in inputs.churn.items() if name != "selection"}
-    assert "does not tell of candidates" in card(replace(inputs, churn=without))
+
+
+def test_what_was_too_little_to_choose_from_is_told_where_it_was_chosen_and_under_limits(inputs):
+    note = "Too little to learn from: 60 customers (at least 200). So the baseline is used."
+    text = card(replace(inputs, churn={**inputs.churn, "candidate": "pareto_nbd", "selection": [], "note": note}))
+    assert f"Churn: Pareto/NBD. {note}\n" in text
+    assert f"- Who leaves: {note}\n" in text.split("## Limits")[1]
+    assert "Too little" not in card(inputs)
+
+
+def test_a_candidate_set_in_params_is_not_called_the_best(inputs):  # as the project's is
+    rows = [line for line in card(inputs).splitlines() if line.startswith("| boosted trees |")]
+    assert len(rows) == 1
+    assert rows[0].endswith("| set in params.yaml (churn.candidate), compared with none |")
+
+
+def test_spend_and_orders_are_told_with_candidates_level_and_season(inputs):
+    text = card(inputs)
+    for what in ("spend", "orders"):
+        held = inputs.clv[what]
+        assert f"{what.capitalize()}: {candidate(held['candidate'])}. {held['note']}" in text
+        for row in held["selection"]:
+            assert f"| {candidate(row['candidate'])} | {told(row['deviance'], 4)} |" in text
+    seasons = {what: {**inputs.clv[what], "season": {"note": f"of {what}"}} for what in ("spend", "orders")}
+    text = card(replace(inputs, clv={**inputs.clv, **seasons}))
+    assert "Season: of spend\n" in text
+    assert "Season of orders: of orders\n" in text
+
+
+def test_how_often_intervals_held_is_told_by_tenth_and_where_they_reach_above_0(inputs):
+    held = inputs.metrics["clv_interval"]
+    text = card(inputs)
+    for number, row in enumerate(reversed(held["deciles"]), 1):
+        assert f"| {number} | {row['rows']:,} | {row['expected']:,.2f} | {row['covered']:.1%} |" in text
+    assert f"they held {held['covered']:.1%} of {held['rows']:,} spends" in text
+    assert f"{held['covered_above_0']:.1%} of those whose interval reaches above 0" in text
+    never = {**inputs.metrics, "clv_interval": {**held, "covered_above_0": None}}
+    assert "reaches above 0" not in card(replace(inputs, metrics=never))
+
+
+def test_base_rates_of_the_same_weeks_a_year_before_stand_beside_those_of_every_cutoff(inputs):
+    early = {**inputs.churn["training"][0], "cutoff": "2023-02-01", "churn_rate": 0.123}
+    text = card(replace(inputs, churn={**inputs.churn, "training": [early, *inputs.churn["training"]]}))
+    rate = f"{inputs.metrics['churn_rate']:.1%}"
+    assert f"| 2024-01-26 | measure | 90 | 285 | {rate} | 12.3% (2023-02-01) |" in text
+    assert re.search(r"^\| 2024-04-25 \| score \| 90 \| \d+ \| – \| – \|$", text, re.MULTILINE)
+    assert "| score |" not in card(replace(inputs, scores=None))
+
+
+def test_every_metric_of_the_card_is_explained(inputs):
+    glossary = card(inputs).split("## What the figures mean")[1]
+    for metric in (*CHURN, *VALUE):
+        assert f"- {metric.label}: {metric.says} ({metric.best} is better).\n" in glossary
 
 
 def test_what_was_not_looked_at_is_said_to_be(inputs):
@@ -122,9 +175,10 @@ def test_what_was_not_looked_at_is_said_to_be(inputs):
 
 
 def test_a_source_without_money_has_a_card_without_spend(inputs):
-    no_money = {"model": "clv", "learned": False, "registry": inputs.clv["registry"]}
+    no_money = {**inputs.clv, "learned": False, "spend": None, "intervals": None}
     text = card(replace(inputs, clv=no_money, metrics={**inputs.metrics, "clv": {}, "clv_against": {}}))
     assert "no purchase carries an amount" in text
+    assert f"Orders: {candidate(inputs.clv['orders']['candidate'])}." in text
     assert "What they spend" not in text
 
 

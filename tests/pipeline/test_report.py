@@ -248,9 +248,10 @@ def test_without_money_the_page_ranks_by_risk_and_claims_no_value(inputs: Inputs
     poor = replace(
         with_metrics(inputs, clv={}, clv_against={}, deciles={**inputs.metrics["deciles"], "clv": []}),
         scores=inputs.scores.with_columns(**nothing),
-        clv={"learned": False},
+        clv={"learned": False, "spend": None, "orders": inputs.clv["orders"]},
     )
     text = Page(render(poor)).text
+    assert "Which model of orders was chosen, and why" in text
     assert "No purchase carries an amount" in text
     assert "ranked by the probability that they leave" in text
     assert "Value at risk" not in text
@@ -270,11 +271,59 @@ def test_the_owner_of_the_data_finds_where_every_row_went(inputs: Inputs):
 def test_cutoffs_base_rates_and_unfilled_columns_are_stated(inputs: Inputs):
     text = Page(render(inputs)).text
     for fact in inputs.churn["training"]:
-        assert f"{fact['cutoff']} learned from 90 {fact['rows']} {fact['churn_rate']:.1%}" in text
-    assert f"2024-01-26 measured on 90 285 {inputs.metrics['churn_rate']:.1%}" in text
+        assert f"{fact['cutoff']} learned from 90 {fact['rows']} {fact['churn_rate']:.1%} –" in text
+    assert f"2024-01-26 measured on 90 285 {inputs.metrics['churn_rate']:.1%} –" in text
     assert findings.drift(inputs.churn["training"], inputs.metrics["churn_rate"], 90) in text
     assert "left null in the scores: previous_probability" in text
-    assert inputs.churn["calibrator"]["note"] in text
+    assert f"{inputs.churn['calibrator']['note']} {inputs.churn['season']['note']}" in text
+
+
+def test_the_rate_of_a_year_before_stands_beside_the_cutoffs_measured_and_scored(inputs: Inputs):
+    first, *rest = inputs.churn["training"]
+    early = [{**first, "cutoff": day, "churn_rate": rate} for day, rate in (("2023-02-01", 0.123), ("2023-04-20", 0.2))]
+    text = Page(render(replace(inputs, churn={**inputs.churn, "training": [*early, first, *rest]}))).text
+    assert f"2024-01-26 measured on 90 285 {inputs.metrics['churn_rate']:.1%} 12.3% 2023-02-01" in text
+    assert re.search(r"2024-04-25 scored 90 \d+ – 20\.0% 2023-04-20", text)
+
+
+def test_a_model_that_was_not_chosen_is_told_at_the_top_and_under_limits(inputs: Inputs):
+    note = "Too little to learn from: 60 customers (at least 200). So the baseline is used."
+    page = render(replace(inputs, churn={**inputs.churn, "selection": [], "note": note}))
+    for part in (page.split("<main>")[0], page.split('<section id="limits">')[1]):
+        assert f"Who leaves: {note}" in part
+    assert "Not chosen from candidates" not in render(inputs)
+
+
+def test_spend_and_orders_are_told_with_season_and_candidates(inputs: Inputs):
+    clv = {**inputs.clv}
+    for what in ("spend", "orders"):
+        clv[what] = {**clv[what], "season": {"note": f"The season of {what}."}}
+    text = Page(render(replace(inputs, clv=clv))).text
+    assert "The season of spend." in text
+    assert "The season of orders." in text
+    assert "Which model of orders was chosen, and why" in text
+    assert clv["orders"]["note"] in text
+    for row in clv["orders"]["selection"]:
+        assert f"{findings.capital(findings.candidate(row['candidate']))} {row['deviance']['value']:,.4f}" in text
+
+
+def test_how_often_intervals_held_is_told_by_tenth_and_where_they_reach_above_0(inputs: Inputs):
+    held, text = inputs.metrics["clv_interval"], Page(render(inputs)).text
+    for number, row in enumerate(reversed(held["deciles"]), 1):
+        assert f"{number} {row['rows']:,} {row['expected']:,.2f} {row['covered']:.1%}" in text
+    assert f"held {held['covered']:.1%} of 285 spends" in text
+    assert f"{held['covered_above_0']:.1%} of those whose interval reaches above 0" in text
+    assert "How often the intervals hold" not in render(with_metrics(inputs, clv_interval=None))
+
+
+def test_what_moves_the_scores_is_not_called_a_gain_of_trees(inputs: Inputs):
+    text = Page(render(inputs)).text
+    assert "Share of what moves the scores" in text
+    assert "gain in the trees" not in text
+    assert "which counts as the chance of a purchase" not in text
+    assert "which counts as the chance of a purchase" in render(
+        replace(inputs, churn={**inputs.churn, "prior": "init_score"})
+    )
 
 
 def test_what_was_expected_stands_beside_what_came(inputs: Inputs):

@@ -13,6 +13,7 @@ from tiny_project import inside
 
 from features.cutoffs import CutoffSettings, TooLittleHistory, backtest_calendar
 from models.evaluation import Evaluation
+from models.value_trees import SPEND
 from pipeline import paths, rolling
 from pipeline.backtest import backtest, panel_at, panels_at
 from pipeline.build_features import span
@@ -98,22 +99,45 @@ def test_the_latest_turn_is_the_backtest_at_its_date_and_the_file_has_the_docume
     aucs = [turn["churn"]["auc"]["value"] for turn in told["cutoffs"]]
     assert told["metrics"]["churn"]["chosen"]["auc"]["mean"] == pytest.approx(np.mean(aucs))
     assert told["metrics"]["churn"]["chosen"]["auc"]["deviation"] == pytest.approx(np.std(aucs, ddof=1))
-    assert "The history holds no more" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "The history holds no more" in out
+    for turn in told["cutoffs"]:
+        candidate, held = turn["candidate"], turn["clv_interval"]
+        assert candidate["clv"] in SPEND
+        assert f"{turn['cutoff']}: churn by {candidate['churn']}, spend by {candidate['clv']}; 90% intervals" in out
+        assert f"{held['covered']:.1%} of spends, {held['covered_above_0']:.1%} where they reach above 0" in out
+    assert told["cutoffs"][0]["candidate"]["churn"] == "logistic"  # as set, and below the minimum the baseline:
+    assert told["cutoffs"][-1]["candidate"]["churn"] == "pareto_nbd"
+    assert report["candidate"] == told["cutoffs"][0]["candidate"]
+    assert report["clv_interval"] == told["cutoffs"][0]["clv_interval"]
 
 
-def turn(cutoff: str, scores: dict[str, float], churned: float = 1.0) -> Turn:
-    """A turn in which customers got these probabilities and a share of them, the first, left."""
+def turn(cutoff: str, scores: dict[str, float], churned: float = 1.0, spend: list[float] | None = None) -> Turn:
+    """A turn in which customers got these probabilities, and a share of them, the first, left; `spend` was expected."""
     probability = np.array(list(scores.values()))
     left = (np.arange(len(scores)) < churned * len(scores)).astype(float)
-    report = {"cutoff": cutoff, "rows": len(scores), "training": [], "churn": {}, "clv": {}}
-    return Turn(np.array(list(scores)), Evaluation(left, left, {"chosen": probability}, {}, report))
+    report = {"cutoff": cutoff, "rows": len(scores), "training": [], "churn": {}, "clv": {}, "clv_interval": None}
+    report["candidate"] = {"churn": "trees", "clv": None}
+    values = {"chosen": np.array(spend)} if spend else {}
+    return Turn(np.array(list(scores)), Evaluation(left, left, {"chosen": probability}, values, report))
 
 
 def test_of_the_riskiest_tenth_only_those_in_both_lists_count():
     before = {f"c{number:02}": number / 100 for number in range(20)}  # riskiest: c19, c18
     after = {**before, "c18": 0.0, "new": 0.99}  # c18 calmed down, c17 took its place; new was not there before
     (found,) = rolled([turn("later", after), turn("earlier", before)], asked=2, step_days=90)["stability"]
-    assert found == {"before": "earlier", "after": "later", "customers": 20, "overlap": 0.5, "by_chance": 0.1}
+    names = ("before", "after", "customers", "overlap", "overlap_by_value", "by_chance")
+    assert found == dict(zip(names, ("earlier", "later", 20, 0.5, None, 0.1), strict=True))
+
+
+def test_who_has_most_at_risk_is_another_list_than_who_is_riskiest():
+    scores = {f"c{number:02}": 0.5 + number / 100 for number in range(20)}
+    rich = [1000.0, 900.0, *[1.0] * 18]  # c00 and c01, who spend most, are the least at risk of leaving
+    earlier, later = turn("earlier", scores, spend=rich), turn("later", scores, spend=[1.0, *rich[1:19], 1000.0])
+    told = rolled([later, earlier], asked=2, step_days=90)
+    (found,) = told["stability"]
+    assert (found["overlap"], found["overlap_by_value"]) == (1.0, 0.5)
+    assert "100% were in it on later too, of the tenth with most at risk 50%" in rolling_table(told)
 
 
 def test_without_a_common_customer_there_is_no_overlap_to_speak_of():

@@ -34,7 +34,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWar
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a `weak` project, a `strong` one of better models on the same data, and an empty `mlflow.db`."""
     folder = tmp_path_factory.mktemp("track")
-    retrained(make(folder / "weak", trees=2), folder / "strong", trees=20)
+    (make(folder / "weak", trees=2) / paths.MODEL_CARD).write_text("# Model card\n")
+    retrained(folder / "weak", folder / "strong", trees=20)
     MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()  # its tables take seconds to make
     return folder
 
@@ -111,7 +112,7 @@ def test_the_first_bundle_is_recorded_registered_and_champion(use: Switch, capfd
     assert run.data.metrics["churn/pareto_nbd/log_loss"] == report["churn"]["pareto_nbd"]["log_loss"]["value"]
     assert run.data.metrics["clv/rmse"] == report["clv"]["chosen"]["rmse"]["value"]
     assert {file.path for file in client().list_artifacts(run.info.run_id, "reports")} == {
-        "reports/metrics.json", "reports/calibration.json", "reports/gains.json",
+        "reports/metrics.json", "reports/calibration.json", "reports/gains.json", "reports/model_card.md",
     }  # fmt: skip
 
 
@@ -257,6 +258,20 @@ def test_measurements_made_anew_update_the_run_of_the_bundle(use: Switch):
     assert aliases() == {"champion": "1", "challenger": "1"}
 
 
+def test_a_card_written_anew_takes_the_place_of_the_one_kept(use: Switch):
+    use("weak")
+    track.main()
+    paths.MODEL_CARD.write_text("# Model card, with a glossary\n")
+    track.main()
+    (run,) = runs(RUNS)
+    (card,) = Path("mlartifacts").rglob("reports/model_card.md")
+    assert run.info.run_id in card.parts
+    assert card.read_text() == "# Model card, with a glossary\n"
+    before = dump()
+    track.main()
+    assert dump() == before
+
+
 def test_a_run_that_was_killed_is_completed(use: Switch, monkeypatch: pytest.MonkeyPatch):
     use("weak")
 
@@ -294,6 +309,7 @@ def test_rows_of_another_evaluation_are_refused(use: Switch):
     ("missing", "error", "words"),
     [
         (paths.METRICS, track.NotEvaluated, r"metrics\.json is missing or damaged\. Run `dvc repro evaluate`"),
+        (paths.MODEL_CARD, track.NotEvaluated, r"model_card\.md is missing\. Run `dvc repro model_card`"),
         (paths.EVALUATION, track.NotEvaluated, r"evaluation\.parquet is missing\. Run `dvc repro evaluate`"),
         (paths.CHURN_BUNDLE / "model.json", BadBundle, "holds no model"),
     ],
