@@ -19,6 +19,9 @@ Level = Literal["needs", "ease", "enjoyable"]
 PILLARS: tuple[Pillar, ...] = get_args(Pillar)
 LEVELS: tuple[Level, ...] = get_args(Level)
 
+RiskTier = Literal["low", "medium", "high", "critical"]
+RISK_TIERS: tuple[RiskTier, ...] = get_args(RiskTier)  # lowest first
+
 Status = Literal["scored", "too_new", "no_history", "already_churned", "erased"]
 
 # One row per interaction: the single record of everything a customer went through. Sorted by
@@ -51,7 +54,7 @@ SCORES = pl.Schema(
         "horizon_days": pl.Int32(),
         "churn_probability": pl.Float64(),
         "churn_score": pl.Float64(),  # 0-100
-        "risk_tier": pl.String(),  # low, medium, high, critical
+        "risk_tier": pl.String(),  # of RISK_TIERS
         "percentile": pl.Float64(),  # share of scored customers at lower or equal risk, 0-100
         "percentile_in_journey": pl.Float64(),
         "previous_probability": pl.Float64(),

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from features.contract import RISK_TIERS
 from features.errors import ExplainedError
 from models.holdout import HoldoutSettings, held_out
 
@@ -17,7 +18,7 @@ GONE = 0.5  # chance of still being a customer below which keeping becomes winni
 
 
 class BadPolicy(ExplainedError, ValueError):
-    """The tiers cannot be told apart, or a cost or a limit cannot be."""
+    """The tiers are not those of scores or cannot be told apart, or a cost or a limit cannot be."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,19 @@ class PolicySettings:
     holdout: HoldoutSettings = field(default_factory=HoldoutSettings)
 
     def __post_init__(self) -> None:
-        """Refuse tiers that do not ascend within (0, 1), and limits below 0.
+        """Refuse tiers that scores do not have or that do not ascend within (0, 1), and limits below 0.
 
         Raises
         ------
         BadPolicy
             If they do not.
         """
+        lowest, *others = RISK_TIERS
+        if list(self.tiers) != [name for name in others if name in self.tiers]:
+            raise BadPolicy(
+                f"policy.tiers is {dict(self.tiers)}; its names must be among {', '.join(others)}, in this order. "
+                f"Below the first of them a risk is {lowest}."
+            )
         edges = list(self.tiers.values())
         if edges != sorted(set(edges)) or not all(0 < edge < 1 for edge in edges):
             raise BadPolicy(f"policy.tiers is {dict(self.tiers)}; the probabilities must ascend between 0 and 1.")
@@ -93,7 +100,7 @@ class PolicySettings:
 
 def risk_tier(probability: Floats, settings: PolicySettings) -> npt.NDArray[np.str_]:
     """Name of the tier of each churn probability; below the first it is "low"."""
-    names = np.array(["low", *settings.tiers])
+    names = np.array([RISK_TIERS[0], *settings.tiers])
     return names[np.searchsorted(np.array(list(settings.tiers.values())), probability, side="right")]
 
 

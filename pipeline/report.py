@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from jinja2 import UndefinedError
 
+from features.contract import RISK_TIERS
 from features.errors import ExplainedError
 from models.bundle import read_contract
 from models.economics import Economics, economics
@@ -23,7 +24,6 @@ from pipeline.whole_files import whole
 Json = Mapping[str, Any]
 
 AT_RISK = ("high", "critical")
-_TIERS = ("critical", "high", "medium", "low")
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
@@ -172,7 +172,7 @@ def risk_of(scores: pl.DataFrame) -> Risk:
     scored = scores.filter(pl.col("status") == "scored")
     money = scored["value_at_risk"].null_count() < scored.height
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
-    tiers = [_tier(name, scored, money=money) for name in _TIERS]
+    tiers = [_tier(name, scored, money=money) for name in reversed(RISK_TIERS)]
     risky = scored.filter(pl.col("risk_tier").is_in(AT_RISK))
     gone = pl.col("p_alive").fill_null(1.0) < 0.5
     others = scores.filter(pl.col("status") != "scored")["status"].value_counts(name="n").sort("n", "status")

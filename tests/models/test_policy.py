@@ -53,12 +53,22 @@ def test_a_higher_risk_is_never_in_a_lower_tier(probability: list[float]):
     assert tiers == sorted(tiers)
 
 
-def test_a_company_may_name_its_own_tiers():
-    assert risk_tier(np.array([0.1, 0.5]), PolicySettings(tiers={"alarm": 0.5})).tolist() == ["low", "alarm"]
+def test_a_company_may_do_without_some_tiers():
+    assert risk_tier(np.array([0.1, 0.5]), PolicySettings(tiers={"high": 0.5})).tolist() == ["low", "high"]
     assert risk_tier(np.array([0.9]), PolicySettings(tiers={})).tolist() == ["low"]
 
 
-@pytest.mark.parametrize("tiers", [{"a": 0.5, "b": 0.4}, {"a": 0.5, "b": 0.5}, {"a": 0.0}, {"a": 1.0}, {"a": -1.0}])
+@pytest.mark.parametrize(
+    "tiers", [{"watch": 0.3, "act": 0.6}, {"low": 0.1, "high": 0.6}, {"critical": 0.3, "high": 0.6}]
+)
+def test_tiers_that_the_service_and_the_report_do_not_know_are_refused_by_those_they_do(tiers: dict[str, float]):
+    with pytest.raises(BadPolicy, match=r"names must be among medium, high, critical, in this order\. Below the first"):
+        PolicySettings(tiers=tiers)
+
+
+@pytest.mark.parametrize(
+    "tiers", [{"medium": 0.5, "high": 0.4}, {"medium": 0.5, "high": 0.5}, {"high": 0.0}, {"high": 1.0}, {"high": -1.0}]
+)
 def test_tiers_that_do_not_ascend_within_the_probabilities_are_refused(tiers: dict[str, float]):
     with pytest.raises(BadPolicy, match=r"^policy\.tiers is \{.*\}; the probabilities must ascend between 0 and 1\.$"):
         PolicySettings(tiers=tiers)
