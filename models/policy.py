@@ -70,7 +70,7 @@ class PolicySettings:
 
     tiers: Mapping[str, float] = field(default_factory=lambda: {"medium": 0.3, "high": 0.6, "critical": 0.8})
     margin: float = 1.0
-    explained: int = 500
+    explained: int = 500  # customers with most at risk that get reasons, beside all those with an action
     economics: EconomicsSettings = field(default_factory=EconomicsSettings)
     capacity: int | None = None  # customers that can be contacted per run; None for no limit
     cooldown_days: int = 30  # in which nobody is contacted again
@@ -93,7 +93,7 @@ class PolicySettings:
         edges = list(self.tiers.values())
         if edges != sorted(set(edges)) or not all(0 < edge < 1 for edge in edges):
             raise BadPolicy(f"policy.tiers is {dict(self.tiers)}; the probabilities must ascend between 0 and 1.")
-        for name in ("capacity", "cooldown_days"):
+        for name in ("explained", "capacity", "cooldown_days"):
             if (limit := getattr(self, name)) is not None and limit < 0:
                 raise BadPolicy(f"policy.{name} is {limit}; it must be 0 or more.")
 

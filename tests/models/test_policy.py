@@ -206,6 +206,7 @@ def test_who_was_treated_is_spared_until_the_cooldown_is_over():
     ("wrong", "says"),
     [
         ({"capacity": -1}, r"policy\.capacity is -1; it must be 0 or more"),
+        ({"explained": -1}, r"policy\.explained is -1"),
         ({"cooldown_days": -1}, r"policy\.cooldown_days is -1"),
     ],
 )
