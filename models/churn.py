@@ -14,6 +14,7 @@ from models.calibration import Calibrator, fit_calibrator
 from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
 from models.encoding import Encoding
 from models.panel import Panel, floats
+from models.peers import Peers
 from models.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
 from models.selection import Fold, Standing, choose, customer_groups, folds, out_of_time_folds
 from models.settings import BoostingSettings, CandidateName, ChurnSettings
@@ -49,6 +50,7 @@ class ChurnModel:
     selection: tuple[Standing, ...] = ()  # how every candidate fared, simplest first
     note: str = ""  # how it was chosen, in words
     season: Season = _NO_SEASON
+    peers: tuple[Peers, ...] = ()  # what reasons are told beside; none, and they are told alone
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
