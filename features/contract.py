@@ -1,4 +1,4 @@
-"""The contract of the tables that pass between rooms: interactions, customers, scores."""
+"""The contract of the tables that pass between rooms: interactions, treatments, scores."""
 
 from typing import Literal, get_args
 
@@ -44,6 +44,20 @@ INTERACTIONS = pl.Schema(
     }
 )
 REQUIRED = ("interaction_id", "customer_id", "occurred_at", "kind")
+
+# One row per thing done to a customer, or not done to one held out: what happened, at what cost, and what came of it.
+Arm = Literal["treated", "held_out"]
+TREATMENTS = pl.Schema(
+    {
+        "customer_id": pl.String(),
+        "treated_at": pl.Datetime("us", "UTC"),
+        "action": pl.String(),  # contact, offer, win back, or a company's own
+        "arm": pl.String(),  # of Arm
+        "cost": pl.Float64(),  # in the source's currency
+        "outcome": pl.String(),
+        "outcome_at": pl.Datetime("us", "UTC"),
+    }
+)
 
 # One row per scored customer: the contract for everything downstream (data/scores.parquet). A column a stage cannot
 # fill yet is null, never invented.

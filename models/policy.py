@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from features.contract import RISK_TIERS
 from features.errors import ExplainedError
 from models.holdout import HoldoutSettings, held_out
 
+Spared = Literal["opted out", "in the cooldown"]
 Floats = npt.NDArray[np.float64]
 
 GONE = 0.5  # chance of still being a customer below which keeping becomes winning back
@@ -162,24 +164,25 @@ def policy_table(
 
 
 def spared_customers(
-    customers: pl.DataFrame, treatments: pl.DataFrame | None, as_of: datetime, settings: PolicySettings
-) -> frozenset[str]:
-    """Who must not be contacted: the opted out, and those treated less than `cooldown_days` before `as_of`, or since.
+    customers: pl.DataFrame, treatments: pl.DataFrame, as_of: datetime, settings: PolicySettings
+) -> dict[str, Spared]:
+    """Who must not be contacted and why: the opted out, and those treated less than `cooldown_days` before, or since.
+
+    Who opted out is told as such, treated or not.
 
     Parameters
     ----------
     customers : DataFrame with `customer_id` and perhaps `opted_out`
         Null is no opt-out.
-    treatments : DataFrame with `customer_id` and `treated_at`, or None
-        What was done to customers; without the rows of those held out, to whom nothing was done. Times as `as_of`.
+    treatments : DataFrame with the columns of `features.contract.TREATMENTS`
+        What was done to customers; to those of the arm "held_out" nothing was. Times as `as_of`.
     """
-    spared: set[str] = set()
+    since = as_of - timedelta(days=settings.cooldown_days)
+    lately = treatments.filter(pl.col("arm") == "treated", pl.col("treated_at") > since)["customer_id"]
+    spared: dict[str, Spared] = dict.fromkeys(lately, "in the cooldown")
     if "opted_out" in customers.columns:
-        spared.update(customers.filter(pl.col("opted_out"))["customer_id"])
-    if treatments is not None:
-        since = as_of - timedelta(days=settings.cooldown_days)
-        spared.update(treatments.filter(pl.col("treated_at") > since)["customer_id"])
-    return frozenset(spared)
+        spared |= dict.fromkeys(customers.filter(pl.col("opted_out"))["customer_id"], "opted out")
+    return spared
 
 
 def _most_profitable(customer_ids: Sequence[str], profit: Floats, capacity: int | None) -> npt.NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.contract import TREATMENTS
 from models.economics import economics
 from models.holdout import HoldoutSettings, held_out
 from models.policy import (
@@ -188,18 +189,25 @@ def test_limits_are_kept_and_the_order_of_the_customers_changes_nothing(at_risk,
 
 def test_the_opted_out_are_spared_and_no_answer_is_no_opt_out():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid"], "opted_out": [True, False, None]})
-    assert spared_customers(customers, None, AS_OF, USUAL) == {"ann"}
-    assert spared_customers(customers.drop("opted_out"), None, AS_OF, USUAL) == frozenset()
+    assert spared_customers(customers, TREATMENTS.to_frame(), AS_OF, USUAL) == {"ann": "opted out"}
+    assert spared_customers(customers.drop("opted_out"), TREATMENTS.to_frame(), AS_OF, USUAL) == {}
 
 
 def test_who_was_treated_is_spared_until_the_cooldown_is_over():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid", "dan"]})
     at = [AS_OF - timedelta(days=30), AS_OF - timedelta(days=29, hours=23), AS_OF + timedelta(days=1), AS_OF]
-    treatments = customers.with_columns(treated_at=pl.Series(at))
+    treatments = customers.with_columns(treated_at=pl.Series(at), arm=pl.lit("treated"))
     policy = PolicySettings(cooldown_days=30)
-    assert spared_customers(customers, treatments, AS_OF, policy) == {"bob", "cid", "dan"}
+    expected = dict.fromkeys(["bob", "cid", "dan"], "in the cooldown")
+    assert spared_customers(customers, treatments, AS_OF, policy) == expected
     again = pl.concat([treatments, treatments.with_columns(treated_at=pl.lit(AS_OF - timedelta(days=300)))])
-    assert spared_customers(customers, again, AS_OF, policy) == {"bob", "cid", "dan"}
+    assert spared_customers(customers, again, AS_OF, policy) == expected
+
+
+def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_told_as_such():
+    treatments = pl.DataFrame({"customer_id": ["ann", "bob"], "treated_at": AS_OF, "arm": ["held_out", "treated"]})
+    customers = pl.DataFrame({"customer_id": ["ann", "bob"], "opted_out": [False, True]})
+    assert spared_customers(customers, treatments, AS_OF, USUAL) == {"bob": "opted out"}
 
 
 @pytest.mark.parametrize(
