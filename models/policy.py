@@ -13,7 +13,7 @@ from features.contract import RISK_TIERS
 from features.errors import ExplainedError
 from models.holdout import HoldoutSettings, held_out
 
-Spared = Literal["opted out", "in the cooldown"]
+Spared = Literal["opted out", "contacted lately"]
 Floats = npt.NDArray[np.float64]
 
 GONE = 0.5  # chance of still being a customer below which keeping becomes winning back
@@ -179,7 +179,7 @@ def spared_customers(
     """
     since = as_of - timedelta(days=settings.cooldown_days)
     lately = treatments.filter(pl.col("arm") == "treated", pl.col("treated_at") > since)["customer_id"]
-    spared: dict[str, Spared] = dict.fromkeys(lately, "in the cooldown")
+    spared: dict[str, Spared] = dict.fromkeys(lately, "contacted lately")
     if "opted_out" in customers.columns:
         spared |= dict.fromkeys(customers.filter(pl.col("opted_out"))["customer_id"], "opted out")
     return spared

@@ -198,7 +198,7 @@ def test_who_was_treated_is_spared_until_the_cooldown_is_over():
     at = [AS_OF - timedelta(days=30), AS_OF - timedelta(days=29, hours=23), AS_OF + timedelta(days=1), AS_OF]
     treatments = customers.with_columns(treated_at=pl.Series(at), arm=pl.lit("treated"))
     policy = PolicySettings(cooldown_days=30)
-    expected = dict.fromkeys(["bob", "cid", "dan"], "in the cooldown")
+    expected = dict.fromkeys(["bob", "cid", "dan"], "contacted lately")
     assert spared_customers(customers, treatments, AS_OF, policy) == expected
     again = pl.concat([treatments, treatments.with_columns(treated_at=pl.lit(AS_OF - timedelta(days=300)))])
     assert spared_customers(customers, again, AS_OF, policy) == expected
