@@ -1,4 +1,4 @@
-"""The contract of the tables that pass between rooms: interactions, customers, scores."""
+"""The contract of the tables that pass between rooms: interactions, treatments, scores."""
 
 from typing import Literal, get_args
 
@@ -18,6 +18,9 @@ Pillar = Literal["integrity", "resolution", "expectations", "empathy", "personal
 Level = Literal["needs", "ease", "enjoyable"]
 PILLARS: tuple[Pillar, ...] = get_args(Pillar)
 LEVELS: tuple[Level, ...] = get_args(Level)
+
+RiskTier = Literal["low", "medium", "high", "critical"]
+RISK_TIERS: tuple[RiskTier, ...] = get_args(RiskTier)  # lowest first
 
 Status = Literal["scored", "too_new", "no_history", "already_churned", "erased"]
 
@@ -42,6 +45,20 @@ INTERACTIONS = pl.Schema(
 )
 REQUIRED = ("interaction_id", "customer_id", "occurred_at", "kind")
 
+# One row per thing done to a customer, or not done to one held out: what happened, at what cost, and what came of it.
+Arm = Literal["treated", "held_out"]
+TREATMENTS = pl.Schema(
+    {
+        "customer_id": pl.String(),
+        "treated_at": pl.Datetime("us", "UTC"),
+        "action": pl.String(),  # contact, offer, win back, or a company's own
+        "arm": pl.String(),  # of Arm
+        "cost": pl.Float64(),  # in the source's currency
+        "outcome": pl.String(),
+        "outcome_at": pl.Datetime("us", "UTC"),
+    }
+)
+
 # One row per scored customer: the contract for everything downstream (data/scores.parquet). A column a stage cannot
 # fill yet is null, never invented.
 SCORES = pl.Schema(
@@ -51,7 +68,7 @@ SCORES = pl.Schema(
         "horizon_days": pl.Int32(),
         "churn_probability": pl.Float64(),
         "churn_score": pl.Float64(),  # 0-100
-        "risk_tier": pl.String(),  # low, medium, high, critical
+        "risk_tier": pl.String(),  # of RISK_TIERS
         "percentile": pl.Float64(),  # share of scored customers at lower or equal risk, 0-100
         "percentile_in_journey": pl.Float64(),
         "previous_probability": pl.Float64(),

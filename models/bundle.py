@@ -18,6 +18,7 @@ from models.conformal import Intervals
 from models.encoding import Encoding
 from models.level import Level
 from models.loyalty import LoyaltyModel
+from models.peers import Peers
 from models.persona_traits import BY_COLUMN
 from models.personas import PersonaModel
 from models.season import Season
@@ -46,6 +47,7 @@ def save_churn(model: ChurnModel, folder: Path, facts: Mapping[str, object]) -> 
         "components": parts,
         "selection": [standing.to_dict() for standing in model.selection],
         "note": model.note,
+        "peers": [group.to_dict() for group in model.peers],
     }
     trees = {f"churn-{i}": part.ensemble for i, (_, part) in enumerate(model.components) if isinstance(part, Trees)}
     _save(folder, contract, trees, facts)
@@ -76,6 +78,7 @@ def load_churn(folder: Path) -> ChurnModel:
         tuple(Standing.from_dict(held) for held in contract["selection"]),
         contract["note"],
         _season(contract),
+        tuple(Peers.from_dict(held) for held in contract.get("peers", ())),
     )
 
 

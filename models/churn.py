@@ -15,6 +15,7 @@ from models.calibration_line import clipped_logit
 from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
 from models.encoding import Encoding
 from models.panel import Panel, floats
+from models.peers import Peers
 from models.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
 from models.selection import IN_WORDS, Fold, How, Standing, choose, customer_groups, folds, out_of_time_folds
 from models.settings import BoostingSettings, CandidateName, ChurnSettings
@@ -51,6 +52,7 @@ class ChurnModel:
     selection: tuple[Standing, ...] = ()  # how every candidate fared, simplest first
     note: str = ""  # how it was chosen, in words
     season: Season = _NO_SEASON
+    peers: tuple[Peers, ...] = ()  # what reasons are told beside; none, and they are told alone
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""

@@ -130,5 +130,5 @@ def _unknown(own: EconomicsSettings, *, money: bool, nobody: bool, worth: int | 
     if nobody:
         told["customers"] = "Nobody was scored."
     elif worth == 0:
-        told["worth_contacting"] = "At these costs and this success nobody is worth a contact."
+        told["worth_contacting"] = "At these costs and this success nobody is worth a contact with an offer."
     return told

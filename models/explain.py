@@ -12,6 +12,7 @@ from features.registry import FEATURES
 from models.baselines import BASE
 from models.candidates import contributions
 from models.churn import ChurnModel
+from models.peers import Peers, peers_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,7 +48,10 @@ def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, object]]]:
-    """Per row, the themes that move its score most: theme, the telling fact in words, contribution to the log-odds."""
+    """Per row, the themes that move its score most: theme, the telling fact in words, contribution to the log-odds.
+
+    The fact has the customer's value and, where it is a number, the median of the peers (`models.peers`).
+    """
     if table.empty:
         return []
     parts = contributions(model.components, table)
@@ -61,11 +65,12 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
     values = by_theme.to_numpy()
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
     out = []
-    for row in range(len(table)):
+    for row, peers in enumerate(peers_of(model.peers, table)):
         told = []
         for i in order[row]:
             theme = str(by_theme.columns[i])
-            text = _in_words(names[leading[theme][row]], table.iloc[row])
+            name = names[leading[theme][row]]
+            text = _in_words(name, table[name].iloc[row], peers)
             told.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
         out.append(told)
     return out
@@ -80,9 +85,11 @@ def _by_theme(parts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def _in_words(name: str, row: pd.Series) -> str:
-    value = row[name]
-    return f"{says(name)}: {value if isinstance(value, str) else _number(value)}"
+def _in_words(name: str, value: str | float | None, peers: Peers | None) -> str:
+    if isinstance(value, str):
+        return f"{says(name)}: {value}"
+    beside = f" (usual among {peers.says}: {_number(peers.usual[name])})" if peers and name in peers.usual else ""
+    return f"{says(name)}: {_number(value)}{beside}"
 
 
 def _number(value: float | None) -> str:

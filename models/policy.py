@@ -3,21 +3,24 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from features.contract import RISK_TIERS
 from features.errors import ExplainedError
 from models.holdout import HoldoutSettings, held_out
 
+Spared = Literal["opted out", "contacted lately"]
 Floats = npt.NDArray[np.float64]
 
 GONE = 0.5  # chance of still being a customer below which keeping becomes winning back
 
 
 class BadPolicy(ExplainedError, ValueError):
-    """The tiers cannot be told apart, or a cost or a limit cannot be."""
+    """The tiers are not those of scores or cannot be told apart, or a cost or a limit cannot be."""
 
 
 @dataclass(frozen=True)
@@ -69,31 +72,37 @@ class PolicySettings:
 
     tiers: Mapping[str, float] = field(default_factory=lambda: {"medium": 0.3, "high": 0.6, "critical": 0.8})
     margin: float = 1.0
-    explained: int = 500
+    explained: int = 500  # customers with most at risk that get reasons, beside all those with an action
     economics: EconomicsSettings = field(default_factory=EconomicsSettings)
     capacity: int | None = None  # customers that can be contacted per run; None for no limit
     cooldown_days: int = 30  # in which nobody is contacted again
     holdout: HoldoutSettings = field(default_factory=HoldoutSettings)
 
     def __post_init__(self) -> None:
-        """Refuse tiers that do not ascend within (0, 1), and limits below 0.
+        """Refuse tiers that scores do not have or that do not ascend within (0, 1), and limits below 0.
 
         Raises
         ------
         BadPolicy
             If they do not.
         """
+        lowest, *others = RISK_TIERS
+        if list(self.tiers) != [name for name in others if name in self.tiers]:
+            raise BadPolicy(
+                f"policy.tiers is {dict(self.tiers)}; its names must be among {', '.join(others)}, in this order. "
+                f"Below the first of them a risk is {lowest}."
+            )
         edges = list(self.tiers.values())
         if edges != sorted(set(edges)) or not all(0 < edge < 1 for edge in edges):
             raise BadPolicy(f"policy.tiers is {dict(self.tiers)}; the probabilities must ascend between 0 and 1.")
-        for name in ("capacity", "cooldown_days"):
+        for name in ("explained", "capacity", "cooldown_days"):
             if (limit := getattr(self, name)) is not None and limit < 0:
                 raise BadPolicy(f"policy.{name} is {limit}; it must be 0 or more.")
 
 
 def risk_tier(probability: Floats, settings: PolicySettings) -> npt.NDArray[np.str_]:
     """Name of the tier of each churn probability; below the first it is "low"."""
-    names = np.array(["low", *settings.tiers])
+    names = np.array([RISK_TIERS[0], *settings.tiers])
     return names[np.searchsorted(np.array(list(settings.tiers.values())), probability, side="right")]
 
 
@@ -155,24 +164,25 @@ def policy_table(
 
 
 def spared_customers(
-    customers: pl.DataFrame, treatments: pl.DataFrame | None, as_of: datetime, settings: PolicySettings
-) -> frozenset[str]:
-    """Who must not be contacted: the opted out, and those treated less than `cooldown_days` before `as_of`, or since.
+    customers: pl.DataFrame, treatments: pl.DataFrame, as_of: datetime, settings: PolicySettings
+) -> dict[str, Spared]:
+    """Who must not be contacted and why: the opted out, and those treated less than `cooldown_days` before, or since.
+
+    Who opted out is told as such, treated or not.
 
     Parameters
     ----------
     customers : DataFrame with `customer_id` and perhaps `opted_out`
         Null is no opt-out.
-    treatments : DataFrame with `customer_id` and `treated_at`, or None
-        What was done to customers; without the rows of those held out, to whom nothing was done. Times as `as_of`.
+    treatments : DataFrame with the columns of `features.contract.TREATMENTS`
+        What was done to customers; to those of the arm "held_out" nothing was. Times as `as_of`.
     """
-    spared: set[str] = set()
+    since = as_of - timedelta(days=settings.cooldown_days)
+    lately = treatments.filter(pl.col("arm") == "treated", pl.col("treated_at") > since)["customer_id"]
+    spared: dict[str, Spared] = dict.fromkeys(lately, "contacted lately")
     if "opted_out" in customers.columns:
-        spared.update(customers.filter(pl.col("opted_out"))["customer_id"])
-    if treatments is not None:
-        since = as_of - timedelta(days=settings.cooldown_days)
-        spared.update(treatments.filter(pl.col("treated_at") > since)["customer_id"])
-    return frozenset(spared)
+        spared |= dict.fromkeys(customers.filter(pl.col("opted_out"))["customer_id"], "opted out")
+    return spared
 
 
 def _most_profitable(customer_ids: Sequence[str], profit: Floats, capacity: int | None) -> npt.NDArray[np.bool_]:

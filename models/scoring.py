@@ -127,10 +127,10 @@ def _scored(
     frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, spared))
     frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
     frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
-    explained = np.argsort(-ranked, kind="stable")[: policy.explained]
-    told = reasons(churn, table.iloc[explained])
+    explained = frame["action"].is_not_null().to_numpy(writable=True)
+    explained[np.argsort(-ranked, kind="stable")[: policy.explained]] = True
     column: list[list[dict[str, object]] | None] = [None] * len(table)
-    for row, held in zip(explained, told, strict=True):
+    for row, held in zip(np.flatnonzero(explained), reasons(churn, table[explained]), strict=True):
         column[row] = held
     return frame.with_columns(pl.Series("reasons", column, dtype=SCORES["reasons"]))
 

@@ -7,6 +7,7 @@ SOURCES = Path("sources")
 
 INTERACTIONS = Path("data/interactions")
 CUSTOMERS = Path("data/customers.parquet")
+TREATMENTS = Path("treatments")  # beside data/: DVC asks for it, so git keeps it where it is empty
 QUARANTINE = Path("data/quarantine")
 FEATURES = Path("data/features")
 LABELS = Path("data/labels")

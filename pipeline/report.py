@@ -1,6 +1,7 @@
 """DVC stage ``report``: scores, metrics, models and the account of the data in; one self-contained page out."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +11,22 @@ import numpy as np
 import polars as pl
 from jinja2 import UndefinedError
 
+from features.contract import RISK_TIERS
 from features.errors import ExplainedError
 from models.bundle import read_contract
 from models.economics import Economics, economics
-from models.policy import PolicySettings
+from models.plan import left_alone, plan_of
+from models.policy import PolicySettings, Spared
 from pipeline import charts, findings, paths, report_experience
 from pipeline.journey_chart import journey_chart
 from pipeline.page import environment
 from pipeline.params import load_params
+from pipeline.treatments import spared_at
 from pipeline.whole_files import whole
 
 Json = Mapping[str, Any]
 
 AT_RISK = ("high", "critical")
-_TIERS = ("critical", "high", "medium", "low")
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
@@ -46,6 +49,7 @@ class Inputs:
     experience: Json
     loyalty: Json
     policy: PolicySettings
+    spared: Mapping[str, Spared]  # who must not be contacted, and why
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,18 @@ class Risk:
     value: float | None  # at stake with all scored customers
     value_alive: float | None  # with those likely still customers
     expected: float | None  # spend expected of everybody in the horizon
-    to_keep: list[dict[str, Any]]  # most at stake first; with `to_win_back`, told apart by Pareto/NBD
+    to_keep: list[dict[str, Any]]  # who may be contacted, most at stake first; told apart by Pareto/NBD from
     to_win_back: list[dict[str, Any]]
+    passed_over: dict[str, int]  # customers who would stand on the two lists, by why they must not be contacted
     spread: list[int]
     unfilled: list[str]
 
 
 def main() -> None:
     """Write the report of the project's last run."""
+    scores, policy = _scores(paths.SCORES), load_params().policy
     inputs = Inputs(
-        scores=_scores(paths.SCORES),
+        scores=scores,
         metrics=_json(paths.METRICS, "evaluate"),
         gains=_json(paths.PLOTS / "gains.json", "evaluate"),
         data=_json(paths.DATA_REPORT, "ingest"),
@@ -88,12 +94,13 @@ def main() -> None:
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),
         loyalty=_json(paths.LOYALTY_REPORT, "train_loyalty", ("classes", "now", "spurious", "personas")),
-        policy=load_params().policy,
+        policy=policy,
+        spared=spared_at(scores["as_of"][0], policy),
     )
     page = render(inputs)
     with whole(paths.REPORT) as staged:
         staged.write_text(page, encoding="utf-8", newline="\n")
-    risk = risk_of(inputs.scores)
+    risk = risk_of(inputs.scores, inputs.spared)
     won, rivals = findings.beaten(_compared(inputs.metrics, "churn"))
     stake = (
         f", {risk.value_alive:,.0f} {inputs.data['currency']} at stake with those probably still active"
@@ -117,7 +124,7 @@ def render(inputs: Inputs) -> str:
     metrics, churn = inputs.metrics, _compared(inputs.metrics, "churn")
     value = _compared(inputs.metrics, "clv")
     importances = findings.importances(inputs.churn["importance"])
-    risk = risk_of(inputs.scores)
+    risk = risk_of(inputs.scores, inputs.spared)
     try:
         return (
             environment()
@@ -131,6 +138,7 @@ def render(inputs: Inputs) -> str:
                 loyalty=inputs.loyalty,
                 policy=inputs.policy,
                 economics=economics_of(inputs.scores, inputs.policy),
+                plan=plan_of(inputs.scores, inputs.spared, inputs.policy),
                 tell=report_experience,
                 journey_chart=journey_chart,
                 listed=findings.listed,
@@ -173,16 +181,18 @@ def render(inputs: Inputs) -> str:
         ) from error
 
 
-def risk_of(scores: pl.DataFrame) -> Risk:
-    """Count and rank the scored customers; where no money is known, rank by probability alone."""
-    scored = scores.filter(pl.col("status") == "scored")
+def risk_of(scores: pl.DataFrame, spared: Mapping[str, Spared]) -> Risk:
+    """Count all scored customers, and rank those who may be contacted; without money, by probability alone."""
+    scored = scores.filter(pl.col("status") == "scored").with_columns(left_alone(spared))
     money = scored["value_at_risk"].null_count() < scored.height
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
-    tiers = [_tier(name, scored, money=money) for name in _TIERS]
+    tiers = [_tier(name, scored, money=money) for name in reversed(RISK_TIERS)]
     risky = scored.filter(pl.col("risk_tier").is_in(AT_RISK))
     gone = pl.col("p_alive").fill_null(1.0) < 0.5
     others = scores.filter(pl.col("status") != "scored")["status"].value_counts(name="n").sort("n", "status")
     edges = np.linspace(0, 1, _BINS + 1)
+    to_keep, not_kept = _most(scored.filter(~gone), rank, 20)
+    to_win_back, not_won = _most(scored.filter(gone), rank, 10)
     return Risk(
         scored=scored.height,
         not_scored=[(str(status), int(n)) for status, n in reversed(others.rows())],
@@ -191,10 +201,11 @@ def risk_of(scores: pl.DataFrame) -> Risk:
         value=_sum(scored, "value_at_risk", money=money),
         value_alive=_sum(scored.filter(~gone), "value_at_risk", money=money),
         expected=_sum(scored, "clv_expected", money=money),
-        to_keep=_most(scored.filter(~gone), rank, 20),
-        to_win_back=_most(scored.filter(gone), rank, 10),
+        to_keep=to_keep,
+        to_win_back=to_win_back,
+        passed_over=dict(Counter(not_kept + not_won).most_common()),
         spread=np.histogram(scored["churn_probability"].to_numpy(), edges)[0].tolist(),
-        unfilled=[name for name in scored.columns if scored[name].null_count() == scored.height],
+        unfilled=[name for name in scores.columns if scored[name].null_count() == scored.height],
     )
 
 
@@ -209,8 +220,12 @@ def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
     )
 
 
-def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> list[dict[str, Any]]:
-    return rows.sort(*(-pl.col(name) for name in rank), "customer_id", nulls_last=True).head(most).to_dicts()
+def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The first who may be contacted, and why each of those who rank before the last of them may not."""
+    ordered = rows.sort(*(-pl.col(name) for name in rank), "customer_id", nulls_last=True)
+    free = pl.col("left_alone").is_null()
+    first = ordered.filter(free.cum_sum() - free < most)
+    return first.filter(free).to_dicts(), first["left_alone"].drop_nulls().to_list()
 
 
 def _tier(name: str, scored: pl.DataFrame, *, money: bool) -> Tier:

@@ -1,4 +1,4 @@
-"""DVC stage ``score``: features at the scoring cutoff and the models in; data/scores.parquet out."""
+"""DVC stage ``score``: features at the scoring cutoff, the models and past treatments in; data/scores.parquet out."""
 
 import json
 from datetime import datetime
@@ -8,13 +8,13 @@ import polars as pl
 from features.contract import SCORES
 from models.btyd import ParetoNbd
 from models.bundle import bundle_hash, load_churn, load_clv, load_loyalty, load_orders, load_personas
-from models.policy import spared_customers
 from models.purchase_prior import PurchasePrior
 from models.scoring import Models, score
 from pipeline import paths
 from pipeline.panel import ORDER, NoRows, to_pandas
 from pipeline.params import load_params
 from pipeline.sources import load_source
+from pipeline.treatments import spared_at
 from pipeline.whole_files import whole
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         currency=load_source(params.source).currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=pl.read_parquet(paths.PILLARS),
-        spared=spared_customers(pl.read_parquet(paths.CUSTOMERS), None, table["cutoff"][0], params.policy),
+        spared=spared_at(table["cutoff"][0], params.policy),
         unseen=unseen,
     )
     assert scores.schema == SCORES

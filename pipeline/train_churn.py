@@ -1,5 +1,6 @@
 """DVC stage ``train_churn``: training rows in; churn model and the baselines it must beat out."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from models.bundle import save_churn
 from models.candidates import contributions
 from models.churn import ChurnModel, fit_churn
 from models.panel import Panel
+from models.peers import fit_peers
 from pipeline import paths
 from pipeline.panel import read_panel
 from pipeline.params import Params, load_params
@@ -24,6 +26,7 @@ def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
     model = fit_churn(
         panel, params.churn, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS
     )
+    model = replace(model, peers=fit_peers(panel.table, model.encoding))
     definition = params.churn.definition
     facts = {
         "definition": definition,

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from features.contract import RiskTier
 from serve.auth import needs
 from serve.document import Score, csv_chunks
 from serve.listing import (
@@ -18,7 +19,6 @@ from serve.listing import (
     LoyaltyClass,
     Position,
     Sort,
-    Tier,
     cursor,
     read_cursor,
 )
@@ -39,7 +39,7 @@ class AtRiskQuery(BaseModel):
 
     sort: Sort = "value_at_risk"
     min_probability: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    tier: list[Tier] = Field([], description="may be repeated: any of these tiers; so the next four")
+    tier: list[RiskTier] = Field([], description="may be repeated: any of these tiers; so the next four")
     loyalty_class: list[LoyaltyClass] = []
     persona: list[str] = Field([], description="names as the documents have them", max_length=100)
     journey: list[Journey] = []

@@ -7,7 +7,6 @@ from typing import Literal
 
 Sort = Literal["value_at_risk", "probability"]
 Holdout = Literal["exclude", "only", "include"]
-Tier = Literal["low", "medium", "high", "critical"]
 LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
 Journey = Literal["onboarding", "use", "maintenance", "renewal"]
 JourneyStage = Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]

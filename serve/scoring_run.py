@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 
-from features.contract import SCORES, Status
+from features.contract import RISK_TIERS, SCORES, Status
 
-TIERS = ("low", "medium", "high", "critical")
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
 DOCUMENT_VERSION = b"2"  # raise it when the same scores would give other documents
 
@@ -88,7 +87,7 @@ class ScoringRun:
             as_of=checks["as_of"] and f"{checks['as_of']:%Y-%m-%dT%H:%M:%S}Z",
             horizon_days=checks["horizon_days"],
             model_version=checks["model_version"],
-            risk_tiers={tier: by_tier[tier] for tier in TIERS if tier in by_tier},
+            risk_tiers={tier: by_tier[tier] for tier in RISK_TIERS if tier in by_tier},
         )
 
     def chunks(self, rows: int) -> Iterator[pl.DataFrame]:
@@ -209,7 +208,7 @@ def _checks() -> list[pl.Expr]:
         pl.col("customer_id").n_unique().alias("unique"),
         pl.col("status").is_in(get_args(Status)).not_().fill_null(value=True).sum().alias("strange_status"),
         (scored & ~probability.is_between(0, 1).fill_null(value=False)).sum().alias("no_probability"),
-        (scored & pl.col("risk_tier").is_in(TIERS).not_()).sum().alias("strange_tier"),
+        (scored & pl.col("risk_tier").is_in(RISK_TIERS).not_()).sum().alias("strange_tier"),
         pl.any_horizontal(pl.col(_FLOATS).is_infinite()).sum().alias("infinite"),
         *(pl.col(name).drop_nulls().n_unique().alias(f"{name}_values") for name in ONE_PER_RUN),
         *(pl.col(name).drop_nulls().first().alias(name) for name in ONE_PER_RUN),
@@ -226,7 +225,7 @@ def _refuse_broken(path: Path, checks: dict[str, Any]) -> None:
             "strange_status"
         ],
         f"has {checks['no_probability']} scored rows without a churn_probability from 0 to 1": checks["no_probability"],
-        f"has {checks['strange_tier']} rows whose risk_tier is none of {', '.join(TIERS)}": checks["strange_tier"],
+        f"has {checks['strange_tier']} rows whose risk_tier is none of {', '.join(RISK_TIERS)}": checks["strange_tier"],
         f"has {checks['infinite']} rows with an infinite number": checks["infinite"],
     } | {
         f"holds {checks[f'{name}_values']} values of {name}, where a run has one": checks[f"{name}_values"] > 1

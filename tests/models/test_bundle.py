@@ -1,6 +1,7 @@
 """The saved form: what was trained is what is served, and a model of other features is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from models.bundle import BadBundle, bundle_hash, load_churn, load_clv, read_con
 from models.churn import ChurnModel, fit_churn
 from models.clv import ClvModel
 from models.panel import Panel
+from models.peers import fit_peers
 from models.settings import CandidateName, ChurnSettings
 
 FACTS = {"training": [{"cutoff": "2025-07-01", "churn_rate": 0.25}]}
@@ -43,6 +45,16 @@ def test_whichever_candidate_was_chosen_comes_back_with_identical_predictions(
     assert loaded.churn_probability(to_score).tolist() == model.churn_probability(to_score).tolist()
     assert loaded.selection == model.selection
     assert read_contract(tmp_path)["candidate"] == model.name
+
+
+def test_the_peers_come_back_and_a_bundle_of_before_them_has_none(churn: ChurnModel, train: Panel, tmp_path: Path):
+    model = replace(churn, peers=fit_peers(train.table, churn.encoding))
+    save_churn(model, tmp_path, FACTS)
+    assert load_churn(tmp_path).peers == model.peers != ()
+    contract = json.loads((tmp_path / "model.json").read_text())
+    del contract["peers"]
+    (tmp_path / "model.json").write_text(json.dumps(contract))
+    assert load_churn(tmp_path).peers == ()
 
 
 def test_a_lifetime_value_model_comes_back_with_identical_predictions(

@@ -1,5 +1,8 @@
 """Why a score is what it is: parts that sum to it, told in words."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from features.registry import FEATURES
 from models.churn import ChurnModel, fit_churn
 from models.explain import MOST_REASONS, reasons, theme_contributions
 from models.panel import Panel
+from models.peers import fit_peers
 from models.settings import CandidateName, ChurnSettings
 
 THEMES = {feature.theme for feature in FEATURES}
@@ -56,6 +60,29 @@ def test_a_reason_is_told_in_words_with_its_figure(model: ChurnModel, to_score: 
     said = {reason["text"] for told in reasons(model, to_score) for reason in told}
     assert all(isinstance(text, str) and (": " in text or text == "the rhythm of purchases") for text in said)
     assert not any("_" in str(text) or "pareto" in str(text) or "nan" in str(text) for text in said)
+
+
+@pytest.mark.parametrize("name", ["hiatus", "bg_nbd", "mean"])
+def test_every_number_stands_beside_the_median_of_the_peers_whatever_the_candidate(
+    train: Panel, to_score: pd.DataFrame, name: CandidateName
+):
+    settings = ChurnSettings(trees=5, seeds=1, candidate=name)
+    model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
+    model = replace(model, peers=fit_peers(train.table, model.encoding))
+    texts = [str(reason["text"]) for told in reasons(model, to_score) for reason in told]
+    assert all(re.fullmatch(r".+: [^ ]+ \(usual among (all )?customers.*: [^ ]+\)", text) for text in texts)
+
+
+def test_a_silence_is_told_beside_that_of_customers_who_bought_as_often(train: Panel, to_score: pd.DataFrame):
+    settings = ChurnSettings(candidate="hiatus")
+    model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
+    told = replace(model, peers=fit_peers(train.table, model.encoding))
+    known = train.table[train.table["purchase_count"].between(4, 9)]
+    usual = known["days_since_last_purchase"].median()
+    row = to_score[to_score["purchase_count"] == 7].iloc[[0]].assign(days_since_last_purchase=210.0)
+    expected = f"days since the last purchase: 210 (usual among customers with 4 to 9 purchases: {usual:.2g})"
+    assert reasons(told, row)[0][0]["text"] == expected
+    assert reasons(model, row)[0][0]["text"] == "days since the last purchase: 210"
 
 
 def test_reasons_of_a_customer_alone_are_those_among_others(model: ChurnModel, to_score: pd.DataFrame):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.contract import TREATMENTS
 from models.economics import economics
 from models.holdout import HoldoutSettings, held_out
 from models.policy import (
@@ -53,12 +54,22 @@ def test_a_higher_risk_is_never_in_a_lower_tier(probability: list[float]):
     assert tiers == sorted(tiers)
 
 
-def test_a_company_may_name_its_own_tiers():
-    assert risk_tier(np.array([0.1, 0.5]), PolicySettings(tiers={"alarm": 0.5})).tolist() == ["low", "alarm"]
+def test_a_company_may_do_without_some_tiers():
+    assert risk_tier(np.array([0.1, 0.5]), PolicySettings(tiers={"high": 0.5})).tolist() == ["low", "high"]
     assert risk_tier(np.array([0.9]), PolicySettings(tiers={})).tolist() == ["low"]
 
 
-@pytest.mark.parametrize("tiers", [{"a": 0.5, "b": 0.4}, {"a": 0.5, "b": 0.5}, {"a": 0.0}, {"a": 1.0}, {"a": -1.0}])
+@pytest.mark.parametrize(
+    "tiers", [{"watch": 0.3, "act": 0.6}, {"low": 0.1, "high": 0.6}, {"critical": 0.3, "high": 0.6}]
+)
+def test_tiers_that_the_service_and_the_report_do_not_know_are_refused_by_those_they_do(tiers: dict[str, float]):
+    with pytest.raises(BadPolicy, match=r"names must be among medium, high, critical, in this order\. Below the first"):
+        PolicySettings(tiers=tiers)
+
+
+@pytest.mark.parametrize(
+    "tiers", [{"medium": 0.5, "high": 0.4}, {"medium": 0.5, "high": 0.5}, {"high": 0.0}, {"high": 1.0}, {"high": -1.0}]
+)
 def test_tiers_that_do_not_ascend_within_the_probabilities_are_refused(tiers: dict[str, float]):
     with pytest.raises(BadPolicy, match=r"^policy\.tiers is \{.*\}; the probabilities must ascend between 0 and 1\.$"):
         PolicySettings(tiers=tiers)
@@ -178,24 +189,32 @@ def test_limits_are_kept_and_the_order_of_the_customers_changes_nothing(at_risk,
 
 def test_the_opted_out_are_spared_and_no_answer_is_no_opt_out():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid"], "opted_out": [True, False, None]})
-    assert spared_customers(customers, None, AS_OF, USUAL) == {"ann"}
-    assert spared_customers(customers.drop("opted_out"), None, AS_OF, USUAL) == frozenset()
+    assert spared_customers(customers, TREATMENTS.to_frame(), AS_OF, USUAL) == {"ann": "opted out"}
+    assert spared_customers(customers.drop("opted_out"), TREATMENTS.to_frame(), AS_OF, USUAL) == {}
 
 
 def test_who_was_treated_is_spared_until_the_cooldown_is_over():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid", "dan"]})
     at = [AS_OF - timedelta(days=30), AS_OF - timedelta(days=29, hours=23), AS_OF + timedelta(days=1), AS_OF]
-    treatments = customers.with_columns(treated_at=pl.Series(at))
+    treatments = customers.with_columns(treated_at=pl.Series(at), arm=pl.lit("treated"))
     policy = PolicySettings(cooldown_days=30)
-    assert spared_customers(customers, treatments, AS_OF, policy) == {"bob", "cid", "dan"}
+    expected = dict.fromkeys(["bob", "cid", "dan"], "contacted lately")
+    assert spared_customers(customers, treatments, AS_OF, policy) == expected
     again = pl.concat([treatments, treatments.with_columns(treated_at=pl.lit(AS_OF - timedelta(days=300)))])
-    assert spared_customers(customers, again, AS_OF, policy) == {"bob", "cid", "dan"}
+    assert spared_customers(customers, again, AS_OF, policy) == expected
+
+
+def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_told_as_such():
+    treatments = pl.DataFrame({"customer_id": ["ann", "bob"], "treated_at": AS_OF, "arm": ["held_out", "treated"]})
+    customers = pl.DataFrame({"customer_id": ["ann", "bob"], "opted_out": [False, True]})
+    assert spared_customers(customers, treatments, AS_OF, USUAL) == {"bob": "opted out"}
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"capacity": -1}, r"policy\.capacity is -1; it must be 0 or more"),
+        ({"explained": -1}, r"policy\.explained is -1"),
         ({"cooldown_days": -1}, r"policy\.cooldown_days is -1"),
     ],
 )

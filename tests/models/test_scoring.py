@@ -11,11 +11,13 @@ from company import cutoffs, interactions
 from features.contract import SCORES
 from models.churn import ChurnModel
 from models.clv import ClvModel, fit_orders
+from models.explain import reasons
+from models.holdout import HoldoutSettings
 from models.loyalty import LoyaltyModel, fit_loyalty
 from models.panel import Panel
 from models.persona_search import find_personas
 from models.personas import PersonaModel
-from models.policy import PolicySettings
+from models.policy import EconomicsSettings, PolicySettings
 from models.purchase_prior import fit_prior
 from models.scoring import INDEXES, Models, score
 from models.settings import ClvSettings, LoyaltySettings, PersonaSettings
@@ -196,6 +198,20 @@ def test_reasons_are_given_to_those_most_worth_a_call(to_score: pd.DataFrame, ch
     without_money = scored(to_score, churn, None, explained=10).sort("churn_probability", descending=True)
     told = without_money.filter(pl.col("reasons").is_not_null())
     assert told["churn_probability"].min() >= without_money["churn_probability"][9]
+
+
+def test_whoever_is_to_be_contacted_comes_with_reasons(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
+    own = EconomicsSettings(contact_cost=0.1, contact_success=0.5)
+    table = scored(to_score, churn, clv, explained=10, economics=own, holdout=HoldoutSettings(share=0.5))
+    table = table.sort("value_at_risk", descending=True)
+    contacted, told = table["action"].is_not_null(), table["reasons"].is_not_null()
+    assert contacted.sum() > 20
+    assert not contacted[:10].all()  # somebody of the ten is held out
+    expected = contacted | (pl.int_range(len(table), eager=True) < 10)
+    assert told.to_list() == expected.to_list()
+    last = table.filter(contacted)[-1]
+    alone = reasons(churn, to_score[to_score["customer_id"] == last["customer_id"].item()])
+    assert last["reasons"].to_list() == alone
 
 
 def test_a_company_where_nobody_can_be_scored_still_has_a_row_for_each(

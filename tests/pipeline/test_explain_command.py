@@ -60,6 +60,17 @@ def test_the_explained_score_is_the_published_one_to_the_last_bit(project, score
             assert now.clv_expected == row["clv_expected"]
 
 
+def test_the_facts_are_those_of_the_published_score_beside_what_is_usual_among_peers(project, scores):
+    row = scores.filter(pl.col("reasons").is_not_null()).row(0, named=True)
+    with inside(project):
+        found = explain(row["customer_id"])
+    assert found.now.facts == {reason["theme"]: reason["text"] for reason in row["reasons"]}
+    for fact in found.now.facts.values():
+        assert ": " in fact.split(" (usual among ")[0]
+        assert " (usual among " in fact
+        assert fact in text_of(found)
+
+
 def test_what_the_themes_add_sums_to_the_log_odds_in_both_histories(project, let_down):
     with inside(project):
         found = explain(let_down, "without")

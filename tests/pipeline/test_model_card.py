@@ -12,6 +12,7 @@ import pytest
 from tiny_project import inside, make
 
 from models.bundle import bundle_hash, read_contract
+from models.plan import HELD_OUT, plan_of
 from pipeline import model_card, monitor, paths
 from pipeline.findings import CHURN, VALUE, candidate
 from pipeline.model_card import Inputs, NoCard, card
@@ -57,6 +58,7 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(DRIFT.read_text()),
             pl.read_parquet(paths.SCORES),
+            {},
         )
 
 
@@ -172,6 +174,21 @@ def test_what_was_not_looked_at_is_said_to_be(inputs):
     assert "Not looked at" in text
     assert "Not monitored" in text
     assert "Nobody is scored yet" in text
+
+
+def test_the_card_tells_the_plan_of_the_scores_as_the_report_does(inputs):
+    scores = inputs.scores.with_columns(
+        action=pl.when(pl.col("held_out")).then(None).otherwise(pl.lit("contact")),
+        expected_profit=pl.lit(2.0),
+    ).filter(pl.col("status") == "scored")
+    told = card(replace(inputs, scores=scores))
+    plan = plan_of(scores, {}, inputs.policy)
+    assert plan is not None
+    held_out = int(scores["held_out"].sum())
+    assert 0 < held_out < len(scores)
+    assert f"{len(scores) - held_out} contact), expected to bring {2 * (len(scores) - held_out)} EUR" in told
+    assert f"pay for {len(scores)} customers; left out are {held_out} {HELD_OUT}." in told
+    assert plan.says("EUR") in told
 
 
 def test_a_source_without_money_has_a_card_without_spend(inputs):

@@ -13,6 +13,8 @@ import pytest
 from tiny_project import inside, make
 
 from models.bundle import bundle_hash, read_contract
+from models.plan import HELD_OUT, plan_of
+from models.policy import Spared
 from pipeline import findings, paths, report
 from pipeline.params import load_params
 from pipeline.report import Inputs, render, risk_of
@@ -94,6 +96,7 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(paths.LOYALTY_REPORT.read_text()),
             load_params().policy,
+            {},
         )
 
 
@@ -226,8 +229,9 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
         status=pl.when(pl.col("risk_tier").is_null()).then(pl.lit("too_new")).otherwise(pl.lit("scored")),
         clv_expected=pl.lit(20.0),
         persona=pl.lit(None, pl.String),
+        held_out=pl.lit(value=False),
     )
-    risk = risk_of(table)
+    risk = risk_of(table, {})
     assert (risk.scored, risk.at_risk, risk.not_scored) == (3, 2, [("too_new", 1)])
     assert (risk.value, risk.value_alive, risk.expected) == (105, 95, 60)
     assert [row["customer_id"] for row in risk.to_keep] == ["ann", "cyd"]  # silence on activity is not absence
@@ -240,7 +244,42 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
 def test_customers_of_equal_risk_are_listed_by_name():
     equal = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "p_alive": 0.9}
     table = pl.DataFrame({"customer_id": ["b", "a"], **equal, "value_at_risk": 1.0, "clv_expected": 1.0})
-    assert [row["customer_id"] for row in risk_of(table).to_keep] == ["a", "b"]
+    risk = risk_of(table.with_columns(held_out=pl.lit(value=False)), {})
+    assert [row["customer_id"] for row in risk.to_keep] == ["a", "b"]
+
+
+def test_who_must_not_be_contacted_is_on_no_list_and_is_counted_where_they_would_have_stood():
+    names = [f"c{number:02}" for number in range(40)]  # most at risk first
+    alike = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "clv_expected": 1.0}
+    table = pl.DataFrame({"customer_id": names, **alike, "value_at_risk": [float(-n) for n in range(40)]}).with_columns(
+        held_out=pl.col("customer_id").is_in(["c00", "c21", "c30"]),
+        p_alive=pl.when(pl.col("customer_id") < "c30").then(0.9).otherwise(0.1),
+    )
+    spared: dict[str, Spared] = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
+    risk = risk_of(table, spared)
+    kept = [name for name in names[:23] if name not in ("c00", "c05", "c21")]
+    assert [row["customer_id"] for row in risk.to_keep] == kept
+    assert [row["customer_id"] for row in risk.to_win_back] == names[31:39]
+    assert risk.passed_over == {HELD_OUT: 2, "opted out": 2, "contacted lately": 1}  # c23 stands below the last listed
+
+
+def test_the_page_says_who_was_left_out_and_the_plan_that_stands_in_the_scores(inputs: Inputs):
+    by_risk = inputs.scores.filter(pl.col("status") == "scored", pl.col("p_alive") >= 0.5)
+    first = by_risk.sort("value_at_risk", descending=True)["customer_id"][:3].to_list()
+    planned = inputs.scores.with_columns(
+        action=pl.when(pl.col("customer_id") == first[2]).then(pl.lit("offer")),
+        expected_profit=pl.when(pl.col("customer_id").is_in(first)).then(12.0).otherwise(-1.0),
+        held_out=pl.col("customer_id") == first[0],
+    )
+    page = replace(inputs, scores=planned, spared={first[1]: "opted out"})
+    text = Page(render(page)).text
+    assert "left out of these lists, where they would stand: " in text
+    assert f"1 {HELD_OUT}" in text
+    assert not [name for name in first[:2] if f" {name} " in text.split("To keep")[1].split("To win back")[0]]
+    plan = plan_of(planned, page.spared, page.policy)
+    assert plan is not None
+    assert plan.says("EUR") in text
+    assert (plan.worth, plan.actions, plan.profit) == (3, {"offer": 1}, 12)
 
 
 def test_without_money_the_page_ranks_by_risk_and_claims_no_value(inputs: Inputs):

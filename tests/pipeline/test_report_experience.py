@@ -44,6 +44,7 @@ def inputs(project: Path) -> Inputs:
             told.EXPERIENCE,
             told.LOYALTY,
             PolicySettings(economics=COSTS),
+            {},
         )
 
 
@@ -167,9 +168,8 @@ def test_what_keeping_is_worth_comes_from_the_companys_own_costs(inputs: Inputs)
     assert found.keeping_over_winning == pytest.approx(7 / (0.5 * 0.15) / 40)
     text = section(inputs, "worth")
     own = report.economics_of(inputs.scores, inputs.policy)
-    assert f"Success at which contacting everybody pays for itself {own.break_even_everyone:.1%}" in text
-    assert f"Customers worth a contact at the assumed success {own.worth_contacting}" in text
-    assert f"Keeping one of those worth it over winning one {own.keeping_over_winning:.2f}" in text
+    assert f"Success at which an offer to everybody pays for itself {own.break_even_everyone:.1%}" in text
+    assert f"Keeping one of those worth an offer over winning one {own.keeping_over_winning:.2f}" in text
 
 
 def test_costs_that_nobody_gave_are_asked_for_and_nothing_is_made_up(inputs: Inputs):

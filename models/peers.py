@@ -1,0 +1,74 @@
+"""A customer's peers, those who bought about as often, and what is usual among them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.encoding import Encoding
+from models.panel import floats
+
+PURCHASES = "purchase_count"
+_LEAST = 20  # rows of a group; of fewer nothing is usual, and all customers stand in
+_GROUPS = {
+    0: "customers who never bought",
+    1: "customers with 1 purchase",
+    2: "customers with 2 or 3 purchases",
+    4: "customers with 4 to 9 purchases",
+    10: "customers with 10 or more purchases",
+}
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What was usual in training among customers of so many purchases or more, up to the next group's."""
+
+    purchases: int
+    says: str  # who they are
+    usual: Mapping[str, float | None]  # median by column; None where most of them have no value
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Peers":
+        """Back from JSON."""
+        return cls(**document)
+
+
+def fit_peers(table: pd.DataFrame, read: Encoding) -> tuple[Peers, ...]:
+    """Groups of customers by purchases so far, fewest first, with the medians of the numeric columns a model reads.
+
+    A group of too few rows goes by the medians of all.
+    """
+    edges = np.array(list(_GROUPS))
+    group = np.searchsorted(edges, floats(table, PURCHASES), side="right") - 1
+    names = [name for name in read.names if name not in read.categories]
+    everybody = _medians(table, names)
+    held = []
+    for number, (purchases, says) in enumerate(_GROUPS.items()):
+        rows = table[group == number]
+        few = len(rows) < _LEAST
+        held.append(Peers(purchases, *("all customers", everybody) if few else (says, _medians(rows, names))))
+    return tuple(held)
+
+
+def peers_of(groups: Sequence[Peers], table: pd.DataFrame) -> list[Peers | None]:
+    """The group of each row's customer; None where a model was saved without any."""
+    if not groups:
+        return [None] * len(table)
+    edges = np.array([group.purchases for group in groups])
+    return [groups[i] for i in np.searchsorted(edges, floats(table, PURCHASES), side="right") - 1]
+
+
+def _medians(table: pd.DataFrame, names: Sequence[str]) -> dict[str, float | None]:
+    """Of the values there are; None where fewer than half of the rows have one."""
+    out: dict[str, float | None] = {}
+    for name in names:
+        values = floats(table, name)
+        known = values[~np.isnan(values)]
+        out[name] = float(np.median(known)) if known.size and 2 * known.size >= values.size else None
+    return out

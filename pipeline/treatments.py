@@ -1,0 +1,65 @@
+"""The treatments on disk: what was done to customers, read and checked; and who is to be spared for it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from features.contract import TREATMENTS, Arm
+from features.errors import ExplainedError
+from models.policy import PolicySettings, Spared, spared_customers
+from pipeline import paths
+
+_NEEDED = ("customer_id", "treated_at", "arm")  # never null
+
+
+class BadTreatments(ExplainedError):
+    """A file of treatments cannot be read as such."""
+
+
+def spared_at(as_of: datetime, policy: PolicySettings) -> dict[str, Spared]:
+    """The project's customers who must not be contacted now, and why."""
+    return spared_customers(pl.read_parquet(paths.CUSTOMERS), read_treatments(), as_of, policy)
+
+
+def read_treatments(folder: Path = paths.TREATMENTS) -> pl.DataFrame:
+    """Every treatment of the folder's parquet files, in the columns of the contract; none where there is no file.
+
+    Raises
+    ------
+    BadTreatments
+        If a file is no parquet file, has other columns or types, or rows without customer, time or arm.
+    """
+    files = sorted(folder.glob("*.parquet"))
+    return pl.concat([TREATMENTS.to_frame(), *(_read(path) for path in files)])
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        found = pl.read_parquet(path, glob=False)
+    except (PolarsError, OSError) as error:
+        raise BadTreatments(f"{path} is no readable parquet file. Write it anew, or take it away.") from error
+    if wrong := [name for name, dtype in TREATMENTS.items() if not _fits(found.schema.get(name), dtype)]:
+        told = ", ".join(
+            f"{name} as {found.schema.get(name, 'nothing')} instead of {TREATMENTS[name]}" for name in wrong
+        )
+        raise BadTreatments(f"{path} has {told}. The columns of treatments: docs/bring-your-own-data.md.")
+    table = found.select(pl.col(name).cast(dtype) for name, dtype in TREATMENTS.items())
+    incomplete = table.filter(pl.any_horizontal(pl.col(_NEEDED).is_null()) | ~pl.col("arm").is_in(get_args(Arm)))
+    if incomplete.height:
+        raise BadTreatments(
+            f"{path} has {incomplete.height:,} of {table.height:,} rows without a customer_id, a treated_at, or an arm "
+            f"that is {' or '.join(get_args(Arm))}. Complete them, or leave them out."
+        )
+    return table
+
+
+def _fits(found: pl.DataType | None, wanted: pl.DataType) -> bool:
+    """Whether a column is of the contract's type, or as good: any precision of time, whole costs, nothing but null."""
+    if isinstance(wanted, pl.Datetime):
+        return found == pl.Null() or (isinstance(found, pl.Datetime) and found.time_zone == wanted.time_zone)
+    if wanted.is_float():
+        return found is not None and (found.is_numeric() or found == pl.Null())
+    return found in (wanted, pl.Null()) or isinstance(found, pl.Categorical | pl.Enum)
