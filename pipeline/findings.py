@@ -87,6 +87,10 @@ VALUE = (
     ),
     Metric("top_share", "Top share", "higher", "share of all spend that the predicted top tenth brings"),
 )
+ORDERS = (
+    Metric("rmse", "RMSE", "lower", "root mean squared error, in days with a purchase", 3),
+    *(metric for metric in VALUE if metric.name in ("r2", "bias", "gini", "spearman")),
+)
 DEVIANCE = "by it candidates of spend and of orders are compared; a few large buyers rule it less than RMSE"
 DECIDES = {"churn": CHURN[0], "clv": VALUE[0]}
 

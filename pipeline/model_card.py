@@ -97,6 +97,7 @@ def card(inputs: Inputs) -> str:
             label=LABELS[churn["definition"]],
             churn_metrics=findings.CHURN,
             value_metrics=findings.VALUE,
+            orders_metrics=findings.ORDERS,
             churn_verdict=_verdict(metrics, "churn"),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             rates=findings.drift(churn["training"], metrics["churn_rate"], metrics["horizon_days"]),

@@ -149,6 +149,7 @@ def render(inputs: Inputs) -> str:
                 currency=inputs.data["currency"],
                 churn_metrics=findings.CHURN,
                 value_metrics=findings.VALUE,
+                orders_metrics=findings.ORDERS,
                 churn_compared=churn,
                 value_compared=value,
                 churn_verdict=_verdict(metrics, "churn", findings.CHURN),
