@@ -69,7 +69,7 @@ def main() -> None:
     )
     with whole(paths.MODEL_CARD) as staged:
         staged.write_text(card(inputs), encoding="utf-8", newline="\n")
-    won, rivals = findings.beaten(_compared(inputs.metrics, "churn"))
+    won, rivals = findings.beaten(_compared(inputs.metrics, "churn", inputs.churn["candidate"]))
     print(f"model_card: {paths.MODEL_CARD}: model {inputs.version}, surely better than {won} of {rivals} baselines")
 
 
@@ -91,7 +91,7 @@ def card(inputs: Inputs) -> str:
             label=LABELS[churn["definition"]],
             churn_metrics=findings.CHURN,
             value_metrics=findings.VALUE,
-            churn_verdict=_verdict(metrics, "churn"),
+            churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             rates=findings.drift(churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
             short_horizons=findings.short_horizons(churn["training"], metrics["horizon_days"]),
@@ -106,12 +106,12 @@ def card(inputs: Inputs) -> str:
     return f"{text.rstrip()}\n"
 
 
-def _compared(metrics: Json, what: str) -> list[findings.Comparison]:
-    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what])
+def _compared(metrics: Json, what: str, chosen: str = "") -> list[findings.Comparison]:
+    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what], chosen)
 
 
-def _verdict(metrics: Json, what: str) -> str:
-    return findings.verdict(_compared(metrics, what), findings.DECIDES[what])
+def _verdict(metrics: Json, what: str, chosen: str = "") -> str:
+    return findings.verdict(_compared(metrics, what, chosen), findings.DECIDES[what])
 
 
 def _needed(path: Path, stage: str) -> Json:
