@@ -159,8 +159,9 @@ def contributions(components: Weighted, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def deep(settings: ChurnSettings) -> ChurnSettings:
-    """Larger trees with less restraint, for tables with much to learn."""
-    return replace(settings, leaves=31, min_rows=20, min_rows_share=0.0002, column_share=0.7, row_share=0.8, l2=1.0)
+    """The settings with those of the candidate `deep` in their place."""
+    own: dict[str, Any] = {name: value for name, value in vars(settings.deep).items() if value is not None}
+    return replace(settings, **own)
 
 
 def _fit(name: CandidateName, panel: Panel, settings: ChurnSettings, prior: Prior, threads: int) -> Component:

@@ -44,6 +44,20 @@ class Minimum:
 
 
 @dataclass(frozen=True)
+class DeepSettings:
+    """How the candidate `deep` is grown: larger trees with less restraint, for tables with much to learn."""
+
+    trees: int | None = None  # None: as the other trees of churn
+    learning_rate: float | None = None  # None: the same
+    leaves: int = 31
+    min_rows_share: float = 0.0002
+    min_rows: int = 20
+    row_share: float = 0.8
+    column_share: float = 0.7
+    l2: float = 1.0
+
+
+@dataclass(frozen=True)
 class ChurnSettings(BoostingSettings):
     """The churn model: what leaving means, which models compete, and how boosters are grown."""
 
@@ -53,6 +67,7 @@ class ChurnSettings(BoostingSettings):
     candidate: Literal["auto", CandidateName] = "auto"  # auto: chosen out of time
     too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
     minimum: Minimum = field(default_factory=Minimum)
+    deep: DeepSettings = field(default_factory=DeepSettings)
 
     def __post_init__(self) -> None:
         """Refuse a candidate that foresees purchases where cancellations are to be foreseen.

@@ -138,7 +138,7 @@ _RANGES = {
     "cutoffs.min_history_days": _DAYS,
     "engine.workers": _SOME,
     "engine.buckets": _SOME,
-    **{f"{section}.{name}": held for section in ("churn", "clv") for name, held in _GROWN.items()},
+    **{f"{section}.{name}": held for section in ("churn", "churn.deep", "clv") for name, held in _GROWN.items()},
     "churn.seeds": _SOME,
     "churn.minimum.customers": _ANY,
     "churn.minimum.positives": _ANY,

@@ -23,7 +23,7 @@ from models.churn import (
 from models.encoding import MissingFeatures
 from models.metrics import auc
 from models.panel import Panel, horizon_end
-from models.settings import BadCandidate, CandidateName, ChurnSettings, Minimum
+from models.settings import BadCandidate, CandidateName, ChurnSettings, DeepSettings, Minimum
 
 SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
 AUTO = replace(SMALL, candidate="auto")
@@ -135,6 +135,20 @@ def test_a_cancellation_is_not_what_btyd_foresees(short_panel: Panel):
     train = short_panel.of_role("train")
     cancelled = with_outcomes(train, horizon_cancellation_count=np.arange(len(train)) % 3 == 0)
     assert fit(cancelled, replace(SMALL, definition="event", trees=2)).prior == "features"
+
+
+def test_deep_trees_have_settings_of_their_own_and_unless_told_otherwise_those_they_always_had(train: Panel):
+    asked = replace(SMALL, candidate="deep", seeds=1)
+    (text,) = texts(fit(train, asked))
+    for line in (
+        "num_iterations: 12", "learning_rate: 0.04", "num_leaves: 31", "min_data_in_leaf: 20", "bagging_fraction: 0.8",
+        "feature_fraction: 0.7", "lambda_l2: 1",
+    ):  # fmt: skip
+        assert f"[{line}]" in text
+    assert texts(fit(train, replace(asked, leaves=4, l2=50.0, row_share=0.5))) == [text]
+    (other,) = texts(fit(train, replace(asked, deep=DeepSettings(trees=5, leaves=9))))
+    assert "[num_iterations: 5]" in other
+    assert "[num_leaves: 9]" in other
 
 
 @pytest.mark.parametrize("name", ["pareto_nbd", "bg_nbd"])

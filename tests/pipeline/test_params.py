@@ -58,6 +58,10 @@ def test_the_projects_own_params_are_read_into_typed_settings():
     assert isinstance(params.churn.learning_rate, float)
 
 
+def test_the_projects_own_settings_of_deep_trees_are_those_of_a_project_without_any(tmp_path: Path):
+    assert load_params(OWN).churn.deep == load_params(with_change(tmp_path, "churn.deep", ...)).churn.deep
+
+
 def test_a_change_reaches_its_setting(tmp_path: Path):
     assert load_params(with_change(tmp_path, "churn.trees", 7)).churn.trees == 7
     rules = load_params(with_change(tmp_path, "experience.rules.slow_answer.severity", 4)).experience.rules
@@ -123,6 +127,8 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
         ("churn.learning_rate", -1, "churn.learning_rate is -1.0; it must be above 0 and at most 1."),
         ("churn.seeds", 0, "churn.seeds is 0; it must be at least 1."),
         ("churn.minimum.positives", -1, "churn.minimum.positives is -1; it must be at least 0."),
+        ("churn.deep.leaves", 1, "churn.deep.leaves is 1; it must be at least 2"),
+        ("churn.deep.trees", 0, "churn.deep.trees is 0; it must be at least 1."),
         ("clv.trees", 0, "clv.trees is 0; it must be at least 1."),
         ("clv.seeds", 0, "clv.seeds is 0; it must be at least 1."),
         ("clv.tweedie_power", 2, "clv.tweedie_power is 2.0; it must be above 1 and below 2."),
