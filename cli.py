@@ -100,7 +100,8 @@ def _add_model_commands(add: Add) -> None:
     when.add_argument("--at", metavar="DATE", help="2026-01-31")
     when.add_argument("--rolling", type=int, metavar="N", help="at the last N cutoffs whose horizon is over")
     backtest.add_argument("--step", type=int, metavar="DAYS", help="between rolling cutoffs (default: a horizon)")
-    tune = add("tune", _tune, "search the settings of the churn trees on the training cutoffs")
+    tune = add("tune", _tune, "search the settings of the churn model in use on the training cutoffs")
+    tune.add_argument("--candidate", choices=["trees", "mean", "deep"], help="tuned instead of the one in use")
     tune.add_argument("--budget", type=int, metavar="TRIALS", help="settings to try (default: tune.trials)")
     tune.add_argument("--seconds", type=int, help="for the search (default: tune.seconds)")
     tune.add_argument("--write", action="store_true", help="into params.yaml, if they are surely better")
@@ -180,7 +181,7 @@ def _tune(arguments: argparse.Namespace) -> None:
 
     asked = {"trials": arguments.budget, "seconds": arguments.seconds}
     settings = replace(load_params().tune, **{name: value for name, value in asked.items() if value is not None})
-    tune(settings, write=arguments.write)
+    tune(settings, candidate=arguments.candidate, write=arguments.write)
 
 
 def _explain(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -28,7 +29,7 @@ from models.population_drift import MONTH_DAYS, Watch
 from models.purchase_prior import PurchasePrior, fit_prior
 from models.settings import MonitorSettings
 from pipeline import paths
-from pipeline.drift_report import checked
+from pipeline.drift_report import Check, checked
 from pipeline.ingest import Outputs, ingest
 from pipeline.months import Calendar, calendar_of, data_tracks, months_of, watched
 from pipeline.panel import to_pandas
@@ -55,15 +56,20 @@ PLANTED: Mapping[str, pl.Expr] = {
 class Replay:
     """A company's interactions, and the model that watches over its last year."""
 
-    def __init__(self, company: Company) -> None:
-        """Simulate, ingest, learn."""
+    def __init__(self, company: Company, churn: Mapping[str, Any] | None = None) -> None:
+        """Simulate, ingest, learn; `churn` are settings of the model other than the project's."""
         self.events, self.params = ingested(company)
+        self.churn = replace(self.params.churn, **{"trees": 80, "seeds": 1, **(churn or {})})
         self.first = datetime.combine(company.start, time(), UTC)
         self.end = datetime.combine(company.end, time(), UTC)
         self.model, self.watch, self.prior = self._learned()
 
     def runs(self, number: int = RUNS) -> list[dict[str, str]]:
         """The alarms of monthly runs by check, oldest first."""
+        return [_alarms(checks) for checks in self.checks(number)]
+
+    def checks(self, number: int = RUNS) -> list[list[Check]]:
+        """What every check of monthly runs says, oldest first."""
         ends = [self.end - MONTH * k for k in reversed(range(number))]
         calendars = [calendar_of(self.first, end, self.params.cutoffs.min_history_days) for end in ends]
         return self._monitored(self.events, calendars)
@@ -71,9 +77,10 @@ class Replay:
     def spoiled(self, how: pl.Expr) -> dict[str, str]:
         """The alarms of the last run with the last month's interactions changed."""
         events = self.events.with_columns(how).filter(pl.col("customer_id").is_not_null())
-        return self._monitored(events, [calendar_of(self.first, self.end, self.params.cutoffs.min_history_days)])[0]
+        when = calendar_of(self.first, self.end, self.params.cutoffs.min_history_days)
+        return _alarms(self._monitored(events, [when])[0])
 
-    def _monitored(self, events: pl.DataFrame, calendars: Sequence[Calendar]) -> list[dict[str, str]]:
+    def _monitored(self, events: pl.DataFrame, calendars: Sequence[Calendar]) -> list[list[Check]]:
         cutoffs = sorted({at for calendar in calendars for at in calendar.cutoffs}, reverse=True)
         table = self._features(events, [Cutoff(at, self.params.horizon_days, 0, "score") for at in cutoffs])[0]
         table = table[table["status"] == "scored"].reset_index(drop=True)
@@ -85,8 +92,7 @@ class Replay:
             age = (when.score_at - self.learned_at).days
             found = data_tracks(events.lazy(), bad.lazy(), when)
             seen = [months[at] for at in when.cutoffs]
-            checks, _ = checked(self.watch, seen, when.cutoffs, found, age, MonitorSettings())
-            out.append({check.name: check.says for check in checks if check.alarm})
+            out.append(checked(self.watch, seen, when.cutoffs, found, age, MonitorSettings())[0])
         return out
 
     def _learned(self) -> tuple[ChurnModel, Watch, PurchasePrior]:
@@ -98,8 +104,7 @@ class Replay:
         table, outcomes = table[keep].reset_index(drop=True), outcomes[keep].reset_index(drop=True)
         prior = fit_prior(table[table["cutoff"] == table["cutoff"].max()])
         panel = Panel(table.join(prior.columns(table)), outcomes)
-        settings = replace(self.params, churn=replace(self.params.churn, trees=80, seeds=1))
-        model, facts = train(panel, settings)
+        model, facts = train(panel, replace(self.params, churn=self.churn))
         return model, watched(panel.table, model, facts["importance"]), prior
 
     def _features(self, events: pl.DataFrame, at: Sequence[Cutoff]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -145,6 +150,10 @@ def main() -> None:
 def regime_of(name: str) -> Regime:
     """The regime of a name."""
     return name  # type: ignore[return-value]
+
+
+def _alarms(checks: Sequence[Check]) -> dict[str, str]:
+    return {check.name: check.says for check in checks if check.alarm}
 
 
 def _told(runs: Sequence[Mapping[str, str]]) -> list[str]:

@@ -12,7 +12,7 @@ from models.baselines import BASE, Logistic, btyd_log_odds, fit_hiatus, fit_logi
 from models.boosting import Ensemble, fit_ensemble
 from models.encoding import Encoding
 from models.panel import PRIOR_FEATURES, Panel, feature_columns
-from models.settings import BoostingSettings, CandidateName, ChurnSettings
+from models.settings import BTYD, BoostingSettings, CandidateName, ChurnSettings
 
 Floats = npt.NDArray[np.float64]
 Prior = Literal["features", "init_score"]
@@ -122,7 +122,7 @@ def competing(panel: Panel, settings: ChurnSettings, horizon_days: int) -> tuple
     """
     left_out: set[str] = set()
     if settings.definition == "event" or panel.table["pareto_p_any"].isna().any():
-        left_out |= {"bg_nbd", "pareto_nbd"}
+        left_out |= set(BTYD)
     if (panel.table["horizon_days"] < horizon_days).any():
         left_out |= {"hiatus", "deep"}
     if panel.table["days_since_last_purchase"].nunique() < 2:
@@ -159,8 +159,9 @@ def contributions(components: Weighted, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def deep(settings: ChurnSettings) -> ChurnSettings:
-    """Larger trees with less restraint, for tables with much to learn."""
-    return replace(settings, leaves=31, min_rows=20, min_rows_share=0.0002, column_share=0.7, row_share=0.8, l2=1.0)
+    """The settings with those of the candidate `deep` in their place."""
+    own: dict[str, Any] = {name: value for name, value in vars(settings.deep).items() if value is not None}
+    return replace(settings, **own)
 
 
 def _fit(name: CandidateName, panel: Panel, settings: ChurnSettings, prior: Prior, threads: int) -> Component:

@@ -18,7 +18,7 @@ from models.panel import Panel, floats
 from models.peers import Peers
 from models.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
 from models.selection import IN_WORDS, Fold, How, Standing, choose, customer_groups, folds, out_of_time_folds
-from models.settings import BoostingSettings, CandidateName, ChurnSettings
+from models.settings import BadCandidate, BoostingSettings, CandidateName, ChurnSettings
 
 __all__ = [
     "ChurnModel", "OneClass", "Prior", "TooLittleData", "fit_churn", "out_of_time_folds", "prior_log_odds", "prior_use",
@@ -108,6 +108,8 @@ def fit_churn(
         If no training row churned, or all did.
     TooLittleData
         If there is less than the minimum and the settings say to refuse.
+    BadCandidate
+        If the settings name a candidate that these rows do not allow (`competing`).
     """
     churned = panel.churned(settings.definition)
     if churned.min() == churned.max():
@@ -126,6 +128,12 @@ def fit_churn(
         components = fit_candidates([name], panel, settings, prior, threads)[name]
         return ChurnModel(name, components, Calibrator(note="Not calibrated."), horizon_days, lead_days, (), note)
     if settings.candidate != "auto":
+        if settings.candidate not in names:
+            raise BadCandidate(
+                f"churn.candidate is {settings.candidate}, which cannot answer for these rows: hiatus and deep need "
+                "whole horizons, hiatus silences of more than one length, Pareto/NBD and BG/NBD a purchase of every "
+                f"customer. It may be auto or one of {', '.join(names)}."
+            )
         names = (settings.candidate,)
     in_season = seasonal(panel, horizon_days, lead_days)
     tested = folds(panel, horizon_days, seasonal=in_season)

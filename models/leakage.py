@@ -1,12 +1,21 @@
 """The leakage gate: every sign that a panel knows its own answer, gravest first, each with evidence and remedy."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import pandas as pd
 
 from models.leaky_columns import as_of_today, copied_outcomes, telling_columns, undeclared
-from models.leaky_rows import Leak, after_the_outcome, overlapping_horizons, repeated_rows, twin_customers
+from models.leaky_rows import (
+    Leak,
+    after_the_outcome,
+    overlapping_horizons,
+    repeated_rows,
+    shared_customers,
+    twin_customers,
+)
 from models.panel import Panel
+from models.season import seasonal
+from models.selection import folds
 
 
 def leaks(panel: Panel, definition: str, declared: Collection[str] = ()) -> list[Leak]:
@@ -17,12 +26,26 @@ def leaks(panel: Panel, definition: str, declared: Collection[str] = ()) -> list
         *repeated_rows(scored.table),
         *twin_customers(scored.table),
         *overlapping_horizons(scored.table),
+        *_split(scored),
         *after_the_outcome(scored, definition),
         *copied_outcomes(scored),
         *as_of_today(scored.table),
         *telling_columns(scored, definition),
     ]
     return sorted(found, key=lambda leak: (-leak.gravity, leak.check, leak.column))
+
+
+def _split(panel: Panel) -> Iterator[Leak]:
+    """A customer on both sides of a fold in which churn candidates are tested and calibrated."""
+    train = panel.of_role("train")
+    if len(train) == 0:
+        return
+    horizon, lead = (int(panel.table[name].max()) for name in ("horizon_days", "lead_days"))
+    keys = Panel(train.table[["customer_id", "cutoff", "horizon_days", "lead_days"]], train.outcomes.iloc[:, :0])
+    for fold in folds(keys, horizon, seasonal=seasonal(keys, horizon, lead)):
+        if found := list(shared_customers(fold.past.table["customer_id"], fold.present.table["customer_id"])):
+            yield from found
+            return
 
 
 def replayed(stored: pd.DataFrame, replay: pd.DataFrame) -> list[Leak]:

@@ -48,7 +48,7 @@ IN_WORDS: Mapping[How, str] = {  # how rows were held out, for a reader of the f
     "other customers": "of other customers than those learned from, at the same cutoffs",
 }
 
-_FELT = 0.002  # nats, or AUC
+FELT = 0.002  # nats, or AUC: a smaller difference is none
 _CUTOFFS = 3  # held out: the last ones, or those of the longest horizons
 HALVES = 2
 _SMALL = 5_000  # customers; with fewer, a fold learns from two thirds of them instead of half
@@ -171,9 +171,9 @@ def _held_out(panel: Panel, horizon_days: int, seasonal: bool, most: int) -> tup
 def _why_worse(name: CandidateName, best: CandidateName, drawn: Replicates) -> str:
     """What it is surely worse in than the best; empty if nothing."""
     level, order = drawn.difference("log_loss", name, best), drawn.difference("auc", name, best)
-    if level.low > 0 and level.value >= _FELT:
+    if level.low > 0 and level.value >= FELT:
         return f"log loss surely higher than that of {best}"
-    return f"ranks surely worse than {best}" if order.high < 0 and order.value <= -_FELT else ""
+    return f"ranks surely worse than {best}" if order.high < 0 and order.value <= -FELT else ""
 
 
 def _standing(name: CandidateName, best: CandidateName, chosen: CandidateName, drawn: Replicates) -> Standing:

@@ -1,13 +1,15 @@
 """How models are grown: the sections of params.yaml, apart from the libraries that do it, which are slow to import."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from features.errors import ExplainedError
 
 PriorUse = Literal["auto", "features", "init_score"]
 CandidateName = Literal["hiatus", "pareto_nbd", "bg_nbd", "logistic", "trees", "mean", "deep"]
+BTYD: tuple[CandidateName, ...] = ("pareto_nbd", "bg_nbd")  # know of purchases alone
 SIGNS = ("ratings", "referrals", "contacts", "responses")  # of attitude
 
 
@@ -27,6 +29,10 @@ class BoostingSettings:
     prior: PriorUse = "auto"
 
 
+class BadCandidate(ExplainedError, ValueError):
+    """A churn model is asked for that cannot answer."""
+
+
 @dataclass(frozen=True)
 class Minimum:
     """Below any of these nothing is learned."""
@@ -35,6 +41,20 @@ class Minimum:
     positives: int = 50  # customers with a training row that churned
     negatives: int = 50  # customers with one that did not
     span_days: int = 60  # from the first known purchase to the last training cutoff
+
+
+@dataclass(frozen=True)
+class DeepSettings:
+    """How the candidate `deep` is grown: larger trees with less restraint, for tables with much to learn."""
+
+    trees: int | None = None  # None: as the other trees of churn
+    learning_rate: float | None = None  # None: the same
+    leaves: int = 31
+    min_rows_share: float = 0.0002
+    min_rows: int = 20
+    row_share: float = 0.8
+    column_share: float = 0.7
+    l2: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +67,22 @@ class ChurnSettings(BoostingSettings):
     candidate: Literal["auto", CandidateName] = "auto"  # auto: chosen out of time
     too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
     minimum: Minimum = field(default_factory=Minimum)
+    deep: DeepSettings = field(default_factory=DeepSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse a candidate that foresees purchases where cancellations are to be foreseen.
+
+        Raises
+        ------
+        BadCandidate
+            If it does.
+        """
+        if self.definition == "event" and self.candidate in BTYD:
+            others = [name for name in get_args(CandidateName) if name not in BTYD]
+            raise BadCandidate(
+                f"churn.candidate is {self.candidate}, which foresees purchases, and churn.definition is event, a "
+                f"cancellation; the candidate must be auto, {', '.join(others[:-1])} or {others[-1]}."
+            )
 
 
 @dataclass(frozen=True)
@@ -54,6 +90,10 @@ class ClvSettings(BoostingSettings):
     """The lifetime-value model."""
 
     tweedie_power: float = 1.5
+
+
+class BadTuneSettings(ExplainedError, ValueError):
+    """A search without a budget."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +104,18 @@ class TuneSettings:
     seconds: int = 600  # per call
     customers: int = 10_000  # looked at in the search; the verdict looks at all
     seed: int = 7
+
+    def __post_init__(self) -> None:
+        """Refuse a search of nothing.
+
+        Raises
+        ------
+        BadTuneSettings
+            If it is one.
+        """
+        for name, option in (("trials", " (--budget)"), ("seconds", " (--seconds)"), ("customers", "")):
+            if (value := getattr(self, name)) < 1:
+                raise BadTuneSettings(f"tune.{name}{option} is {value}; it must be at least 1.")
 
 
 class BadLoyaltySettings(ExplainedError, ValueError):
@@ -90,7 +142,8 @@ class LoyaltySettings:
         """
         if unknown := sorted(set(self.weights) - set(SIGNS)):
             raise BadLoyaltySettings(f"loyalty.weights: unknown {', '.join(unknown)}. Known: {', '.join(SIGNS)}.")
-        if min(self.weights.values(), default=0) < 0 or self.least_signals <= 0 or not 0 < self.of_value < 1:
+        weighed = all(0 <= weight < math.inf for weight in self.weights.values())
+        if not (weighed and 0 < self.least_signals < math.inf and 0 < self.of_value < 1):
             raise BadLoyaltySettings(
                 f"loyalty: weights are {dict(self.weights)}, least_signals {self.least_signals:g} and of_value "
                 f"{self.of_value:g}; weights must be 0 or more, least_signals above 0, of_value between 0 and 1."

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from models.explain import says, theme_of
 from models.season import NEAR_DAYS, YEAR_DAYS
+from models.selection import FELT
 
 Kind = Literal["baseline", "part"]  # a rival on the same rows, or a step on the way to the chosen model
-Outcome = Literal["better", "worse", "no sure difference", "identical"]
+Outcome = Literal["better", "worse", "no sure difference", "too small to matter", "identical", "the model itself"]
 
 NAMES = {
     "chosen": "the model",
@@ -45,13 +46,20 @@ class Metric:
     best: Literal["higher", "lower", "near 1", "near 0"]
     says: str
     digits: int = 3
+    felt: float = 0.0  # a smaller difference is none, however sure
 
 
 CHURN = (
-    Metric("log_loss", "Log loss", "lower", "surprise at what happened, given the probability; this metric decides"),
+    Metric(
+        "log_loss",
+        "Log loss",
+        "lower",
+        "surprise at what happened, given the probability; this metric decides",
+        felt=FELT,
+    ),
     Metric("brier", "Brier", "lower", "mean squared distance of the probability from what happened"),
     Metric("ece", "ECE", "lower", "calibration error: how far predicted and actual churn rates lie apart, on average"),
-    Metric("auc", "AUC", "higher", "chance that a leaver is ranked above a stayer; 0.5 is a coin"),
+    Metric("auc", "AUC", "higher", "chance that a leaver is ranked above a stayer; 0.5 is a coin", felt=FELT),
     Metric(
         "average_precision",
         "Average precision",
@@ -107,8 +115,12 @@ class Comparison:
     outcome: Outcome
 
 
-def comparisons(against: Mapping[str, Any], metric: Metric) -> list[Comparison]:
-    """Every comparison on a metric, baselines first; models that lack it are left out."""
+def comparisons(against: Mapping[str, Any], metric: Metric, chosen: str = "") -> list[Comparison]:
+    """Every comparison on a metric, baselines first; models that lack it are left out.
+
+    `chosen` is the candidate that the model was made of. Where that is a baseline, the two differ by calibration and
+    rounding alone: there is nothing to win, and only a loss that is felt is told.
+    """
     found = []
     for model, metrics in against.items():
         difference = metrics.get(metric.name)
@@ -116,7 +128,10 @@ def comparisons(against: Mapping[str, Any], metric: Metric) -> list[Comparison]:
             continue
         value, low, high = difference["value"], difference["low"], difference["high"]
         kind: Kind = "part" if model in _PARTS else "baseline"
-        found.append(Comparison(name_of(model), kind, value, low, high, _outcome(low, high, metric)))
+        outcome = _outcome(value, low, high, metric)
+        if model == chosen and not (outcome == "worse" and metric.felt):
+            outcome = "the model itself"
+        found.append(Comparison(name_of(model), kind, value, low, high, outcome))
     return sorted(found, key=lambda comparison: comparison.kind != "baseline")
 
 
@@ -125,39 +140,41 @@ def verdict(found: Sequence[Comparison], metric: Metric) -> str:
     baselines = [comparison for comparison in found if comparison.kind == "baseline"]
     if not baselines:
         return f"No baseline could be compared on {_in_text(metric)}."
-    by = {
-        outcome: [c.name for c in baselines if c.outcome == outcome]
-        for outcome in ("better", "worse", "no sure difference")
-    }
-    by["no sure difference"] += [c.name for c in baselines if c.outcome == "identical"]
-    if len(by["better"]) == len(baselines):
-        count = "the one baseline" if len(baselines) == 1 else f"all {len(baselines)} baselines"
-        return f"On {_in_text(metric)} the model beats {count}: {listed(by['better'])}."
-    said = [f"On {_in_text(metric)} the model beats {listed(by['better']) if by['better'] else 'no baseline'}."]
+    by = {outcome: [c.name for c in baselines if c.outcome == outcome] for outcome in get_args(Outcome)}
+    by["no sure difference"] += by["identical"]
+    said = [f"The model is {listed(by['the model itself'])}."] if by["the model itself"] else []
+    rivals = len(baselines) - len(by["the model itself"])
+    if rivals and len(by["better"]) == rivals:
+        count = "the one baseline" if rivals == 1 else f"all {rivals} baselines"
+        return " ".join([*said, f"On {_in_text(metric)} the model beats {count}: {listed(by['better'])}."])
+    if rivals:
+        said.append(f"On {_in_text(metric)} the model beats {listed(by['better']) if by['better'] else 'no baseline'}.")
     if by["no sure difference"]:
         said.append(
             f"It is not shown to beat {listed(by['no sure difference'], 'or')}: the interval includes 0, "
             "so these rows give no reason to prefer the model."
         )
+    if by["too small to matter"]:
+        said.append(f"It is as good as {listed(by['too small to matter'])}: they differ by less than {metric.felt:g}.")
     if by["worse"]:
         said.append(f"It is worse than {listed(by['worse'])}: use that instead, and look for the reason.")
     return " ".join(said)
 
 
-def losses(against: Mapping[str, Any], metrics: Iterable[Metric]) -> str:
+def losses(against: Mapping[str, Any], metrics: Iterable[Metric], chosen: str = "") -> str:
     """On which metrics the model is surely worse than a baseline; empty if on none."""
     said = []
     for metric in metrics:
-        rows = comparisons(against, metric)
+        rows = comparisons(against, metric, chosen)
         if names := [row.name for row in rows if row.kind == "baseline" and row.outcome == "worse"]:
             said.append(f"On {_in_text(metric)} it is worse than {listed(names)}.")
     return " ".join(said)
 
 
 def beaten(found: Iterable[Comparison]) -> tuple[int, int]:
-    """How many baselines the model surely beats, and how many there are."""
-    baselines = [comparison for comparison in found if comparison.kind == "baseline"]
-    return sum(comparison.outcome == "better" for comparison in baselines), len(baselines)
+    """How many baselines the model surely beats, and how many there are besides itself."""
+    rivals = [row for row in found if row.kind == "baseline" and row.outcome != "the model itself"]
+    return sum(row.outcome == "better" for row in rivals), len(rivals)
 
 
 def drift(training: Sequence[Mapping[str, Any]], rate: float, horizon_days: int) -> str:
@@ -293,11 +310,13 @@ def listed(names: Sequence[str], word: str = "and") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
-def _outcome(low: float, high: float, metric: Metric) -> Outcome:
+def _outcome(value: float, low: float, high: float, metric: Metric) -> Outcome:
     if low == high == 0:
         return "identical"
     if low <= 0 <= high:
         return "no sure difference"
+    if abs(value) < metric.felt:
+        return "too small to matter"
     return "better" if (low > 0) == (metric.best == "higher") else "worse"
 
 

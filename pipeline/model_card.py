@@ -75,7 +75,7 @@ def main() -> None:
     )
     with whole(paths.MODEL_CARD) as staged:
         staged.write_text(card(inputs), encoding="utf-8", newline="\n")
-    won, rivals = findings.beaten(_compared(inputs.metrics, "churn"))
+    won, rivals = findings.beaten(_compared(inputs.metrics, "churn", inputs.churn["candidate"]))
     print(f"model_card: {paths.MODEL_CARD}: model {inputs.version}, surely better than {won} of {rivals} baselines")
 
 
@@ -98,7 +98,7 @@ def card(inputs: Inputs) -> str:
             churn_metrics=findings.CHURN,
             value_metrics=findings.VALUE,
             orders_metrics=findings.ORDERS,
-            churn_verdict=_verdict(metrics, "churn"),
+            churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             rates=findings.drift(churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
             short_horizons=findings.short_horizons(churn["training"], metrics["horizon_days"]),
@@ -126,12 +126,12 @@ def _scored(scores: pl.DataFrame | None) -> tuple[date, int] | None:
     return scores["as_of"][0], int((scores["status"] == "scored").sum())
 
 
-def _compared(metrics: Json, what: str) -> list[findings.Comparison]:
-    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what])
+def _compared(metrics: Json, what: str, chosen: str = "") -> list[findings.Comparison]:
+    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what], chosen)
 
 
-def _verdict(metrics: Json, what: str) -> str:
-    return findings.verdict(_compared(metrics, what), findings.DECIDES[what])
+def _verdict(metrics: Json, what: str, chosen: str = "") -> str:
+    return findings.verdict(_compared(metrics, what, chosen), findings.DECIDES[what])
 
 
 def _needed(path: Path, stage: str) -> Json:

@@ -1,6 +1,9 @@
 """Typed settings: params.yaml in, frozen dataclasses out, unknown keys refused."""
 
 import dataclasses
+import math
+import operator
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -83,7 +86,7 @@ def load_params(path: Path = PARAMS) -> Params:
     Raises
     ------
     BadParams
-        If the file is absent or not YAML, or a key is unknown, missing or of another type than its field.
+        If the file is absent or not YAML, or a key is unknown, missing, of another type than its field or out of range.
     """
     try:
         raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -96,25 +99,75 @@ def load_params(path: Path = PARAMS) -> Params:
     return params
 
 
+@dataclass(frozen=True)
+class _Range:
+    """The values that a number may take; no infinity and no NaN among them."""
+
+    least: float = -math.inf
+    above: float = -math.inf
+    most: float = math.inf
+    below: float = math.inf
+
+    def holds(self, value: float) -> bool:
+        return self.least <= value <= self.most and self.above < value < self.below
+
+    def __str__(self) -> str:
+        limits = (("at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
+        return " and ".join(f"{word} {limit}" for word, limit in limits if math.isfinite(limit))
+
+
+_SOME, _ANY, _SHARE = _Range(least=1), _Range(least=0), _Range(least=0, most=1)
+_PART = _Range(above=0, most=1)  # of something, and never nothing
+_DAYS = _Range(least=1, most=36_525)
+_SEED = _Range(least=0, most=2**31 - 1)
+_GROWN = {
+    "trees": _SOME,
+    "learning_rate": _PART,
+    "leaves": _Range(least=2, most=131_072),  # LightGBM's own limits
+    "min_rows_share": _SHARE,
+    "min_rows": _SOME,
+    "row_share": _PART,
+    "column_share": _PART,
+    "l2": _ANY,
+}
+_RANGES = {
+    "horizon_days": _DAYS,
+    "lead_days": _Range(least=0, most=36_525),
+    "cutoffs.step_days": _Range(least=1, most=3_650),
+    "cutoffs.train": _Range(least=1, most=100),
+    "cutoffs.min_history_days": _DAYS,
+    "engine.workers": _SOME,
+    "engine.buckets": _SOME,
+    **{f"{section}.{name}": held for section in ("churn", "churn.deep", "clv") for name, held in _GROWN.items()},
+    "churn.seeds": _SOME,
+    "churn.minimum.customers": _ANY,
+    "churn.minimum.positives": _ANY,
+    "churn.minimum.negatives": _ANY,
+    "churn.minimum.span_days": _ANY,
+    "clv.seeds": _SOME,
+    "clv.tweedie_power": _Range(above=1, below=2),
+    "personas.kept_within": _ANY,
+    "personas.seed": _SEED,
+    "monitor.customers": _SOME,
+    "monitor.false_alarms": _Range(least=0, below=12),
+    "tune.seed": _SEED,
+    "evaluate.bootstrap": _Range(least=20),
+    "evaluate.seed": _SEED,
+    "policy.margin": _PART,
+    "policy.explained": _ANY,
+    "policy.cooldown_days": _Range(least=0, most=36_525),
+    "gate.max_ece": _SHARE,
+}
+_MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)? ?([KMGT](i?B)?|%)", re.IGNORECASE)
+
+
 def _check(params: Params) -> None:
     params.experience.check()
-    for name, value, least in (
-        ("horizon_days", params.horizon_days, 1),
-        ("lead_days", params.lead_days, 0),
-        ("cutoffs.step_days", params.cutoffs.step_days, 1),
-        ("cutoffs.train", params.cutoffs.train, 1),
-        ("cutoffs.min_history_days", params.cutoffs.min_history_days, 1),
-        ("engine.workers", params.engine.workers, 1),
-        ("engine.buckets", params.engine.buckets, 1),
-        ("evaluate.bootstrap", params.evaluate.bootstrap, 20),
-        ("monitor.customers", params.monitor.customers, 1),
-        ("monitor.false_alarms", params.monitor.false_alarms, 0),
-        ("tune.trials", params.tune.trials, 1),
-        ("tune.seconds", params.tune.seconds, 1),
-        ("tune.customers", params.tune.customers, 1),
-    ):
-        if value < least:
-            raise BadParams(f"params.yaml: {name} is {value}; it must be at least {least}.")
+    for name, held in _RANGES.items():
+        if (value := operator.attrgetter(name)(params)) is not None and not held.holds(value):
+            raise BadParams(f"params.yaml: {name} is {value}; it must be {held}.")
+    if not _MEMORY.fullmatch(params.engine.memory_limit):
+        raise BadParams(f"params.yaml: engine.memory_limit is {params.engine.memory_limit!r}; it must be as 2GB is.")
 
 
 def _read(kind: object, value: object, at: str) -> object:

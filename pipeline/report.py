@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def main() -> None:
     with whole(paths.REPORT) as staged:
         staged.write_text(page, encoding="utf-8", newline="\n")
     risk = risk_of(inputs.scores, inputs.spared)
-    won, rivals = findings.beaten(_compared(inputs.metrics, "churn"))
+    won, rivals = findings.beaten(_compared(inputs.metrics, "churn", inputs.churn["candidate"]))
     stake = (
         f", {risk.value_alive:,.0f} {inputs.data['currency']} at stake with those probably still active"
         if risk.value_alive is not None
@@ -121,8 +122,9 @@ def render(inputs: Inputs) -> str:
     NothingToReport
         If a report lacks something that the page tells.
     """
-    metrics, churn = inputs.metrics, _compared(inputs.metrics, "churn")
-    value = _compared(inputs.metrics, "clv")
+    metrics, chosen = inputs.metrics, inputs.churn["candidate"]
+    churn = _compared(metrics, "churn", chosen)
+    value = _compared(metrics, "clv")
     importances = findings.importances(inputs.churn["importance"])
     risk = risk_of(inputs.scores, inputs.spared)
     try:
@@ -152,11 +154,11 @@ def render(inputs: Inputs) -> str:
                 orders_metrics=findings.ORDERS,
                 churn_compared=churn,
                 value_compared=value,
-                churn_verdict=_verdict(metrics, "churn", findings.CHURN),
+                churn_verdict=_verdict(metrics, "churn", findings.CHURN, chosen),
                 value_verdict=_verdict(metrics, "clv", findings.VALUE) if metrics["clv"] else "",
                 expected_rate=_expected_rate(metrics["deciles"]["churn"]),
                 beaten=findings.beaten(churn),
-                against=_against,
+                against=partial(_against, chosen=chosen),
                 drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
                 short_horizons=findings.short_horizons(inputs.churn["training"], metrics["horizon_days"]),
                 untested=findings.untested(inputs.churn, inputs.clv),
@@ -238,15 +240,15 @@ def _sum(rows: pl.DataFrame, column: str, *, money: bool) -> float | None:
     return float(rows[column].sum()) if money else None
 
 
-def _compared(metrics: Json, what: str) -> list[findings.Comparison]:
-    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what])
+def _compared(metrics: Json, what: str, chosen: str = "") -> list[findings.Comparison]:
+    return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what], chosen)
 
 
-def _verdict(metrics: Json, what: str, told: Iterable[findings.Metric]) -> str:
+def _verdict(metrics: Json, what: str, told: Iterable[findings.Metric], chosen: str = "") -> str:
     decides = findings.DECIDES[what]
     others = (metric for metric in told if metric is not decides)
-    losses = findings.losses(metrics[f"{what}_against"], others)
-    return f"{findings.verdict(_compared(metrics, what), decides)} {losses}".strip()
+    losses = findings.losses(metrics[f"{what}_against"], others, chosen)
+    return f"{findings.verdict(_compared(metrics, what, chosen), decides)} {losses}".strip()
 
 
 def _expected_rate(deciles: Sequence[Json]) -> float:
@@ -254,8 +256,9 @@ def _expected_rate(deciles: Sequence[Json]) -> float:
     return float(sum(row["rows"] * row["mean_predicted"] for row in deciles) / rows)
 
 
-def _against(metrics: Json, what: str, metric: findings.Metric) -> dict[str, findings.Comparison]:
-    return {row.name: row for row in findings.comparisons(metrics[f"{what}_against"], metric)}
+def _against(metrics: Json, what: str, metric: findings.Metric, chosen: str) -> dict[str, findings.Comparison]:
+    own = chosen if what == "churn" else ""  # candidates for spend have other names
+    return {row.name: row for row in findings.comparisons(metrics[f"{what}_against"], metric, own)}
 
 
 def _pairs(rows: Iterable[Json]) -> list[tuple[float, float]]:

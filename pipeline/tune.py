@@ -1,9 +1,12 @@
-"""``fedelta tune``: search the settings of the churn trees on training cutoffs alone, and say what that gained."""
+"""``fedelta tune``: search the settings of the churn model in use on training cutoffs alone; say what that gained.
+
+Also the stage of tuning/dvc.yaml, which `dvc repro` leaves alone.
+"""
 
 import hashlib
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +17,14 @@ from tqdm import tqdm
 
 from features.errors import ExplainedError
 from models.bootstrap import Interval, Resampling, paired_difference
+from models.bundle import read_contract
+from models.candidates import deep
 from models.churn import fit_churn, out_of_time_folds, too_little
 from models.metrics import log_loss
 from models.panel import Panel
-from models.settings import ChurnSettings, TuneSettings
+from models.settings import CandidateName, ChurnSettings, TuneSettings
 from pipeline import paths
+from pipeline.evaluate import write_json
 from pipeline.panel import read_panel
 from pipeline.params import Params, load_params
 from pipeline.train_churn import THREADS
@@ -31,6 +37,8 @@ Floats = npt.NDArray[np.float64]
 Values = dict[str, float | int]
 
 STORAGE = Path("data/tune.db")
+REPORT = Path("reports/tuning.json")
+TUNABLE: tuple[CandidateName, ...] = ("trees", "mean", "deep")  # those with trees in them
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ SPACE = {
     "column_share": Range(0.2, 0.9),
     "l2": Range(1.0, 100.0, log=True),
 }
+DEEP = SPACE | {"leaves": Range(12, 127, log=True), "min_rows_share": Range(0.0001, 0.01, log=True)}
 
 
 @dataclass(frozen=True)
@@ -78,18 +87,51 @@ class NothingToTune(ExplainedError):
     """Settings cannot be compared on the training rows."""
 
 
-def main(settings: TuneSettings, *, write: bool = False, storage: Path = STORAGE) -> None:
-    """Tune the project's churn settings and say what was found; on `write`, keep them if surely better."""
+def main(
+    settings: TuneSettings, *, candidate: CandidateName | None = None, write: bool = False, storage: Path = STORAGE
+) -> None:
+    """Tune the project's churn model and say what was found; on `write`, keep it in params.yaml if surely better.
+
+    Tuned is the `candidate`, or else the one that params.yaml asks for, or that the bundle chose.
+    """
     params = load_params()
+    churn, why = to_tune(params.churn, candidate)
+    params = replace(params, churn=churn)
     panel = read_panel(["train"]).of_role("train")
     storage.parent.mkdir(parents=True, exist_ok=True)
     tuned = tune(panel, params, settings, f"sqlite:///{storage}")
-    print(told(tuned, params.churn))
+    print(f"Tuned: {churn.candidate}, {why}.\n{told(tuned, churn)}")
+    found = {**asdict(tuned), "gain": tuned.gain.as_dict(), "sure": tuned.sure}
+    write_json(REPORT, {"candidate": churn.candidate, "section": _section(churn), **found})
     if write and tuned.sure:
-        wanted: dict[str, Any] = {f"churn.{name}": value for name, value in tuned.best.items()}
+        wanted: dict[str, Any] = {f"{_section(churn)}.{name}": value for name, value in tuned.best.items()}
         print("\n".join(set_params(paths.PARAMS, wanted)))
     elif write:
         print("params.yaml is unchanged: no gain was shown.")
+
+
+def to_tune(churn: ChurnSettings, asked: CandidateName | None = None) -> tuple[ChurnSettings, str]:
+    """The settings with the candidate to tune, and who named it.
+
+    Raises
+    ------
+    NothingToTune
+        If it has no trees.
+    BadBundle
+        If the bundle is to tell and there is none.
+    """
+    if asked:
+        name, why = asked, "as asked"
+    elif churn.candidate != "auto":
+        name, why = churn.candidate, "as churn.candidate says"
+    else:
+        name, why = read_contract(paths.CHURN_BUNDLE)["candidate"], "which the bundle chose"
+    if name not in TUNABLE:
+        raise NothingToTune(
+            f"The churn model is {name}, {why}: it has no trees whose settings could be searched. To tune one that "
+            f"has, name it: --candidate {', '.join(TUNABLE[:-1])} or {TUNABLE[-1]}."
+        )
+    return replace(churn, candidate=name), why
 
 
 def tune(panel: Panel, params: Params, settings: TuneSettings, storage: str) -> Tuned:
@@ -104,6 +146,8 @@ def tune(panel: Panel, params: Params, settings: TuneSettings, storage: str) -> 
     ----------
     panel : Panel
         Training rows only: the evaluation cutoff is never looked at.
+    params : Params
+        Their `churn.candidate` is tuned (`to_tune`).
     storage : str
         URL of the database that keeps the trials.
 
@@ -137,13 +181,14 @@ def tune(panel: Panel, params: Params, settings: TuneSettings, storage: str) -> 
 
 def told(tuned: Tuned, present: ChurnSettings) -> str:
     """The finding in words and a table."""
-    rows = [f"{name:<16}{getattr(present, name):>10g}{value:>10g}" for name, value in tuned.best.items()]
+    grown = _grown(present)
+    rows = [f"{name:<16}{getattr(grown, name):>10g}{value:>10g}" for name, value in tuned.best.items()]
     gain = tuned.gain
     words = "surely better" if tuned.sure else "surely worse" if gain.low > 0 else "no better beyond chance"
     return "\n".join(
         [
             f"{tuned.trials} trials, {tuned.pruned} of them dropped early.",
-            f"{'':<16}{'present':>10}{'best':>10}",
+            f"{_section(present) + ':':<16}{'present':>10}{'best':>10}",
             *rows,
             f"Log loss of the best minus the present, of customers the search never asked, out of time: "
             f"{gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]: {words}.",
@@ -185,15 +230,16 @@ def _search(study: "optuna.Study", folds: list[_Fold], params: Params, settings:
 
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + done)  # going on, not the same draws again
-    present: Values = {name: getattr(params.churn, name) for name in SPACE}
-    if all(held.low <= present[name] <= held.high for name, held in SPACE.items()):
+    space, grown = _space(params.churn), _grown(params.churn)
+    present: Values = {name: getattr(grown, name) for name in space}
+    if all(held.low <= present[name] <= held.high for name, held in space.items()):
         study.enqueue_trial(present, skip_if_exists=True)
     left = settings.trials - done
     if left <= 0:
         return
 
     def loss(trial: optuna.Trial) -> float:
-        values = {name: held.draw(trial, name) for name, held in SPACE.items()}
+        values = {name: held.draw(trial, name) for name, held in space.items()}
         trial.set_user_attr("values", values)
         surprise: list[float] = []
         for step, fold in enumerate(folds):
@@ -228,10 +274,10 @@ def _verdict(folds: Iterable[_Fold], best: Values, params: Params) -> Interval:
 
 
 def _forecast(fold: _Fold, churn: ChurnSettings, params: Params) -> Floats:
-    """Churn probability of the rows held out, by trees grown with these settings; other candidates do not compete."""
+    """Churn probability of the rows held out, by the candidate of these settings; others do not compete."""
     model = fit_churn(
         fold.past,
-        replace(churn, candidate="trees"),
+        churn,
         horizon_days=params.horizon_days,
         lead_days=params.lead_days,
         threads=THREADS,
@@ -239,8 +285,25 @@ def _forecast(fold: _Fold, churn: ChurnSettings, params: Params) -> Floats:
     return model.churn_probability(fold.present.table)
 
 
+def _section(churn: ChurnSettings) -> str:
+    """Where the settings of the candidate stand in params.yaml."""
+    return "churn.deep" if churn.candidate == "deep" else "churn"
+
+
+def _space(churn: ChurnSettings) -> dict[str, Range]:
+    return DEEP if churn.candidate == "deep" else SPACE
+
+
+def _grown(churn: ChurnSettings) -> ChurnSettings:
+    """The settings by which the candidate's trees are grown."""
+    return deep(churn) if churn.candidate == "deep" else churn
+
+
 def _with(churn: ChurnSettings, values: Values) -> ChurnSettings:
+    """The settings with others for the candidate's trees."""
     changed: dict[str, Any] = dict(values)
+    if churn.candidate == "deep":
+        return replace(churn, deep=replace(churn.deep, **changed))
     return replace(churn, **changed)
 
 
@@ -248,5 +311,6 @@ def _fingerprint(panel: Panel, params: Params, settings: TuneSettings) -> str:
     """The name of the study: other rows, recipe or draw of customers, another study."""
     digest = hashlib.sha256(pd.util.hash_pandas_object(panel.table, index=False).to_numpy().tobytes())
     digest.update(panel.churned(params.churn.definition).tobytes())
-    digest.update(repr((params.churn, params.horizon_days, params.lead_days, settings.customers, SPACE)).encode())
+    recipe = (params.churn, params.horizon_days, params.lead_days, settings.customers, _space(params.churn))
+    digest.update(repr(recipe).encode())
     return f"churn-{digest.hexdigest()[:12]}-seed{settings.seed}"

@@ -25,7 +25,7 @@ from models.encoding import MissingFeatures
 from models.metrics import auc
 from models.panel import Panel, horizon_end
 from models.season import Season
-from models.settings import ChurnSettings, Minimum
+from models.settings import BadCandidate, CandidateName, ChurnSettings, DeepSettings, Minimum
 
 SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
 AUTO = replace(SMALL, candidate="auto")
@@ -137,6 +137,37 @@ def test_a_cancellation_is_not_what_btyd_foresees(short_panel: Panel):
     train = short_panel.of_role("train")
     cancelled = with_outcomes(train, horizon_cancellation_count=np.arange(len(train)) % 3 == 0)
     assert fit(cancelled, replace(SMALL, definition="event", trees=2)).prior == "features"
+
+
+def test_deep_trees_have_settings_of_their_own_and_unless_told_otherwise_those_they_always_had(train: Panel):
+    asked = replace(SMALL, candidate="deep", seeds=1)
+    (text,) = texts(fit(train, asked))
+    for line in (
+        "num_iterations: 12", "learning_rate: 0.04", "num_leaves: 31", "min_data_in_leaf: 20", "bagging_fraction: 0.8",
+        "feature_fraction: 0.7", "lambda_l2: 1",
+    ):  # fmt: skip
+        assert f"[{line}]" in text
+    assert texts(fit(train, replace(asked, leaves=4, l2=50.0, row_share=0.5))) == [text]
+    (other,) = texts(fit(train, replace(asked, deep=DeepSettings(trees=5, leaves=9))))
+    assert "[num_iterations: 5]" in other
+    assert "[num_leaves: 9]" in other
+
+
+@pytest.mark.parametrize("name", ["pareto_nbd", "bg_nbd"])
+def test_a_purchase_model_is_not_asked_about_cancellations(name: CandidateName):
+    with pytest.raises(BadCandidate, match=rf"churn\.candidate is {name}, which foresees purchases.* deep\.$"):
+        ChurnSettings(definition="event", candidate=name)
+    assert ChurnSettings(definition="event", candidate="deep").candidate == "deep"
+
+
+@pytest.mark.parametrize(("name", "table"), [("deep", "short"), ("hiatus", "short"), ("pareto_nbd", "unknown")])
+def test_a_candidate_asked_for_that_the_rows_do_not_allow_is_refused_with_those_they_do(
+    train: Panel, short_panel: Panel, name: CandidateName, table: str
+):
+    unknown = with_columns(train, pareto_p_any=train.table["pareto_p_any"].mask(train.table.index % 2 == 0))
+    rows = short_panel.of_role("train") if table == "short" else unknown
+    with pytest.raises(BadCandidate, match=rf"churn\.candidate is {name}.* auto or one of .*logistic, trees, mean"):
+        fit(rows, replace(SMALL, candidate=name))
 
 
 def test_who_never_bought_has_no_prior_to_build_on(short_panel: Panel):

@@ -10,6 +10,7 @@ import pytest
 from company import RULES, cutoffs, interactions, panel_of, with_columns, with_outcomes
 
 from features.kernel import KernelSettings, features_at
+from models import selection
 from models.leakage import leaks, replayed
 from models.leaky_rows import future_dated, shared_customers
 from models.panel import Panel
@@ -176,6 +177,35 @@ def test_one_customer_on_both_sides_of_a_split_is_named():
     (leak,) = shared_customers(pd.Series(["ann", "bob", "cid"]), pd.Series(["cid", "dan"]))
     assert leak.evidence == "1 customers are on both sides of the split, cid among them"
     assert not list(shared_customers(pd.Series(["ann"]), pd.Series(["bob"])))
+
+
+@pytest.mark.parametrize("train_days", [60, 30], ids=["whole horizons", "short horizons"])
+def test_folds_that_part_rows_instead_of_customers_are_caught_by_the_gate(monkeypatch, train_days):
+    """The folds of training themselves are looked at, however they are made."""
+    panel = panel_of(interactions(200), cutoffs(train_days=train_days))
+    panel = panel.where(panel.table["role"] != "score")
+    assert leaks(panel, "inactivity") == []
+    monkeypatch.setattr(selection, "customer_groups", by_row)
+    (leak,) = leaks(panel, "inactivity")
+    assert (leak.check, leak.column) == ("shared_customers", "customer_id")
+    assert "customers are on both sides of the split" in leak.evidence
+
+
+def by_row(customer: pd.Series) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 2, len(customer))
+
+
+def test_a_single_customer_who_strays_to_the_other_side_is_named(clean, monkeypatch):
+    parted = selection.customer_groups
+
+    def stray(customer: pd.Series) -> np.ndarray:
+        group, last = parted(customer), clean.table["cutoff"].max()
+        astray = (customer == "c0007") & (clean.table["cutoff"].loc[customer.index] < last)
+        return np.where(astray & (np.arange(len(customer)) % 2 == 0), 1 - group, group)
+
+    monkeypatch.setattr(selection, "customer_groups", stray)
+    (leak,) = leaks(clean, "inactivity", DECLARED)
+    assert leak.evidence == "1 customers are on both sides of the split, c0007 among them"
 
 
 def test_interactions_from_the_future_are_found():

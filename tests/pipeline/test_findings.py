@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from features.registry import FEATURES
 from models.panel import PRIOR_FEATURES
+from models.selection import FELT
 from models.settings import CandidateName
 from models.value_trees import OrdersName, SpendName
 from pipeline.findings import (
@@ -103,8 +104,37 @@ def test_a_metric_without_meaning_is_not_compared():
 @given(st.floats(-1, 1), st.floats(0, 1))
 def test_a_win_is_never_claimed_when_the_interval_holds_zero(low, width):
     (row,) = comparisons(against(hiatus=(low, low + width)), LOSS)
-    assert (row.outcome == "better") == (low + width < 0)
-    assert (row.outcome == "worse") == (low > 0)
+    assert (row.outcome == "better") == (low + width < 0 and row.value <= -FELT)
+    assert (row.outcome == "worse") == (low > 0 and row.value >= FELT)
+
+
+def test_a_difference_that_nobody_feels_is_neither_victory_nor_defeat_however_sure():
+    words = said(hiatus=(-0.2, -0.1), pareto_nbd=(0.000002, 0.000004), logistic=(-0.0019, -0.0015))
+    assert words == (
+        "On log loss the model beats days of silence. It is as good as Pareto/NBD and logistic regression: they differ "
+        "by less than 0.002."
+    )
+    assert "worse than Pareto/NBD" in said(pareto_nbd=(0.0019, 0.0023))
+    auc = {"pareto_nbd": {"auc": {"value": -0.0005, "low": -0.0006, "high": -0.0004}}}
+    assert losses(auc, CHURN) == ""
+
+
+def test_a_baseline_that_was_chosen_is_the_model_and_not_its_rival():
+    rows = against(hiatus=(-0.2, -0.1), pareto_nbd=(-0.05, -0.01))
+    rows["pareto_nbd"]["brier"] = {"value": 1e-9, "low": 1e-10, "high": 2e-9}
+    found = comparisons(rows, LOSS, "pareto_nbd")
+    words = "The model is Pareto/NBD. On log loss the model beats the one baseline: days of silence."
+    assert verdict(found, LOSS) == words
+    assert beaten(found) == (1, 1)
+    assert losses(rows, CHURN, "pareto_nbd") == ""
+    assert "it is worse than Pareto/NBD" in losses(rows, CHURN)
+    only = comparisons(against(pareto_nbd=(0.000002, 0.000004)), LOSS, "pareto_nbd")
+    assert verdict(only, LOSS) == "The model is Pareto/NBD."
+
+
+def test_a_calibration_that_spoils_the_chosen_baseline_is_told():
+    found = comparisons(against(pareto_nbd=(0.01, 0.02)), LOSS, "pareto_nbd")
+    assert "It is worse than Pareto/NBD" in verdict(found, LOSS)
 
 
 def facts(*rates: float, days: int = 90) -> list[dict[str, object]]:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 from tiny_project import inside, make
 
+from models import selection
 from pipeline import leak_check, paths
 from pipeline.leak_check import REPORT, LeakFound
 from pipeline.panel import ORDER
@@ -93,6 +95,13 @@ def test_a_feature_that_read_an_event_after_the_cutoff_is_caught_by_replay(proje
 def test_an_attribute_that_the_source_does_not_declare_is_refused(project):
     told = told_after(project, paths.FEATURES, lambda t: t.with_columns(attribute_final_state=pl.lit("open")))
     assert "Leak (untimed_attribute): attribute_final_state" in told
+
+
+def test_folds_that_share_customers_stop_the_run(project, monkeypatch):
+    by_row = np.random.default_rng(3)
+    monkeypatch.setattr(selection, "customer_groups", lambda customer: by_row.integers(0, 2, len(customer)))
+    with inside(project), pytest.raises(LeakFound, match=r"Leak \(shared_customers\): customer_id: .* both sides"):
+        leak_check.main()
 
 
 def test_interactions_dated_in_the_future_are_refused(project):

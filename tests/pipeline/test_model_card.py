@@ -169,6 +169,13 @@ def test_every_metric_of_the_card_is_explained(inputs):
         assert f"- {metric.label}: {metric.says} ({metric.best} is better).\n" in glossary
 
 
+def test_a_model_that_is_a_baseline_is_not_called_worse_than_itself(inputs):
+    hair = {"log_loss": {"value": 3e-6, "low": 2e-6, "high": 4e-6}}
+    metrics = {**inputs.metrics, "churn_against": {"pareto_nbd": hair, "hiatus": hair}}
+    text = card(replace(inputs, metrics=metrics, churn={**inputs.churn, "candidate": "pareto_nbd"}))
+    assert "The model is Pareto/NBD. On log loss the model beats no baseline. It is as good as days of silence" in text
+
+
 def test_what_was_not_looked_at_is_said_to_be(inputs):
     text = card(replace(inputs, experience=None, drift=None, scores=None))
     assert "Not looked at" in text

@@ -2,8 +2,11 @@
 
 import datetime as dt
 import io
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from ruamel.yaml import YAML
@@ -53,6 +56,10 @@ def test_the_projects_own_params_are_read_into_typed_settings():
     assert isinstance(params.horizon_days, int)
     assert all(isinstance(rule, Rule) for rule in params.experience.rules.values())
     assert isinstance(params.churn.learning_rate, float)
+
+
+def test_the_projects_own_settings_of_deep_trees_are_those_of_a_project_without_any(tmp_path: Path):
+    assert load_params(OWN).churn.deep == load_params(with_change(tmp_path, "churn.deep", ...)).churn.deep
 
 
 def test_a_change_reaches_its_setting(tmp_path: Path):
@@ -110,12 +117,85 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
         ("cutoffs.train", 0, "cutoffs.train is 0; it must be at least 1"),
         ("engine.buckets", 0, "engine.buckets is 0; it must be at least 1"),
         ("engine.workers", 0, "engine.workers is 0; it must be at least 1"),
+        ("engine.memory_limit", "lots", "engine.memory_limit is 'lots'; it must be as 2GB is"),
+        ("engine.memory_limit", "0GB", "engine.memory_limit is '0GB'"),
+        ("engine.memory_limit", "-1GB", "engine.memory_limit is '-1GB'"),
+        ("churn.trees", 0, "churn.trees is 0; it must be at least 1."),
+        ("churn.leaves", 1, "churn.leaves is 1; it must be at least 2 and at most 131072."),
+        ("churn.row_share", 7, "churn.row_share is 7.0; it must be above 0 and at most 1."),
+        ("churn.column_share", 0, "churn.column_share is 0.0; it must be above 0 and at most 1."),
+        ("churn.learning_rate", -1, "churn.learning_rate is -1.0; it must be above 0 and at most 1."),
+        ("churn.seeds", 0, "churn.seeds is 0; it must be at least 1."),
+        ("churn.minimum.positives", -1, "churn.minimum.positives is -1; it must be at least 0."),
+        ("churn.deep.leaves", 1, "churn.deep.leaves is 1; it must be at least 2"),
+        ("churn.deep.trees", 0, "churn.deep.trees is 0; it must be at least 1."),
+        ("clv.trees", 0, "clv.trees is 0; it must be at least 1."),
+        ("clv.seeds", 0, "clv.seeds is 0; it must be at least 1."),
+        ("clv.tweedie_power", 2, "clv.tweedie_power is 2.0; it must be above 1 and below 2."),
+        ("policy.margin", -3, "policy.margin is -3.0; it must be above 0 and at most 1."),
+        ("policy.explained", -5, "policy.explained is -5; it must be at least 0."),
+        ("gate.max_ece", -1, "gate.max_ece is -1.0; it must be at least 0 and at most 1."),
+        ("monitor.false_alarms", 12, "monitor.false_alarms is 12; it must be at least 0 and below 12."),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(tmp_path: Path, key: str, value: object, said: str):
     message = refused(with_change(tmp_path, key, value))
     assert message.startswith("params.yaml: ")
     assert said in message
+
+
+def numbers(kind: type, at: str = "") -> Iterator[tuple[str, type]]:
+    """Dotted name and type of every number among the settings; not those that they are asked for by name."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        held = hints[field.name]
+        kinds = {held, *get_args(held)} if get_origin(held) is not Mapping else set()
+        if is_dataclass(held):
+            yield from numbers(held, f"{at}{field.name}.")
+        elif number := kinds & {int, float}:
+            yield f"{at}{field.name}", number.pop()
+
+
+@pytest.mark.parametrize(("key", "kind"), [pytest.param(*found, id=found[0]) for found in numbers(Params)])
+def test_no_number_may_be_just_anything(tmp_path: Path, key: str, kind: type):
+    for value in (-(10**9), *((math.nan, math.inf) if kind is float else ())):
+        section, name = key.rsplit(".", 1) if "." in key else ("", key)
+        message = refused(with_change(tmp_path, key, value))
+        assert section in message
+        assert name in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("churn.row_share", 1),
+        ("churn.leaves", 2),
+        ("policy.explained", 0),
+        ("gate.max_ece", 1),
+        ("engine.memory_limit", "0.5GB"),
+        ("engine.memory_limit", "900 MiB"),
+    ],
+)
+def test_limits_themselves_are_allowed(tmp_path: Path, key: str, value: object):
+    load_params(with_change(tmp_path, key, value))
+
+
+def test_a_purchase_model_is_not_asked_about_cancellations(tmp_path: Path):
+    with_change(tmp_path, "churn.definition", "event")
+    text = (tmp_path / "params.yaml").read_text().replace("candidate: auto", "candidate: pareto_nbd")
+    assert "churn.candidate is pareto_nbd, which foresees purchases" in refused(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("trials", "tune.trials (--budget) is 0; it must be at least 1."),
+        ("seconds", "tune.seconds (--seconds) is 0; it must be at least 1."),
+        ("customers", "tune.customers is 0; it must be at least 1."),
+    ],
+)
+def test_a_search_of_nothing_is_refused(tmp_path: Path, key: str, said: str):
+    assert refused(with_change(tmp_path, f"tune.{key}", 0)) == said
 
 
 @pytest.mark.parametrize(

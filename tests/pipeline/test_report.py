@@ -216,6 +216,15 @@ def test_the_page_opens_with_whether_the_model_beats_the_baselines(inputs: Input
     assert f"{card} baselines clearly beaten" in opening
 
 
+def test_a_model_that_is_a_baseline_is_not_called_worse_than_itself(inputs: Inputs):
+    """Below the minimum the model is Pareto/NBD, and differs from the baseline in the seventh digit."""
+    same = with_metrics(inputs, churn_against=against(inputs, 2e-6, 4e-6))
+    page = Page(render(replace(same, churn={**inputs.churn, "candidate": "pareto_nbd"}))).text
+    assert "The model is Pareto/NBD. On log loss the model beats no baseline. It is as good as" in page
+    assert "0 of 3" in page
+    assert "worse than Pareto/NBD" not in page
+
+
 def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
     rows = [
         # customer, tier, probability, value at risk, still active

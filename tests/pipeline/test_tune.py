@@ -1,24 +1,35 @@
 """Tuning: seeded, resumable, out of time, and never believed because it was the best of many."""
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import hashed_project
 import numpy as np
 import pytest
-from tiny_project import inside
+from tiny_project import HERE, inside
 
+import cli
+from features.registry import registry_hash
 from models.bootstrap import Interval
+from models.bundle import BadBundle
+from models.candidates import deep
 from models.churn import out_of_time_folds
 from models.panel import Panel
-from models.settings import ChurnSettings, TuneSettings
-from pipeline import build_features, fit_btyd, paths, tune
+from models.settings import ChurnSettings, DeepSettings, TuneSettings
+from pipeline import build_features, fit_btyd, paths, train_churn, tune
 from pipeline.panel import read_panel
 from pipeline.params import Params, load_params
-from pipeline.tune import SPACE, NothingToTune, Tuned, told
+from pipeline.tune import DEEP, SPACE, NothingToTune, Tuned, to_tune, told
 
 optuna = pytest.importorskip("optuna")
 
+BIN = Path(sys.executable).parent
 QUICK = TuneSettings(trials=3, seconds=60, customers=600, seed=7)
 
 
@@ -50,6 +61,7 @@ def panel(project: Path) -> Panel:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees few enough for a test."""
     monkeypatch.setattr(tune, "SPACE", {**SPACE, "trees": tune.Range(2, 10)})
+    monkeypatch.setattr(tune, "DEEP", {**DEEP, "trees": tune.Range(2, 10)})
 
 
 @pytest.mark.usefixtures("quick")
@@ -110,6 +122,117 @@ def test_without_a_cutoff_after_another_horizon_nothing_can_be_compared(panel: P
         tune.tune(only, params, QUICK, f"sqlite:///{tmp_path}/tune.db")
 
 
+@pytest.mark.usefixtures("quick")
+def test_tuning_deep_trees_searches_the_settings_they_are_grown_by(panel: Panel, params: Params, tmp_path: Path):
+    churn = replace(params.churn, candidate="deep", deep=DeepSettings(trees=4))
+    asked = replace(params, churn=churn)
+    found = tune.tune(panel, asked, replace(QUICK, trials=1), f"sqlite:///{tmp_path}/tune.db")
+    assert found.best == {name: getattr(deep(churn), name) for name in DEEP}  # the present ones are within the ranges
+    words = told(found, churn)
+    assert "churn.deep:" in words
+    assert re.search(r"leaves +31 +31\n", words)
+    values = {"leaves": 60, "trees": 9}
+    assert tune._with(churn, values) == replace(churn, deep=replace(churn.deep, leaves=60, trees=9))
+    fold = tune._folds(panel, np.ones(len(panel), bool), asked)[0]
+    present, other, ignored = (
+        tune._forecast(fold, settings, asked)
+        for settings in (churn, tune._with(churn, values), replace(churn, leaves=4, trees=9))
+    )
+    assert not np.array_equal(present, other)
+    assert np.array_equal(present, ignored)  # what is not theirs moves nothing
+
+
+def test_the_candidate_in_use_is_tuned_or_the_one_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    auto, bundle = ChurnSettings(), tmp_path / "churn"
+    monkeypatch.setattr(paths, "CHURN_BUNDLE", bundle)
+    bundle.mkdir()
+    for name in ("deep", "mean", "pareto_nbd"):
+        (bundle / "model.json").write_text(json.dumps({"candidate": name, "registry": registry_hash()}))
+        if name == "pareto_nbd":
+            with pytest.raises(NothingToTune, match="model is pareto_nbd, which the bundle chose: it has no trees"):
+                to_tune(auto)
+        else:
+            assert to_tune(auto) == (replace(auto, candidate=name), "which the bundle chose")
+    assert to_tune(auto, "trees") == (replace(auto, candidate="trees"), "as asked")
+    fixed = replace(auto, candidate="mean")
+    assert to_tune(fixed) == (fixed, "as churn.candidate says")
+    (bundle / "model.json").unlink()
+    with pytest.raises(BadBundle, match="dvc repro"):
+        to_tune(auto)
+
+
+def test_a_hopeless_trial_is_dropped_at_its_first_fold(
+    panel: Panel, params: Params, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    fold = tune._folds(panel, np.ones(len(panel), bool), params)[0]
+    monkeypatch.setattr(tune, "_folds", lambda *_: [fold, fold])
+    asked: list[ChurnSettings] = []
+
+    def forecast(fold: tune._Fold, churn: ChurnSettings, _: Params) -> np.ndarray:
+        asked.append(churn)
+        number = list(dict.fromkeys(asked)).index(churn)
+        churned = fold.present.churned(params.churn.definition)
+        return np.abs(churned - (0.999 if number in {6, 8} else 0.3 - number / 100))
+
+    monkeypatch.setattr(tune, "_forecast", forecast)
+    found = tune.tune(panel, params, replace(QUICK, trials=10), f"sqlite:///{tmp_path}/tune.db")
+    assert (found.trials, found.pruned) == (10, 2)
+    searched = asked[:18]  # eight trials of two folds, two of one; then the verdict
+    trials = list(dict.fromkeys(searched))
+    assert [searched.count(churn) for churn in trials] == [2, 2, 2, 2, 2, 2, 1, 2, 1, 2]
+    assert found.best == {name: getattr(trials[9], name) for name in SPACE}
+
+
+def test_a_budget_of_nothing_is_refused_in_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(tune, "main", lambda *_, **__: pytest.fail("it searched"))
+    with inside(project):
+        for words, said in (
+            (["--budget", "0"], "fedelta: tune.trials (--budget) is 0; it must be at least 1.\n"),
+            (["--seconds", "-5"], "fedelta: tune.seconds (--seconds) is -5; it must be at least 1.\n"),
+        ):
+            assert cli.main(["tune", *words]) == 1
+            assert capsys.readouterr().err == said
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_tuned_is_said_and_kept(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with inside(project):
+        tune.main(replace(QUICK, trials=2), candidate="mean", storage=tmp_path / "tune.db")
+        report = json.loads(tune.REPORT.read_text())
+    assert capsys.readouterr().out.startswith("Tuned: mean, as asked.\n2 trials")
+    assert (report["candidate"], report["section"], report["trials"]) == ("mean", "churn", 2)
+    assert report["gain"].keys() == {"value", "low", "high"}
+    assert set(report["best"]) == set(SPACE)
+
+
+def test_the_stage_runs_when_it_is_asked_for_and_goes_on_with_a_larger_budget(project: Path, tmp_path: Path):
+    folder = tmp_path / "project"
+    shutil.copytree(project, folder, symlinks=True)
+    shutil.copytree(HERE / "tuning", folder / "tuning")
+    for name in ("features", "models", "pipeline"):
+        (folder / name).symlink_to(HERE / name)
+    (folder / "params.yaml").write_text(
+        (folder / "params.yaml").read_text() + "tune: {trials: 1, seconds: 60, customers: 400, seed: 7}\n"
+    )
+    with inside(folder):
+        train_churn.main()
+        shell("dvc", "init", "--no-scm", "-q")
+        assert "Tuned: trees, as churn.candidate says.\n1 trials" in shell("dvc", "repro", "tuning/dvc.yaml")
+        Path("params.yaml").write_text(Path("params.yaml").read_text().replace("trials: 1,", "trials: 2,"))
+        assert "\n2 trials" in shell("dvc", "repro", "tuning/dvc.yaml")
+        assert json.loads(tune.REPORT.read_text())["trials"] == 2
+
+
+def shell(*words: str) -> str:
+    """What a command printed; it must succeed."""
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     ("gain", "write", "written"),
     [
@@ -130,6 +253,20 @@ def test_settings_are_written_only_if_asked_for_and_surely_better(
         tune.main(QUICK, write=write, storage=tmp_path / "tune.db")
     new = text.replace("250", "150").replace("0.04", "0.03")
     assert paths.PARAMS.read_text() == (new if written else text)
+
+
+def test_settings_of_deep_trees_are_written_where_they_are_read(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(
+        tune, "tune", lambda *_: Tuned({"trees": 150, "leaves": 40}, 3, 1, Interval(-0.02, -0.03, -0.01))
+    )
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params.yaml")
+    shutil.copy(HERE / "params.yaml", paths.PARAMS)
+    before = load_params(paths.PARAMS).churn
+    with inside(project):
+        tune.main(QUICK, candidate="deep", write=True, storage=tmp_path / "tune.db")
+    assert load_params(paths.PARAMS).churn == replace(before, deep=replace(before.deep, trees=150, leaves=40))
 
 
 def test_what_was_found_is_told_with_its_interval_in_words():
