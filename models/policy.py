@@ -95,7 +95,7 @@ class PolicySettings:
         edges = list(self.tiers.values())
         if edges != sorted(set(edges)) or not all(0 < edge < 1 for edge in edges):
             raise BadPolicy(f"policy.tiers is {dict(self.tiers)}; the probabilities must ascend between 0 and 1.")
-        for name in ("explained", "capacity", "cooldown_days"):
+        for name in ("capacity", "cooldown_days"):
             if (limit := getattr(self, name)) is not None and limit < 0:
                 raise BadPolicy(f"policy.{name} is {limit}; it must be 0 or more.")
 

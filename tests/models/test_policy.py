@@ -214,7 +214,6 @@ def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_told_as_such():
     ("wrong", "says"),
     [
         ({"capacity": -1}, r"policy\.capacity is -1; it must be 0 or more"),
-        ({"explained": -1}, r"policy\.explained is -1"),
         ({"cooldown_days": -1}, r"policy\.cooldown_days is -1"),
     ],
 )

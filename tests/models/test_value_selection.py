@@ -20,7 +20,7 @@ DEVIANCE = tweedie_deviance(1.5)
 def held_out(actual: Floats, forecasts: dict[Name, Floats]) -> HeldOut:
     rows = len(actual)
     customers = np.arange(rows).astype(str)
-    return HeldOut("out of time", forecasts, {}, actual, np.zeros(rows, "M8[us]"), customers)
+    return HeldOut("out of time", forecasts, forecasts, {}, actual, np.zeros(rows, "M8[us]"), customers)
 
 
 def truth(rows: int = 1500) -> tuple[Floats, Floats]:
