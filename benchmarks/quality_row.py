@@ -1,8 +1,8 @@
 """One row of the quality table: a figure of ours with its interval, beside a rival's, a published one and the goal."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import stats
 Verdict = Literal["reached", "inside the interval", "missed", "no goal"]
 Better = Literal["lower", "higher", "near 0"]
 
-_COMPANIES_HEADER = "| data | metric | companies | mean difference [95%] | largest | smallest |"
+_COMPANIES_HEADER = "| data | metric | companies | against | mean difference [95%] | largest | smallest |"
 _HEADER = "| data | split | model | metric | value [95%] | against | difference [95%] | goal | peer | verdict |"
 
 
@@ -34,6 +34,12 @@ class QualityRow:
     goal: float | None
     peer: float | None  # the best figure published or measured elsewhere on the same split
     verdict: Verdict
+    differences: Mapping[str, float] = field(default_factory=dict)  # to every rival
+
+
+def surely_worse(low: float, high: float, better: Better) -> bool:
+    """Whether the whole interval of a difference lies on the worse side."""
+    return low > 0 if better == "lower" else high < 0
 
 
 def verdict(value: float, low: float, high: float, goal: float | None, better: Better) -> Verdict:
@@ -55,16 +61,18 @@ def table_of(rows: Iterable[QualityRow]) -> str:
     return "\n".join([_HEADER, _rule(_HEADER), *(_line(row) for row in rows)])
 
 
-def over_companies(rows: Iterable[QualityRow]) -> str:
-    """The mean difference of each data set's splits to the best baseline of each, as a Markdown table.
+def over_companies(rows: Iterable[QualityRow], better: Mapping[str, Better]) -> str:
+    """The mean differences over each data set's splits to the baseline best there on average, as a Markdown table.
+
+    A second line has those to whichever baseline was best in each split: lower than anyone could have chosen.
 
     A split is one company's future, and what strikes all its customers at once (an outage) is the same for every
     resample of them. Companies are drawn apart: the interval is Student's, over their differences.
     """
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    found: dict[tuple[str, str], list[QualityRow]] = defaultdict(list)
     for row in rows:
-        found[row.data, row.metric].append(row.difference)
-    lines = [_companies_line(data, metric, np.array(differences)) for (data, metric), differences in found.items()]
+        found[row.data, row.metric].append(row)
+    lines = [line for (_, metric), own in found.items() for line in _companies_lines(own, better[metric])]
     return "\n".join([_COMPANIES_HEADER, _rule(_COMPANIES_HEADER), *lines])
 
 
@@ -72,13 +80,22 @@ def _rule(header: str) -> str:
     return "|---" * header.count(" | ") + "|---|"
 
 
-def _companies_line(data: str, metric: str, differences: npt.NDArray[np.float64]) -> str:
+def _companies_lines(rows: Sequence[QualityRow], better: Better) -> list[str]:
+    sign = 1 if better == "lower" else -1
+    to = {name: np.array([row.differences[name] for row in rows]) for name in rows[0].differences}
+    best = max(to, key=lambda name: sign * to[name].mean())  # ours less a good one's is the larger
+    each = np.array([row.difference for row in rows])
+    return [_companies_line(rows[0], best, to[best]), _companies_line(rows[0], "the best of each", each)]
+
+
+def _companies_line(row: QualityRow, against: str, differences: npt.NDArray[np.float64]) -> str:
     n, mean = len(differences), float(differences.mean())
     off = float(stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.inf
     cells = (
-        data,
-        metric,
+        row.data,
+        row.metric,
         str(n),
+        against,
         _interval(mean, mean - off, mean + off, "+"),
         _figure(float(differences.max()), "+"),
         _figure(float(differences.min()), "+"),

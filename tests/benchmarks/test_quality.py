@@ -43,12 +43,24 @@ def test_a_row_is_printed_with_its_intervals_and_an_absent_goal_as_nothing():
 
 def test_companies_of_a_regime_are_summed_up_with_the_interval_of_student():
     rows = [
-        QualityRow("dense", f"seed {i}", "m", "ece", 0.1, 0, 1, "b", d, -1, 1, None, None, "no goal")
+        QualityRow(
+            "dense", f"seed {i}", "m", "ece", 0.1, 0, 1, "b", d, -1, 1, None, None, "no goal", {"b": d, "c": 0.0}
+        )
         for i, d in enumerate((0.01, 0.02, 0.06))
     ]
-    line = over_companies(rows).splitlines()[-1]
+    best, each = over_companies(rows, {"ece": "lower"}).splitlines()[-2:]
     # Mean .03, deviation .026458, 3 companies: 4.302653 * .026458 / sqrt 3 = .065724
-    assert line == "| dense | ece | 3 | +0.0300 [-0.0357, +0.0957] | +0.0600 | +0.0100 |"
+    assert best == "| dense | ece | 3 | b | +0.0300 [-0.0357, +0.0957] | +0.0600 | +0.0100 |"
+    assert each == best.replace("| b |", "| the best of each |")
+
+
+@pytest.mark.parametrize(("better", "expected"), [("lower", "c"), ("higher", "b")])
+def test_a_regime_has_one_best_baseline_the_one_best_on_average(better: Better, expected: str):
+    rows = [
+        QualityRow("dense", f"seed {i}", "m", "x", 0.1, 0, 1, "b", 0.0, -1, 1, None, None, "no goal", to)
+        for i, to in enumerate(({"b": -0.05, "c": 0.01}, {"b": 0.03, "c": 0.02}))
+    ]
+    assert over_companies(rows, {"x": better}).splitlines()[-2].split(" | ")[3] == expected
 
 
 def test_identical_rows_of_a_table_are_one_customer():
