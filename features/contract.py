@@ -47,6 +47,7 @@ REQUIRED = ("interaction_id", "customer_id", "occurred_at", "kind")
 
 # One row per thing done to a customer, or not done to one held out: what happened, at what cost, and what came of it.
 Arm = Literal["treated", "held_out"]
+Spared = Literal["opted out", "contacted lately"]
 TREATMENTS = pl.Schema(
     {
         "customer_id": pl.String(),
@@ -99,6 +100,7 @@ SCORES = pl.Schema(
         "action": pl.String(),
         "expected_profit": pl.Float64(),
         "held_out": pl.Boolean(),
+        "spared": pl.String(),  # why not to be contacted now, of Spared; null: may be
         "model_version": pl.String(),
         "status": pl.String(),
     }

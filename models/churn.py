@@ -36,7 +36,6 @@ class TooLittleData(ExplainedError):
     """Fewer customers, outcomes or days than a model may be learned from."""
 
 
-_NO_SEASON = Season(note=NO_SEASON)
 _SET = "set in params.yaml (churn.candidate), compared with none"
 
 
@@ -51,7 +50,7 @@ class ChurnModel:
     lead_days: int
     selection: tuple[Standing, ...] = ()  # how every candidate fared, simplest first
     note: str = ""  # how it was chosen, in words
-    season: Season = _NO_SEASON
+    season: Season = NO_SEASON
     peers: tuple[Peers, ...] = ()  # what reasons are told beside; none, and they are told alone
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
@@ -145,7 +144,7 @@ def fit_churn(
         standings = tuple(replace(standing, verdict=_SET) for standing in standings)
     components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
     calibrator = held_out.calibrator(chosen) if held_out else _UNTESTED
-    season = _season(panel, chosen, calibrator, settings, prior, threads) if in_season else _NO_SEASON
+    season = _season(panel, chosen, calibrator, settings, prior, threads) if in_season else NO_SEASON
     return ChurnModel(chosen, components, calibrator, horizon_days, lead_days, standings, note, season)
 
 

@@ -148,13 +148,13 @@ class _Task:
             chosen, standings, level = self.names[0], (), Level()
             note = "The simplest candidate: there were no rows to test others on."
         trees = fit_trees([chosen], self.panel, self.settings, self.prior, self.threads)
-        season = self.season(chosen, held_out) if held_out and self.seasonal else Season(note=NO_SEASON)
+        season = self.season(chosen, held_out) if held_out and self.seasonal else NO_SEASON
         return ValueModel(chosen, trees, level, self.horizon_days, self.lead_days, standings, note, season)
 
     def season(self, chosen: Name, held_out: HeldOut) -> Season:
         """The season in the totals that a candidate misses, where it knew others at the same cutoff and where not."""
         if len(np.unique(held_out.cutoff)) < len(self.panel.cutoffs):
-            return Season(note=NO_SEASON)  # too few spent for every cutoff to be foretold
+            return NO_SEASON  # too few spent for every cutoff to be foretold
         group, groups = customer_groups(self.panel.table["customer_id"]), seasonal_groups(self.panel)
         known = np.ones(len(self.panel))
 

@@ -6,10 +6,14 @@ from typing import get_args
 
 import polars as pl
 
-from models.policy import PolicySettings, Spared
+from features.contract import Spared
+from models.policy import PolicySettings
 
 HELD_OUT = "held out by lot, to measure what contacting achieves"
 BEYOND = "beyond the capacity"
+# Why a customer of the scores is not to be contacted, in words; null where they may be. Who is spared is told as such,
+# held out or not.
+LEFT_ALONE = pl.coalesce("spared", pl.when("held_out").then(pl.lit(HELD_OUT))).alias("left_alone")
 _REASONS = (*get_args(Spared), HELD_OUT, BEYOND)
 
 
@@ -35,15 +39,13 @@ class Plan:
         return f"{told}; left out are {'; '.join(left)}." if left else f"{told}, all of whom get an action."
 
 
-def plan_of(scores: pl.DataFrame, spared: Mapping[str, Spared], policy: PolicySettings) -> Plan | None:
+def plan_of(scores: pl.DataFrame, policy: PolicySettings) -> Plan | None:
     """The plan that stands in the scores; None where money, costs or success are unknown, and with them any action.
 
     Parameters
     ----------
     scores : DataFrame
         Of all customers, with the columns of `features.contract.SCORES`.
-    spared : mapping of str to str
-        Who must not be contacted, and why: `models.policy.spared_customers`.
     """
     if scores["expected_profit"].null_count() == scores.height:
         return None
@@ -51,7 +53,7 @@ def plan_of(scores: pl.DataFrame, spared: Mapping[str, Spared], policy: PolicySe
     worth = scores.filter(acting | (pl.col("expected_profit") > 0))
     acted, rest = worth.filter(acting), worth.filter(~acting)
     counts = acted["action"].value_counts(name="n").sort("n", "action", descending=[True, False])
-    why = rest.select(left_alone(spared).fill_null(BEYOND))["left_alone"]
+    why = rest.select(LEFT_ALONE.fill_null(BEYOND))["left_alone"]
     return Plan(
         worth=worth.height,
         actions={str(action): int(n) for action, n in counts.rows()},
@@ -59,12 +61,3 @@ def plan_of(scores: pl.DataFrame, spared: Mapping[str, Spared], policy: PolicySe
         capacity=policy.capacity,
         left_out={reason: int((why == reason).sum()) for reason in _REASONS},
     )
-
-
-def left_alone(spared: Mapping[str, Spared]) -> pl.Expr:
-    """Why a customer of the scores is not to be contacted, in words, as `left_alone`; null where they may be.
-
-    Who is spared is told as such, held out or not.
-    """
-    reason = pl.col("customer_id").replace_strict(spared, default=None, return_dtype=pl.String)
-    return reason.fill_null(pl.when("held_out").then(pl.lit(HELD_OUT))).alias("left_alone")

@@ -3,17 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.contract import RISK_TIERS
+from features.contract import RISK_TIERS, Spared
 from features.errors import ExplainedError
 from models.holdout import HoldoutSettings, held_out
 
-Spared = Literal["opted out", "contacted lately"]
 Floats = npt.NDArray[np.float64]
 
 GONE = 0.5  # chance of still being a customer below which keeping becomes winning back

@@ -1,6 +1,6 @@
 """From features to scores: one row per customer, with what to fear, what is at stake and why."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from features.contract import SCORES
+from features.contract import SCORES, Spared
 from features.history import DAY_US
 from models.btyd import ParetoNbd
 from models.churn import ChurnModel
@@ -45,7 +45,7 @@ def score(
     currency: str,
     model_version: str,
     indexes: pl.DataFrame | None = None,
-    spared: Collection[str] = (),
+    spared: Mapping[str, Spared] | None = None,
     unseen: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
@@ -57,8 +57,8 @@ def score(
         whose `status` is not "scored" keep it and get no figures.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
-    spared : collection of str
-        Customers who must not be contacted: `models.policy.spared_customers`.
+    spared : mapping of str to str, optional
+        Customers who must not be contacted, and why: `models.policy.spared_customers`.
     unseen : sequence of str
         Known customers without any interaction before the cutoff: status "no_history".
 
@@ -70,7 +70,7 @@ def score(
     scored = table[table["status"] == "scored"]
     rest = table[table["status"] != "scored"]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
-    frames = [_scored(scored, models, policy, spared, as_of=as_of, currency=currency)]
+    frames = [_scored(scored, models, policy, spared or {}, as_of=as_of, currency=currency)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
@@ -79,6 +79,7 @@ def score(
     return every.with_columns(
         as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
         horizon_days=pl.lit(horizon, pl.Int32),
+        spared=pl.col("customer_id").replace_strict(spared or {}, default=None, return_dtype=pl.String),
         model_version=pl.lit(model_version),
     ).sort("customer_id")
 
@@ -87,7 +88,7 @@ def _scored(
     table: pd.DataFrame,
     models: Models,
     policy: PolicySettings,
-    spared: Collection[str],
+    spared: Mapping[str, Spared],
     *,
     as_of: pd.Timestamp,
     currency: str,

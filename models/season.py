@@ -28,7 +28,6 @@ Floats = npt.NDArray[np.float64]
 YEAR_DAYS = 365.25
 NEAR_DAYS = 30.0  # so far before the first cutoff or after the last the wave is still known
 FEWEST_CUTOFFS = 5  # two more than a wave has parameters
-NO_SEASON = "No season: it takes complete horizons at cutoffs a year before those to come."
 _MOST = 5.0  # log of the factor by which a rate can be wrong
 
 
@@ -70,6 +69,9 @@ class Season:
     def from_dict(cls, held: Mapping[str, Any]) -> "Season":
         """Back from JSON."""
         return cls(**held)
+
+
+NO_SEASON = Season(note="No season: it takes complete horizons at cutoffs a year before those to come.")
 
 
 def fit_season(happened: Floats, said: Sequence[Floats], cutoff: pd.Series, *, event: bool = False) -> Season:

@@ -13,13 +13,12 @@ from jinja2 import UndefinedError
 from features.errors import ExplainedError
 from models.bundle import bundle_hash, read_contract
 from models.plan import plan_of
-from models.policy import PolicySettings, Spared
+from models.policy import PolicySettings
 from pipeline import findings, paths
 from pipeline.monitor import REPORT as DRIFT
 from pipeline.page import environment
 from pipeline.params import load_params
 from pipeline.report import economics_of
-from pipeline.treatments import spared_at
 from pipeline.whole_files import whole
 
 Json = Mapping[str, Any]
@@ -49,7 +48,6 @@ class Inputs:
     experience: Json | None
     drift: Json | None
     scores: pl.DataFrame | None
-    spared: Mapping[str, Spared]  # customers of the scores who must not be contacted, and why
 
 
 def main() -> None:
@@ -60,18 +58,16 @@ def main() -> None:
     NoCard
         If the account of the data or the metrics are missing, or a report is damaged.
     """
-    scores, policy = pl.read_parquet(paths.SCORES) if paths.SCORES.is_file() else None, load_params().policy
     inputs = Inputs(
         bundle_hash(paths.BUNDLE),
         read_contract(paths.CHURN_BUNDLE),
         read_contract(paths.CLV_BUNDLE),
         _needed(paths.DATA_REPORT, "ingest"),
         _needed(paths.METRICS, "evaluate"),
-        policy,
+        load_params().policy,
         _json(paths.EXPERIENCE_REPORT, "experience"),
         _json(DRIFT, "monitor"),
-        scores,
-        {} if scores is None else spared_at(scores["as_of"][0], policy),
+        pl.read_parquet(paths.SCORES) if paths.SCORES.is_file() else None,
     )
     with whole(paths.MODEL_CARD) as staged:
         staged.write_text(card(inputs), encoding="utf-8", newline="\n")
@@ -109,7 +105,7 @@ def card(inputs: Inputs) -> str:
             importances=importances[:_MOST_FEATURES],
             themes=findings.by_theme(importances),
             economics=None if inputs.scores is None else economics_of(inputs.scores, inputs.policy),
-            plan=None if inputs.scores is None else plan_of(inputs.scores, inputs.spared, inputs.policy),
+            plan=None if inputs.scores is None else plan_of(inputs.scores, inputs.policy),
             name_of=findings.name_of,
             candidate=findings.candidate,
             why=findings.why,

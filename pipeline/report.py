@@ -16,13 +16,12 @@ from features.contract import RISK_TIERS
 from features.errors import ExplainedError
 from models.bundle import read_contract
 from models.economics import Economics, economics
-from models.plan import left_alone, plan_of
-from models.policy import PolicySettings, Spared
+from models.plan import LEFT_ALONE, plan_of
+from models.policy import PolicySettings
 from pipeline import charts, findings, paths, report_experience
 from pipeline.journey_chart import journey_chart
 from pipeline.page import environment
 from pipeline.params import load_params
-from pipeline.treatments import spared_at
 from pipeline.whole_files import whole
 
 Json = Mapping[str, Any]
@@ -50,7 +49,6 @@ class Inputs:
     experience: Json
     loyalty: Json
     policy: PolicySettings
-    spared: Mapping[str, Spared]  # who must not be contacted, and why
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,8 @@ class Risk:
 
 def main() -> None:
     """Write the report of the project's last run."""
-    scores, policy = _scores(paths.SCORES), load_params().policy
     inputs = Inputs(
-        scores=scores,
+        scores=_scores(paths.SCORES),
         metrics=_json(paths.METRICS, "evaluate"),
         gains=_json(paths.PLOTS / "gains.json", "evaluate"),
         data=_json(paths.DATA_REPORT, "ingest"),
@@ -95,13 +92,12 @@ def main() -> None:
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),
         loyalty=_json(paths.LOYALTY_REPORT, "train_loyalty", ("classes", "now", "spurious", "personas")),
-        policy=policy,
-        spared=spared_at(scores["as_of"][0], policy),
+        policy=load_params().policy,
     )
     page = render(inputs)
     with whole(paths.REPORT) as staged:
         staged.write_text(page, encoding="utf-8", newline="\n")
-    risk = risk_of(inputs.scores, inputs.spared)
+    risk = risk_of(inputs.scores)
     won, rivals = findings.beaten(_compared(inputs.metrics, "churn", inputs.churn["candidate"]))
     stake = (
         f", {risk.value_alive:,.0f} {inputs.data['currency']} at stake with those probably still active"
@@ -126,7 +122,7 @@ def render(inputs: Inputs) -> str:
     churn = _compared(metrics, "churn", chosen)
     value = _compared(metrics, "clv")
     importances = findings.importances(inputs.churn["importance"])
-    risk = risk_of(inputs.scores, inputs.spared)
+    risk = risk_of(inputs.scores)
     try:
         return (
             environment()
@@ -140,7 +136,7 @@ def render(inputs: Inputs) -> str:
                 loyalty=inputs.loyalty,
                 policy=inputs.policy,
                 economics=economics_of(inputs.scores, inputs.policy),
-                plan=plan_of(inputs.scores, inputs.spared, inputs.policy),
+                plan=plan_of(inputs.scores, inputs.policy),
                 tell=report_experience,
                 journey_chart=journey_chart,
                 listed=findings.listed,
@@ -184,9 +180,9 @@ def render(inputs: Inputs) -> str:
         ) from error
 
 
-def risk_of(scores: pl.DataFrame, spared: Mapping[str, Spared]) -> Risk:
+def risk_of(scores: pl.DataFrame) -> Risk:
     """Count all scored customers, and rank those who may be contacted; without money, by probability alone."""
-    scored = scores.filter(pl.col("status") == "scored").with_columns(left_alone(spared))
+    scored = scores.filter(pl.col("status") == "scored").with_columns(LEFT_ALONE)
     money = scored["value_at_risk"].null_count() < scored.height
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
     tiers = [_tier(name, scored, money=money) for name in reversed(RISK_TIERS)]
@@ -208,7 +204,7 @@ def risk_of(scores: pl.DataFrame, spared: Mapping[str, Spared]) -> Risk:
         to_win_back=to_win_back,
         passed_over=dict(Counter(not_kept + not_won).most_common()),
         spread=np.histogram(scored["churn_probability"].to_numpy(), edges)[0].tolist(),
-        unfilled=[name for name in scores.columns if scored[name].null_count() == scored.height],
+        unfilled=[name for name in scores.columns if name != "spared" and scored[name].null_count() == scored.height],
     )
 
 

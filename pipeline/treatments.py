@@ -7,9 +7,9 @@ from typing import get_args
 import polars as pl
 from polars.exceptions import PolarsError
 
-from features.contract import TREATMENTS, Arm
+from features.contract import TREATMENTS, Arm, Spared
 from features.errors import ExplainedError
-from models.policy import PolicySettings, Spared, spared_customers
+from models.policy import PolicySettings, spared_customers
 from pipeline import paths
 
 _NEEDED = ("customer_id", "treated_at", "arm")  # never null

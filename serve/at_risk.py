@@ -12,8 +12,8 @@ from features.contract import RiskTier
 from serve.auth import needs
 from serve.document import Score, csv_chunks
 from serve.listing import (
+    Aside,
     AtRisk,
-    Holdout,
     Journey,
     JourneyStage,
     LoyaltyClass,
@@ -47,7 +47,8 @@ class AtRiskQuery(BaseModel):
     has_open_issue: bool | None = Field(None, description="whether something is still unresolved")
     min_clv: float | None = Field(None, allow_inf_nan=False, description="least clv_expected")
     min_value_at_risk: float | None = Field(None, allow_inf_nan=False)
-    holdout: Holdout = Field("exclude", description="customers of the randomised holdout")
+    holdout: Aside = Field("exclude", description="customers of the randomised holdout")
+    spared: Aside = Field("exclude", description="customers who opted out or were contacted lately")
     limit: int | None = Field(None, ge=1, le=MOST_ROWS, description="rows a page; JSON 100, CSV the whole list")
     cursor: str | None = Field(None, max_length=200, description="from `next`; keep filters and sort as they were")
     format: Literal["json", "csv"] | None = Field(None, description="overrides the Accept header")
@@ -60,6 +61,7 @@ class AtRiskQuery(BaseModel):
             self.min_clv,
             self.min_value_at_risk,
             self.holdout,
+            self.spared,
             {
                 "risk_tier": self.tier,
                 "loyalty_class": self.loyalty_class,
@@ -98,7 +100,8 @@ def list_at_risk(
     """List scored customers, those with most at stake (or likeliest to leave) first.
 
     All pages that a cursor leads to are of the scoring run of the first page, even when a newer one is published
-    meanwhile. Customers without a score are never listed, those in the holdout only on demand.
+    meanwhile. Customers without a score are never listed, those in the holdout, and those
+    who must not be contacted, only on demand.
     """
     wanted = query.wanted()
     start = read_cursor(query.cursor, wanted) if query.cursor else None

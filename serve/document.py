@@ -57,6 +57,7 @@ MEANING = {
     "action": "what to do",
     "expected_profit": "expected profit of doing it",
     "held_out": "in the group left alone so that the effect of contacting can be measured",
+    "spared": "why not to be contacted now: opted out, contacted lately; null when they may be",
     "model_version": "the model that made the score",
     "status": "scored, or why not: too_new, no_history, already_churned, erased",
     "status_reason": "the same in words; null when scored",

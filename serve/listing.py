@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Sort = Literal["value_at_risk", "probability"]
-Holdout = Literal["exclude", "only", "include"]
+Aside = Literal["exclude", "only", "include"]
 LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
 Journey = Literal["onboarding", "use", "maintenance", "renewal"]
 JourneyStage = Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]
@@ -17,15 +17,17 @@ AnyOf = Literal["risk_tier", "loyalty_class", "persona", "journey", "journey_sta
 class AtRisk:
     """Which scored customers, and in what order: descending, ties by customer_id, nulls last.
 
-    A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out. Of
-    ``any_of``, by column of the scores, a customer must have one of the values named.
+    A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out,
+    ``spared`` null as free to be contacted. Of ``any_of``, by column of the scores, a customer must have one of the
+    values named.
     """
 
     sort: Sort = "value_at_risk"
     min_probability: float | None = None
     min_clv: float | None = None
     min_value_at_risk: float | None = None
-    holdout: Holdout = "exclude"
+    holdout: Aside = "exclude"
+    spared: Aside = "exclude"
     any_of: Mapping[AnyOf, Sequence[str]] = field(default_factory=dict)
     open_issue: bool | None = None
 
@@ -74,5 +76,6 @@ def read_cursor(text: str, wanted: AtRisk) -> Position:
 def _seal(wanted: AtRisk, at: Position) -> str:
     chosen = sorted((name, sorted(set(values))) for name, values in wanted.any_of.items() if values)
     numbers = (wanted.min_probability, wanted.min_clv, wanted.min_value_at_risk)
-    text = repr((at.snapshot_id, at.rank, wanted.sort, wanted.holdout, wanted.open_issue, chosen, numbers))
+    aside = (wanted.holdout, wanted.spared)
+    text = repr((at.snapshot_id, at.rank, wanted.sort, *aside, wanted.open_issue, chosen, numbers))
     return hashlib.sha256(text.encode()).hexdigest()[:20]

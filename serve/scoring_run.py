@@ -17,7 +17,7 @@ from polars.exceptions import PolarsError
 from features.contract import RISK_TIERS, SCORES, Status
 
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
-DOCUMENT_VERSION = b"2"  # raise it when the same scores would give other documents
+DOCUMENT_VERSION = b"3"  # raise it when the same scores would give other documents
 
 _FLOATS = [name for name, dtype in SCORES.items() if dtype == pl.Float64()]
 

@@ -27,6 +27,7 @@ _FIND_MANY = (
 )
 _RANK = {"value_at_risk": "rank_by_value", "probability": "rank_by_probability"}
 _HELD_OUT = {"exclude": "held_out IS NOT 1", "only": "held_out = 1", "include": None}
+_SPARED = {"exclude": "spared IS NULL", "only": "spared IS NOT NULL", "include": None}
 _BUSY_SECONDS = 1.0
 _CACHE_KIB = 16_384  # the upper levels of the trees of a million customers
 _LOOK_AGAIN_SECONDS = 1.0
@@ -247,9 +248,9 @@ def _list_statement(wanted: AtRisk) -> tuple[str, dict[str, object]]:
         "value_at_risk >= :min_value_at_risk": wanted.min_value_at_risk is not None,
         "open_issue = :open_issue": wanted.open_issue is not None,
         **{f"{column} IN ({', '.join(f':{name}' for name in held)})": True for column, held in named.items()},
-        str(_HELD_OUT[wanted.holdout]): _HELD_OUT[wanted.holdout] is not None,
     }
-    where = " AND ".join(condition for condition, used in filters.items() if used)
+    aside = (_HELD_OUT[wanted.holdout], _SPARED[wanted.spared])
+    where = " AND ".join([*(condition for condition, used in filters.items() if used), *filter(None, aside)])
     statement = (
         f"SELECT {rank}, body FROM scores WHERE snapshot_number = :number AND {rank} > :after "  # noqa: S608 (names are
         f"{f'AND {where} ' if where else ''}ORDER BY {rank} LIMIT :limit"  # ours, every value is bound)

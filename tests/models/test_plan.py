@@ -5,9 +5,10 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.contract import Spared
 from models.holdout import HoldoutSettings
 from models.plan import BEYOND, HELD_OUT, Plan, plan_of
-from models.policy import EconomicsSettings, PolicySettings, Spared, policy_table
+from models.policy import EconomicsSettings, PolicySettings, policy_table
 
 COSTS = EconomicsSettings(contact_cost=1, offer_cost=6, success=0.15, contact_success=0.05)
 NAMES = [f"c{number}" for number in range(30)]
@@ -17,8 +18,8 @@ def planned(at_risk: list[int], spared: dict[str, Spared], policy: PolicySetting
     """Scores of customers with so much at risk, and their plan."""
     names = NAMES[: len(at_risk)]
     table = policy_table(names, np.array(at_risk, float), np.ones(len(names)), policy, spared)
-    scores = table.with_columns(customer_id=pl.Series(names))
-    plan = plan_of(scores, spared, policy)
+    scores = table.with_columns(spared=pl.Series([spared.get(name) for name in names], dtype=pl.String))
+    plan = plan_of(scores, policy)
     assert plan is not None
     return scores, plan
 
@@ -27,9 +28,7 @@ def test_every_reason_is_counted_once_and_all_add_up_to_those_worth_a_contact():
     policy = PolicySettings(economics=COSTS, holdout=HoldoutSettings(share=0.0), capacity=2)
     spared: dict[str, Spared] = {"c1": "opted out", "c2": "contacted lately", "c5": "opted out"}
     scores, plan = planned([100, 90, 80, 70, 60, 10], spared, policy)
-    scores = scores.with_columns(held_out=pl.col("customer_id").is_in(["c1", "c4"]))
-    assert plan == plan_of(scores.with_columns(held_out=False), spared, policy)
-    plan = plan_of(scores, spared, policy)
+    plan = plan_of(scores.with_columns(held_out=pl.Series([name in {"c1", "c4"} for name in NAMES[:6]])), policy)
     assert plan is not None
     assert (plan.worth, plan.actions) == (5, {"offer": 2})  # c5 is not worth it, consent or not
     assert plan.left_out == {"opted out": 1, "contacted lately": 1, HELD_OUT: 1, BEYOND: 0}
@@ -66,5 +65,5 @@ def test_without_limits_all_get_an_action_and_where_nothing_pays_nobody_does():
 
 def test_without_costs_there_is_no_plan():
     policy = PolicySettings()
-    scores = policy_table(NAMES, np.full(30, 100.0), np.ones(30), policy).with_columns(customer_id=pl.Series(NAMES))
-    assert plan_of(scores, {}, policy) is None
+    scores = policy_table(NAMES, np.full(30, 100.0), np.ones(30), policy).with_columns(spared=pl.lit(None, pl.String))
+    assert plan_of(scores, policy) is None

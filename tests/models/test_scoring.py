@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from company import cutoffs, interactions
 
-from features.contract import SCORES
+from features.contract import SCORES, Spared
 from models.churn import ChurnModel
 from models.clv import ClvModel, fit_orders
 from models.explain import reasons
@@ -76,6 +76,17 @@ def test_who_is_not_scored_keeps_the_reason_and_gets_no_figures(scores: pl.DataF
         "abe": "no_history", "c0003": "already_churned", "c0005": "no_history", "zoe": "no_history",
     }  # fmt: skip
     assert others.select(FIGURES).null_count().row(0) == (4,) * len(FIGURES)
+
+
+def test_who_must_not_be_contacted_is_told_whether_scored_or_not(
+    scores: pl.DataFrame, to_score: pd.DataFrame, churn: ChurnModel
+):
+    assert scores["spared"].null_count() == len(scores)
+    spared: dict[str, Spared] = {to_score["customer_id"].iloc[0]: "opted out", "zoe": "contacted lately"}
+    nobody = LoyaltyModel({}, 1.0, reason="not looked at")
+    models = Models(churn, None, None, None, nobody, PersonaModel(reason="not looked at"))
+    table = score(to_score, models, POLICY, currency="", model_version="v1", spared=spared, unseen=["zoe"])
+    assert dict(table.drop_nulls("spared").select("customer_id", "spared").rows()) == spared
 
 
 def test_every_row_says_as_of_when_for_how_long_and_by_which_model(scores: pl.DataFrame):

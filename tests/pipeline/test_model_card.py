@@ -58,7 +58,6 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(DRIFT.read_text()),
             pl.read_parquet(paths.SCORES),
-            {},
         )
 
 
@@ -189,7 +188,7 @@ def test_the_card_tells_the_plan_of_the_scores_as_the_report_does(inputs):
         expected_profit=pl.lit(2.0),
     ).filter(pl.col("status") == "scored")
     told = card(replace(inputs, scores=scores))
-    plan = plan_of(scores, {}, inputs.policy)
+    plan = plan_of(scores, inputs.policy)
     assert plan is not None
     held_out = int(scores["held_out"].sum())
     assert 0 < held_out < len(scores)

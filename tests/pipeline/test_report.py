@@ -14,7 +14,6 @@ from tiny_project import inside, make
 
 from models.bundle import bundle_hash, read_contract
 from models.plan import HELD_OUT, plan_of
-from models.policy import Spared
 from pipeline import findings, paths, report
 from pipeline.params import load_params
 from pipeline.report import Inputs, render, risk_of
@@ -96,7 +95,6 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(paths.LOYALTY_REPORT.read_text()),
             load_params().policy,
-            {},
         )
 
 
@@ -239,8 +237,9 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
         clv_expected=pl.lit(20.0),
         persona=pl.lit(None, pl.String),
         held_out=pl.lit(value=False),
+        spared=pl.lit(None, pl.String),
     )
-    risk = risk_of(table, {})
+    risk = risk_of(table)
     assert (risk.scored, risk.at_risk, risk.not_scored) == (3, 2, [("too_new", 1)])
     assert (risk.value, risk.value_alive, risk.expected) == (105, 95, 60)
     assert [row["customer_id"] for row in risk.to_keep] == ["ann", "cyd"]  # silence on activity is not absence
@@ -253,7 +252,7 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
 def test_customers_of_equal_risk_are_listed_by_name():
     equal = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "p_alive": 0.9}
     table = pl.DataFrame({"customer_id": ["b", "a"], **equal, "value_at_risk": 1.0, "clv_expected": 1.0})
-    risk = risk_of(table.with_columns(held_out=pl.lit(value=False)), {})
+    risk = risk_of(table.with_columns(held_out=pl.lit(value=False), spared=pl.lit(None, pl.String)))
     assert [row["customer_id"] for row in risk.to_keep] == ["a", "b"]
 
 
@@ -264,8 +263,9 @@ def test_who_must_not_be_contacted_is_on_no_list_and_is_counted_where_they_would
         held_out=pl.col("customer_id").is_in(["c00", "c21", "c30"]),
         p_alive=pl.when(pl.col("customer_id") < "c30").then(0.9).otherwise(0.1),
     )
-    spared: dict[str, Spared] = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
-    risk = risk_of(table, spared)
+    spared = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
+    why = pl.col("customer_id").replace_strict(spared, default=None)
+    risk = risk_of(table.with_columns(spared=why))
     kept = [name for name in names[:23] if name not in ("c00", "c05", "c21")]
     assert [row["customer_id"] for row in risk.to_keep] == kept
     assert [row["customer_id"] for row in risk.to_win_back] == names[31:39]
@@ -279,13 +279,14 @@ def test_the_page_says_who_was_left_out_and_the_plan_that_stands_in_the_scores(i
         action=pl.when(pl.col("customer_id") == first[2]).then(pl.lit("offer")),
         expected_profit=pl.when(pl.col("customer_id").is_in(first)).then(12.0).otherwise(-1.0),
         held_out=pl.col("customer_id") == first[0],
+        spared=pl.when(pl.col("customer_id") == first[1]).then(pl.lit("opted out")),
     )
-    page = replace(inputs, scores=planned, spared={first[1]: "opted out"})
+    page = replace(inputs, scores=planned)
     text = Page(render(page)).text
     assert "left out of these lists, where they would stand: " in text
     assert f"1 {HELD_OUT}" in text
     assert not [name for name in first[:2] if f" {name} " in text.split("To keep")[1].split("To win back")[0]]
-    plan = plan_of(planned, page.spared, page.policy)
+    plan = plan_of(planned, page.policy)
     assert plan is not None
     assert plan.says("EUR") in text
     assert (plan.worth, plan.actions, plan.profit) == (3, {"offer": 1}, 12)

@@ -44,7 +44,6 @@ def inputs(project: Path) -> Inputs:
             told.EXPERIENCE,
             told.LOYALTY,
             PolicySettings(economics=COSTS),
-            {},
         )
 
 

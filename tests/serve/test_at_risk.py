@@ -38,6 +38,7 @@ PEOPLE = (
     customer("dan", churn_probability=0.7, value_at_risk=90.0, clv_expected=130.0, risk_tier="high", held_out=False),
     customer("eve", churn_probability=0.8, value_at_risk=50.0, clv_expected=60.0, risk_tier="high", held_out=True),
     unscored("fay", "already_churned"),
+    customer("gil", churn_probability=0.95, value_at_risk=70.0, clv_expected=80.0, risk_tier="low", spared="opted out"),
 )
 
 
@@ -68,6 +69,9 @@ def pages(client: Client, address: str) -> list[dict[str, Any]]:
         ("?sort=probability", ["ann", "dan", "cat", "bob"]),
         ("?holdout=include", ["bob", "dan", "eve", "ann", "cat"]),
         ("?holdout=only", ["eve"]),
+        ("?spared=include", ["bob", "dan", "gil", "ann", "cat"]),
+        ("?spared=only", ["gil"]),
+        ("?spared=only&holdout=only", []),
         ("?min_probability=0.7", ["dan", "ann"]),
         ("?min_probability=0.7&holdout=include", ["dan", "eve", "ann"]),
         ("?tier=high", ["dan", "cat"]),
@@ -118,7 +122,8 @@ def test_the_list_knows_every_class_journey_and_stage_that_a_customer_can_have()
 
 def test_every_filter_is_answered_from_the_index_of_its_order(database: Database, publish_customers: Publish) -> None:
     publish_customers(*MET)
-    every = AtRisk("probability", 0.1, 1.0, 1.0, "only", {name: ["x"] for name in get_args(AnyOf)}, open_issue=True)
+    any_of: dict[AnyOf, list[str]] = {name: ["x"] for name in get_args(AnyOf)}
+    every = AtRisk("probability", 0.1, 1.0, 1.0, "only", "exclude", any_of, open_issue=True)
     statement, values = _list_statement(every)
     with closing(sqlite3.connect(database.path)) as connection:
         values |= {"number": 1, "after": 0, "limit": 9}
@@ -137,13 +142,15 @@ def test_a_customer_who_is_not_scored_is_never_listed(client: Client, publish_cu
 def test_a_row_is_the_score_and_its_rank(client: Client, publish_customers: Publish) -> None:
     publish_customers(*PEOPLE)
     row = client.get("/v1/at-risk").json()["customers"][2]
-    assert row.pop("rank") == 4  # eve, third, is held out
+    assert row.pop("rank") == 5  # gil, third, opted out; eve, fourth, is held out
     assert row == client.get("/v1/customers/ann/score").json()
 
 
+spared = st.sampled_from([None, "opted out", "contacted lately"])
 some = st.none() | st.sampled_from([0.0, 1.0, 2.0])
 people = st.lists(
-    st.tuples(st.sampled_from([0.1, 0.5, 0.9]), some, some, st.none() | st.booleans(), st.booleans()), max_size=25
+    st.tuples(st.sampled_from([0.1, 0.5, 0.9]), some, some, st.none() | st.booleans(), spared, st.booleans()),
+    max_size=25,
 )
 
 
@@ -153,16 +160,16 @@ def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
     client: Client,
     publish_customers: Publish,
     *,
-    people: list[tuple[float, float | None, float | None, bool | None, bool]],
+    people: list[tuple[float, float | None, float | None, bool | None, str | None, bool]],
     limit: int,
     sort: str,
     least: float | None,
 ) -> None:
     customers = [
-        customer(f"c{i % 7}-{i}", churn_probability=p, value_at_risk=v, clv_expected=c, held_out=h)
+        customer(f"c{i % 7}-{i}", churn_probability=p, value_at_risk=v, clv_expected=c, held_out=h, spared=s)
         if is_scored
         else unscored(f"c{i % 7}-{i}")
-        for i, (p, v, c, h, is_scored) in enumerate(people)
+        for i, (p, v, c, h, s, is_scored) in enumerate(people)
     ]
     publish_customers(*customers, unscored("somebody"))
     column = "value_at_risk" if sort == "value_at_risk" else "churn_probability"
@@ -170,7 +177,8 @@ def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
     def order(one: dict[str, Any]) -> tuple[bool, float, str]:
         return one[column] is None, -(one[column] or 0.0), one["customer_id"]
 
-    listed: Iterable[dict[str, Any]] = (c for c in customers if c["status"] == "scored" and not c.get("held_out"))
+    free = (c for c in customers if not c.get("held_out") and c.get("spared") is None)
+    listed: Iterable[dict[str, Any]] = (c for c in free if c["status"] == "scored")
     if least is not None:
         listed = (c for c in listed if c["clv_expected"] is not None and c["clv_expected"] >= least)
     expected = [c["customer_id"] for c in sorted(listed, key=order)]
@@ -216,7 +224,15 @@ def test_an_altered_cursor_is_400(client: Client, publish_customers: Publish) ->
 
 @pytest.mark.parametrize(
     "change",
-    ["sort=probability", "min_probability=0.1", "tier=high", "holdout=include", "persona=x", "has_open_issue=false"],
+    [
+        "sort=probability",
+        "min_probability=0.1",
+        "tier=high",
+        "holdout=include",
+        "spared=only",
+        "persona=x",
+        "has_open_issue=false",
+    ],
 )
 def test_a_cursor_does_not_go_with_other_filters(client: Client, publish_customers: Publish, change: str) -> None:
     publish_customers(*PEOPLE)
@@ -237,7 +253,7 @@ def test_a_cursor_is_read_back_whatever_the_order_of_the_tiers(rank: int, tiers:
     "query",
     [
         "limit=0", "limit=1001", "limit=x", "min_probability=2", "min_probability=nan", "min_clv=inf", "tier=huge",
-        "sort=name", "holdout=maybe", "min_probabilty=0.5", "format=xml", "min_clv=", "journey=usage",
+        "sort=name", "holdout=maybe", "spared=yes", "min_probabilty=0.5", "format=xml", "min_clv=", "journey=usage",
         "journey_stage=trial", "loyalty_class=fan", "has_open_issue=perhaps",
     ],
 )  # fmt: skip
