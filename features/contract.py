@@ -1,5 +1,6 @@
 """The contract of the tables that pass between rooms: interactions, treatments, scores."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import polars as pl
@@ -23,6 +24,12 @@ RiskTier = Literal["low", "medium", "high", "critical"]
 RISK_TIERS: tuple[RiskTier, ...] = get_args(RiskTier)  # lowest first
 
 Status = Literal["scored", "too_new", "no_history", "already_churned", "erased"]
+STATUS_REASON: Mapping[Status, str] = {
+    "too_new": "The customer has not been known for long enough to be scored.",
+    "no_history": "Nothing to score the customer by is known yet, such as a purchase.",
+    "already_churned": "The customer had already left when the score was made.",
+    "erased": "The customer's history has been erased.",
+}
 
 # One row per interaction: the single record of everything a customer went through. Sorted by
 # (customer_id, occurred_at, interaction_id) within a bucket. Kinds and channels are strings: a source may declare more.

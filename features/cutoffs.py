@@ -117,6 +117,11 @@ def calendar(
         raise TooLittleHistory(
             f"cutoffs.score_at is {score_at:%Y-%m-%d}, but the history begins only on {first:%Y-%m-%d}."
         )
+    if score_at > midnight_after(last) + timedelta(days=horizon_days):
+        raise BadCutoff(
+            f"cutoffs.score_at is {score_at:%Y-%m-%d}, more than a horizon after the last interaction "
+            f"({last:%Y-%m-%d}): by then everybody would seem to have left. Choose an earlier date, or latest."
+        )
     evaluate_at = min(score_at, midnight_after(last)) - timedelta(days=lead_days + horizon_days)
     train = training_cutoffs(first, evaluate_at, settings, horizon_days=horizon_days, lead_days=lead_days)
     return (
@@ -136,6 +141,8 @@ def backtest_calendar(
     TooLittleHistory
         If the horizon from `at` is not over in the data, or too little precedes it.
     """
+    if at <= first:
+        raise TooLittleHistory(f"{at:%Y-%m-%d} lies before the history, which begins on {first:%Y-%m-%d}.")
     evaluate = Cutoff(at, horizon_days, lead_days, "evaluate")
     if evaluate.horizon_end > midnight_after(last):
         raise TooLittleHistory(

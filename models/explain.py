@@ -17,6 +17,7 @@ from models.peers import Peers, peers_of
 Floats = npt.NDArray[np.float64]
 
 MOST_REASONS = 5
+_NEAR = 0.5  # of the weightiest fact's contribution
 PRIOR = "rhythm"  # what buy-till-you-die models say is the customer's rhythm
 _PRIOR_SAYS = {
     "pareto_p_alive": "chance of still being a customer, by the rhythm of purchases",
@@ -50,18 +51,16 @@ def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
 def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, object]]]:
     """Per row, the themes that move its score most: theme, the telling fact in words, contribution to the log-odds.
 
-    The fact has the customer's value and, where it is a number, the median of the peers (`models.peers`).
+    The fact pulls the way its theme does. It has the customer's value and, where it is a number, the median of the
+    peers (`models.peers`); one that is as usual is told only where nothing nearly as weighty is not.
     """
     if table.empty:
         return []
     parts = contributions(model.components, table)
     by_theme = _by_theme(parts).drop(columns=BASE)
     names = [str(name) for name in parts.columns if name != BASE]
-    moved, themes = parts[names].to_numpy(), np.array([theme_of(name) for name in names])
-    leading = {  # per theme, the column of it that moves each row most
-        theme: np.flatnonzero(themes == theme)[np.abs(moved[:, themes == theme]).argmax(axis=1)]
-        for theme in by_theme.columns
-    }
+    moved = parts[names].to_numpy(np.float64)
+    of = {theme: [i for i, name in enumerate(names) if theme_of(name) == theme] for theme in by_theme.columns}
     values = by_theme.to_numpy()
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
     out = []
@@ -69,11 +68,25 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
         told = []
         for i in order[row]:
             theme = str(by_theme.columns[i])
-            name = names[leading[theme][row]]
+            pull = {names[at]: float(moved[row, at] * np.sign(values[row, i])) for at in of[theme]}
+            name = _telling(pull, table, row, peers)
             text = _in_words(name, table[name].iloc[row], peers)
             told.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
         out.append(told)
     return out
+
+
+def _telling(pull: Mapping[str, float], table: pd.DataFrame, row: int, peers: Peers | None) -> str:
+    """The column that pulls most the way of its theme; if its value is as usual, the next that is not, if near."""
+    ordered = sorted(pull, key=lambda name: -pull[name])
+    near = [name for name in ordered if pull[name] >= _NEAR * pull[ordered[0]]]
+    return next((name for name in near if not _as_usual(name, table[name].iloc[row], peers)), ordered[0])
+
+
+def _as_usual(name: str, value: str | float | None, peers: Peers | None) -> bool:
+    if isinstance(value, str) or peers is None or name not in peers.usual:
+        return False
+    return _number(value) == _number(peers.usual[name])
 
 
 def _by_theme(parts: pd.DataFrame) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def score(
     spared : mapping of str to str, optional
         Customers who must not be contacted, and why: `models.policy.spared_customers`.
     unseen : sequence of str
-        Known customers without any interaction before the cutoff: status "no_history".
+        Known customers without features at the cutoff, as nothing had happened yet: status "no_history".
 
     Returns
     -------

@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 
 from features.attributes import attributes_at
+from features.contract import STATUS_REASON
 from features.cutoffs import Cutoff
 from features.errors import ExplainedError
 from features.kernel import KernelSettings, features_at
@@ -209,7 +210,7 @@ def _score_of(customer_id: str) -> dict[str, Any]:
         raise NoScore(f"There is no customer {customer_id!r} in {paths.SCORES}. Ids are written as in the source.")
     row = found.row(0, named=True)
     if row["status"] != "scored":
-        raise NoScore(f"Customer {customer_id!r} has no score: {row['status']}. There is nothing to explain.")
+        raise NoScore(f"Customer {customer_id!r} has no score. {STATUS_REASON[row['status']]}")
     return row
 
 

@@ -54,7 +54,7 @@ CHURN = (
         "log_loss",
         "Log loss",
         "lower",
-        "surprise at what happened, given the probability; this metric decides",
+        "surprise at what happened, given the probability; by it the model is compared with baselines",
         felt=FELT,
     ),
     Metric("brier", "Brier", "lower", "mean squared distance of the probability from what happened"),
@@ -84,7 +84,7 @@ CHURN = (
     ),
 )
 VALUE = (
-    Metric("rmse", "RMSE", "lower", "root mean squared error, in money; this metric decides", 2),
+    Metric("rmse", "RMSE", "lower", "root mean squared error, in money; by it the model is compared with baselines", 2),
     Metric("mae", "MAE", "lower", "mean absolute error, in money; rewards predicting too little, so read it last", 2),
     Metric("r2", "R²", "higher", "share of the variance of spend explained; below 0 is worse than the mean"),
     Metric("bias", "Bias", "near 0", "predicted over actual total, minus 1: −0.1 is ten per cent too low"),

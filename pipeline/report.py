@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from jinja2 import UndefinedError
 
-from features.contract import RISK_TIERS
+from features.contract import RISK_TIERS, SCORES
 from features.errors import ExplainedError
 from models.bundle import read_contract
 from models.economics import Economics, economics
@@ -138,6 +138,7 @@ def render(inputs: Inputs) -> str:
                 economics=economics_of(inputs.scores, inputs.policy),
                 plan=plan_of(inputs.scores, inputs.policy),
                 tell=report_experience,
+                spurious=spurious_of(inputs.scores, inputs.loyalty["spurious"]),
                 journey_chart=journey_chart,
                 listed=findings.listed,
                 risk=risk,
@@ -208,6 +209,20 @@ def risk_of(scores: pl.DataFrame) -> Risk:
     )
 
 
+def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
+    """Spurious loyals who may be contacted, with the spend that the model of value expects, most first."""
+    if not found["customers"]:
+        return []
+    of_scores = scores.select("customer_id", "clv_expected", LEFT_ALONE).filter(pl.col("left_alone").is_null())
+    named = pl.DataFrame(found["customers"]).join(of_scores, on="customer_id")
+    return (
+        named.filter(pl.col("clv_expected") >= found["least_spend"])
+        .sort(-pl.col("clv_expected"), "customer_id")
+        .head(report_experience.LISTED)
+        .to_dicts()
+    )
+
+
 def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
     """What keeping the scored customers costs and brings; without expected spend, what can be told without money."""
     scored = scores.filter(pl.col("status") == "scored")
@@ -265,6 +280,8 @@ def _scores(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
     scores = pl.read_parquet(path)
+    if missing := [name for name in SCORES if name not in scores.columns]:
+        raise NothingToReport(f"{path} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
     if not (scores["status"] == "scored").any():
         raise NothingToReport(f"{path} holds no scored customer, so there is nothing to report.")
     return scores

@@ -20,8 +20,22 @@ class BadTreatments(ExplainedError):
 
 
 def spared_at(as_of: datetime, policy: PolicySettings) -> dict[str, Spared]:
-    """The project's customers who must not be contacted now, and why."""
-    return spared_customers(pl.read_parquet(paths.CUSTOMERS), read_treatments(), as_of, policy)
+    """The project's customers who must not be contacted now, and why.
+
+    Raises
+    ------
+    BadTreatments
+        If a file cannot be read as such, or no treated customer is one of the source's.
+    """
+    customers, treatments = pl.read_parquet(paths.CUSTOMERS), read_treatments()
+    treated = treatments["customer_id"].unique().sort()
+    if strange := treated.filter(~treated.is_in(customers["customer_id"].implode())).to_list():
+        told = f"{len(strange):,} of {len(treated):,} customers in {paths.TREATMENTS}/ are not in the source, "
+        told += f"such as {strange[0]!r}. Ids are written as in the source."
+        if len(strange) == len(treated):
+            raise BadTreatments(told)
+        print(f"treatments: {told}")
+    return spared_customers(customers, treatments, as_of, policy)
 
 
 def read_treatments(folder: Path = paths.TREATMENTS) -> pl.DataFrame:

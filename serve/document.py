@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
-from features.contract import SCORES, Status
+from features.contract import SCORES, STATUS_REASON, Status
 
 # What each field means, in the order in which it is served: the columns of a scoring run, then provenance.
 MEANING = {
@@ -53,7 +53,7 @@ MEANING = {
     "level_needs": "the same where the customer needed it to work",
     "level_ease": "the same where it had to be easy",
     "level_enjoyable": "the same where it could be enjoyed",
-    "reasons": "why the score is what it is: theme, text, contribution; strongest first",
+    "reasons": "why the score is what it is, strongest first: theme, text, contribution (below 0 it lowers the risk)",
     "action": "what to do",
     "expected_profit": "expected profit of doing it",
     "held_out": "in the group left alone so that the effect of contacting can be measured",
@@ -62,12 +62,6 @@ MEANING = {
     "status": "scored, or why not: too_new, no_history, already_churned, erased",
     "status_reason": "the same in words; null when scored",
     "snapshot_id": "the scoring run",
-}
-STATUS_REASON = {
-    "too_new": "The customer has not been known for long enough to be scored.",
-    "no_history": "There is no interaction to score the customer by.",
-    "already_churned": "The customer had already left when the score was made.",
-    "erased": "The customer's history has been erased.",
 }
 CSV_COLUMNS = ("rank", *MEANING)
 
@@ -118,12 +112,18 @@ def csv_chunks(rows: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
 
 def _cell(value: object) -> object:
     if isinstance(value, list):
-        value = " | ".join(str(reason["text"]) for reason in value if reason and reason["text"])
+        value = " | ".join(f"{_pull(reason)}{reason['text']}" for reason in value if reason and reason["text"])
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value
+
+
+def _pull(reason: dict[str, Any]) -> str:
+    """Which way a reason moves the risk; nothing where that is unknown."""
+    contribution = reason["contribution"]
+    return "" if not contribution else "raises: " if contribution > 0 else "lowers: "
 
 
 def _field(name: str) -> Any:

@@ -80,9 +80,21 @@ def test_scoring_in_the_past_measures_before_that_date():
 
 
 def test_scoring_in_the_future_measures_only_where_the_data_reach():
-    cutoffs = run(700, score_at=date(2030, 1, 1))
-    assert of_role(cutoffs, "score")[0].at == day(2030, 1, 1)
+    ahead = midnight_after(FIRST + 720 * DAY)
+    cutoffs = run(700, score_at=ahead.date())
+    assert of_role(cutoffs, "score")[0].at == ahead
     assert of_role(cutoffs, "evaluate")[0].horizon_end == midnight_after(FIRST + 700 * DAY)
+
+
+def test_scoring_when_everybody_would_seem_to_have_left_is_refused():
+    with pytest.raises(BadCutoff, match="score_at is 2030-01-01, more than a horizon after the last interaction"):
+        run(700, score_at=date(2030, 1, 1))
+
+
+def test_a_backtest_before_the_history_is_refused():
+    ahead = {"horizon_days": 90, "lead_days": 0}
+    with pytest.raises(TooLittleHistory, match="1990-01-01 lies before the history, which begins on 2024-01-01"):
+        backtest_calendar(FIRST, FIRST + 700 * DAY, day(1990, 1, 1), CutoffSettings(), **ahead)
 
 
 def test_scoring_before_the_history_begins_is_refused():

@@ -9,10 +9,11 @@ import pytest
 from company import with_columns
 
 from features.registry import FEATURES
+from models.candidates import contributions
 from models.churn import ChurnModel, fit_churn
-from models.explain import MOST_REASONS, reasons, theme_contributions
+from models.explain import MOST_REASONS, _telling, reasons, says, theme_contributions, theme_of
 from models.panel import Panel
-from models.peers import fit_peers
+from models.peers import Peers, fit_peers
 from models.settings import CandidateName, ChurnSettings
 
 THEMES = {feature.theme for feature in FEATURES}
@@ -54,6 +55,27 @@ def test_reasons_are_the_weightiest_themes_first_with_their_share_of_the_score(
         for reason in told:
             assert reason["contribution"] == parts[reason["theme"]].iloc[row]
         assert max(weights) == parts.iloc[row].abs().max()
+
+
+def test_a_fact_pulls_the_way_of_its_reason(model: ChurnModel, to_score: pd.DataFrame):
+    parts = contributions(model.components, to_score)
+    facts = 0
+    for row, told in enumerate(reasons(model, to_score)):
+        for reason in told:
+            share, text = float(str(reason["contribution"])), str(reason["text"])
+            named = [str(n) for n in parts if n != "base" and theme_of(str(n)) == reason["theme"]]
+            pulls = [parts[name].iloc[row] * share for name in named if text.startswith(f"{says(name)}: ")]
+            assert max(pulls) > 0 or share == 0, reason
+            facts += 1
+    assert facts > len(to_score)
+
+
+def test_a_fact_that_is_as_usual_gives_way_to_one_nearly_as_weighty_that_is_not():
+    table = pd.DataFrame({"a": [1.0], "b": [2.0], "c": [3.0]})
+    usual = Peers(0, "all customers", {"a": 1.0, "b": 0.0, "c": 0.0})
+    assert _telling({"a": 1.0, "b": 0.5, "c": 0.4}, table, 0, usual) == "b"
+    assert _telling({"a": 1.0, "b": 0.4, "c": -0.9}, table, 0, usual) == "a"
+    assert _telling({"a": 1.0, "b": 0.5, "c": 0.4}, table, 0, None) == "a"
 
 
 def test_a_reason_is_told_in_words_with_its_figure(model: ChurnModel, to_score: pd.DataFrame):

@@ -140,11 +140,19 @@ def test_each_class_of_loyalty_is_told_by_what_it_did_next(inputs: Inputs):
 
 
 def test_spurious_loyals_of_value_are_named_most_valuable_first_up_to_a_page(inputs: Inputs):
-    text = section(inputs, "loyalty")
-    assert "at least 87 EUR in the horizon; the 20 of most value of 25 in" in text
-    assert "c0000 900 3,000 57.7 0.75 settle contact number 0 c0001 899" in text
-    assert "c0019" in text
-    assert "c0020" not in text
+    ids = [row["customer_id"] for row in told.LOYALTY["spurious"]["customers"]]
+    # What the model of value expects, not Pareto/NBD: the later, the more; and two of them must not be contacted.
+    named = inputs.scores.head(len(ids)).with_columns(
+        customer_id=pl.Series(ids),
+        clv_expected=pl.Series([80.0 + number for number in range(len(ids))]),
+        held_out=pl.Series([name == "c0024" for name in ids]),
+        spared=pl.Series(["opted out" if name == "c0023" else None for name in ids], dtype=pl.String),
+    )
+    others = inputs.scores.filter(~pl.col("customer_id").is_in(ids))
+    text = section(replace(inputs, scores=pl.concat([named, others])), "loyalty")
+    assert "at least 87 EUR in the horizon, and free to be contacted: the 15 of most value." in text
+    assert "c0022 102 3,022 57.7 0.75 settle contact number 22 c0021 101" in text
+    assert [name for name in ids if f" {name} " in text] == ids[8:23]
 
 
 def test_a_persona_is_a_card_of_what_it_does_praises_and_complains_about(inputs: Inputs):

@@ -8,8 +8,9 @@ import pytest
 from tiny_project import PARAMS, START, inside, make
 
 from features.contract import TREATMENTS
+from models.policy import PolicySettings
 from pipeline import paths, score
-from pipeline.treatments import BadTreatments, read_treatments
+from pipeline.treatments import BadTreatments, read_treatments, spared_at
 
 AT = datetime(2024, 4, 1, 12, tzinfo=UTC)
 AS_OF = START + timedelta(days=480)
@@ -75,6 +76,20 @@ def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldo
         assert not second & first
         paths.PARAMS.write_text(text.replace("cooldown_days: 30", "cooldown_days: 29"))
         assert _contacted() == first
+
+
+def test_ids_that_the_source_does_not_know_are_told_and_refused_if_none_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with inside(make(tmp_path / "project", trees=5)):
+        known = pl.read_parquet(paths.CUSTOMERS)["customer_id"][0]
+        paths.TREATMENTS.mkdir()
+        treated([known, f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
+        spared_at(AS_OF, PolicySettings())
+        assert f"1 of 2 customers in treatments/ are not in the source, such as '{known} '" in capsys.readouterr().out
+        treated([f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
+        with pytest.raises(BadTreatments, match="1 of 1 customers in treatments/ are not in the source"):
+            spared_at(AS_OF, PolicySettings())
 
 
 def _contacted() -> set[str]:

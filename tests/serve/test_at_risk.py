@@ -311,7 +311,7 @@ def test_pages_of_csv_are_linked_in_the_header(client: Client, publish_customers
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d"])
 def test_no_cell_of_text_is_a_formula(client: Client, publish_customers: Publish, start: str) -> None:
     evil = f'{start}cmd|"/c calc"!A1'
-    reasons = [{"theme": evil, "text": evil, "contribution": 1.0}]
+    reasons = [{"theme": evil, "text": evil, "contribution": None}]
     publish_customers(customer(evil, persona=evil, reasons=reasons, expected_profit=-3.5))
     text = client.get("/v1/at-risk?format=csv").text
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
@@ -322,13 +322,13 @@ def test_no_cell_of_text_is_a_formula(client: Client, publish_customers: Publish
 def test_a_csv_cell_reads_as_the_json_value(client: Client, publish_customers: Publish) -> None:
     reasons = [
         {"theme": "a", "text": "Late, twice", "contribution": 1.0},
-        {"theme": "b", "text": "Sad", "contribution": 0.1},
+        {"theme": "b", "text": "Sad", "contribution": -0.1},
     ]
     publish_customers(customer("a,b\nü", open_issue=True, held_out=False, reasons=reasons))
     (row,) = csv.DictReader(io.StringIO(client.get("/v1/at-risk?format=csv").content.decode(), newline=""))
     assert row["customer_id"] == "a,b\nü"
     assert (row["open_issue"], row["held_out"], row["persona"]) == ("true", "false", "")
-    assert row["reasons"] == "Late, twice | Sad"
+    assert row["reasons"] == "raises: Late, twice | lowers: Sad"
     assert row["as_of"] == "2024-01-01T00:00:00Z"
 
 
