@@ -12,7 +12,7 @@ from models.candidates import Prior
 from models.churn import prior_use
 from models.conformal import Intervals, fit_intervals
 from models.encoding import Encoding
-from models.level import Level
+from models.level import Level, balanced
 from models.metrics import Metric
 from models.panel import Panel
 from models.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
@@ -86,6 +86,9 @@ def fit_clv(
     task = _Task(panel, SPEND, "spend", lambda rows: rows.spend, deviance, settings, horizon_days, lead_days, threads)
     held_out = task.held_out()
     model = task.fit(held_out)
+    if held_out and task.seasonal:  # no later total says what the level should be
+        fitted = forecasts([model.chosen], model.trees, panel.table)[model.chosen]
+        model = replace(model, level=balanced(panel.spend, fitted, panel.table["cutoff"]))
     return ClvModel(**vars(model), intervals=_intervals(model.chosen, held_out))
 
 

@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 
 NOMINAL = 0.9
 DECILES = 10
-SHARED = 0.01  # by which intervals that reach above 0 may miss more than their share, where others never miss
+SHARED = 0.03  # by which intervals that reach above 0 may miss more than their share, where others never miss
 FEWEST = 100  # held-out rows in a bin; with fewer of them, bins are wider
 _ROUNDING = 1e-9
 
@@ -95,19 +95,20 @@ def fit_intervals(
     actual, expected : ndarray of shape (n,)
         Outcomes of at least 0, and expectations above 0.
     group : array-like of shape (n,)
-        What rows are left out together to measure coverage: the cutoff, or a group of customers.
+        What rows are left out together to measure coverage: the cutoff, or a group of customers. Rows to come are taken
+        to expect what those of the last in order do.
     widened : bool
     """
     if len(actual) < FEWEST:
         return None
     allowed = (1 - nominal) / 2 if widened else 1 - nominal
-    found = _fit(actual, expected, allowed)
+    codes = pd.factorize(np.asarray(group), sort=True)[0]
+    found = _fit(actual, expected, codes, allowed)
     low, high = np.full(len(actual), np.nan), np.full(len(actual), np.nan)
-    codes = pd.factorize(np.asarray(group))[0]
     for code in range(codes.max() + 1):
         rest, rows = codes != code, codes == code
         if rest.sum() >= FEWEST:
-            low[rows], high[rows] = _fit(actual[rest], expected[rest], allowed).of(expected[rows])
+            low[rows], high[rows] = _fit(actual[rest], expected[rest], codes[rest], allowed).of(expected[rows])
     known = np.isfinite(low)
     if not known.any():
         return replace(found, note=f"{found.note} Their coverage is not measured: there was a single group of rows.")
@@ -130,11 +131,12 @@ def coverage(actual: Floats, low: Floats, high: Floats, expected: Floats, nomina
     )
 
 
-def _fit(actual: Floats, expected: Floats, allowed: float) -> Intervals:
+def _fit(actual: Floats, expected: Floats, group: npt.NDArray[np.intp], allowed: float) -> Intervals:
     """Ends for each bin such that the share ``allowed`` of its ratios lies outside.
 
     Where more than nine in ten spend nothing, the interval of nothing but 0 holds more than it should. So that as many
-    lie outside overall as may, the other bins miss more, by `SHARED` at most: narrower, and still nearly as sure.
+    lie outside overall as may, the other bins miss more, by `SHARED` at most: narrower, and still nearly as sure. How
+    many lie in which bin is asked of the last group: the older a base, the more of it has surely left.
     """
     bins = int(np.clip(len(actual) // FEWEST, 1, DECILES))
     edges = np.unique(np.quantile(expected, np.arange(1, bins) / bins, method="higher"))
@@ -142,15 +144,20 @@ def _fit(actual: Floats, expected: Floats, allowed: float) -> Intervals:
     at = np.searchsorted(edges, expected, side="right")
     ratios = [(actual / expected)[at == number] for number in range(len(edges) + 1)]
     ends = [_ends(ratio, allowed) for ratio in ratios]
-    above = [high > 0 for _, high in ends]
-    held = sum(((low <= ratio) & (ratio <= high)).sum() for ratio, (low, high) in zip(ratios, ends, strict=True))
-    reaching = sum(len(ratio) for ratio, reaches in zip(ratios, above, strict=True) if reaches)
-    shared = min(SHARED, max(0.0, held - (1 - allowed) * len(actual)) / max(reaching, 1))
-    ends = [
-        _ends(ratio, allowed + shared) if reaches else end
-        for ratio, reaches, end in zip(ratios, above, ends, strict=True)
-    ]
-    low, high = zip(*ends, strict=True)
+    held = np.array(
+        [((low <= ratio) & (ratio <= high)).mean() for ratio, (low, high) in zip(ratios, ends, strict=True)]
+    )
+    reaches = np.array([high > 0 for _, high in ends])
+    to_come = np.bincount(at[group == group.max()], minlength=len(ratios)) / (group == group.max()).sum()
+    reaching = to_come[reaches].sum()
+    shared = min(SHARED, max(0.0, to_come @ held - (1 - allowed)) / reaching) if reaching else 0.0
+    low, high = zip(
+        *(
+            _ends(ratio, allowed + shared) if above else end
+            for ratio, above, end in zip(ratios, reaches, ends, strict=True)
+        ),
+        strict=True,
+    )
     return Intervals(
         tuple(edges.tolist()), low, high, f"From {len(actual):,} rows held out, in {len(ends)} bins of expected spend."
     )

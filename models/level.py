@@ -47,6 +47,24 @@ def fit_level(actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
     return Level(scale, f"Totals scaled by {scale:.3f} ({np.exp(asked):.3f} before shrinking): {says}.")
 
 
+def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> Level:
+    """What brings totals fitted to the training rows to those that came, every cutoff counting alike.
+
+    Poisson regression keeps totals; trees under Tweedie's loss and means of logarithms do not ("balance property":
+    Wüthrich 2020, "Bias regularization in neural network models for general insurance pricing", European Actuarial
+    Journal 10). Customers' luck is in both totals, so nothing is drawn towards 1.
+
+    Parameters
+    ----------
+    actual, fitted : ndarray of shape (n,)
+        What happened, and what the model fitted on it expects of the same rows.
+    cutoff : Series of shape (n,)
+    """
+    error, _ = _errors(actual, fitted, cutoff)
+    scale = float(np.exp(error.mean()))
+    return Level(scale, f"Totals scaled by {scale:.3f}, which brings those of the training rows to what they were.")
+
+
 def _errors(actual: Floats, expected: Floats, cutoff: pd.Series) -> tuple[Floats, float]:
     """Log of actual over expected total at each cutoff; and the variance that customers' luck gives it.
 

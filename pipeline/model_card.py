@@ -18,7 +18,7 @@ from pipeline import findings, paths
 from pipeline.monitor import REPORT as DRIFT
 from pipeline.page import environment
 from pipeline.params import load_params
-from pipeline.report import economics_of
+from pipeline.report import economics_of, read_scores
 from pipeline.whole_files import whole
 
 Json = Mapping[str, Any]
@@ -57,6 +57,8 @@ def main() -> None:
     ------
     NoCard
         If the account of the data or the metrics are missing, or a report is damaged.
+    NothingToReport
+        If there are scores, but of another version or of nobody.
     """
     inputs = Inputs(
         bundle_hash(paths.BUNDLE),
@@ -67,7 +69,7 @@ def main() -> None:
         load_params().policy,
         _json(paths.EXPERIENCE_REPORT, "experience"),
         _json(DRIFT, "monitor"),
-        pl.read_parquet(paths.SCORES) if paths.SCORES.is_file() else None,
+        read_scores(paths.SCORES) if paths.SCORES.is_file() else None,
     )
     with whole(paths.MODEL_CARD) as staged:
         staged.write_text(card(inputs), encoding="utf-8", newline="\n")
@@ -117,9 +119,7 @@ def card(inputs: Inputs) -> str:
 
 
 def _scored(scores: pl.DataFrame | None) -> tuple[date, int] | None:
-    if scores is None or scores.is_empty():
-        return None
-    return scores["as_of"][0], int((scores["status"] == "scored").sum())
+    return None if scores is None else (scores["as_of"][0], int((scores["status"] == "scored").sum()))
 
 
 def _compared(metrics: Json, what: str, chosen: str = "") -> list[findings.Comparison]:

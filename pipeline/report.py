@@ -82,7 +82,7 @@ class Risk:
 def main() -> None:
     """Write the report of the project's last run."""
     inputs = Inputs(
-        scores=_scores(paths.SCORES),
+        scores=read_scores(paths.SCORES),
         metrics=_json(paths.METRICS, "evaluate"),
         gains=_json(paths.PLOTS / "gains.json", "evaluate"),
         data=_json(paths.DATA_REPORT, "ingest"),
@@ -181,6 +181,24 @@ def render(inputs: Inputs) -> str:
         ) from error
 
 
+def read_scores(path: Path) -> pl.DataFrame:
+    """The scores of a run, at least one of them of a scored customer.
+
+    Raises
+    ------
+    NothingToReport
+        If they are missing, of another version of this program, or of nobody.
+    """
+    if not path.is_file():
+        raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
+    scores = pl.read_parquet(path)
+    if missing := [name for name in SCORES if name not in scores.columns]:
+        raise NothingToReport(f"{path} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
+    if not (scores["status"] == "scored").any():
+        raise NothingToReport(f"{path} holds no scored customer, so there is nothing to report.")
+    return scores
+
+
 def risk_of(scores: pl.DataFrame) -> Risk:
     """Count all scored customers, and rank those who may be contacted; without money, by probability alone."""
     scored = scores.filter(pl.col("status") == "scored").with_columns(LEFT_ALONE)
@@ -274,17 +292,6 @@ def _against(metrics: Json, what: str, metric: findings.Metric, chosen: str) -> 
 
 def _pairs(rows: Iterable[Json]) -> list[tuple[float, float]]:
     return [(row["mean_predicted"], row["mean_actual"]) for row in rows]
-
-
-def _scores(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
-    scores = pl.read_parquet(path)
-    if missing := [name for name in SCORES if name not in scores.columns]:
-        raise NothingToReport(f"{path} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
-    if not (scores["status"] == "scored").any():
-        raise NothingToReport(f"{path} holds no scored customer, so there is nothing to report.")
-    return scores
 
 
 def _json(path: Path, stage: str, parts: Iterable[str] = ()) -> Any:

@@ -14,6 +14,7 @@ from models.conformal import coverage
 from models.encoding import MissingFeatures
 from models.level import Level
 from models.panel import Panel
+from models.season import totals_right
 from models.settings import ClvSettings
 from models.value_trees import ORDERS, SPEND, fit_trees, forecasts, orders
 
@@ -119,10 +120,17 @@ def test_a_season_seen_for_a_year_returns(seasonal_panel: Panel):
         model.expected_spend(rows.assign(cutoff=pd.Timestamp(day))).sum() for day in ("2024-12-26", "2025-06-30")
     )
     assert np.log(winter / summer) == pytest.approx(SEASON[0] - SEASON[3], abs=0.25)
-    assert model.level.scale == 1
     assert model.intervals is not None
     assert "Widened" not in model.intervals.note
     assert "other seasons" in model.note
+
+
+def test_with_a_season_totals_of_the_training_rows_are_kept(seasonal_panel: Panel):
+    model = fit(seasonal_panel)
+    assert model is not None
+    fitted = forecasts([model.chosen], model.trees, seasonal_panel.table)[model.chosen] * model.level.scale
+    cutoff = pd.factorize(seasonal_panel.table["cutoff"], sort=True)[0]
+    assert np.log(totals_right(seasonal_panel.spend, fitted, cutoff)).mean() == pytest.approx(0, abs=1e-9)
 
 
 def test_where_the_year_was_not_seen_there_is_no_season(clv: ClvModel, evaluated: Panel):

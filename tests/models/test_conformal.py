@@ -123,6 +123,18 @@ def test_where_hardly_anybody_spends_the_surplus_of_coverage_is_told_apart():
     assert found.covered_above_0 == pytest.approx(0.9 - SHARED, abs=0.015)
 
 
+@pytest.mark.parametrize(("left_at", "misses"), [(0, 0.1), (1, 0.1 + SHARED)])
+def test_how_many_have_surely_left_is_asked_of_the_newest_cutoff(left_at: int, misses: float):
+    actual, expected = spenders(6000)
+    cutoff = np.arange(6000) % 2
+    left = (cutoff == left_at) & (np.arange(6000) % 10 < 4)  # two in five of those of one cutoff: two bins of ten
+    came, foreseen = np.where(left, 0, actual), np.where(left, expected / 1e6, expected)
+    found = fit_intervals(came, foreseen, cutoff, widened=False)
+    assert found is not None
+    held = coverage(came[~left], *found.of(foreseen[~left]), foreseen[~left])
+    assert held.covered == pytest.approx(1 - misses, abs=0.005)
+
+
 def test_equal_expectations_share_one_bin():
     actual, _ = spenders(1000)
     found = fitted(actual, np.full(1000, 7.0))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.level import Level, fit_level
+from models.level import Level, balanced, fit_level
 
 EACH = 500  # customers at a cutoff
 
@@ -52,3 +52,14 @@ def test_a_factor_lies_between_1_and_what_the_totals_ask_for(ratios: list[float]
     asked = float(np.log(ratios).mean())
     kept = np.log(level(ratios).scale)
     assert min(0, asked) - 1e-9 <= kept <= max(0, asked) + 1e-9
+
+
+def test_totals_of_the_training_rows_are_kept_every_cutoff_counting_alike():
+    actual = np.array([2.0, 4.0, 100.0, 300.0])
+    at = pd.Series(pd.to_datetime(["2025-01-01", "2025-01-01", "2025-03-01", "2025-03-01"]))
+    # 6 came where 3 were fitted and 400 where 800 were: as often twice as half.
+    assert balanced(actual, np.array([1.0, 2.0, 300.0, 500.0]), at).scale == pytest.approx(1)
+    assert balanced(actual, actual / 1.2, at).scale == pytest.approx(1.2)
+    assert balanced(
+        np.append(actual, 0.0), np.append(actual, 9.0), pd.concat([at, at[:1] - pd.Timedelta(days=60)])
+    ).scale == pytest.approx(1)

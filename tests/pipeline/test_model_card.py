@@ -18,6 +18,7 @@ from pipeline.findings import CHURN, VALUE, candidate
 from pipeline.model_card import Inputs, NoCard, card
 from pipeline.monitor import REPORT as DRIFT
 from pipeline.params import load_params
+from pipeline.report import NothingToReport
 
 DATA: dict[str, Any] = {
     "source": "demo",
@@ -234,3 +235,16 @@ def test_where_nothing_was_bad_the_card_says_that_nothing_can_be_said(inputs):
     experience = {**inputs.experience, "tolerance": {"reason": "No rule was broken."}, "moments": {"reason": "None."}}
     text = card(replace(inputs, experience=experience))
     assert "- No rule was broken.\n- None.\n" in text
+
+
+def test_scores_of_an_older_version_are_refused(project: Path):
+    with inside(project):
+        scores = pl.read_parquet(paths.SCORES)
+        before = paths.MODEL_CARD.read_bytes()
+        try:
+            scores.drop("spared").write_parquet(paths.SCORES)
+            with pytest.raises(NothingToReport, match=r"lacks spared\. Run `dvc repro score`"):
+                model_card.main()
+        finally:
+            scores.write_parquet(paths.SCORES)
+        assert paths.MODEL_CARD.read_bytes() == before
