@@ -60,6 +60,7 @@ class Explanation:
     as_of: datetime
     horizon_days: int
     currency: str | None
+    spared: str | None  # why the customer must not be contacted
     season: str  # what the model knows of the time of the year, in words
     now: Standing
     change: Change | None = None
@@ -99,7 +100,13 @@ def explain(customer_id: str, how: How | None = None) -> Explanation:
             f"{now.last_bad_experience}: data, params.yaml or code changed since. Run `dvc repro`."
         )
     found = Explanation(
-        customer_id, scored["as_of"], int(scored["horizon_days"]), scored["currency"], scorer.churn.season.note, now
+        customer_id,
+        scored["as_of"],
+        int(scored["horizon_days"]),
+        scored["currency"],
+        scored["spared"],
+        scorer.churn.season.note,
+        now,
     )
     if how is None:
         return found
@@ -117,6 +124,8 @@ def text_of(found: Explanation) -> str:
     """An explanation to read in a terminal."""
     now, then = found.now, found.then
     lines = [f"{found.customer_id} as of {found.as_of:%Y-%m-%d}, over the next {found.horizon_days} days"]
+    if found.spared is not None:
+        lines.append(f"Must not be contacted: {found.spared}.")
     if found.change is not None:
         c = found.change
         what = {"without": "Had it not happened", "resolved": "Had it been settled"}[c.how]
@@ -202,10 +211,11 @@ class _Scorer:
 
 def _score_of(customer_id: str) -> dict[str, Any]:
     """The customer's row of data/scores.parquet."""
-    rows = pl.scan_parquet(paths.SCORES).filter(pl.col("customer_id") == customer_id)
-    found = rows.select(
-        "as_of", "horizon_days", "churn_probability", "currency", "last_bad_experience", "status"
-    ).collect()
+    scores = pl.scan_parquet(paths.SCORES)
+    columns = ["as_of", "horizon_days", "churn_probability", "currency", "last_bad_experience", "status", "spared"]
+    if missing := [name for name in columns if name not in scores.collect_schema()]:
+        raise OutOfDate(f"{paths.SCORES} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
+    found = scores.filter(pl.col("customer_id") == customer_id).select(columns).collect()
     if found.is_empty():
         raise NoScore(f"There is no customer {customer_id!r} in {paths.SCORES}. Ids are written as in the source.")
     row = found.row(0, named=True)

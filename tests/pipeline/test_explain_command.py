@@ -169,6 +169,19 @@ def test_json_holds_what_the_text_shows(project, let_down):
         assert f"{standing.clv_expected:,.2f}" in text
 
 
+def test_who_must_not_be_contacted_is_said_so(project, let_down, scores):
+    with inside(project):
+        assert "Must not be contacted" not in text_of(explain(let_down))
+        try:
+            scores.with_columns(spared=pl.lit("opted out")).write_parquet(paths.SCORES)
+            assert "\nMust not be contacted: opted out.\n" in text_of(explain(let_down))
+            scores.drop("spared").write_parquet(paths.SCORES)
+            with pytest.raises(OutOfDate, match=r"lacks spared\. Run `dvc repro score`"):
+                explain(let_down)
+        finally:
+            scores.write_parquet(paths.SCORES)
+
+
 def test_nobody_nothing_and_no_score_are_told_in_one_line(project, scores):
     unscored = scores.filter(pl.col("status") != "scored")["customer_id"].to_list()
     content = scores.filter((pl.col("status") == "scored") & pl.col("last_bad_experience").is_null())["customer_id"][0]
