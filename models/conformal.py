@@ -143,21 +143,14 @@ def _fit(actual: Floats, expected: Floats, group: npt.NDArray[np.intp], allowed:
     edges = edges[edges > expected.min()]  # each is the least expectation of its bin, so that none is empty
     at = np.searchsorted(edges, expected, side="right")
     ratios = [(actual / expected)[at == number] for number in range(len(edges) + 1)]
-    ends = [_ends(ratio, allowed) for ratio in ratios]
-    held = np.array(
-        [((low <= ratio) & (ratio <= high)).mean() for ratio, (low, high) in zip(ratios, ends, strict=True)]
-    )
-    reaches = np.array([high > 0 for _, high in ends])
-    to_come = np.bincount(at[group == group.max()], minlength=len(ratios)) / (group == group.max()).sum()
-    reaching = to_come[reaches].sum()
+    ends = [_ends(own, allowed) for own in ratios]
+    held = np.array([((low <= own) & (own <= high)).mean() for own, (low, high) in zip(ratios, ends, strict=True)])
+    newest = at[group == group.max()]
+    to_come = np.bincount(newest, minlength=len(ratios)) / len(newest)
+    reaching = to_come[[high > 0 for _, high in ends]].sum()
     shared = min(SHARED, max(0.0, to_come @ held - (1 - allowed)) / reaching) if reaching else 0.0
-    low, high = zip(
-        *(
-            _ends(ratio, allowed + shared) if above else end
-            for ratio, above, end in zip(ratios, reaches, ends, strict=True)
-        ),
-        strict=True,
-    )
+    ends = [_ends(own, allowed + shared) if end[1] > 0 else end for own, end in zip(ratios, ends, strict=True)]
+    low, high = zip(*ends, strict=True)
     return Intervals(
         tuple(edges.tolist()), low, high, f"From {len(actual):,} rows held out, in {len(ends)} bins of expected spend."
     )

@@ -1,4 +1,4 @@
-"""The level of a forecast: by what its totals must be scaled to be what cutoffs held out turned out to bring."""
+"""The level of a forecast: a factor on its totals, asked of cutoffs held out or, with a season, of training rows."""
 
 from dataclasses import dataclass
 
