@@ -8,6 +8,8 @@ import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
+FEWEST_SPENDERS = 100  # at a cutoff, for its total to say what the level is
+
 
 @dataclass(frozen=True)
 class Level:
@@ -52,7 +54,8 @@ def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> Level:
 
     Poisson regression keeps totals; trees under Tweedie's loss and means of logarithms do not ("balance property":
     Wüthrich 2020, "Bias regularization in neural network models for general insurance pricing", European Actuarial
-    Journal 10). Customers' luck is in both totals, so nothing is drawn towards 1.
+    Journal 10). Customers' luck is in both totals, so nothing is drawn towards 1; but cutoffs at which fewer than
+    `FEWEST_SPENDERS` spent are left out, or the one customer of an opening week would set the level of all.
 
     Parameters
     ----------
@@ -60,7 +63,11 @@ def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> Level:
         What happened, and what the model fitted on it expects of the same rows.
     cutoff : Series of shape (n,)
     """
-    error, _ = _errors(actual, fitted, cutoff)
+    spenders = pd.Series(actual > 0).groupby(cutoff.to_numpy()).transform("sum").to_numpy()
+    kept = spenders >= FEWEST_SPENDERS
+    if not kept.any():
+        return Level(note=f"Not scaled: at no cutoff did {FEWEST_SPENDERS} customers spend.")
+    error, _ = _errors(actual[kept], fitted[kept], cutoff[kept])
     scale = float(np.exp(error.mean()))
     return Level(scale, f"Totals scaled by {scale:.3f}, which brings those of the training rows to what they were.")
 

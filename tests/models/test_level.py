@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.level import Level, balanced, fit_level
+from models.level import FEWEST_SPENDERS, Level, balanced, fit_level
 
 EACH = 500  # customers at a cutoff
 
@@ -55,11 +55,16 @@ def test_a_factor_lies_between_1_and_what_the_totals_ask_for(ratios: list[float]
 
 
 def test_totals_of_the_training_rows_are_kept_every_cutoff_counting_alike():
-    actual = np.array([2.0, 4.0, 100.0, 300.0])
-    at = pd.Series(pd.to_datetime(["2025-01-01", "2025-01-01", "2025-03-01", "2025-03-01"]))
-    # 6 came where 3 were fitted and 400 where 800 were: as often twice as half.
-    assert balanced(actual, np.array([1.0, 2.0, 300.0, 500.0]), at).scale == pytest.approx(1)
+    actual, at = np.repeat([2.0, 900.0], FEWEST_SPENDERS), cutoffs(2)[:: EACH // FEWEST_SPENDERS]
+    # Twice what was fitted came at one cutoff and half of it at the other.
+    assert balanced(actual, actual * np.repeat([0.5, 2.0], FEWEST_SPENDERS), at).scale == pytest.approx(1)
     assert balanced(actual, actual / 1.2, at).scale == pytest.approx(1.2)
-    assert balanced(
-        np.append(actual, 0.0), np.append(actual, 9.0), pd.concat([at, at[:1] - pd.Timedelta(days=60)])
-    ).scale == pytest.approx(1)
+
+
+def test_a_cutoff_at_which_hardly_anybody_spent_sets_no_level():
+    few = np.append(np.zeros(EACH - 1), 1e6)  # one customer of an opening week, who spent a fortune
+    actual, fitted = np.append(few, np.full(EACH, 12.0)), np.full(2 * EACH, 10.0)
+    assert balanced(actual, fitted, cutoffs(2)).scale == pytest.approx(1.2)
+    alone = balanced(few, fitted[:EACH], cutoffs(1))
+    assert alone.scale == 1
+    assert "Not scaled: at no cutoff did 100 customers spend" in alone.note
