@@ -1,12 +1,23 @@
-"""When we look: the instants to learn from, to be measured at and to score, and how far each looks ahead."""
+"""When we look: the instants to learn from, to be measured at and to score, and how far each looks ahead.
 
-from dataclasses import dataclass
+A run fits its models twice, by the same procedure:
+
+- the **evaluated** fit learns from the cutoffs of role ``train``, all of whose outcomes were known at the cutoff of
+  role ``evaluate``, and is measured there: its figures are those of a model in use;
+- the **delivered** fit learns from the cutoffs marked ``refit``, all of whose outcomes are known at the scoring cutoff
+  (role ``score``), the evaluated one among them, and gives the scores. It is what a backtest at that date measures.
+
+A cutoff of role ``refit`` is learned from by the delivered fit alone.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 from features.errors import ExplainedError
 
-Role = Literal["train", "evaluate", "score"]
+Role = Literal["train", "evaluate", "score", "refit"]
+Fit = Literal["evaluated", "delivered"]
 
 
 class TooLittleHistory(ExplainedError):
@@ -35,6 +46,7 @@ class Cutoff:
     horizon_days: int
     lead_days: int
     role: Role
+    refit: bool = False  # whether the delivered fit learns from it
 
     @property
     def horizon_start(self) -> datetime:
@@ -101,7 +113,7 @@ def training_cutoffs(
             "cutoffs.min_history_days."
         )
     number = max(settings.train, 2)
-    offsets = [history // 3 + (history // 3) * k // (number - 1) for k in range(number)]
+    offsets = [max(history // 3, 1) + (history // 3) * k // (number - 1) for k in range(number)]
     return tuple(
         Cutoff(_midnight(first) + timedelta(days=days), min(horizon_days, history - days), lead_days, "train")
         for days in dict.fromkeys(offsets)
@@ -111,7 +123,20 @@ def training_cutoffs(
 def calendar(
     first: datetime, last: datetime, settings: CutoffSettings, *, horizon_days: int, lead_days: int
 ) -> tuple[Cutoff, ...]:
-    """All cutoffs of a run, oldest first: to train, to evaluate (its horizon ends at the scoring cutoff), to score."""
+    """All cutoffs of a run, oldest first: to learn from, to be evaluated at, and to score.
+
+    The horizon of the evaluation cutoff ends at the scoring cutoff.
+
+    Where the history holds no evaluation cutoff with enough before it, there is none, and no cutoff of role ``train``:
+    the delivered fit is all there is.
+
+    Raises
+    ------
+    TooLittleHistory
+        If nothing can be learned from by the scoring cutoff.
+    BadCutoff
+        If the scoring cutoff lies more than a horizon after the last interaction.
+    """
     score_at = score_cutoff(settings, last)
     if score_at <= first:
         raise TooLittleHistory(
@@ -122,13 +147,17 @@ def calendar(
             f"cutoffs.score_at is {score_at:%Y-%m-%d}, more than a horizon after the last interaction "
             f"({last:%Y-%m-%d}): by then everybody would seem to have left. Choose an earlier date, or latest."
         )
-    evaluate_at = min(score_at, midnight_after(last)) - timedelta(days=lead_days + horizon_days)
-    train = training_cutoffs(first, evaluate_at, settings, horizon_days=horizon_days, lead_days=lead_days)
-    return (
-        *train,
-        Cutoff(evaluate_at, horizon_days, lead_days, "evaluate"),
-        Cutoff(score_at, horizon_days, lead_days, "score"),
-    )
+    known = min(score_at, midnight_after(last))
+    learned = training_cutoffs(first, known, settings, horizon_days=horizon_days, lead_days=lead_days)
+    cutoffs = {cutoff.at: replace(cutoff, role="refit", refit=True) for cutoff in learned}
+    evaluate_at = known - timedelta(days=lead_days + horizon_days)
+    try:
+        train = training_cutoffs(first, evaluate_at, settings, horizon_days=horizon_days, lead_days=lead_days)
+    except TooLittleHistory:
+        train = ()
+    for cutoff in (*train, *([Cutoff(evaluate_at, horizon_days, lead_days, "evaluate")] if train else [])):
+        _add(cutoffs, cutoff, first)
+    return (*(cutoffs[at] for at in sorted(cutoffs)), Cutoff(score_at, horizon_days, lead_days, "score"))
 
 
 def backtest_calendar(
@@ -151,6 +180,15 @@ def backtest_calendar(
         )
     train = training_cutoffs(first, at, settings, horizon_days=horizon_days, lead_days=lead_days)
     return (*train, evaluate)
+
+
+def _add(cutoffs: dict[datetime, Cutoff], cutoff: Cutoff, first: datetime) -> None:
+    """Add a cutoff of the evaluated fit; an instant has one horizon, so one that clashes moves to the day before."""
+    there = cutoffs.get(cutoff.at)
+    if there is None or there.horizon_days == cutoff.horizon_days:
+        cutoffs[cutoff.at] = replace(cutoff, refit=there is not None)
+    elif cutoff.at - timedelta(days=1) > first:
+        _add(cutoffs, replace(cutoff, at=cutoff.at - timedelta(days=1)), first)
 
 
 def _midnight(instant: datetime) -> datetime:

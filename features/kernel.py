@@ -25,7 +25,7 @@ from features.tenure import ENROLMENT
 WINDOW_DAYS = (7, 30, 90, 180, 365)
 # Columns of the feature table that are no features: a model never sees them.
 KEYS = (
-    "customer_id", "cutoff", "horizon_days", "lead_days", "role", "status", "last_bad_experience", "journey",
+    "customer_id", "cutoff", "horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience", "journey",
     "journey_stage",
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ def features_at(
 
     Returns
     -------
-    features : DataFrame of shape (n_rows, 9 + n_features)
+    features : DataFrame of shape (n_rows, 10 + n_features)
         One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored",
         or why a customer is out of scope: "no_history" (never bought, where churn is to stop buying) or
         "already_churned" (cancelled and not enrolled since).
@@ -73,6 +73,7 @@ def features_at(
             "horizon_days": np.array([c.horizon_days for c in cutoffs], np.int32)[view.cutoff],
             "lead_days": np.array([c.lead_days for c in cutoffs], np.int32)[view.cutoff],
             "role": pl.Series([c.role for c in cutoffs], dtype=pl.String).gather(view.cutoff),
+            "refit": np.array([c.refit for c in cutoffs], bool)[view.cutoff],
             "status": _status(view, settings.churn_definition),
             "last_bad_experience": _last_bad(annotated, view),
         }

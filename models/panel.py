@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.attributes import PREFIX
+from features.cutoffs import Fit
 from features.registry import FEATURES
 
 Floats = npt.NDArray[np.float64]
@@ -34,7 +35,11 @@ class Panel:
 
     def of_role(self, role: str) -> "Panel":
         """The scorable rows of one role: train, evaluate or score."""
-        return self.where((self.table["role"] == role) & (self.table["status"] == "scored"))
+        return self.where((self.table["role"] == role) & self._scored)
+
+    def training(self, fit: Fit) -> "Panel":
+        """The scorable rows that a fit learns from (``features.cutoffs``): none where there is no evaluated fit."""
+        return self.of_role("train") if fit == "evaluated" else self.where(self.table["refit"] & self._scored)
 
     def churned(self, definition: str) -> Floats:
         """1 where the customer left in the horizon: bought nothing (`inactivity`) or cancelled (`event`)."""
@@ -51,6 +56,10 @@ class Panel:
     def cutoffs(self) -> list[pd.Timestamp]:
         """The cutoffs present, oldest first."""
         return sorted(self.table["cutoff"].unique())
+
+    @property
+    def _scored(self) -> pd.Series:
+        return self.table["status"] == "scored"
 
     def __len__(self) -> int:
         """Number of rows."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
+from features.cutoffs import Fit
 from models.bundle import load_churn, load_clv
 from models.churn import ChurnModel
 from models.clv import ClvModel
@@ -51,15 +52,15 @@ class BundleModel:
         return {"cutoff": "datetime", **{name: "string" if name in text else "double" for name in names}}
 
 
-def load_bundle(folder: Path) -> BundleModel:
-    """Both models of a bundle.
+def load_bundle(folder: Path, fit: Fit = "delivered") -> BundleModel:
+    """Both models of a bundle: those that give the scores, or those that were evaluated.
 
     Raises
     ------
     BadBundle
         If one is missing, damaged, or was trained on other features than this program computes.
     """
-    return BundleModel(load_churn(folder / "churn"), load_clv(folder / "clv"))
+    return BundleModel(load_churn(folder / "churn" / fit), load_clv(folder / "clv" / fit))
 
 
 def _load_pyfunc(path: str) -> BundleModel:

@@ -7,30 +7,40 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
+from features.errors import ExplainedError
 from models.baselines import Logistic
 from models.bootstrap import Resampling
 from models.bundle import load_churn, load_clv, load_orders, read_contract
 from models.evaluation import Evaluation, evaluate, gains_curve
 from pipeline import paths
-from pipeline.panel import ORDER, from_pandas, read_panel
+from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel
 from pipeline.params import load_params
 from pipeline.whole_files import whole
+
+
+class NotEvaluated(ExplainedError):
+    """There is no cutoff to evaluate at."""
 
 
 def main() -> None:
     """Evaluate the project's models at the last cutoff whose horizon is over."""
     params = load_params()
+    if not has_evaluation():
+        raise NotEvaluated(
+            "The history is too short for an evaluation cutoff with something to learn from before it. Bring a longer "
+            "history, or shorten horizon_days."
+        )
     panel = read_panel(["evaluate"]).of_role("evaluate")
-    contract = read_contract(paths.CHURN_BUNDLE)
+    contract = read_contract(paths.CHURN_EVALUATED)
     baselines = {name: Logistic.from_dict(held) for name, held in contract["baselines"].items()}
     found = evaluate(
         panel,
-        load_churn(paths.CHURN_BUNDLE),
+        load_churn(paths.CHURN_EVALUATED),
         baselines,
-        load_clv(paths.CLV_BUNDLE),
+        load_clv(paths.CLV_EVALUATED),
         Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed),
         params.churn.definition,
-        orders=load_orders(paths.CLV_BUNDLE),
+        orders=load_orders(paths.CLV_EVALUATED),
     )
     write_json(paths.METRICS, found.report)
     with whole(paths.EVALUATION) as staged:

@@ -171,13 +171,13 @@ class _Scorer:
 
     @classmethod
     def of(cls, as_of: datetime, horizon_days: int) -> "_Scorer":
-        churn = load_churn(paths.CHURN_BUNDLE)
+        churn = load_churn(paths.CHURN_DELIVERED)
         cutoff = Cutoff(as_of, horizon_days, churn.lead_days, "score")
         job = job_for(load_params(), (cutoff,), paths.FEATURES, paths.LABELS)
         priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
         if (held := priors.get(f"{as_of:%Y-%m-%d}")) is None:
             raise OutOfDate(f"{paths.BTYD_BUNDLE} holds no model of purchases at {as_of:%Y-%m-%d}. Run `dvc repro`.")
-        return cls(job, PurchasePrior.from_dict(held), churn, load_clv(paths.CLV_BUNDLE))
+        return cls(job, PurchasePrior.from_dict(held), churn, load_clv(paths.CLV_DELIVERED))
 
     def standing(self, events: pl.DataFrame) -> Standing:
         """What the models say of one customer's history."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal, get_args
 
 from models.explain import says, theme_of
@@ -203,6 +203,37 @@ A_YEAR_BEFORE = (
 )
 
 
+def learned_from(evaluated: Mapping[str, Any], delivered: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The training cutoffs of both fits, oldest first, each once."""
+    by_cutoff = {fact["cutoff"]: fact for contract in (evaluated, delivered) for fact in contract["training"]}
+    return [by_cutoff[cutoff] for cutoff in sorted(by_cutoff)]
+
+
+def fits(
+    evaluated: Mapping[str, Any], delivered: Mapping[str, Any], metrics: Mapping[str, Any], as_of: date | None
+) -> str:
+    """What the evaluated and the delivered fit learned from, and whether the same procedure chose the same model."""
+    used = f", used at {as_of:%Y-%m-%d}" if as_of else ""
+    if evaluated["training"] == delivered["training"]:
+        return f"Scores come from models trained on {_trained(delivered)}{used}."
+    said = (
+        f"The figures are those of models trained on {_trained(evaluated)} and measured at {metrics['cutoff']}. Scores "
+        f"come from the same procedure fitted again on all that is known since: {_trained(delivered)}{used}."
+    )
+    if evaluated["candidate"] == delivered["candidate"]:
+        return f"{said} Both chose {candidate(delivered['candidate'])} for churn."
+    return (
+        f"{said} For churn the evaluated fit chose {candidate(evaluated['candidate'])}, the delivered one "
+        f"{candidate(delivered['candidate'])}."
+    )
+
+
+def _trained(contract: Mapping[str, Any]) -> str:
+    facts = contract["training"]
+    ends = [date.fromisoformat(f["cutoff"]) + timedelta(f["horizon_days"] + contract["lead_days"]) for f in facts]
+    return f"the cutoffs {facts[0]['cutoff']} to {facts[-1]['cutoff']} (outcomes until {max(ends):%Y-%m-%d})"
+
+
 @dataclass(frozen=True)
 class BaseRate:
     """The churn rate at a cutoff and that of the same weeks a year before; null where it is not known."""
@@ -223,8 +254,10 @@ def base_rates(
     `scored` is the cutoff scored at and the number of customers: what came of them is not known yet.
     """
     days = metrics["horizon_days"]
-    rows = [BaseRate(f["cutoff"], "learn", f["horizon_days"], f["rows"], f["churn_rate"]) for f in training]
+    learned = (f for f in training if f["cutoff"] != metrics["cutoff"])
+    rows = [BaseRate(f["cutoff"], "learn", f["horizon_days"], f["rows"], f["churn_rate"]) for f in learned]
     rows.append(BaseRate(metrics["cutoff"], "measure", days, metrics["rows"], metrics["churn_rate"]))
+    rows.sort(key=lambda row: row.cutoff)
     if scored:
         rows.append(BaseRate(f"{scored[0]:%Y-%m-%d}", "score", days, scored[1], None))
     return [replace(row, year_before=_year_before(row, rows)) for row in rows]

@@ -52,7 +52,7 @@ def main() -> None:
 def check(now: datetime) -> tuple[list[Leak], int, int]:
     """Leaks of the project's panel, gravest first, and how many rows were looked at and replayed."""
     params = load_params()
-    panel = read_panel(["train", "evaluate"])
+    panel = read_panel(["train", "refit", "evaluate"])
     keys = panel.table[["cutoff", "horizon_days", "lead_days", "role"]].drop_duplicates()
     cutoffs = [
         Cutoff(at.to_pydatetime().replace(tzinfo=UTC), int(horizon), int(lead), role)
@@ -79,5 +79,5 @@ def replay_of(job: Job, cutoffs: Sequence[Cutoff], number: int) -> pd.DataFrame:
         table, _ = features_at(past, (cutoff,), job.settings)
         if job.customers is not None and job.attributes:
             table = table.hstack(attributes_at(table, pl.read_parquet(job.customers), job.attributes))
-        tables.append(table.drop("horizon_days", "lead_days", "role", "status", "last_bad_experience"))
+        tables.append(table.drop("horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience"))
     return to_pandas(pl.concat(tables))

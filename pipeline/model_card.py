@@ -40,8 +40,9 @@ class Inputs:
     """Everything the card tells of; None where a stage has not run."""
 
     version: str
-    churn: Json  # the contracts of the models
+    churn: Json  # the contracts of the models that were evaluated
     clv: Json
+    delivered: Json  # the contract of the churn model that gives the scores
     data: Json
     metrics: Json
     policy: PolicySettings
@@ -62,8 +63,9 @@ def main() -> None:
     """
     inputs = Inputs(
         bundle_hash(paths.BUNDLE),
-        read_contract(paths.CHURN_BUNDLE),
-        read_contract(paths.CLV_BUNDLE),
+        read_contract(paths.measured_fit(paths.CHURN_BUNDLE)),
+        read_contract(paths.measured_fit(paths.CLV_BUNDLE)),
+        read_contract(paths.CHURN_DELIVERED),
         _needed(paths.DATA_REPORT, "ingest"),
         _needed(paths.METRICS, "evaluate"),
         load_params().policy,
@@ -86,7 +88,8 @@ def card(inputs: Inputs) -> str:
         If a report lacks something that the card tells.
     """
     metrics, churn = inputs.metrics, inputs.churn
-    importances = findings.importances(churn["importance"])
+    importances = findings.importances(inputs.delivered["importance"])
+    scored = _scored(inputs.scores)
     held = environment().overlay(autoescape=False)
     held.filters["cell"] = lambda words: words.replace("|", "\\|")
     try:
@@ -99,9 +102,10 @@ def card(inputs: Inputs) -> str:
             churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             rates=findings.drift(churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
-            short_horizons=findings.short_horizons(churn["training"], metrics["horizon_days"]),
+            short_horizons=findings.short_horizons(inputs.delivered["training"], metrics["horizon_days"]),
             untested=findings.untested(churn, inputs.clv),
-            base_rates=findings.base_rates(churn["training"], metrics, _scored(inputs.scores)),
+            base_rates=findings.base_rates(findings.learned_from(churn, inputs.delivered), metrics, scored),
+            fits=findings.fits(churn, inputs.delivered, metrics, scored[0] if scored else None),
             deviance=findings.DEVIANCE,
             a_year_before=findings.A_YEAR_BEFORE,
             importances=importances[:_MOST_FEATURES],

@@ -54,9 +54,9 @@ def main(*, fail_on_alarm: bool = False) -> None:
 def monitor(settings: MonitorSettings) -> dict[str, Any]:
     """The report of the project's newest month."""
     params = load_params()
-    contract, model = read_contract(paths.CHURN_BUNDLE), load_churn(paths.CHURN_BUNDLE)
-    panel = read_panel(["train", "evaluate", "score"])
-    learned = panel.of_role("train")
+    contract, model = read_contract(paths.CHURN_DELIVERED), load_churn(paths.CHURN_DELIVERED)
+    panel = read_panel(["train", "refit", "evaluate", "score"])
+    learned = panel.training("delivered")
     watch = watched(learned.table, model, contract["importance"])
     when = calendar(params)
     table = sampled_features(params, when, settings.customers)
@@ -64,7 +64,8 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
     found = data_tracks(pl.scan_parquet(paths.INTERACTIONS / "*.parquet"), pl.scan_parquet(paths.EXPERIENCES), when)
     age = (pd.Timestamp(when.score_at).tz_convert(None) - learned.cutoffs[-1]).days
     draws = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    known = performance(panel, model, params.churn.definition, draws)
+    evaluated = load_churn(paths.CHURN_EVALUATED) if paths.CHURN_EVALUATED.is_dir() else None
+    known = performance(panel, model, params.churn.definition, draws, evaluated)
     return {
         "as_of": f"{when.score_at:%Y-%m-%d}",
         **document(*checked(watch, months, when.cutoffs, found, age, settings)),
@@ -73,25 +74,30 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
     }
 
 
-def performance(panel: Panel, model: ChurnModel, definition: str, draws: Resampling) -> list[dict[str, Any]]:
+def performance(
+    panel: Panel, model: ChurnModel, definition: str, draws: Resampling, evaluated: ChurnModel | None = None
+) -> list[dict[str, Any]]:
     """At each cutoff, oldest first: churn rate, AUC and log loss that the probabilities imply, and what came of it.
 
-    `evidence` is true where outcomes are known that the model did not learn from.
+    `evidence` is true where outcomes are known that the model did not learn from: at the evaluation cutoff, where the
+    probabilities are those of the `evaluated` fit.
     """
     found = []
     for cutoff in panel.cutoffs:
         rows = panel.where((panel.table["cutoff"] == cutoff) & (panel.table["status"] == "scored"))
         role = rows.table["role"].iloc[0]
-        probability = model.churn_probability(rows.table)
+        judge = evaluated if role == "evaluate" else None
+        evidence = judge is not None
+        probability = (judge or model).churn_probability(rows.table)
         expected = expected_performance(probability, draws)
         realised = None if role == "score" else realised_performance(rows.churned(definition), probability)
-        says = AHEAD if realised is None else LEARNED if role == "train" else told(expected, realised)
+        says = AHEAD if realised is None else told(expected, realised) if evidence else LEARNED
         found.append(
             {
                 "cutoff": f"{cutoff:%Y-%m-%d}",
                 "role": role,
                 "rows": len(rows),
-                "evidence": role == "evaluate",
+                "evidence": evidence,
                 "expected": {name: interval.as_dict() for name, interval in expected.items()},
                 "realised": tidy(realised),
                 "says": says,

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import polars.selectors as cs
 
+from features.cutoffs import Fit
 from features.errors import ExplainedError
 from features.labels import OUTCOMES
 from models.panel import Panel
@@ -39,7 +40,36 @@ def read_panel(
     NoRows
         If no customer can be scored at their cutoffs.
     """
-    wanted = pl.scan_parquet(features / "*.parquet").filter(pl.col("role").is_in(list(roles)))
+    return _read(pl.col("role").is_in(list(roles)), f"{' or '.join(roles)} cutoffs", features, labels, prior)
+
+
+def read_training(fit: Fit) -> Panel:
+    """The scorable rows that a fit learns from; none where there is no evaluated fit.
+
+    Raises
+    ------
+    NoRows
+        If nobody can be learned from by the delivered fit.
+    """
+    if fit == "delivered":
+        return _read(pl.col("refit"), "training cutoffs").training(fit)
+    return read_panel(["train", "refit"]).training(fit)
+
+
+def has_evaluation(features: Path = paths.FEATURES) -> bool:
+    """Whether the run has an evaluation cutoff: with a history too short for it there is none."""
+    roles = pl.scan_parquet(features / "*.parquet").select((pl.col("role") == "evaluate").any())
+    return bool(roles.collect().item())
+
+
+def _read(
+    which: pl.Expr,
+    where: str,
+    features: Path = paths.FEATURES,
+    labels: Path = paths.LABELS,
+    prior: Path = paths.PRIOR,
+) -> Panel:
+    wanted = pl.scan_parquet(features / "*.parquet").filter(which)
     table = (
         wanted.join(pl.scan_parquet(labels / "*.parquet"), on=ORDER, how="left")
         .join(pl.scan_parquet(prior), on=ORDER, how="left")
@@ -48,7 +78,7 @@ def read_panel(
     )
     if not (table["status"] == "scored").any():
         raise NoRows(
-            f"No customer can be scored at the {' or '.join(roles)} cutoffs: nobody had bought before them. Bring a "
+            f"No customer can be scored at the {where}: nobody had bought before them. Bring a "
             "longer history, or check the kinds that the source maps to purchase (`fedelta source check`)."
         )
     outcomes = to_pandas(table.select(*OUTCOMES))

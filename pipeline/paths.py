@@ -14,7 +14,11 @@ LABELS = Path("data/labels")
 PRIOR = Path("data/prior.parquet")
 BUNDLE = Path("data/bundle")
 CHURN_BUNDLE = BUNDLE / "churn"
+CHURN_DELIVERED = CHURN_BUNDLE / "delivered"  # learned from all that is known at the scoring cutoff
+CHURN_EVALUATED = CHURN_BUNDLE / "evaluated"  # the same procedure at the evaluation cutoff; absent where there is none
 CLV_BUNDLE = BUNDLE / "clv"
+CLV_DELIVERED = CLV_BUNDLE / "delivered"
+CLV_EVALUATED = CLV_BUNDLE / "evaluated"
 BTYD_BUNDLE = BUNDLE / "btyd"
 LOYALTY_BUNDLE = BUNDLE / "loyalty"
 PERSONAS_BUNDLE = BUNDLE / "personas"  # kept by DVC between runs: what the next run knows its personas by
@@ -33,3 +37,9 @@ REPORT = Path("reports/report.html")
 MODEL_CARD = Path("reports/model_card.md")
 PLOTS = Path("reports/plots")
 BACKTEST = Path("reports/backtest.json")
+
+
+def measured_fit(bundle: Path) -> Path:
+    """The fit of a model's bundle that its figures are of: the evaluated one, or where there is none the delivered."""
+    evaluated = bundle / "evaluated"
+    return evaluated if evaluated.is_dir() else bundle / "delivered"

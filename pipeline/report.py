@@ -44,8 +44,9 @@ class Inputs:
     metrics: Json
     gains: Sequence[Json]
     data: Json
-    churn: Json  # the contracts of the models
+    churn: Json  # the contracts of the models that were evaluated
     clv: Json
+    delivered: Json  # the contract of the churn model that gives the scores
     experience: Json
     loyalty: Json
     policy: PolicySettings
@@ -86,8 +87,9 @@ def main() -> None:
         metrics=_json(paths.METRICS, "evaluate"),
         gains=_json(paths.PLOTS / "gains.json", "evaluate"),
         data=_json(paths.DATA_REPORT, "ingest"),
-        churn=read_contract(paths.CHURN_BUNDLE),
-        clv=read_contract(paths.CLV_BUNDLE),
+        churn=read_contract(paths.measured_fit(paths.CHURN_BUNDLE)),
+        clv=read_contract(paths.measured_fit(paths.CLV_BUNDLE)),
+        delivered=read_contract(paths.CHURN_DELIVERED),
         experience=_json(
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),
@@ -121,7 +123,7 @@ def render(inputs: Inputs) -> str:
     metrics, chosen = inputs.metrics, inputs.churn["candidate"]
     churn = _compared(metrics, "churn", chosen)
     value = _compared(metrics, "clv")
-    importances = findings.importances(inputs.churn["importance"])
+    importances = findings.importances(inputs.delivered["importance"])
     risk = risk_of(inputs.scores)
     try:
         return (
@@ -157,11 +159,14 @@ def render(inputs: Inputs) -> str:
                 beaten=findings.beaten(churn),
                 against=partial(_against, chosen=chosen),
                 drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
-                short_horizons=findings.short_horizons(inputs.churn["training"], metrics["horizon_days"]),
+                short_horizons=findings.short_horizons(inputs.delivered["training"], metrics["horizon_days"]),
                 untested=findings.untested(inputs.churn, inputs.clv),
                 base_rates=findings.base_rates(
-                    inputs.churn["training"], metrics, (inputs.scores["as_of"][0], risk.scored)
+                    findings.learned_from(inputs.churn, inputs.delivered),
+                    metrics,
+                    (inputs.scores["as_of"][0], risk.scored),
                 ),
+                fits=findings.fits(inputs.churn, inputs.delivered, metrics, inputs.scores["as_of"][0]),
                 deviance=findings.DEVIANCE,
                 a_year_before=findings.A_YEAR_BEFORE,
                 name_of=findings.name_of,

@@ -30,9 +30,9 @@ def main() -> None:
     scores = score(
         to_pandas(table),
         Models(
-            load_churn(paths.CHURN_BUNDLE),
-            load_clv(paths.CLV_BUNDLE),
-            load_orders(paths.CLV_BUNDLE),
+            load_churn(paths.CHURN_DELIVERED),
+            load_clv(paths.CLV_DELIVERED),
+            load_orders(paths.CLV_DELIVERED),
             _pareto(table["cutoff"][0]),
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),

@@ -36,7 +36,7 @@ class NotEvaluated(ExplainedError):
 def main() -> None:
     """Record the project's bundle, register it, let the gate decide; say in one line what changed."""
     params = load_params()
-    contract = read_contract(paths.CHURN_BUNDLE)
+    contract = read_contract(paths.measured_fit(paths.CHURN_BUNDLE))
     report = _read_report(paths.METRICS)
     bundle = bundle_hash(paths.BUNDLE)
     files = [paths.METRICS, *sorted(paths.PLOTS.glob("*.json")), _card()]
@@ -132,7 +132,8 @@ def _judge(store: "Store", champion: "Registered | None", contract: Mapping[str,
         return without_champion(happened.churn, mine.churn, params.gate)
     with store.bundle_of(champion) as folder:
         try:
-            its_contract, model = read_contract(folder / "churn"), load_bundle(folder)
+            its_contract = read_contract(folder / "churn" / "evaluated")
+            model = load_bundle(folder, "evaluated")
         except BadBundle as error:
             return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error}")
     its = Candidate.of(its_contract, str(store.param(champion, "source")))

@@ -1,11 +1,13 @@
-"""DVC stage ``train_churn``: training rows in; churn model and the baselines it must beat out."""
+"""DVC stage ``train_churn``: training rows in; churn models, evaluated and delivered, and the baselines to beat out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from features.cutoffs import Fit
 from models.baselines import BASE, fit_hiatus, fit_logistic
 from models.bundle import save_churn
 from models.candidates import contributions
@@ -13,7 +15,7 @@ from models.churn import ChurnModel, fit_churn
 from models.panel import Panel
 from models.peers import fit_peers
 from pipeline import paths
-from pipeline.panel import read_panel
+from pipeline.panel import read_training
 from pipeline.params import Params, load_params
 from pipeline.whole_files import whole
 
@@ -66,15 +68,22 @@ def importance(model: ChurnModel, table: pd.DataFrame) -> dict[str, float]:
 
 
 def main() -> None:
-    """Train the project's churn model."""
+    """Train the project's churn model twice, by the same procedure (``features.cutoffs``)."""
     params = load_params()
-    panel = read_panel(["train"]).of_role("train")
-    model, facts = train(panel, params)
     with whole(paths.CHURN_BUNDLE) as folder:
-        save_churn(model, folder, facts)
+        for fit in get_args(Fit):
+            panel = read_training(fit)
+            if len(panel):
+                model, facts = train(panel, params)
+                save_churn(model, folder / fit, facts)
+                print(f"train_churn: {fit}: {in_words(model, facts, panel)}")
+
+
+def in_words(model: ChurnModel, facts: Mapping[str, Any], panel: Panel) -> str:
+    """What was learned from and what was chosen, in one line."""
     rates = ", ".join(f"{fact['churn_rate']:.3f}" for fact in facts["training"])
     why = next((f" ({s.verdict})" for s in model.selection if s.candidate == model.name), "")
-    print(
-        f"train_churn: {len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); {model.name}{why}. "
+    return (
+        f"{len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); {model.name}{why}. "
         f"{model.note} {model.calibrator.note} {model.season.note}"
     )

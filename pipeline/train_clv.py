@@ -1,25 +1,38 @@
 """DVC stage ``train_clv``: training rows in; models of lifetime value and of orders out."""
 
+from typing import get_args
+
+from features.cutoffs import Fit
 from models.bundle import save_clv
-from models.clv import ClvModel, fit_clv, fit_orders
+from models.clv import ClvModel, OrdersModel, fit_clv, fit_orders
+from models.panel import Panel
 from pipeline import paths
-from pipeline.panel import read_panel
+from pipeline.panel import read_training
 from pipeline.params import load_params
 from pipeline.train_churn import THREADS, training_facts
 from pipeline.whole_files import whole
 
 
 def main() -> None:
-    """Train the project's models of value; a source without money gets a bundle that says so."""
+    """Train the project's models of value twice, as those of churn; without money the bundle says so."""
     params = load_params()
-    panel = read_panel(["train"]).of_role("train")
     ahead = {"horizon_days": params.horizon_days, "lead_days": params.lead_days, "threads": THREADS}
-    model, orders = fit_clv(panel, params.clv, **ahead), fit_orders(panel, params.clv, **ahead)
     with whole(paths.CLV_BUNDLE) as folder:
-        save_clv(model, folder, {"training": training_facts(panel, params.churn.definition)}, orders)
+        for fit in get_args(Fit):
+            panel = read_training(fit)
+            if len(panel):
+                model, orders = fit_clv(panel, params.clv, **ahead), fit_orders(panel, params.clv, **ahead)
+                facts = {"training": training_facts(panel, params.churn.definition)}
+                save_clv(model, folder / fit, facts, orders)
+                report(fit, panel, model, orders)
+
+
+def report(fit: Fit, panel: Panel, model: ClvModel | None, orders: OrdersModel) -> None:
+    """Print what was learned from and what was chosen."""
     spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon"
-    print(f"train_clv: {spenders}; orders by {orders.chosen}. {orders.note} {orders.level.note} {orders.season.note}")
-    print(f"train_clv: {in_words(model)}")
+    how = f"{orders.note} {orders.level.note} {orders.season.note}"
+    print(f"train_clv: {fit}: {spenders}; orders by {orders.chosen}. {how}")
+    print(f"train_clv: {fit}: {in_words(model)}")
 
 
 def in_words(model: ClvModel | None) -> str:

@@ -29,7 +29,7 @@ PRAISED = 0.8  # the least rating that is praise
 
 
 def train(panel: Panel, params: Params, before: PersonaModel | None) -> tuple[LoyaltyModel, Search, Document]:
-    """Loyalty learned on the training cutoffs, personas of the customers to be scored, and the evidence on loyalty.
+    """Loyalty learned on all known outcomes, personas of the customers to be scored, and the evidence on loyalty.
 
     Parameters
     ----------
@@ -38,25 +38,36 @@ def train(panel: Panel, params: Params, before: PersonaModel | None) -> tuple[Lo
     before : PersonaModel, optional
         The personas of the run before, of the same source.
     """
-    learned, scored = panel.of_role("train"), panel.of_role("score").table
+    learned, scored = panel.training("delivered"), panel.of_role("score").table
     model = fit_loyalty(learned, params.loyalty)
     found = find_personas(scored, params.personas, before)
     return model, found, {**evidence(model, panel, params), **_spurious(model, learned, scored, params)}
 
 
 def evidence(model: LoyaltyModel, panel: Panel, params: Params) -> Document:
-    """What the classes did after the evaluated cutoff, and whether attitude adds to behaviour."""
-    later, definition = panel.of_role("evaluate"), params.churn.definition
+    """What the classes did after the evaluated cutoff, and whether attitude adds to behaviour.
+
+    There the classes are those of a model that learned from the evaluated fit's rows alone. Where there is no such
+    cutoff nothing is known of what they did.
+    """
+    train, later, definition = panel.training("evaluated"), panel.of_role("evaluate"), params.churn.definition
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    referred = referred_in_horizon(panel, later.table)
-    return {
+    attitude = {"base": model.base, "credibility": model.credibility, "weights": dict(model.weights)}
+    always = {"horizon_days": params.horizon_days, "reason": model.reason, "attitude": attitude}
+    if not len(later):
+        silent = {"customers": 0, "bought": None, "spend": None, "left": None, "referred": None}
+        return always | {
+            "cutoff": None,
+            "classes": [{"class": name or "silent", **silent} for name in (*CLASSES, None)],
+            "referred": None,
+            "attitude_adds": {"verdict": "Not tested: the history is too short for an evaluation cutoff."},
+        }
+    earlier, referred = fit_loyalty(train, params.loyalty), referred_in_horizon(panel, later.table)
+    return always | {
         "cutoff": f"{later.cutoffs[0]:%Y-%m-%d}",
-        "horizon_days": params.horizon_days,
-        "reason": model.reason,
-        "attitude": {"base": model.base, "credibility": model.credibility, "weights": dict(model.weights)},
-        "classes": what_they_did(later, model, definition, resampling, referred=referred),
+        "classes": what_they_did(later, earlier, definition, resampling, referred=referred),
         "referred": None if referred is not None else "No cutoff ends the horizon, so referrals in it are not counted.",
-        "attitude_adds": attitude_adds(panel.of_role("train"), later, model, definition, resampling).as_dict(),
+        "attitude_adds": attitude_adds(train, later, earlier, definition, resampling).as_dict(),
     }
 
 
@@ -123,7 +134,7 @@ def _in_year(cutoff: pd.Timestamp) -> pl.Expr:
 def main() -> None:
     """Learn loyalty and find personas of the project's customers."""
     params = load_params()
-    panel = read_panel(["train", "evaluate", "score"])
+    panel = read_panel(["train", "refit", "evaluate", "score"])
     model, found, report = train(panel, params, remembered_personas(paths.PERSONAS_BUNDLE, params.source))
     report["personas"] = persona_report(found, panel.of_role("score").table, params.experience)
     with whole(paths.LOYALTY_BUNDLE) as folder:

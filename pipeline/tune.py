@@ -125,7 +125,7 @@ def to_tune(churn: ChurnSettings, asked: CandidateName | None = None) -> tuple[C
     elif churn.candidate != "auto":
         name, why = churn.candidate, "as churn.candidate says"
     else:
-        name, why = read_contract(paths.CHURN_BUNDLE)["candidate"], "which the bundle chose"
+        name, why = read_contract(paths.measured_fit(paths.CHURN_BUNDLE))["candidate"], "which the bundle chose"
     if name not in TUNABLE:
         raise NothingToTune(
             f"The churn model is {name}, {why}: it has no trees whose settings could be searched. To tune one that "

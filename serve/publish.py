@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _about(run: ScoringRun, snapshot_id: str, bundle: Path, metrics: Path) -> bytes:
     """The JSON object of ``/v1/models/current``."""
     facts = run.facts
-    churn, clv = (read_document(bundle / model / "model.json") for model in ("churn", "clv"))
+    churn, clv = (read_document(bundle / model / "delivered" / "model.json") for model in ("churn", "clv"))
     return orjson.dumps(
         {
             "snapshot_id": snapshot_id,

@@ -49,12 +49,14 @@ def test_a_year_and_a_half_of_history_is_scored_measured_and_learned_from():
         horizon_days=90,
         lead_days=10,
     )
-    assert [(c.role, c.at) for c in cutoffs] == [
-        ("train", day(2024, 10, 14)),
-        ("train", day(2024, 11, 13)),
-        ("train", day(2024, 12, 13)),
-        ("evaluate", day(2025, 3, 23)),
-        ("score", day(2025, 7, 1)),
+    assert [(c.role, c.at, c.refit) for c in cutoffs] == [
+        ("train", day(2024, 10, 14), False),
+        ("train", day(2024, 11, 13), False),
+        ("train", day(2024, 12, 13), False),
+        ("refit", day(2025, 1, 22), True),
+        ("refit", day(2025, 2, 21), True),
+        ("evaluate", day(2025, 3, 23), True),
+        ("score", day(2025, 7, 1), False),
     ]
 
 
@@ -117,7 +119,13 @@ def test_a_horizon_is_never_longer_than_asked_for_however_far_apart_the_steps():
 
 def test_too_little_history_says_what_would_do():
     with pytest.raises(TooLittleHistory, match=r"spans 80 days; at least 120 are needed\. Bring more history"):
-        run(169, horizon_days=90)
+        run(79, horizon_days=90)
+
+
+def test_a_history_too_short_to_be_evaluated_is_still_learned_from():
+    cutoffs = run(169, horizon_days=90)
+    assert {cutoff.role for cutoff in cutoffs} == {"refit", "score"}
+    assert all(cutoff.refit == (cutoff.role == "refit") for cutoff in cutoffs)
 
 
 SHAPES = st.fixed_dictionaries(
@@ -139,9 +147,27 @@ def test_no_training_horizon_reaches_into_the_one_we_are_measured_on(shape: dict
         cutoffs = run(**shape)
     except TooLittleHistory:
         return
-    (evaluate,), (score,) = of_role(cutoffs, "evaluate"), of_role(cutoffs, "score")
-    assert evaluate.horizon_end <= score.at
-    assert all(cutoff.horizon_end <= evaluate.at for cutoff in of_role(cutoffs, "train"))
+    (score,) = of_role(cutoffs, "score")
+    assert all(cutoff.horizon_end <= score.at for cutoff in cutoffs if cutoff.refit)
+    for evaluate in of_role(cutoffs, "evaluate"):
+        assert evaluate.horizon_end <= score.at
+        assert all(cutoff.horizon_end <= evaluate.at for cutoff in of_role(cutoffs, "train"))
+    assert bool(of_role(cutoffs, "train")) == bool(of_role(cutoffs, "evaluate"))
+
+
+@given(SHAPES)
+@law
+def test_the_delivered_fit_learns_from_what_a_backtest_at_the_scoring_cutoff_learns_from(shape: dict[str, int]):
+    try:
+        cutoffs = run(**shape)
+    except TooLittleHistory:
+        return
+    (score,) = of_role(cutoffs, "score")
+    chosen = CutoffSettings(**{name: shape[name] for name in ("step_days", "train", "min_history_days")})
+    days = {name: shape[name] for name in ("horizon_days", "lead_days")}
+    later = score.at + timedelta(days=shape["horizon_days"] + shape["lead_days"])
+    backtest = backtest_calendar(FIRST, later, score.at, chosen, **days)
+    assert [(c.at, c.horizon_days) for c in cutoffs if c.refit] == [(c.at, c.horizon_days) for c in backtest[:-1]]
 
 
 @given(SHAPES)
@@ -151,8 +177,9 @@ def test_cutoffs_are_different_midnights_in_order_after_history_and_with_a_horiz
         cutoffs = run(**shape)
     except TooLittleHistory:
         return
-    train = of_role(cutoffs, "train")
-    assert 1 <= len(train) <= max(shape["train"], 2)
+    for train in (of_role(cutoffs, "train"), [cutoff for cutoff in cutoffs if cutoff.refit]):
+        assert len(train) <= max(shape["train"], 2)
+    assert any(cutoff.refit for cutoff in cutoffs)
     assert all(cutoff.at > FIRST for cutoff in cutoffs)
     assert all((cutoff.at - datetime(2024, 1, 1, tzinfo=UTC)) % DAY == timedelta() for cutoff in cutoffs)
     instants = [cutoff.at for cutoff in cutoffs]

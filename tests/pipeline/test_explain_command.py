@@ -80,7 +80,7 @@ def test_what_the_themes_add_sums_to_the_log_odds_in_both_histories(project, let
 
 
 def test_a_reader_adds_up_from_the_themes_to_the_printed_probability(project, let_down):
-    path = paths.CHURN_BUNDLE / "model.json"
+    path = paths.CHURN_DELIVERED / "model.json"
     with inside(project):
         before = path.read_text()
         contract, as_of = json.loads(before), explain(let_down).as_of

@@ -51,8 +51,9 @@ def inputs(project: Path) -> Inputs:
     with inside(project):
         return Inputs(
             bundle_hash(paths.BUNDLE),
-            read_contract(paths.CHURN_BUNDLE),
-            read_contract(paths.CLV_BUNDLE),
+            read_contract(paths.CHURN_EVALUATED),
+            read_contract(paths.CLV_EVALUATED),
+            read_contract(paths.CHURN_DELIVERED),
             DATA,
             json.loads(paths.METRICS.read_text()),
             load_params().policy,

@@ -90,8 +90,9 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.METRICS.read_text()),
             json.loads((paths.PLOTS / "gains.json").read_text()),
             DATA,
-            read_contract(paths.CHURN_BUNDLE),
-            read_contract(paths.CLV_BUNDLE),
+            read_contract(paths.CHURN_EVALUATED),
+            read_contract(paths.CLV_EVALUATED),
+            read_contract(paths.CHURN_DELIVERED),
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(paths.LOYALTY_REPORT.read_text()),
             load_params().policy,
@@ -172,8 +173,8 @@ def test_names_from_the_data_cannot_become_markup(inputs: Inputs):
     }
     named = ("segments", "churn", "churn_against")
     rename = {what: {f"{bad}{name}": held for name, held in inputs.metrics[what].items()} for what in named}
-    contract = {**inputs.churn, "importance": {bad: 0.5}}
-    text = render(replace(with_metrics(inputs, **rename), scores=scores, data=data, churn=contract))
+    contract = {**inputs.delivered, "importance": {bad: 0.5}}
+    text = render(replace(with_metrics(inputs, **rename), scores=scores, data=data, delivered=contract))
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert not [tag for tag, _ in Page(text).elements if tag == "script"]
@@ -371,7 +372,7 @@ def test_what_moves_the_scores_is_not_called_a_gain_of_trees(inputs: Inputs):
     assert "gain in the trees" not in text
     assert "which counts as the chance of a purchase" not in text
     assert "which counts as the chance of a purchase" in render(
-        replace(inputs, churn={**inputs.churn, "prior": "init_score"})
+        replace(inputs, delivered={**inputs.delivered, "prior": "init_score"})
     )
 
 

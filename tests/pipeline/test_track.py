@@ -85,7 +85,7 @@ def dump() -> list[str]:
 
 def alter(**facts: object) -> None:
     """Make another bundle of the same models."""
-    path = paths.CHURN_BUNDLE / "model.json"
+    path = paths.CHURN_EVALUATED / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
@@ -104,7 +104,7 @@ def test_the_first_bundle_is_recorded_registered_and_champion(use: Switch, capfd
     assert run.data.params["churn.trees"] == "2"
     assert run.data.params["experience.rules.late_delivery.when"] == "kind = 'delivery' AND delay_hours > 24"
     assert run.data.tags["fedelta.bundle"] == bundle
-    assert run.data.tags["fedelta.registry"] == read_contract(paths.CHURN_BUNDLE)["registry"]
+    assert run.data.tags["fedelta.registry"] == read_contract(paths.CHURN_EVALUATED)["registry"]
     assert len(run.data.tags["fedelta.data"]) == 64
     report = json.loads(paths.METRICS.read_text())
     assert run.data.metrics["churn/auc"] == report["churn"]["chosen"]["auc"]["value"]
@@ -311,7 +311,7 @@ def test_rows_of_another_evaluation_are_refused(use: Switch):
         (paths.METRICS, track.NotEvaluated, r"metrics\.json is missing or damaged\. Run `dvc repro evaluate`"),
         (paths.MODEL_CARD, track.NotEvaluated, r"model_card\.md is missing\. Run `dvc repro model_card`"),
         (paths.EVALUATION, track.NotEvaluated, r"evaluation\.parquet is missing\. Run `dvc repro evaluate`"),
-        (paths.CHURN_BUNDLE / "model.json", BadBundle, "holds no model"),
+        (paths.CHURN_EVALUATED / "model.json", BadBundle, "holds no model"),
     ],
 )
 def test_without_a_bundle_or_its_measurements_there_is_nothing_to_track(use: Switch, missing, error, words):

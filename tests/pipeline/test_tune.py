@@ -145,9 +145,9 @@ def test_tuning_deep_trees_searches_the_settings_they_are_grown_by(panel: Panel,
 def test_the_candidate_in_use_is_tuned_or_the_one_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     auto, bundle = ChurnSettings(), tmp_path / "churn"
     monkeypatch.setattr(paths, "CHURN_BUNDLE", bundle)
-    bundle.mkdir()
+    (bundle / "delivered").mkdir(parents=True)
     for name in ("deep", "mean", "pareto_nbd"):
-        (bundle / "model.json").write_text(json.dumps({"candidate": name, "registry": registry_hash()}))
+        (bundle / "delivered" / "model.json").write_text(json.dumps({"candidate": name, "registry": registry_hash()}))
         if name == "pareto_nbd":
             with pytest.raises(NothingToTune, match="model is pareto_nbd, which the bundle chose: it has no trees"):
                 to_tune(auto)
@@ -156,7 +156,7 @@ def test_the_candidate_in_use_is_tuned_or_the_one_that_was_named(tmp_path: Path,
     assert to_tune(auto, "trees") == (replace(auto, candidate="trees"), "as asked")
     fixed = replace(auto, candidate="mean")
     assert to_tune(fixed) == (fixed, "as churn.candidate says")
-    (bundle / "model.json").unlink()
+    (bundle / "delivered" / "model.json").unlink()
     with pytest.raises(BadBundle, match="dvc repro"):
         to_tune(auto)
 

@@ -22,8 +22,13 @@ HERE = Path(__file__).parents[2]
 START = datetime(2023, 1, 1, tzinfo=UTC)
 DAYS = 480
 CUTOFFS = tuple(
-    Cutoff(START + timedelta(days=days), 90, 0, role)
-    for days, role in ((210, "train"), (300, "train"), (390, "evaluate"), (480, "score"))
+    Cutoff(START + timedelta(days=days), 90, 0, role, refit)
+    for days, role, refit in (
+        (210, "train", False),
+        (300, "train", True),
+        (390, "evaluate", True),
+        (480, "score", False),
+    )
 )
 PARAMS = """\
 source: demo
