@@ -1,6 +1,7 @@
 """DVC stage ``evaluate``: the models on rows after everything they learned from; metrics, predictions and plots out."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from pipeline import paths
 from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel
 from pipeline.params import load_params
 from pipeline.whole_files import whole
+
+# `dvc metrics show` prints these in one row of 100 columns; `--targets reports/evaluation.json` diffs all of them.
+HEADLINE = {"churn": ("auc", "log_loss", "ece"), "clv": ("gini", "r2", "bias")}
 
 
 class NotEvaluated(ExplainedError):
@@ -42,12 +46,27 @@ def main() -> None:
         params.churn.definition,
         orders=load_orders(paths.CLV_EVALUATED),
     )
-    write_json(paths.METRICS, found.report)
+    write_json(paths.EVALUATION_REPORT, found.report)
+    write_json(paths.METRICS, headline_figures(found.report))
     with whole(paths.EVALUATION) as staged:
         _predictions(panel.table, found).write_parquet(staged)
     write_json(paths.PLOTS / "calibration.json", found.report["deciles"]["churn"])
     write_json(paths.PLOTS / "gains.json", gains_curve(found.churned, found.churn["chosen"]).to_dict("records"))
     print(f"evaluate: {headline(found.report)}")
+
+
+def headline_figures(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The chosen models' figures that ``dvc metrics`` and ``dvc exp show`` compare: ``{"churn": {"auc": …}, …}``.
+
+    As many as fit a row of 100 columns, to four decimals; the full document has the rest. A figure without meaning (no
+    money, one class only) is left out.
+    """
+    chosen = {what: report[what].get("chosen", {}) for what in HEADLINE}
+    return {
+        what: {name: round(chosen[what][name]["value"], 4) for name in names if _has_value(chosen[what], name)}
+        for what, names in HEADLINE.items()
+        if any(_has_value(chosen[what], name) for name in names)
+    }
 
 
 def headline(report: dict[str, Any]) -> str:
@@ -70,6 +89,10 @@ def write_json(path: Path, document: object) -> None:
     """A report file, the same bytes for the same figures."""
     with whole(path) as staged:
         staged.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _has_value(figures: Mapping[str, Any], name: str) -> bool:
+    return name in figures and figures[name]["value"] is not None
 
 
 def _predictions(table: pd.DataFrame, found: Evaluation) -> pl.DataFrame:

@@ -67,7 +67,7 @@ def main() -> None:
         read_contract(paths.measured_fit(paths.CLV_BUNDLE)),
         read_contract(paths.CHURN_DELIVERED),
         _needed(paths.DATA_REPORT, "ingest"),
-        _needed(paths.METRICS, "evaluate"),
+        _needed(paths.EVALUATION_REPORT, "evaluate"),
         load_params().policy,
         _json(paths.EXPERIENCE_REPORT, "experience"),
         _json(DRIFT, "monitor"),

@@ -29,7 +29,8 @@ SCORES = Path("data/scores.parquet")
 TRACKED = Path("data/tracked.json")  # that MLflow holds the bundle: not here in a new clone
 
 DATA_REPORT = Path("reports/data.json")
-METRICS = Path("reports/metrics.json")
+METRICS = Path("reports/metrics.json")  # the headline figures, for `dvc metrics`
+EVALUATION_REPORT = Path("reports/evaluation.json")
 EXPERIENCE_REPORT = Path("reports/experience.json")
 LOYALTY_REPORT = Path("reports/loyalty.json")
 LEAKAGE_REPORT = Path("reports/leakage.json")

@@ -84,7 +84,7 @@ def main() -> None:
     """Write the report of the project's last run."""
     inputs = Inputs(
         scores=read_scores(paths.SCORES),
-        metrics=_json(paths.METRICS, "evaluate"),
+        metrics=_json(paths.EVALUATION_REPORT, "evaluate"),
         gains=_json(paths.PLOTS / "gains.json", "evaluate"),
         data=_json(paths.DATA_REPORT, "ingest"),
         churn=read_contract(paths.measured_fit(paths.CHURN_BUNDLE)),

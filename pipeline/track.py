@@ -37,9 +37,9 @@ def main() -> None:
     """Record the project's bundle, register it, let the gate decide; say in one line what changed."""
     params = load_params()
     contract = read_contract(paths.measured_fit(paths.CHURN_BUNDLE))
-    report = _read_report(paths.METRICS)
+    report = _read_report(paths.EVALUATION_REPORT)
     bundle = bundle_hash(paths.BUNDLE)
-    files = [paths.METRICS, *sorted(paths.PLOTS.glob("*.json")), _card()]
+    files = [paths.EVALUATION_REPORT, *sorted(paths.PLOTS.glob("*.json")), _card()]
     with tracking() as store:
         from pipeline.mlflow_store import Record  # noqa: PLC0415 - six CPU-seconds
 
@@ -72,7 +72,7 @@ def flattened(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, 
 
 
 def measured(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The figures of reports/metrics.json by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
+    """The figures of the report by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
     yield from ((name, float(report[name])) for name in ("rows", "churn_rate", "spend_total"))
     for what in ("churn", "clv"):
         for model, metrics in report[what].items():

@@ -47,7 +47,7 @@ class CurrentModel(BaseModel):
     model_version: str | None
     risk_tiers: dict[str, Tier]
     thresholds: Any = Field(description="what divides the tiers, as the churn model has it")
-    metrics: dict[str, Any] | None = Field(description="reports/metrics.json")
+    metrics: dict[str, Any] | None = Field(description="reports/evaluation.json")
     churn: dict[str, Any] | None = Field(description="the churn model's contract")
     clv: dict[str, Any] | None = Field(description="the CLV model's contract")
 

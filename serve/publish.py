@@ -21,7 +21,7 @@ from serve.scoring_run import RunRefused, ScoringRun, read_document
 
 SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
-METRICS = Path("reports/metrics.json")
+METRICS = Path("reports/evaluation.json")
 KEPT_PREVIOUS = 2
 CHUNK_ROWS = 5_000
 

@@ -55,7 +55,7 @@ def inputs(project: Path) -> Inputs:
             read_contract(paths.CLV_EVALUATED),
             read_contract(paths.CHURN_DELIVERED),
             DATA,
-            json.loads(paths.METRICS.read_text()),
+            json.loads(paths.EVALUATION_REPORT.read_text()),
             load_params().policy,
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(DRIFT.read_text()),
@@ -218,16 +218,18 @@ def test_every_row_of_a_table_has_the_cells_of_its_head(inputs):
 
 def test_a_missing_or_damaged_report_is_one_clear_line(project, inputs):
     with inside(project):
-        whole = paths.METRICS.read_bytes()
+        whole = paths.EVALUATION_REPORT.read_bytes()
         try:
-            paths.METRICS.write_text('{"churn": ')
-            with pytest.raises(NoCard, match=r"reports/metrics\.json is damaged\. Run `dvc repro --force evaluate`\."):
+            paths.EVALUATION_REPORT.write_text('{"churn": ')
+            with pytest.raises(
+                NoCard, match=r"reports/evaluation\.json is damaged\. Run `dvc repro --force evaluate`\."
+            ):
                 model_card.main()
-            paths.METRICS.unlink()
-            with pytest.raises(NoCard, match=r"reports/metrics\.json is missing\. Run `dvc repro evaluate` first\."):
+            paths.EVALUATION_REPORT.unlink()
+            with pytest.raises(NoCard, match=r"reports/evaluation\.json is missing\. Run `dvc repro evaluate` first\."):
                 model_card.main()
         finally:
-            paths.METRICS.write_bytes(whole)
+            paths.EVALUATION_REPORT.write_bytes(whole)
     with pytest.raises(NoCard, match="lacks what the card tells"):
         card(replace(inputs, data={**DATA, "interactions": {}}))
 

@@ -50,7 +50,7 @@ def test_the_report_tells_checks_limits_and_performance(project):
     ]  # fmt: skip
     judged = report["performance"][2]
     assert report["performance_says"] == judged["says"]
-    metrics = json.loads((project / paths.METRICS).read_text())
+    metrics = json.loads((project / paths.EVALUATION_REPORT).read_text())
     assert judged["realised"]["auc"] == pytest.approx(metrics["churn"]["chosen"]["auc"]["value"], abs=1e-5)
     assert judged["realised"]["churn_rate"] == pytest.approx(metrics["churn_rate"], abs=1e-5)
 

@@ -87,7 +87,7 @@ def inputs(project: Path) -> Inputs:
     with inside(project):
         return Inputs(
             pl.read_parquet(paths.SCORES),
-            json.loads(paths.METRICS.read_text()),
+            json.loads(paths.EVALUATION_REPORT.read_text()),
             json.loads((paths.PLOTS / "gains.json").read_text()),
             DATA,
             read_contract(paths.CHURN_EVALUATED),
@@ -399,7 +399,7 @@ def test_a_metric_without_meaning_is_a_dash(inputs: Inputs):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        (paths.METRICS, r"metrics\.json is missing or damaged\. Run `dvc repro evaluate`"),
+        (paths.EVALUATION_REPORT, r"evaluation\.json is missing or damaged\. Run `dvc repro evaluate`"),
         (paths.DATA_REPORT, r"data\.json is missing or damaged\. Run `dvc repro ingest`"),
         (paths.SCORES, r"scores\.parquet is missing\. Run `dvc repro score`"),
     ],

@@ -36,7 +36,7 @@ def inputs(project: Path) -> Inputs:
     with inside(project):
         return Inputs(
             pl.read_parquet(paths.SCORES),
-            json.loads(paths.METRICS.read_text()),
+            json.loads(paths.EVALUATION_REPORT.read_text()),
             json.loads((paths.PLOTS / "gains.json").read_text()),
             DATA,
             read_contract(paths.CHURN_EVALUATED),

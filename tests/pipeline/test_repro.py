@@ -69,7 +69,7 @@ def test_raw_files_become_scores_of_every_customer(project):
 
 
 def test_the_report_measures_the_model_beside_every_baseline(project):
-    metrics = json.loads((project / "reports/metrics.json").read_text())
+    metrics = json.loads((project / "reports/evaluation.json").read_text())
     assert {"chosen", "hiatus", "logistic", "pareto_nbd", "bg_nbd"} <= metrics["churn"].keys()
     assert metrics["churn"]["chosen"]["auc"]["low"] > 0.5
     assert metrics["churn"]["chosen"]["auc"]["low"] <= metrics["churn"]["chosen"]["auc"]["value"]

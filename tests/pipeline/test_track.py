@@ -106,13 +106,13 @@ def test_the_first_bundle_is_recorded_registered_and_champion(use: Switch, capfd
     assert run.data.tags["fedelta.bundle"] == bundle
     assert run.data.tags["fedelta.registry"] == read_contract(paths.CHURN_EVALUATED)["registry"]
     assert len(run.data.tags["fedelta.data"]) == 64
-    report = json.loads(paths.METRICS.read_text())
+    report = json.loads(paths.EVALUATION_REPORT.read_text())
     assert run.data.metrics["churn/auc"] == report["churn"]["chosen"]["auc"]["value"]
     assert run.data.metrics["churn/auc_low"] == report["churn"]["chosen"]["auc"]["low"]
     assert run.data.metrics["churn/pareto_nbd/log_loss"] == report["churn"]["pareto_nbd"]["log_loss"]["value"]
     assert run.data.metrics["clv/rmse"] == report["clv"]["chosen"]["rmse"]["value"]
     assert {file.path for file in client().list_artifacts(run.info.run_id, "reports")} == {
-        "reports/metrics.json", "reports/calibration.json", "reports/gains.json", "reports/model_card.md",
+        "reports/evaluation.json", "reports/calibration.json", "reports/gains.json", "reports/model_card.md",
     }  # fmt: skip
 
 
@@ -249,9 +249,9 @@ def test_a_champion_of_other_features_is_kept_and_the_reason_told(use: Switch):
 def test_measurements_made_anew_update_the_run_of_the_bundle(use: Switch):
     use("weak")
     track.main()
-    report = json.loads(paths.METRICS.read_text())
+    report = json.loads(paths.EVALUATION_REPORT.read_text())
     report["churn"]["chosen"]["auc"]["value"] = 0.625
-    paths.METRICS.write_text(json.dumps(report))
+    paths.EVALUATION_REPORT.write_text(json.dumps(report))
     track.main()
     (run,) = runs(RUNS)
     assert run.data.metrics["churn/auc"] == 0.625
@@ -308,7 +308,11 @@ def test_rows_of_another_evaluation_are_refused(use: Switch):
 @pytest.mark.parametrize(
     ("missing", "error", "words"),
     [
-        (paths.METRICS, track.NotEvaluated, r"metrics\.json is missing or damaged\. Run `dvc repro evaluate`"),
+        (
+            paths.EVALUATION_REPORT,
+            track.NotEvaluated,
+            r"evaluation\.json is missing or damaged\. Run `dvc repro evaluate`",
+        ),
         (paths.MODEL_CARD, track.NotEvaluated, r"model_card\.md is missing\. Run `dvc repro model_card`"),
         (paths.EVALUATION, track.NotEvaluated, r"evaluation\.parquet is missing\. Run `dvc repro evaluate`"),
         (paths.CHURN_EVALUATED / "model.json", BadBundle, "holds no model"),
