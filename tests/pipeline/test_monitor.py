@@ -43,7 +43,7 @@ def test_the_report_tells_checks_limits_and_performance(project):
     assert report["reason"] is None
     assert report["alarms"] == [check["says"] for check in report["checks"] if check["alarm"]]
     assert {check["name"] for check in report["checks"]} >= {"features", "scores", "data", "new kinds"}
-    assert report["reference"]["months_before"] == 6
+    assert report["reference"]["months_before"] == 3
     shown = [(row["role"], row["evidence"], row["realised"] is not None) for row in report["performance"]]
     assert shown == [
         ("train", False, True), ("train", False, True), ("evaluate", True, True), ("score", False, False)

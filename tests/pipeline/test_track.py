@@ -116,14 +116,15 @@ def test_the_first_bundle_is_recorded_registered_and_champion(use: Switch, capfd
     }  # fmt: skip
 
 
-def test_the_registered_model_predicts_what_was_evaluated_and_needs_no_pickle(use: Switch):
+def test_the_registered_model_predicts_what_is_delivered_and_needs_no_pickle(use: Switch):
     use("weak")
     track.main()
-    table = read_panel(["evaluate"]).of_role("evaluate").table
+    table = read_panel(["score"]).of_role("score").table
     model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
-    predicted, evaluated = model.predict(table), pl.read_parquet(paths.EVALUATION)
-    np.testing.assert_array_equal(predicted["churn_probability"], evaluated["churn_chosen"])
-    np.testing.assert_array_equal(predicted["clv_expected"], evaluated["clv_chosen"])
+    predicted = model.predict(table)
+    scores = pl.read_parquet(paths.SCORES).filter(pl.col("status") == "scored").sort("customer_id")
+    np.testing.assert_array_equal(predicted["churn_probability"], scores["churn_probability"])
+    np.testing.assert_array_equal(predicted["clv_expected"], scores["clv_expected"])
     with pytest.raises(MissingFeatures, match="purchase"):
         model.predict(table[["interaction_count"]])
     files = [path for path in Path("mlartifacts").rglob("*") if path.is_file()]
@@ -238,7 +239,7 @@ def test_a_champion_of_other_data_is_not_compared(use: Switch):
 def test_a_champion_of_other_features_is_kept_and_the_reason_told(use: Switch):
     use("weak")
     track.main()
-    (contract,) = Path("mlartifacts").rglob("bundle/churn/model.json")
+    (contract,) = Path("mlartifacts").rglob("bundle/churn/evaluated/model.json")
     contract.write_text(json.dumps(json.loads(contract.read_text()) | {"registry": "of last year"}))
     use("strong")
     track.main()
