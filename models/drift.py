@@ -49,8 +49,9 @@ def psi_noise(reference: Floats, present: Floats) -> Floats:
     """What the index comes to by chance between two samples of one population: (cells - 1)(1/n + 1/m).
 
     Yurdakul (2018), Statistical Properties of Population Stability Index. Of samples that share customers it is less.
+    A constant counts as two cells, so that the noise is never 0 and a change can be divided by it.
     """
-    used = ((reference + present) > 0).sum(axis=-1)
+    used = np.maximum(((reference + present) > 0).sum(axis=-1), 2)
     return np.asarray((used - 1) * (1 / reference.sum(axis=-1) + 1 / present.sum(axis=-1)))
 
 

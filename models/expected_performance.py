@@ -6,6 +6,7 @@ is blind to a changed relation of features and churn: only realised outcomes tel
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from models.metrics import CHURN_METRICS
 Floats = npt.NDArray[np.float64]
 
 FIGURES = ("churn_rate", "auc", "log_loss")
+_BETTER = {"auc": 1, "log_loss": -1}  # the direction in which more is better
 _SAID = dict(zip(FIGURES, ("churn rate", "AUC", "log loss"), strict=True))
 
 
@@ -46,19 +48,40 @@ def realised_performance(churned: Floats, probability: Floats) -> dict[str, floa
     }
 
 
-def told(expected: Mapping[str, Interval], realised: Mapping[str, float]) -> str:
-    """Whether what happened is what the probabilities implied, in words."""
-    better = {"auc": 1, "log_loss": -1}
-    off = []
+@dataclass(frozen=True)
+class Judgement:
+    """Whether realised performance falls short of what the probabilities implied, and in words."""
+
+    alarm: bool
+    says: str
+
+
+def judge_performance(
+    expected: Mapping[str, Interval], realised: Mapping[str, float], tolerance: float = 0.05
+) -> Judgement:
+    """Compare what happened with what the probabilities implied.
+
+    An alarm is a churn rate that differs, an AUC that is lower or a log loss that is higher than expected, beyond the
+    interval of chance and by more than ``tolerance``: with many customers a difference is soon significant that changes
+    nothing for who acts on the scores. A figure without meaning (NaN) is not judged.
+    """
+    short, other = [], []
     for name in FIGURES:
         interval, value = expected[name], realised[name]
         side = int(value > interval.high) - int(value < interval.low)
-        if side:
-            word = {1: "better than", -1: "worse than"}[side * better[name]] if name in better else "not"
-            off.append(f"{_SAID[name]} {value:.3f} is {word} the {interval.value:.3f} expected")
-    if not off:
-        return "What happened is what the probabilities implied, within chance."
-    return f"What happened is not what the probabilities implied: {'; '.join(off)}."
+        if not side:
+            continue
+        better = side * _BETTER.get(name, -side)  # 1 or -1: a churn rate that differs is never better
+        word = {"churn_rate": "not"}.get(name, "better than" if better > 0 else "worse than")
+        words = f"{_SAID[name]} {value:.3f} is {word} the {interval.value:.3f} expected"
+        (short if better < 0 and abs(value - interval.value) > tolerance else other).append(words)
+    if short:
+        return Judgement(True, f"What happened is not what the probabilities implied: {'; '.join(short + other)}.")
+    if other:
+        return Judgement(
+            False, f"What happened is close to what the probabilities implied, or better: {'; '.join(other)}."
+        )
+    return Judgement(False, "What happened is what the probabilities implied, within chance.")
 
 
 def _figures(churned: npt.NDArray[np.bool_], ranks: Floats, p: Floats) -> tuple[float, float, float]:

@@ -185,3 +185,4 @@ class MonitorSettings:
 
     customers: int = 10_000  # looked at, drawn by hash
     false_alarms: int = 1  # at most, in twelve monthly runs
+    tolerance: float = 0.05  # by which realised churn rate, AUC or log loss may miss the expected without an alarm

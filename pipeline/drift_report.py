@@ -79,7 +79,7 @@ def headline(report: Mapping[str, Any]) -> str:
         return f"{report['as_of']}: {report['reason']}"
     judged = sum(check["alarm"] is not None for check in checks)
     head = f"{report['as_of']}: {len(alarms) or 'no'} alarm{'s' * (len(alarms) > 1)} in {judged} checks"
-    return f"{head}. {' '.join(alarms)}".strip() if alarms else f"{head}. {report['performance_says']}"
+    return f"{head}. {' '.join(alarms) or report['performance_says']}"
 
 
 def _population(

@@ -1,6 +1,7 @@
 """DVC stage ``monitor``: the newest month judged by those before; how well the model does, expected and realised."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from features.errors import ExplainedError
 from models.bootstrap import Resampling
 from models.bundle import load_churn, read_contract
 from models.churn import ChurnModel
-from models.expected_performance import expected_performance, realised_performance, told
+from models.expected_performance import expected_performance, judge_performance, realised_performance
 from models.panel import Panel
 from models.purchase_prior import PurchasePrior
 from models.settings import MonitorSettings
 from pipeline import paths
-from pipeline.drift_report import checked, document, headline
+from pipeline.drift_report import Check, checked, document, headline
 from pipeline.evaluate import write_json
 from pipeline.experience_report import tidy
 from pipeline.months import calendar, data_tracks, months_of, sampled_features, watched
@@ -65,17 +66,30 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
     age = (pd.Timestamp(when.score_at).tz_convert(None) - learned.cutoffs[-1]).days
     draws = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     evaluated = load_churn(paths.CHURN_EVALUATED) if paths.CHURN_EVALUATED.is_dir() else None
-    known = performance(panel, model, params.churn.definition, draws, evaluated)
+    known = performance(panel, model, params.churn.definition, draws, settings.tolerance, evaluated)
+    checks, effects = checked(watch, months, when.cutoffs, found, age, settings)
+    evidence = [row for row in known if row["evidence"]]
     return {
         "as_of": f"{when.score_at:%Y-%m-%d}",
-        **document(*checked(watch, months, when.cutoffs, found, age, settings)),
-        "performance_says": next((row["says"] for row in known if row["evidence"]), AHEAD),
+        **document([*checks, *map(performance_check, evidence)], effects),
+        "performance_says": next((row["says"] for row in evidence), AHEAD),
         "performance": known,
     }
 
 
+def performance_check(row: Mapping[str, Any]) -> Check:
+    """The question whether the model does as well as its probabilities imply, answered at the evaluation cutoff."""
+    off = abs(row["realised"]["churn_rate"] - row["expected"]["churn_rate"]["value"])
+    return Check("performance", "Does the model do as well as expected?", off, None, None, 0, row["alarm"], row["says"])
+
+
 def performance(
-    panel: Panel, model: ChurnModel, definition: str, draws: Resampling, evaluated: ChurnModel | None = None
+    panel: Panel,
+    model: ChurnModel,
+    definition: str,
+    draws: Resampling,
+    tolerance: float,
+    evaluated: ChurnModel | None = None,
 ) -> list[dict[str, Any]]:
     """At each cutoff, oldest first: churn rate, AUC and log loss that the probabilities imply, and what came of it.
 
@@ -91,7 +105,7 @@ def performance(
         probability = (judge or model).churn_probability(rows.table)
         expected = expected_performance(probability, draws)
         realised = None if role == "score" else realised_performance(rows.churned(definition), probability)
-        says = AHEAD if realised is None else told(expected, realised) if evidence else LEARNED
+        judged = judge_performance(expected, realised, tolerance) if realised and evidence else None
         found.append(
             {
                 "cutoff": f"{cutoff:%Y-%m-%d}",
@@ -100,7 +114,8 @@ def performance(
                 "evidence": evidence,
                 "expected": {name: interval.as_dict() for name, interval in expected.items()},
                 "realised": tidy(realised),
-                "says": says,
+                "alarm": judged and judged.alarm,
+                "says": judged.says if judged else AHEAD if realised is None else LEARNED,
             }
         )
     return found

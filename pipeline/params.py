@@ -150,6 +150,7 @@ _RANGES = {
     "personas.seed": _SEED,
     "monitor.customers": _SOME,
     "monitor.false_alarms": _Range(least=0, below=12),
+    "monitor.tolerance": _SHARE,
     "tune.seed": _SEED,
     "evaluate.bootstrap": _Range(least=20),
     "evaluate.seed": _SEED,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.bootstrap import Resampling
-from models.expected_performance import FIGURES, expected_performance, realised_performance, told
+from models.expected_performance import FIGURES, expected_performance, judge_performance, realised_performance
 
 CHANCE = np.random.default_rng(11)
 PROBABILITY = CHANCE.beta(0.6, 0.8, 4_000)
@@ -37,15 +37,36 @@ def test_outcomes_that_follow_the_probabilities_are_what_was_expected():
 def test_a_model_too_sure_of_itself_is_found_worse_than_it_said():
     true = 0.5 + (PROBABILITY - 0.5) / 3
     churned = (CHANCE.random(4_000) < true).astype(float)
-    words = told(expected_performance(PROBABILITY, DRAWS), realised_performance(churned, PROBABILITY))
-    assert "AUC" in words
-    assert "worse than" in words
-    assert "better than" not in words
+    found = judge_performance(expected_performance(PROBABILITY, DRAWS), realised_performance(churned, PROBABILITY))
+    assert found.alarm
+    assert "AUC" in found.says
+    assert "worse than" in found.says
+    assert "better than" not in found.says
 
 
 def test_a_model_as_good_as_it_said_is_told_so():
     expected = expected_performance(PROBABILITY, DRAWS)
-    assert "within chance" in told(expected, {name: one.value for name, one in expected.items()})
+    found = judge_performance(expected, {name: one.value for name, one in expected.items()})
+    assert not found.alarm
+    assert "within chance" in found.says
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("off", [-0.2, -0.03, 0.03, 0.2])
+def test_an_alarm_and_its_words_agree(figure: str, off: float):
+    expected = expected_performance(PROBABILITY, DRAWS)
+    realised = {name: one.value + off * (name == figure) for name, one in expected.items()}
+    found = judge_performance(expected, realised, tolerance=0.05)
+    worse = abs(off) if figure == "churn_rate" else off if figure == "log_loss" else -off
+    assert found.alarm == (worse > 0.05)
+    assert found.says.startswith("What happened is not what") == found.alarm
+
+
+def test_a_figure_without_meaning_is_neither_judged_nor_printed():
+    nobody = np.zeros(50)
+    found = judge_performance(expected_performance(nobody, DRAWS), realised_performance(nobody, nobody))
+    assert not found.alarm
+    assert "nan" not in found.says
 
 
 def test_the_same_seed_gives_the_same_figures():

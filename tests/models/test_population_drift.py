@@ -96,3 +96,17 @@ def test_a_short_past_is_not_judged():
 )
 def test_the_reference_is_the_season_a_year_before_or_else_when_the_model_learned(months, age_days, lag):
     assert reference_lag(months, age_days) == lag
+
+
+def test_a_column_that_is_constant_in_every_month_is_no_change_and_no_nan():
+    def still(columns):
+        columns[:, 2] = np.nan
+
+    months = [month(1 + k) for k in range(14)]
+    for one in months:
+        still(one.columns)
+    found = population_drift(WATCH, months, 3, CHANCE)
+    assert found.single is not None
+    assert np.isfinite(found.single.value)
+    rating = next(one for one in found.features if one.name == "rating")
+    assert rating.times_record == 1
