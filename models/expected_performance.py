@@ -65,7 +65,8 @@ def judge_performance(
     interval of chance and by more than ``tolerance``: with many customers a difference is soon significant that changes
     nothing for who acts on the scores. A figure without meaning (NaN) is not judged.
     """
-    short, other = [], []
+    short: list[str] = []
+    other: list[str] = []
     for name in FIGURES:
         interval, value = expected[name], realised[name]
         side = int(value > interval.high) - int(value < interval.low)
