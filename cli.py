@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     command: Command = arguments.command
     try:
+        _enter_project(arguments)
         command(arguments)
     except ExplainedError as error:
         print(f"fedelta: {error}", file=sys.stderr)
@@ -77,7 +78,7 @@ def _add_data_commands(add: Add) -> None:
     simulate = add("simulate", _simulate, "make a company: raw files, and the truth behind them")
     simulate.add_argument("--customers", type=int, default=20_000)
     simulate.add_argument("--seed", type=int, default=7)
-    simulate.add_argument("--out", type=Path, default=Path("data/raw/demo"))
+    simulate.add_argument("--out", type=Path, help="folder to write (default: the project's data/raw/demo)")
     source = add("source", _source_check, "look at a source without running it")
     source.add_argument("action", choices=["check"])
     source.add_argument("name")
@@ -85,6 +86,9 @@ def _add_data_commands(add: Add) -> None:
     use = add("use", _use, "make a source the project's: writes params.yaml")
     use.add_argument("name")
     use.add_argument("--data", type=Path, help="folder of its files (default: data/raw/NAME)")
+    fetch = add("fetch", _fetch, "copy a source's database tables into its data folder")
+    fetch.add_argument("name", nargs="?", help="default: the project's source")
+    fetch.add_argument("--data", type=Path, help="folder for the copies (default: the project's, or data/raw/NAME)")
     features = add("features", _features, "print the data dictionary")
     features.add_argument("--format", choices=["text", "markdown", "csv"], default="text")
     add("leak-check", lambda _: _stage_named("leak_check"), "look for the outcome in what models learn from")
@@ -128,6 +132,25 @@ def _add_answers(add: Add) -> None:
     lineage.add_argument("customer_id", metavar="ID")
 
 
+def _enter_project(arguments: argparse.Namespace) -> None:
+    """Work in the project's folder, as a command given in a folder below it means; paths stay what was given."""
+    from pipeline.paths import project_folder
+    from pipeline.project import must_be_of_source, must_be_project
+
+    here = Path.cwd()
+    needed = arguments.command is not _features and getattr(arguments, "out", None) is None
+    root = must_be_project(here) if needed else project_folder(here) or here
+    if root != here:
+        for name, value in vars(arguments).items():
+            if isinstance(value, Path):
+                given = Path(os.path.normpath(here / value))
+                setattr(arguments, name, given.relative_to(root) if given.is_relative_to(root) else given)
+        print(f"fedelta: in the project {root}", file=sys.stderr)
+        os.chdir(root)
+    if arguments.command in {_backtest, _churn_window, _tune, _explain, _lineage, _monitor}:
+        must_be_of_source()
+
+
 def _run(_: argparse.Namespace) -> None:
     from pipeline.run import run
 
@@ -137,7 +160,7 @@ def _run(_: argparse.Namespace) -> None:
 def _simulate(arguments: argparse.Namespace) -> None:
     from pipeline.simulate import main as simulate
 
-    simulate(customers=arguments.customers, seed=arguments.seed, out=arguments.out)
+    simulate(customers=arguments.customers, seed=arguments.seed, out=arguments.out or Path("data/raw/demo"))
 
 
 def _source_check(arguments: argparse.Namespace) -> None:
@@ -150,6 +173,12 @@ def _use(arguments: argparse.Namespace) -> None:
     from pipeline.use import use
 
     print(use(arguments.name, arguments.data))
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from pipeline.use import fetch
+
+    print(fetch(arguments.name, arguments.data))
 
 
 def _features(arguments: argparse.Namespace) -> None:
@@ -221,10 +250,37 @@ def _lineage(arguments: argparse.Namespace) -> None:
 
 
 def _stage_named(name: str) -> None:
-    importlib.import_module(f"pipeline.{name}").main()
+    from pipeline.project import must_be_of_source
+    from pipeline.run_lock import sole_run
+
+    with sole_run(f"stage {name}"):
+        if name != "ingest":
+            must_be_of_source()
+        importlib.import_module(f"pipeline.{name}").main()
+
+
+def _entered_for_service(words: Sequence[str]) -> bool:
+    """Whether a database is named or a project is here to hold it, which is entered: none is made by accident."""
+    from pipeline.paths import project_folder
+
+    if any(word.split("=")[0] in {"--database", "-h", "--help"} for word in words):
+        return True
+    here = Path.cwd()
+    if root := project_folder(here):
+        os.chdir(root)
+    elif "FEDELTA_DATABASE_URL" not in os.environ:
+        print(
+            f"fedelta {words[0]}: There is no params.yaml in {here} or in a folder above it, so no project with a "
+            "database. Run this in a project, or name the database: --database sqlite:///PATH or FEDELTA_DATABASE_URL.",
+            file=sys.stderr,
+        )
+        return False
+    return True
 
 
 def _service(words: Sequence[str]) -> int:
+    if not _entered_for_service(words):
+        return 1
     module = importlib.import_module("serve.keys" if words[0] == "keys" else "serve.main")
     return int(module.main(list(words[1:])) or 0)
 

@@ -28,6 +28,8 @@ EVALUATION = Path("data/evaluation.parquet")
 SCORES = Path("data/scores.parquet")
 TRACKED = Path("data/tracked.json")  # that MLflow holds the bundle: not here in a new clone
 
+RUN_LOCK = Path("data/.run.lock")
+
 DATA_REPORT = Path("reports/data.json")
 METRICS = Path("reports/metrics.json")  # the headline figures, for `dvc metrics`
 EVALUATION_REPORT = Path("reports/evaluation.json")
@@ -44,3 +46,8 @@ def measured_fit(bundle: Path) -> Path:
     """The fit of a model's bundle that its figures are of: the evaluated one, or where there is none the delivered."""
     evaluated = bundle / "evaluated"
     return evaluated if evaluated.is_dir() else bundle / "delivered"
+
+
+def project_folder(start: Path) -> Path | None:
+    """The nearest folder, from `start` upwards, that holds params.yaml; None if there is none."""
+    return next((folder for folder in (start, *start.parents) if (folder / PARAMS).is_file()), None)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from features.errors import ExplainedError
 from pipeline import paths
+from pipeline.databases import fetch
 from pipeline.params import load_params
 from pipeline.simulate import DEMO
 from pipeline.simulate import main as simulate
+from pipeline.sources import load_source
+from pipeline.use import dates_must_be_quoted
 
 
 class RunFailed(ExplainedError):
@@ -17,7 +20,9 @@ class RunFailed(ExplainedError):
 
 
 def run() -> None:
-    """Simulate the demo company if it is the source and not there yet, then run the stages that are out of date.
+    """Make or copy the data that are not here yet, then run the stages that are out of date.
+
+    The demo company is simulated where it is the source; database tables of the source are copied anew.
 
     Raises
     ------
@@ -25,6 +30,10 @@ def run() -> None:
         If a stage fails, or DVC is not installed.
     """
     params = load_params()
+    dates_must_be_quoted()
+    source = load_source(params.source)
+    for line in fetch(source, Path(params.data)):
+        print(f"fetched {line}")
     if params.source == "demo" and Path(params.data) == DEMO and not DEMO.exists():
         simulate()
     dvc = Path(sys.executable).with_name("dvc")

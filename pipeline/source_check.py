@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.databases import fetch
 from pipeline.paths import SOURCES
 from pipeline.raw_files import FileCount
 from pipeline.reconciliation import Equation
@@ -38,7 +39,7 @@ def check(name: str, data: Path | None = None, root: Path = SOURCES, now: dateti
         tempfile.TemporaryDirectory(prefix="fedelta-") as scratch,
         staged(
             source,
-            folder,
+            _with_database_tables(source, folder, Path(scratch)),
             Path(scratch),
             memory_limit="2GB",
             workers=2,
@@ -47,6 +48,18 @@ def check(name: str, data: Path | None = None, root: Path = SOURCES, now: dateti
         ) as stage,
     ):
         return "\n".join([f"{source.name}: {source.says}", "", *_files(stage.files), *_tables(source, stage)])
+
+
+def _with_database_tables(source: Source, folder: Path, scratch: Path) -> Path:
+    """The folder of the files; where a table of a database is not in it yet, one in `scratch` that has everything."""
+    if all(raw.database is None or (folder / raw.path).is_file() for raw in source.files):
+        return folder
+    both = scratch / "data"
+    both.mkdir()
+    for path in folder.iterdir() if folder.is_dir() else ():
+        (both / path.name).symlink_to(path.absolute())
+    fetch(source, both)
+    return both
 
 
 def default_folder(name: str) -> Path:

@@ -20,7 +20,7 @@ from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS
 from features.errors import ExplainedError
 from pipeline.paths import SOURCES
 
-Format = Literal["csv", "text", "jsonl", "json", "parquet"]
+Format = Literal["csv", "text", "jsonl", "json", "parquet", "xlsx", "delta", "iceberg"]
 Touch = Literal["digital", "physical"]
 ChurnDefinition = Literal["inactivity", "event"]
 
@@ -31,7 +31,7 @@ class SourceError(ExplainedError):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How to read a CSV, text or JSON-lines file. Every field is text; the SQL or the contract casts it."""
+    """How to read a CSV, text, JSON-lines or Excel file. Every field is text; the SQL or the contract casts it."""
 
     header: bool = True
     delim: str = ","
@@ -40,8 +40,26 @@ class ReadOptions:
     encoding: str = "utf-8"
     skip: int = 0  # lines above the header
     nullstr: str = ""
-    names: tuple[str, ...] = ()  # of a file without a header
+    names: tuple[str, ...] = ()  # of the columns, in place of the header or where there is none
+    sheet: str = ""  # of an Excel workbook; needed where several are filled
     all_varchar: bool = True  # always so; accepted because DuckDB's reader has it
+
+
+_CSV_OPTIONS = tuple(f.name for f in fields(ReadOptions) if f.name != "sheet")
+_OPTIONS: Mapping[str, tuple[str, ...]] = {  # that say something about a format
+    "csv": _CSV_OPTIONS,
+    "text": ("encoding", "skip"),
+    "jsonl": ("encoding", "skip"),
+    "xlsx": ("sheet", "header", "skip", "names", "nullstr"),
+}
+
+
+@dataclass(frozen=True)
+class DatabaseTable:
+    """A table or query of a PostgreSQL database, which `fedelta fetch` copies into the data folder."""
+
+    url: str  # without a password, or env:NAME for the environment variable that holds it
+    query: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,7 @@ class RawFiles:
     path: str
     format: Format
     options: ReadOptions
+    database: DatabaseTable | None = None  # where the file is copied from
 
 
 @dataclass(frozen=True)
@@ -192,28 +211,53 @@ def _sql(path: Path, *, required: bool) -> str | None:
 
 
 def _raw_files(table: str, section: "_Section") -> RawFiles:
-    options = section.section("options")
+    if section.has("url"):
+        files = RawFiles(table, f"{table}.parquet", "parquet", ReadOptions(), _database_table(section))
+        section.close()
+        return files
+    file_format = section.among("format", section.text("format", "csv"), get_args(Format))
+    path = section.text("path")
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        section.refuse("path", path, "a path inside the data folder, which `fedelta use NAME --data DIR` names")
+    files = RawFiles(table, path, cast("Format", file_format), _read_options(section.section("options"), file_format))
+    section.close()
+    return files
+
+
+def _read_options(options: "_Section", file_format: str) -> ReadOptions:
+    known = _OPTIONS.get(file_format, ())
     read = ReadOptions(
         **{
             f.name: options.like(f.name, f.default)
             for f in fields(ReadOptions)
-            if f.name != "names" and options.has(f.name)
+            if f.name in known and f.name != "names"
         },
-        names=options.texts("names"),
+        names=options.texts("names") if "names" in known else (),
     )
-    options.close()
+    options.close(f"A file of format {file_format} has no options." if not known else "")
     if len(read.delim) != 1 or len(read.quote) > 1 or len(read.escape) > 1:
         options.refuse("delim, quote, escape", (read.delim, read.quote, read.escape), "single characters")
+    if read.skip < 0:
+        options.refuse("skip", read.skip, "a number of lines, at least 0")
     if not read.all_varchar:
         options.refuse("all_varchar", False, "true: cast in the SQL, so that a bad value costs one row only")
-    files = RawFiles(
-        table=table,
-        path=section.text("path"),
-        format=cast("Format", section.among("format", section.text("format", "csv"), get_args(Format))),
-        options=read,
-    )
-    section.close()
-    return files
+    return read
+
+
+def _database_table(section: "_Section") -> DatabaseTable:
+    url, name, query = section.text("url"), section.text("table", ""), section.text("query", "")
+    if not re.match(r"env:\w+$|postgres(ql)?://", url):
+        shown = url.split(":", maxsplit=1)[0] + ":…"
+        section.refuse("url", shown, "postgresql://USER@HOST/DATABASE, or env:NAME of a variable that holds it")
+    if re.match(r"\w+://[^@?]*:[^@?]*@|.*[?&](password|sslpassword)=", url):
+        section.refuse(
+            "url", "a URL with a password", "without one: give it in PGPASSWORD, ~/.pgpass, or say `url: env:NAME`"
+        )
+    if bool(name) == bool(query):
+        section.refuse("table and query", (name or None, query or None), "one of the two")
+    if name and not re.fullmatch(r'("[^"]+"|[\w$]+)(\.("[^"]+"|[\w$]+))?', name):
+        section.refuse("table", name, 'a name like orders, shop.orders or "Shop".orders; a SELECT goes into `query`')
+    return DatabaseTable(url, query.strip().rstrip(";") or f"SELECT * FROM {name}")  # noqa: S608 - the author's own
 
 
 def _attribute(name: str, section: "_Section") -> Attribute:
@@ -308,9 +352,12 @@ class _Section:
         value = self.get(key, "latest")
         if type(value) is dt.date:
             return value
-        if value != "latest":
-            self.refuse(key, value, "a date or 'latest'")
-        return "latest"
+        if value == "latest":
+            return "latest"
+        try:
+            return dt.date.fromisoformat(value if isinstance(value, str) else "")
+        except ValueError:
+            self.refuse(key, value, "a date (2026-01-31) or 'latest'")
 
     def among(self, key: str, value: object, choices: tuple[str, ...]) -> str:
         if not isinstance(value, str) or value not in choices:
@@ -332,7 +379,8 @@ class _Section:
     def refuse(self, key: str, came: object, wanted: str) -> NoReturn:
         raise SourceError(f"{self._place}: {key} is {came!r}; it must be {wanted}.")
 
-    def close(self) -> None:
+    def close(self, advice: str = "") -> None:
         """Refuse what nobody asked for: most often a misspelt key."""
         if unknown := sorted(set(self._values) - self._read):
-            raise SourceError(f"{self._place}: unknown {', '.join(unknown)}. Known: {', '.join(sorted(self._read))}.")
+            advice = advice or f"Known: {', '.join(sorted(self._read))}."
+            raise SourceError(f"{self._place}: unknown {', '.join(unknown)}. {advice}")

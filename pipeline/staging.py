@@ -25,7 +25,17 @@ from pipeline.quarantine import (
     interaction_rules,
     judged,
 )
-from pipeline.raw_files import MALFORMED, FileCount, identifier, literal, load_raw_files, one_line, one_line_with_place
+from pipeline.raw_files import (
+    MALFORMED,
+    FileCount,
+    file_states,
+    identifier,
+    literal,
+    load_raw_files,
+    must_be_unchanged,
+    one_line,
+    one_line_with_place,
+)
 from pipeline.sources import Source, SourceError
 
 Tell = Callable[[str], None]
@@ -116,8 +126,11 @@ def staged(
     """
     with _clear_errors(memory_limit), duckdb.connect(scratch / "staging.duckdb") as connection:
         _configure(connection, source, scratch, memory_limit, workers)
+        states = file_states(source.files, data)
         files = tuple(load_raw_files(connection, source.files, data, scratch, tell))
-        yield _judge(connection, source, files, now, tell)
+        stage = _judge(connection, source, files, now, tell)
+        must_be_unchanged(states)
+        yield stage
 
 
 def _configure(

