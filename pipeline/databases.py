@@ -119,7 +119,7 @@ def _copy(database: Any, staging: duckdb.DuckDBPyConnection, raw: RawFiles, fold
             columns = _plain(reader.schema)
             batches = (pa.RecordBatch.from_arrays([_storage(c) for c in b.columns], schema=columns) for b in reader)
             rows = insert_batches(staging, raw.table, columns, batches)
-    except (database.Error, OSError) as error:
+    except (database.Error, pa.ArrowException, OSError) as error:
         raise SourceError(f"{raw.table}: the database refused its query: {_words(error, '')}") from None
     selected = ", ".join(_typed(field) for field in schema)
     try:
@@ -185,5 +185,5 @@ def _words(error: Exception, place: str) -> str:
     if secret := re.match(r"\w+://[^@?]*?:([^@?]*)@", place):
         text = text.replace(secret[1], "…") if secret[1] else text
     text = re.split(r"\nLINE |\n*\s*Query was|\. SQLSTATE", text)[0]
-    text = re.sub(r"^[A-Z_]+: (\[libpq\] )?(Failed to [a-z ]+: )?(ERROR: +)?", "", text)
+    text = re.sub(r"^([A-Z_]+: )?(\[libpq\] )?(Failed to [a-z ]+: |Execution error \[\w+\]: )?(ERROR: +)?", "", text)
     return " ".join(text.split())[:400].rstrip(".") + "."

@@ -1,9 +1,30 @@
 """What every test runs under."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does: waiting threads do not spin
 settings.register_profile("any machine", deadline=None)  # laws hold at any speed
 settings.load_profile("any machine")
+
+REQUIRED = "FEDELTA_REQUIRE_SYSTEM"  # set to 1 where every part of the system must be there, as in .ci/run
+_PROGRAMS = {"postgresql": "usr/lib/postgresql/*/bin/initdb"}  # a program of each part, below /
+
+
+@pytest.fixture(scope="session")
+def needs_system() -> Callable[[str], Path]:
+    """A function that gives the folder of a system part's programs; without it the test is skipped, or fails in CI."""
+
+    def folder_of(part: str) -> Path:
+        if found := sorted(Path("/").glob(_PROGRAMS[part])):
+            return found[-1].parent
+        missing = f"{part} is not installed: apt-get install {part}"
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+    return folder_of
