@@ -40,9 +40,9 @@ def sheet_rows(path: Path, options: ReadOptions) -> Iterator[tuple[tuple[str, ..
         or a formula has no stored value.
     """
     try:
-        with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
+        with warnings.catch_warnings(), path.open("rb") as file, zipfile.ZipFile(file) as archive:
             warnings.simplefilter("ignore", UserWarning)  # of styles and extensions, which are not read
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
             try:
                 sheet = _chosen(path, book, options.sheet)
                 _must_be_calculated(path, archive, sheet)
