@@ -210,6 +210,12 @@ def _header(path: Path, first: list[bytes], options: ReadOptions) -> tuple[str, 
             f"{path}: the header is not {options.encoding}. "
             "Say which it is in source.yaml, for example `options: {encoding: cp1252}`."
         ) from None
+    if not line.strip():
+        raise SourceError(
+            f"{path} is empty, once it is unpacked. Fetch it again."
+            if first == [b""]
+            else f"{path}: the first line is blank. Say with `skip` how many lines stand above the header."
+        )
     if "\0" in line:
         raise SourceError(
             f"{path} has NUL bytes in its first line. If it is UTF-16 without a byte order mark, say "
@@ -299,8 +305,9 @@ def _count_if_trustworthy(path: Path, options: ReadOptions, found: TextFile) -> 
     blank_is_record = len(found.columns) == 1
     lines = ends = returns = blanks = 0
     for number, block in enumerate(_blocks(path, options.encoding)):
-        if block.count(_BOM) > (number == 0 and block.startswith(_BOM)):
-            return None  # files put one after the other: the mark would become part of a value
+        marks = block.count(_BOM) - (number == 0 and block.startswith(_BOM))
+        if marks or b"\0" in block:
+            return None  # a mark where files were put together would become part of a value
         ends += block.count(b"\n")
         returns += block.count(b"\r\n")
         lines += block.count(b"\n") + (not block.endswith(b"\n"))
@@ -352,6 +359,9 @@ def _records(path: Path, options: ReadOptions, found: TextFile) -> Iterator[str 
             yield item
             continue
         number, text = item
+        if "\0" in text:
+            yield BadLine(number, text.replace("\0", "␀"), "a NUL byte")
+            continue
         verdict = _judged(text, parse) if "\r" in text or (options.quote and options.quote in text) else 1
         if verdict == "open":
             joined = _joined(text, ahead, lines, lambda t: _judged(t, parse), width)

@@ -142,7 +142,7 @@ STOPPED = [
     (
         "UTF-16",
         _with(yaml=YAML.replace("csv}", "csv, options: {encoding: utf-16}}"), events=csv(GOOD)),
-        "utf-16 is not read",
+        "is not utf-16: it has neither a byte order mark",
     ),
     ("gzip cut short", _with(events=zipped(MANY)[:-20], name="events.csv.gz"), "not a complete gzip file"),
     (
