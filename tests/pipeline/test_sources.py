@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tiny_source import YAML, Tiny
 
 from pipeline.params import BadParams
 from pipeline.sources import Recommended, SourceError, known_sources, load_source
-from pipeline.use import set_params, use
+from pipeline.use import dates_must_be_quoted, set_params, use
 
 PARAMS = """\
 # Every setting.
@@ -55,7 +56,7 @@ def test_what_is_not_said_has_a_usual_value(tmp_path: Path) -> None:
         (YAML + "kind: [x]\n", r"source\.yaml: unknown kind\. Known: .*kinds"),
         (YAML.replace("name: tiny", "name: 7"), "name is 7; it must be text"),
         (YAML.replace("currency: EUR\n", ""), "currency is None; it must be text"),
-        (YAML.replace("csv}", "xlsx}"), "format is 'xlsx'; it must be one of csv, text"),
+        (YAML.replace("csv}", "xls}"), "format is 'xls'; it must be one of csv, text"),
         (YAML.replace("csv}", "csv, options: {hedaer: true}}"), "unknown hedaer"),
         (YAML.replace("csv}", 'csv, options: {header: "yes"}}'), "header is 'yes'; it must be true or false"),
         (YAML.replace("csv}", "csv, options: {delim: tab}}"), "single characters"),
@@ -71,7 +72,7 @@ def test_what_is_not_said_has_a_usual_value(tmp_path: Path) -> None:
         (YAML + "attributes: {plan: {type: categorical, static: true}}\n", "customers.sql beside it"),
         (YAML + "recommends: {horizon_days: 0}\n", "horizon_days is 0; it must be a whole number of at least 1"),
         (YAML + "recommends: {churn: {definition: gone}}\n", "one of inactivity, event"),
-        (YAML + "recommends: {cutoffs: {score_at: soon}}\n", "a date or 'latest'"),
+        (YAML + "recommends: {cutoffs: {score_at: soon}}\n", r"a date \(2026-01-31\) or 'latest'"),
         ("name: [", "is not YAML"),
         ("just words", "must be a section"),
     ],
@@ -115,7 +116,7 @@ def test_using_a_source_changes_its_settings_and_nothing_else(tmp_path: Path) ->
         .replace("data/raw/demo", raw.as_posix())
         .replace("horizon_days: 90", "horizon_days: 273")
         .replace("train: 6", "train: 4")
-        .replace("score_at: latest", "score_at: 1998-07-01")
+        .replace("score_at: latest", "score_at: '1998-07-01'")
         .replace("inactivity", "event")
     )
     assert changed == expected
@@ -124,6 +125,57 @@ def test_using_a_source_changes_its_settings_and_nothing_else(tmp_path: Path) ->
     assert "lead_days" not in said, "what stays is not told"
     assert use("tiny", raw, params, root).count("→") == 0
     assert params.read_text() == expected
+
+
+def used(folder: Path, score_at: str, *, source: str = "tiny", recommends: str = RECOMMENDS) -> tuple[str, str]:
+    """What `fedelta use tiny` says of a params.yaml with `source` and `score_at`, and the line of score_at it leaves."""
+    params, root, raw = project(folder, YAML + recommends)
+    raw.mkdir()
+    (raw / "events.csv").write_text("id\n")
+    params.write_text(PARAMS.replace("source: demo", f"source: {source}").replace("latest #", f"{score_at} #"))
+    said = use("tiny", raw, params, root)
+    return said, next(line for line in params.read_text().splitlines() if "score_at" in line).split(" #")[0].strip()
+
+
+def test_using_the_same_source_again_keeps_the_scoring_date_and_says_so(tmp_path: Path) -> None:
+    said, line = used(tmp_path, "'2011-09-01'")
+    assert line == "score_at: '2011-09-01'"
+    assert "cutoffs.score_at: stays 2011-09-01 (tiny recommends 1998-07-01)" in said
+
+
+def test_a_date_of_another_source_is_not_taken_over(tmp_path: Path) -> None:
+    said, line = used(tmp_path, "'2011-09-01'", source="demo", recommends="")
+    assert line == "score_at: latest"
+    assert "cutoffs.score_at: 2011-09-01 → latest" in said
+    assert "cutoffs.score_at was a date of source demo" in said
+
+
+def test_dates_without_quotes_get_them_since_dvc_refuses_them(tmp_path: Path) -> None:
+    said, line = used(tmp_path, "2011-09-01")
+    assert line == "score_at: '2011-09-01'"
+    assert "cutoffs.score_at: 2011-09-01 is in quotes now" in said
+
+
+def test_a_recommended_date_may_stand_in_quotes(tmp_path: Path) -> None:
+    source = Tiny(tmp_path, yaml=YAML + RECOMMENDS.replace("1998-07-01", "'1998-07-01'")).source()
+    assert source.recommends.score_at == date(1998, 7, 1)
+
+
+def test_a_date_without_quotes_anywhere_is_named_before_dvc_meets_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a: {b: [x, 2011-09-01]}\nc: 2012-01-01\nd: '2013-01-01'\n")
+    with pytest.raises(BadParams, match=r"DVC takes no dates.*a\.b\[1\]: '2011-09-01', c: '2012-01-01'\."):
+        dates_must_be_quoted(path)
+
+
+def test_treatments_of_another_source_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "treatments").mkdir()
+    (tmp_path / "treatments/may.parquet").write_bytes(b"")
+    said, _ = used(tmp_path / "one", "latest", source="demo")
+    assert "warning: treatments/ holds 1 file, which count" in said
+    again, _ = used(tmp_path / "two", "latest")
+    assert "warning" not in again
 
 
 def test_a_value_that_yaml_would_misread_is_quoted(tmp_path: Path) -> None:
