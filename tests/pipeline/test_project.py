@@ -1,7 +1,9 @@
 """Commands work in their project wherever in it they are given, make nothing elsewhere, and never mix two sources."""
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_source import GOOD, Tiny, csv
@@ -110,7 +112,8 @@ def test_what_needs_no_project_runs_anywhere(
 
 def test_promotions_are_those_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where: list[Path] = []
-    monkeypatch.setattr("pipeline.promotion.promotions", lambda _: where.append(Path.cwd()))
+    stand_in = SimpleNamespace(promotions=lambda _: where.append(Path.cwd()))  # for a module that imports MLflow
+    monkeypatch.setitem(sys.modules, "pipeline.promotion", stand_in)
     monkeypatch.chdir(project / "notebooks")
     assert main(["promotions"]) == 0
     assert where == [project], "MLflow's database is made in the present folder"

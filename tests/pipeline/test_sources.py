@@ -128,7 +128,7 @@ def test_using_a_source_changes_its_settings_and_nothing_else(tmp_path: Path) ->
 
 
 def used(folder: Path, score_at: str, *, source: str = "tiny", recommends: str = RECOMMENDS) -> tuple[str, str]:
-    """What `fedelta use tiny` says of a params.yaml with `source` and `score_at`, and the line of score_at it leaves."""
+    """What `fedelta use tiny` says of a params.yaml of `source` and `score_at`, and the line of score_at after it."""
     params, root, raw = project(folder, YAML + recommends)
     raw.mkdir()
     (raw / "events.csv").write_text("id\n")
