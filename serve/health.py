@@ -46,6 +46,7 @@ class CurrentModel(BaseModel):
     by_status: dict[str, int]
     model_version: str | None
     risk_tiers: dict[str, Tier]
+    source: str | None = Field(default=None, description="the source that the customers are of")
     thresholds: Any = Field(description="what divides the tiers, as the churn model has it")
     metrics: dict[str, Any] | None = Field(description="reports/evaluation.json")
     churn: dict[str, Any] | None = Field(description="the churn model's contract")

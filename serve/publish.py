@@ -131,6 +131,7 @@ def _about(run: ScoringRun, snapshot_id: str, bundle: Path, metrics: Path) -> by
             "by_status": facts.by_status,
             "model_version": facts.model_version,
             "risk_tiers": facts.risk_tiers,
+            "source": (read_document(bundle / "personas" / "model.json") or {}).get("source"),
             "thresholds": (churn or {}).get("thresholds"),
             "metrics": read_document(metrics),
             "churn": churn,
@@ -142,7 +143,8 @@ def _about(run: ScoringRun, snapshot_id: str, bundle: Path, metrics: Path) -> by
 def _load(engine: sa.Engine, run: ScoringRun, snapshot_id: str, about: bytes) -> None:
     """Write the run as a snapshot without a turn, a chunk a transaction, so that other writers get their turn too."""
     with engine.begin() as connection:
-        previous = connection.execute(_newest(snapshots.c.number)).scalar()
+        newest = connection.execute(_newest(snapshots.c.number, snapshots.c.about)).first()
+        previous = newest.number if newest and _comparable(newest.about, about) else None
         connection.execute(
             snapshots.insert().values(
                 snapshot_id=snapshot_id, as_of=run.facts.as_of, customers=run.facts.customers, about=about
@@ -159,6 +161,12 @@ def _load(engine: sa.Engine, run: ScoringRun, snapshot_id: str, about: bytes) ->
             bodies = document.bodies(frame.select(SCORES.names()), snapshot_id)
             rows = zip(*(frame[name] for name in _COLUMNS), bodies, strict=True)
             _driver(connection).executemany(insert, ((number, *row) for row in rows))
+
+
+def _comparable(one: bytes, other: bytes) -> bool:
+    """Whether two runs' probabilities are of the same customers and horizon: ids of another source may be the same."""
+    first, second = orjson.loads(one), orjson.loads(other)
+    return all(what not in first or first[what] == second[what] for what in ("source", "horizon_days"))
 
 
 def _with_previous(connection: sa.Connection, previous: int | None, chunk: pl.DataFrame) -> pl.DataFrame:
@@ -216,8 +224,8 @@ def _turns(engine: sa.Engine) -> dict[str, int]:
     return {row.snapshot_id: row.turn for row in rows}
 
 
-def _newest(column: sa.Column[Any]) -> sa.Select[Any]:
-    return sa.select(column).where(snapshots.c.turn.is_not(None)).order_by(snapshots.c.turn.desc()).limit(1)
+def _newest(*columns: sa.Column[Any]) -> sa.Select[Any]:
+    return sa.select(*columns).where(snapshots.c.turn.is_not(None)).order_by(snapshots.c.turn.desc()).limit(1)
 
 
 def _driver(connection: sa.Connection) -> sqlite3.Connection:

@@ -103,6 +103,18 @@ def test_the_previous_probability_is_that_of_the_run_before_unless_the_file_tell
     assert previous == {"ann": 0.1, "bob": 0.35, "cat": None, "dan": None}
 
 
+@pytest.mark.parametrize(("source", "horizon_days"), [("cdnow", 90), ("demo", 30)])
+def test_a_run_of_another_source_or_horizon_is_no_run_before(
+    database: Database, publish_customers: Publish, tmp_path: Path, source: str, horizon_days: int
+) -> None:
+    (tmp_path / "bundle/personas").mkdir(parents=True)
+    json_file(tmp_path / "bundle/personas/model.json", {"source": "demo"})
+    publish_customers(customer("ann", churn_probability=0.1))
+    json_file(tmp_path / "bundle/personas/model.json", {"source": source})
+    publish_customers(customer("ann", churn_probability=0.2, horizon_days=horizon_days))
+    assert served(database, "ann")["previous_probability"] is None
+
+
 def test_a_run_of_many_chunks_is_loaded_whole(
     database: Database, publish_customers: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
