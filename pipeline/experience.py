@@ -19,6 +19,7 @@ from pipeline.experience_report import Found, document
 from pipeline.params import load_params
 from pipeline.shuffle import buckets
 from pipeline.sources import load_source
+from pipeline.table_experience import table_experience
 from pipeline.whole_files import whole
 
 
@@ -26,6 +27,9 @@ def main() -> None:
     """Write the ledger, the pillars of every customer, and the report of experience."""
     params = load_params()
     source = load_source(params.source)
+    if source.kind == "table":
+        print(f"experience: {table_experience(source, params.churn.definition)}")
+        return
     first, last = span(paths.INTERACTIONS)
     cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
     job = Job(

@@ -27,6 +27,7 @@ from pipeline.quarantine import (
 )
 from pipeline.raw_files import MALFORMED, FileCount, identifier, literal, load_raw_files, one_line, one_line_with_place
 from pipeline.sources import Source, SourceError
+from pipeline.table_source import add_optional_columns, set_contradictions_aside
 
 Tell = Callable[[str], None]
 
@@ -117,6 +118,7 @@ def staged(
     with _clear_errors(memory_limit), duckdb.connect(scratch / "staging.duckdb") as connection:
         _configure(connection, source, scratch, memory_limit, workers)
         files = tuple(load_raw_files(connection, source.files, data, scratch, tell))
+        add_optional_columns(connection, source.files)
         yield _judge(connection, source, files, now, tell)
 
 
@@ -204,6 +206,8 @@ def _judged_table(
     rows = _count(connection, f"SELECT count(*) FROM fedelta.{name}")
     malformed = _count(connection, f"SELECT count(*) FROM {MALFORMED} WHERE feeds = {literal(name)}")
     key = columns[0].name
+    if source.kind == "table" and name == "customers":
+        set_contradictions_aside(connection, f"fedelta.{name}", [column.name for column in columns])
     _drop_duplicates(connection, f"fedelta.{name}", key, columns)
     return Judged(name, columns, key, rows, malformed)
 
