@@ -115,8 +115,7 @@ def headline(report: dict[str, Any]) -> str:
     chosen, folds = report["churn"]["chosen"], report.get("cross_fitted_folds")
     how = f", cross-fitted in {folds} folds" if folds else ""
     words = [
-        f"{report['rows']:,} customers at {report['cutoff']}"
-        f"{(folds and f', cross-fitted in {folds} folds') or ''}, churn rate {report['churn_rate']:.3f}",
+        f"{report['rows']:,} customers at {report['cutoff']}{how}, churn rate {report['churn_rate']:.3f}",
         *(
             f"{name.replace('_', ' ')} {chosen[name]['value']:.4f}"
             for name in ("auc", "log_loss", "ece")

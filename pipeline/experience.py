@@ -7,6 +7,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.cutoffs import calendar, midnight_after
+from models.bundle import save_experience
 from models.exposure import added
 from models.journey_map import channels, journey_maps
 from models.moments import Moments, moments_of_truth
@@ -62,6 +63,8 @@ def main() -> None:
     for path, table in ((paths.EXPERIENCES, experiences), (paths.PILLARS, customer_indexes(counts, base))):
         with whole(path) as staged:
             table.write_parquet(staged)
+    with whole(paths.EXPERIENCE_BUNDLE) as folder:
+        save_experience(base, sorted(experiences["rules"].explode().drop_nulls().unique()), folder)
     with whole(paths.EXPERIENCE_REPORT) as staged:
         staged.write_text(json.dumps(document(found), indent=1, allow_nan=False), encoding="utf-8")
     print(f"experience: {found.line}")

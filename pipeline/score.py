@@ -52,10 +52,15 @@ def main() -> None:
     assert scores.schema == SCORES
     with whole(paths.SCORES) as staged:
         scores.write_parquet(staged)
-    tiers = scores.filter(pl.col("status") == "scored")["risk_tier"].value_counts().sort("count", descending=True)
-    counts = ", ".join(f"{n:,} {tier}" for tier, n in tiers.iter_rows())
+    print(f"score: {in_words(scores)}")
+
+
+def in_words(scores: pl.DataFrame) -> str:
+    """How many customers are at which risk."""
+    tiers = scores.filter(pl.col("status") == "scored")["risk_tier"].value_counts()
+    counts = ", ".join(f"{n:,} {tier}" for tier, n in tiers.sort("count", "risk_tier", descending=True).iter_rows())
     others = (scores["status"] != "scored").sum()
-    print(f"score: {len(scores):,} customers as of {table['cutoff'][0]:%Y-%m-%d}: {counts}; {others:,} not scored")
+    return f"{len(scores):,} customers as of {scores['as_of'][0]:%Y-%m-%d}: {counts or 'nobody'}; {others:,} not scored"
 
 
 def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ import polars as pl
 from features.attributes import Attribute
 from features.contract import LEVELS, PILLARS
 from features.labels import DECLARED, OUTCOMES
+from models.bundle import save_experience
 from models.explain import says
 from models.outcome_by_count import Curve, outcome_by_count
 from models.panel import Panel, floats
@@ -42,6 +43,8 @@ def table_experience(source: Source, definition: str) -> str:
     ):
         with whole(path) as staged:
             table.write_parquet(staged)
+    with whole(paths.EXPERIENCE_BUNDLE) as folder:
+        save_experience({}, (), folder)
     with whole(paths.EXPERIENCE_REPORT) as staged:
         staged.write_text(json.dumps(document(panel, curves), indent=1, allow_nan=False), encoding="utf-8")
     told = " ".join(curve.says for _, curve in curves) or NO_COUNTS
