@@ -122,6 +122,10 @@ def _add_model_commands(add: Add) -> None:
 
 
 def _add_answers(add: Add) -> None:
+    score = add("score", _score, "score other customers with the models of the last run, without training")
+    score.add_argument("--data", type=Path, required=True, help="folder of their files, laid out as the source's own")
+    score.add_argument("--out", type=Path, help="a Parquet file (default: data/scored/NAME OF THE FOLDER.parquet)")
+    score.add_argument("--at", metavar="DATE", help="as of midnight of a day (default: after the last interaction)")
     explain = add("explain", _explain, "why a customer has their score, and what it would be had things gone better")
     explain.add_argument("customer_id", metavar="ID")
     which = explain.add_mutually_exclusive_group()
@@ -179,6 +183,12 @@ def _fetch(arguments: argparse.Namespace) -> None:
     from pipeline.use import fetch
 
     print(fetch(arguments.name, arguments.data))
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from pipeline.score_population import main as score
+
+    score(arguments.data, arguments.out, arguments.at)
 
 
 def _features(arguments: argparse.Namespace) -> None:

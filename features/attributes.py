@@ -6,7 +6,10 @@ from typing import Literal
 
 import polars as pl
 
+from features.contract import Pillar
+
 PREFIX = "attribute_"
+BAD_PREFIX = f"{PREFIX}bad_experience_"  # of columns that count bad experiences: their reasons are told as such
 
 
 @dataclass(frozen=True)
@@ -17,16 +20,22 @@ class Attribute:
     type: Literal["categorical", "numeric"]
     known_from: str | None  # a timestamp column of customers; None: static, known from the beginning
     says: str
+    bad_experience: Pillar | None = None  # it counts bad experiences of this pillar
+
+    @property
+    def column(self) -> str:
+        """Name of its column in a feature table."""
+        return (BAD_PREFIX if self.bad_experience else PREFIX) + self.name
 
 
 def attributes_at(keys: pl.DataFrame, customers: pl.DataFrame, attributes: Sequence[Attribute]) -> pl.DataFrame:
-    """Attributes of the rows of `keys` (customer_id, cutoff), one column `attribute_<name>` each, in row order.
+    """Attributes of the rows of `keys` (customer_id, cutoff), in the columns they name, in row order.
 
     Null where the customer is unknown, the attribute is, or it became known only at the cutoff or later.
     """
     joined = keys.select("customer_id", "cutoff").join(customers, on="customer_id", how="left", maintain_order="left")
     return joined.select(
-        _known(a).cast(pl.String if a.type == "categorical" else pl.Float64).alias(PREFIX + a.name) for a in attributes
+        _known(a).cast(pl.String if a.type == "categorical" else pl.Float64).alias(a.column) for a in attributes
     )
 
 

@@ -61,7 +61,7 @@ def episodes(
     horizon_days: int,
     ends_at: datetime,
     *,
-    definition: Literal["inactivity", "event"] = "inactivity",
+    definition: Literal["inactivity", "event", "declared"] = "inactivity",
     digital_channels: Collection[str] = DIGITAL_CHANNELS,
     physical_channels: Collection[str] = PHYSICAL_CHANNELS,
 ) -> pl.DataFrame:

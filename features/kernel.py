@@ -37,7 +37,7 @@ class KernelSettings:
     experience: ExperienceSettings
     digital_channels: Collection[str] = DIGITAL_CHANNELS
     features: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-    churn_definition: Literal["inactivity", "event"] = "inactivity"
+    churn_definition: Literal["inactivity", "event", "declared"] = "inactivity"
 
 
 def features_at(
@@ -101,7 +101,7 @@ def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
 def _status(view: View, definition: str) -> pl.Series:
     cancelled, enrolled = view.last_row(CANCELLATION), view.last_row(ENROLMENT)
     gone = (cancelled >= 0) & (cancelled > enrolled)
-    known = (view.count(PURCHASE) > 0) | (definition == "event")
+    known = (view.count(PURCHASE) > 0) | (definition != "inactivity")
     code = np.where(gone, 2, np.where(known, 0, 1))
     return pl.Series("status", ["scored", "no_history", "already_churned"]).gather(code)
 

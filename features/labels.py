@@ -18,6 +18,8 @@ OUTCOMES = {
     "horizon_cancellation_count": CANCELLATION,
 }
 
+DECLARED = "declared_churn"  # 1 where the company itself says that the customer left in the horizon, 0 stayed
+
 
 def microseconds(cutoffs: Sequence[Cutoff]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The instants of the cutoffs in µs since 1970."""

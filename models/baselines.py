@@ -153,6 +153,8 @@ def sigmoid(log_odds: Floats) -> Floats:
 def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
     values = _inputs(panel.table, terms)
     known = [i for i, column in enumerate(values.T) if np.unique(column[~np.isnan(column)]).size > 1]
+    if not known:  # nothing tells rows apart: everybody has the base rate
+        return Logistic((), (), (), (), float(_logit(panel.churned(definition).mean(keepdims=True))[0]))
     values, kept = values[:, known], tuple(terms[i] for i in known)
     mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
     regression = LogisticRegression(C=_RIDGE_C, max_iter=2000).fit(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from models.persona_traits import BY_COLUMN
 from models.personas import PersonaModel
 from models.season import Season
 from models.selection import Standing
+from models.shrinkage import Prior
 from models.value_selection import Standing as ValueStanding
 from models.value_trees import ValueTrees
 
@@ -168,6 +169,27 @@ def remembered_personas(folder: Path, source: str) -> PersonaModel | None:
     contract = _read_json(folder)
     known = all(scale["column"] in BY_COLUMN for scale in contract["personas"]["scales"])
     return PersonaModel.from_dict(contract["personas"]) if known and contract["source"] == source else None
+
+
+def save_experience(base: Mapping[str, Prior], rules: Sequence[str], folder: Path) -> None:
+    """Write what is expected of a customer nobody knows, by pillar and level, and the rules that the data break.
+
+    The indexes of another population are shrunk to it (`load_experience`), so that they mean the same.
+    """
+    held = {name: {"mean": prior.mean, "strength": prior.strength} for name, prior in base.items()}
+    _save(folder, {"model": "experience", "priors": held, "rules": list(rules)}, {}, {})
+
+
+def load_experience(folder: Path) -> tuple[dict[str, Prior], tuple[str, ...]]:
+    """Read them.
+
+    Raises
+    ------
+    BadBundle
+        As `load_churn`.
+    """
+    contract = read_contract(folder)
+    return {name: Prior(**held) for name, held in contract["priors"].items()}, tuple(contract["rules"])
 
 
 def read_contract(folder: Path) -> dict[str, Any]:

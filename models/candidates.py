@@ -121,7 +121,7 @@ def competing(panel: Panel, settings: ChurnSettings, horizon_days: int) -> tuple
     they lost everywhere.
     """
     left_out: set[str] = set()
-    if settings.definition == "event" or panel.table["pareto_p_any"].isna().any():
+    if settings.definition != "inactivity" or panel.table["pareto_p_any"].isna().any():
         left_out |= set(BTYD)
     if (panel.table["horizon_days"] < horizon_days).any():
         left_out |= {"hiatus", "deep"}

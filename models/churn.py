@@ -116,8 +116,8 @@ def fit_churn(
             f"All {len(churned):,} training rows have the same outcome ({'churned' if churned[0] else 'stayed'}). "
             "Choose another horizon_days or churn.definition, or bring a longer history."
         )
-    # BTYD foresees purchases; of a cancellation it is at most a hint.
-    prior: Prior = "features" if settings.definition == "event" else prior_use(settings, panel, horizon_days)
+    # BTYD foresees purchases; of another outcome it is at most a hint.
+    prior: Prior = "features" if settings.definition != "inactivity" else prior_use(settings, panel, horizon_days)
     names = competing(panel, settings, horizon_days)
     if lacking := too_little(panel, settings):
         name, note = (
@@ -151,13 +151,14 @@ def fit_churn(
 def too_little(panel: Panel, settings: ChurnSettings) -> str:
     """What the training rows lack of the stated minimums, in words; empty if nothing."""
     least, churned = settings.minimum, panel.churned(settings.definition) > 0
-    customer = panel.table["customer_id"]
-    counts = (
+    customer, tenure = panel.table["customer_id"], floats(panel.table, "tenure_days")
+    counts = [
         ("customers", customer.nunique(), least.customers),
         ("that churned", customer[churned].nunique(), least.positives),
         ("that stayed", customer[~churned].nunique(), least.negatives),
-        ("days of history", int(np.nanmax(floats(panel.table, "tenure_days"), initial=0)), least.span_days),
-    )
+    ]
+    if not panel.table["interaction_count"].isna().all():  # a table of customers has no history that could be short
+        counts.append(("days of history", int(np.nanmax(tenure, initial=0)), least.span_days))
     return ", ".join(f"{found:,} {what} (at least {needed:,})" for what, found, needed in counts if found < needed)
 
 

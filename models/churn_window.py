@@ -15,7 +15,7 @@ from models.reachable import Sample, Test, foresee
 from models.settings import Minimum
 from models.spells import EVERYONE, PURCHASE_GROUPS
 
-Definition = Literal["inactivity", "event"]
+Definition = Literal["inactivity", "event", "declared"]
 
 CANDIDATES = (30, 45, 60, 75, 90, 120, 150, 180, 240, 300, 365)
 TENURES = (0, 30, 60, 90, 180, 365, 730, 1095, 1825, 3650)

@@ -83,24 +83,55 @@ def evaluate(
     orders: OrdersModel | None = None,
 ) -> Evaluation:
     """Measure on the rows of one cutoff that no model was fitted on."""
+    table = panel.table
+    return measure(
+        panel,
+        churn_predictions(table, model, baselines),
+        clv_predictions(table, clv),
+        orders_predictions(table, orders),
+        resampling,
+        definition,
+        clv_interval=_coverage(panel.spend, table, clv),
+    )
+
+
+def measure(
+    panel: Panel,
+    churn: Predictions,
+    values: Predictions,
+    counts: Predictions,
+    resampling: Resampling,
+    definition: str,
+    *,
+    clv_interval: dict[str, object] | None = None,
+    folds: int | None = None,
+) -> Evaluation:
+    """Measure predictions of the rows of one cutoff by models that were not fitted on them.
+
+    Parameters
+    ----------
+    churn, values, counts : mapping of model to ndarray of shape (n_rows,)
+        Probabilities of churn, expected spend and orders; empty where there is no model.
+    folds : int, optional
+        In how many folds of customers they were cross-fitted (`models.cross_fitting`); None: they are out of time.
+    """
     table, churned, spend = panel.table, panel.churned(definition), panel.spend
-    churn = churn_predictions(table, model, baselines)
-    values, counts = clv_predictions(table, clv), orders_predictions(table, orders)
     segments = {
         name: ((table["purchase_day_count"] >= low) & (table["purchase_day_count"] <= high)).to_numpy()
         for name, (low, high) in _SEGMENTS.items()
     }
     report: dict[str, Any] = {
         "cutoff": f"{panel.cutoffs[0]:%Y-%m-%d}",
-        "horizon_days": model.horizon_days,
-        "lead_days": model.lead_days,
+        "horizon_days": int(table["horizon_days"].iloc[0]),
+        "lead_days": int(table["lead_days"].iloc[0]),
+        "cross_fitted_folds": folds,
         "rows": len(panel),
         "churn_rate": float(churned.mean()),
-        "spend_total": float(spend.sum()),
+        "spend_total": float(np.nansum(spend)),
         **_measured("churn", churned, churn, resampling),
         **(_measured("clv", spend, values, resampling) if values else {"clv": {}, "clv_against": {}}),
         **(_measured("orders", orders_of(panel), counts, resampling) if counts else {}),
-        "clv_interval": _coverage(spend, table, clv),
+        "clv_interval": clv_interval,
         "segments": {
             name: {
                 "rows": int(rows.sum()),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.attributes import PREFIX
+from features.attributes import BAD_PREFIX, PREFIX
 from features.feature import Feature
 from features.registry import FEATURES
 from models.baselines import BASE
@@ -33,6 +33,8 @@ def theme_of(name: str) -> str:
     """The theme a column's share of a score is told under."""
     if name in _FEATURES:
         return _FEATURES[name].theme
+    if name.startswith(BAD_PREFIX):
+        return "experience"
     return "attributes" if name.startswith(PREFIX) else PRIOR
 
 
@@ -40,7 +42,7 @@ def says(name: str) -> str:
     """What a column means, in words."""
     if name in _FEATURES:
         return _FEATURES[name].says
-    return _PRIOR_SAYS.get(name) or name.removeprefix(PREFIX).replace("_", " ")
+    return _PRIOR_SAYS.get(name) or name.removeprefix(BAD_PREFIX).removeprefix(PREFIX).replace("_", " ")
 
 
 def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:

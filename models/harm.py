@@ -12,7 +12,7 @@ from models.matching import FEWEST, Effect, Match, match, staying_values
 
 NUMBERS = 4  # the last number stands for itself and all beyond
 
-Definition = Literal["inactivity", "event"]
+Definition = Literal["inactivity", "event", "declared"]
 
 # Times up to two weeks count as equal: a late parcel comes longer after its order than one on time, and what bad
 # service itself adds to the silence must not be matched away.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.attributes import PREFIX
+from features.attributes import BAD_PREFIX, PREFIX
 from models.leaky_rows import LEAST, Leak
 from models.metrics import auc
 from models.panel import Panel, feature_columns, floats
@@ -101,7 +101,7 @@ def as_of_today(table: pd.DataFrame) -> Iterator[Leak]:
 def undeclared(table: pd.DataFrame, declared: Collection[str]) -> Iterator[Leak]:
     """Attributes in the table that the source does not declare, so that nobody said since when they are known."""
     for name in (str(n) for n in table.columns if str(n).startswith(PREFIX)):
-        if name.removeprefix(PREFIX) not in declared:
+        if not {name.removeprefix(prefix) for prefix in (PREFIX, BAD_PREFIX)} & set(declared):
             yield Leak(
                 "untimed_attribute",
                 name,

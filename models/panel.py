@@ -8,6 +8,7 @@ import pandas as pd
 
 from features.attributes import PREFIX
 from features.cutoffs import Fit
+from features.labels import DECLARED
 from features.registry import FEATURES
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ class Panel:
     """Rows that share an index: features with keys and prior columns, and the outcomes (NaN where not yet known)."""
 
     table: pd.DataFrame  # (n_rows, ...) sorted by cutoff and customer
-    outcomes: pd.DataFrame  # (n_rows, 4) the columns of features.labels.OUTCOMES
+    outcomes: pd.DataFrame  # (n_rows, ...) the columns of features.labels.OUTCOMES, and DECLARED where a company says
 
     def where(self, mask: npt.NDArray[np.bool_] | pd.Series) -> "Panel":
         """The rows of a mask."""
@@ -42,7 +43,10 @@ class Panel:
         return self.of_role("train") if fit == "evaluated" else self.where(self.table["refit"] & self._scored)
 
     def churned(self, definition: str) -> Floats:
-        """1 where the customer left in the horizon: bought nothing (`inactivity`) or cancelled (`event`)."""
+        """1 where the customer left in the horizon: bought nothing (`inactivity`), cancelled (`event`), or the company
+        says so (`declared`)."""
+        if definition == "declared":
+            return floats(self.outcomes, DECLARED)
         if definition == "event":
             return np.asarray(self.outcomes["horizon_cancellation_count"] > 0, np.float64)
         return np.asarray(self.outcomes["horizon_purchase_count"] == 0, np.float64)

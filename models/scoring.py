@@ -22,6 +22,7 @@ from models.personas import PersonaModel
 from models.policy import PolicySettings, policy_table, risk_tier, value_at_risk
 
 Floats = npt.NDArray[np.float64]
+KNOWN_VALUE = "known_value"
 INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
 
 
@@ -47,6 +48,7 @@ def score(
     indexes: pl.DataFrame | None = None,
     spared: Mapping[str, Spared] | None = None,
     unseen: Sequence[str] = (),
+    out_of_fold: Mapping[str, float] | None = None,
 ) -> pl.DataFrame:
     """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
 
@@ -54,13 +56,17 @@ def score(
     ----------
     table : DataFrame
         Features and prior columns, times in UTC without a zone, of all customers with a history at the cutoff. Those
-        whose `status` is not "scored" keep it and get no figures.
+        whose `status` is not "scored" keep it and get no figures. `known_value`, if there, is what the company says
+        each customer is worth over the horizon if they stay; value at risk then goes by it.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
     spared : mapping of str to str, optional
         Customers who must not be contacted, and why: `models.policy.spared_customers`.
     unseen : sequence of str
         Known customers without features at the cutoff, as nothing had happened yet: status "no_history".
+    out_of_fold : mapping of customer to float, optional
+        Churn probabilities by models of other customers, for those of a table whom the model learned from: it knows
+        their answer.
 
     Returns
     -------
@@ -70,7 +76,7 @@ def score(
     scored = table[table["status"] == "scored"]
     rest = table[table["status"] != "scored"]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
-    frames = [_scored(scored, models, policy, spared or {}, as_of=as_of, currency=currency)]
+    frames = [_scored(scored, models, policy, spared or {}, out_of_fold or {}, as_of=as_of, currency=currency)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
@@ -89,12 +95,17 @@ def _scored(
     models: Models,
     policy: PolicySettings,
     spared: Mapping[str, Spared],
+    out_of_fold: Mapping[str, float],
     *,
     as_of: pd.Timestamp,
     currency: str,
 ) -> pl.DataFrame:
     churn, clv = models.churn, models.clv
     probability = churn.churn_probability(table)
+    if out_of_fold:
+        held_out = table["customer_id"].map(out_of_fold).to_numpy(np.float64)
+        probability = np.where(np.isnan(held_out), probability, held_out)
+    value = floats(table, KNOWN_VALUE) if KNOWN_VALUE in table else None
     loyalty_class, loyalty_score = models.loyalty.classify(table)
     out: dict[str, object] = {
         "customer_id": table["customer_id"].to_list(),
@@ -103,7 +114,7 @@ def _scored(
         "risk_tier": risk_tier(probability, policy).tolist(),
         "percentile": rankdata(probability, "max") * (100 / max(len(table), 1)),
         "historic_value": floats(table, "spend") if clv else None,
-        "currency": [currency] * len(table) if clv else None,
+        "currency": [currency] * len(table) if clv or value is not None else None,
         "expected_orders": models.orders.expected_orders(table) if models.orders else None,
         "expected_next_order_at": _ahead(as_of, days_to_next_order(table, models.pareto)) if models.pareto else None,
         "p_alive": floats(table, "pareto_p_alive"),
@@ -112,10 +123,10 @@ def _scored(
         "persona": models.personas.assign(table).tolist(),
         "journey": pl.from_pandas(table["journey"]),
         "journey_stage": pl.from_pandas(table["journey_stage"]),
-        **{f"bad_experiences_{d}d": table[f"bad_experience_count_{d}d"].to_numpy(np.int32) for d in (30, 90, 365)},
-        "last_bad_experience_at": (as_of - _exact(table["days_since_last_bad_experience"])).to_numpy("M8[us]"),
+        **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in (30, 90, 365)},
+        "last_bad_experience_at": (as_of - _exact(floats(table, "days_since_last_bad_experience"))).to_numpy("M8[us]"),
         "last_bad_experience": pl.from_pandas(table["last_bad_experience"]),  # pandas holds a missing text as NaN
-        "open_issue": (table["unresolved_since_resolved_count"] > 0).to_numpy(),
+        "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,
         "status": ["scored"] * len(table),
     }
     ranked, at_risk = probability, None
@@ -123,6 +134,9 @@ def _scored(
         out["clv_expected"] = expected = clv.expected_spend(table)
         out["clv_low"], out["clv_high"] = clv.interval(table)
         out["value_at_risk"] = ranked = at_risk = value_at_risk(probability, expected, policy)
+    if value is not None:
+        out["value_at_risk"] = at_risk = value_at_risk(probability, value, policy)
+        ranked = np.nan_to_num(at_risk)
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
     ids = table["customer_id"].to_list()
     frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, spared))
@@ -142,9 +156,10 @@ def _percentile_within(group: str) -> pl.Expr:
     return pl.when(pl.col(group).is_not_null()).then(rank)
 
 
-def _exact(days: pd.Series) -> pd.Series:
-    """The time that a number of days stands for, to the microsecond it was computed from."""
-    return pd.to_timedelta((days * DAY_US).round(), unit="us")
+def _exact(days: Floats) -> pd.TimedeltaIndex:
+    """The time that a number of days stands for, to the microsecond it was computed from; none of NaN."""
+    rounded = np.where(np.isnan(days), np.iinfo(np.int64).min, np.round(np.nan_to_num(days) * DAY_US))
+    return pd.TimedeltaIndex(rounded.astype(np.int64).view("m8[us]"))
 
 
 def _ahead(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:

@@ -63,7 +63,7 @@ class ChurnSettings(BoostingSettings):
 
     min_rows_share: float = 0.003
     min_rows: int = 20
-    definition: Literal["inactivity", "event"] = "inactivity"
+    definition: Literal["inactivity", "event", "declared"] = "inactivity"  # declared: the company's own labels
     candidate: Literal["auto", CandidateName] = "auto"  # auto: chosen out of time
     too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
     minimum: Minimum = field(default_factory=Minimum)

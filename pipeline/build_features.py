@@ -14,13 +14,15 @@ import polars as pl
 from tqdm import tqdm
 
 from features.attributes import Attribute, attributes_at
+from features.customer_table import table_features
 from features.cutoffs import Cutoff, calendar
 from features.errors import ExplainedError
 from features.kernel import KernelSettings, columns_read, features_at
 from pipeline import paths
 from pipeline.params import Params, load_params
 from pipeline.shuffle import Bucket, buckets
-from pipeline.sources import load_source
+from pipeline.sources import Source, load_source
+from pipeline.table_source import cutoff_of, read_customers
 from pipeline.whole_files import whole
 
 
@@ -103,9 +105,27 @@ def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: P
     return Job(tuple(cutoffs), settings, paths.CUSTOMERS, source.attributes, features, labels)
 
 
+def _build_table(params: Params, source: Source) -> None:
+    """Features and labels of a table of customers, as of its one cutoff."""
+    cutoff = cutoff_of(source, params.cutoffs, horizon_days=params.horizon_days)
+    table, labels = table_features(read_customers(paths.CUSTOMERS, source), cutoff, source.attributes)
+    with whole(paths.FEATURES) as features, whole(paths.LABELS) as outcomes:
+        for folder, part in ((features, table), (outcomes, labels)):
+            folder.mkdir()
+            part.write_parquet(folder / "part-00000.parquet", compression="lz4", statistics=False)
+    print(
+        f"build_features: {(table['role'] == 'score').sum():,} customers of a table as of {cutoff.at:%Y-%m-%d}, "
+        f"{len(labels):,} of them labelled: {len(source.attributes)} attributes, no history"
+    )
+
+
 def main() -> None:
     """Build the features of the project's interactions."""
     params = load_params()
+    source = load_source(params.source)
+    if source.kind == "table":
+        _build_table(params, source)
+        return
     first, last = span(paths.INTERACTIONS)
     cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
     with whole(paths.FEATURES) as features, whole(paths.LABELS) as labels:

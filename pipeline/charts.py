@@ -175,6 +175,21 @@ def tolerance(points: Sequence[Left], quoted: Sequence[float]) -> Markup:
     )
 
 
+def shares(points: Sequence[Range], label: str) -> Markup:
+    """Who left by a number: shares with their 95% intervals, in the order given."""
+    top = math.ceil(max(point.high for point in points) * 5) / 5
+    x = Axis(0.0, len(points) + 0.5, range(1, len(points) + 1), label, lambda n: points[int(n) - 1].name)
+    y = Axis(0.0, top, [tick / 5 for tick in range(round(top * 5) + 1)], "left", percent)
+    frame = Frame(x, y, 280)
+    known = list(enumerate(points, 1))
+    return frame.svg(
+        f"Share that left by {label}, with 95% intervals",
+        frame.line([(n, point.value) for n, point in known], "series thin"),
+        *(frame.line([(n, point.low), (n, point.high)], "series") for n, point in known),
+        *(frame.dot(n, point.value) for n, point in known),
+    )
+
+
 class Frame:
     """Two axes, and the marks placed between them."""
 

@@ -8,14 +8,18 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
+from features.attributes import BAD_PREFIX
 from features.errors import ExplainedError
 from models.baselines import Logistic
-from models.bootstrap import Resampling
+from models.bootstrap import Resampling, replicate
 from models.bundle import load_churn, load_clv, load_orders, read_contract
-from models.evaluation import Evaluation, evaluate, gains_curve
+from models.evaluation import Evaluation, evaluate, gains_curve, measure
+from models.panel import Panel
 from pipeline import paths
-from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel
-from pipeline.params import load_params
+from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
+from pipeline.params import Params, load_params
+from pipeline.train_churn import out_of_fold
+from pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
 from pipeline.whole_files import whole
 
 # `dvc metrics show` prints these in one row of 100 columns; `--targets reports/evaluation.json` diffs all of them.
@@ -30,10 +34,8 @@ def main() -> None:
     """Evaluate the project's models at the last cutoff whose horizon is over."""
     params = load_params()
     if not has_evaluation():
-        raise NotEvaluated(
-            "The history is too short for an evaluation cutoff with something to learn from before it. Bring a longer "
-            "history, or shorten horizon_days."
-        )
+        _write(*evaluate_cross_fitted(params))
+        return
     panel = read_panel(["evaluate"]).of_role("evaluate")
     contract = read_contract(paths.CHURN_EVALUATED)
     baselines = {name: Logistic.from_dict(held) for name, held in contract["baselines"].items()}
@@ -46,6 +48,45 @@ def main() -> None:
         params.churn.definition,
         orders=load_orders(paths.CLV_EVALUATED),
     )
+    _write(panel, found)
+
+
+def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
+    """The recipe measured by out-of-fold predictions, pooled over the folds; and the rows it was measured on.
+
+    For a table of customers, and for a history too short for an evaluation cutoff: then the rows are those of the last
+    cutoff learned from. Where attributes count bad experiences, `bad_experience_gain` of the report says what they add:
+    the metrics of the model minus those of the same recipe without them, paired by customer.
+    """
+    panel, definition = read_training("delivered"), params.churn.definition
+    resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
+    churn, folds = out_of_fold(panel, params)
+    values, interval = spend_out_of_fold(panel, params)
+    last = (panel.table["cutoff"] == panel.cutoffs[-1]).to_numpy()
+    present = panel.where(last)
+    found = measure(
+        present,
+        {name: probability[last] for name, probability in churn.items()},
+        {name: expected[last] for name, expected in values.items()},
+        {name: expected[last] for name, expected in orders_out_of_fold(panel, params).items()},
+        resampling,
+        definition,
+        clv_interval=interval,
+        folds=folds,
+    )
+    if bad := [name for name in panel.table.columns if str(name).startswith(BAD_PREFIX)]:
+        without, _ = out_of_fold(Panel(panel.table.drop(columns=bad), panel.outcomes), params)
+        both = {"with": found.churn["chosen"], "without": without["chosen"][last]}
+        drawn = replicate(found.churned, both, resampling=resampling)
+        found.report["bad_experience_gain"] = {
+            metric: drawn.difference(metric, "with", "without").as_dict()
+            for metric in ("auc", "log_loss", "brier", "empc")
+            if metric in drawn.figures["with"]
+        }
+    return present, found
+
+
+def _write(panel: Panel, found: Evaluation) -> None:
     write_json(paths.EVALUATION_REPORT, found.report)
     write_json(paths.METRICS, headline_figures(found.report))
     with whole(paths.EVALUATION) as staged:
@@ -71,9 +112,10 @@ def headline_figures(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 def headline(report: dict[str, Any]) -> str:
     """The figures of a report in one line."""
-    chosen = report["churn"]["chosen"]
+    chosen, folds = report["churn"]["chosen"], report.get("cross_fitted_folds")
+    how = f", cross-fitted in {folds} folds" if folds else ""
     words = [
-        f"{report['rows']:,} customers at {report['cutoff']}, churn rate {report['churn_rate']:.3f}",
+        f"{report['rows']:,} customers at {report['cutoff']}{how}, churn rate {report['churn_rate']:.3f}",
         *(
             f"{name.replace('_', ' ')} {chosen[name]['value']:.4f}"
             for name in ("auc", "log_loss", "ece")

@@ -7,6 +7,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.cutoffs import calendar, midnight_after
+from models.bundle import save_experience
 from models.exposure import added
 from models.journey_map import channels, journey_maps
 from models.moments import Moments, moments_of_truth
@@ -19,6 +20,7 @@ from pipeline.experience_report import Found, document
 from pipeline.params import load_params
 from pipeline.shuffle import buckets
 from pipeline.sources import load_source
+from pipeline.table_experience import table_experience
 from pipeline.whole_files import whole
 
 
@@ -26,6 +28,9 @@ def main() -> None:
     """Write the ledger, the pillars of every customer, and the report of experience."""
     params = load_params()
     source = load_source(params.source)
+    if source.kind == "table":
+        print(f"experience: {table_experience(source, params.churn.definition)}")
+        return
     first, last = span(paths.INTERACTIONS)
     cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
     job = Job(
@@ -58,6 +63,8 @@ def main() -> None:
     for path, table in ((paths.EXPERIENCES, experiences), (paths.PILLARS, customer_indexes(counts, base))):
         with whole(path) as staged:
             table.write_parquet(staged)
+    with whole(paths.EXPERIENCE_BUNDLE) as folder:
+        save_experience(base, sorted(experiences["rules"].explode().drop_nulls().unique()), folder)
     with whole(paths.EXPERIENCE_REPORT) as staged:
         staged.write_text(json.dumps(document(found), indent=1, allow_nan=False), encoding="utf-8")
     print(f"experience: {found.line}")

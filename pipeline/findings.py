@@ -197,6 +197,31 @@ def drift(training: Sequence[Mapping[str, Any]], rate: float, horizon_days: int)
     )
 
 
+def rates(training: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]) -> str:
+    """`drift`, or why it cannot be told where the evaluation is no later than what was learned from."""
+    if metrics.get("cross_fitted_folds"):
+        return (
+            "The evaluation is of the same time as what was learned from, so whether the churn rate changes is unknown."
+        )
+    return drift(training, metrics["churn_rate"], metrics["horizon_days"])
+
+
+def gain(found: Mapping[str, Any] | None) -> str:
+    """What the columns of bad experiences add to the model, in words; empty where there are none or it is not known."""
+    if not found:
+        return ""
+    area, loss = found["auc"], found["log_loss"]
+    if area["value"] is None or loss["value"] is None:
+        return ""
+    significant = area["low"] > 0 or loss["high"] < 0
+    verdict = "The model is significantly better with" if significant else "The model is not significantly better with"
+    return (
+        f"{verdict} the columns of bad experiences than the same recipe without them: AUC {area['value']:+.3f} "
+        f"[{area['low']:+.3f}, {area['high']:+.3f}], log loss {loss['value']:+.4f} "
+        f"[{loss['low']:+.4f}, {loss['high']:+.4f}]."
+    )
+
+
 A_YEAR_BEFORE = (
     f"A year before: the cutoff nearest to the same day, at most {NEAR_DAYS:.0f} days off; a dash where there is none. "
     "What will come of those scored is not known yet."
@@ -214,6 +239,12 @@ def fits(
 ) -> str:
     """What the evaluated and the delivered fit learned from, and whether the same procedure chose the same model."""
     used = f", used at {as_of:%Y-%m-%d}" if as_of else ""
+    if folds := metrics.get("cross_fitted_folds"):
+        return (
+            f"The figures come from cross-fitting in {folds} folds: each of {metrics['rows']:,} customers at "
+            f"{metrics['cutoff']} is predicted by the same procedure fitted on the customers of the other folds. "
+            f"Scores come from models trained on all of them: {_trained(delivered)}{used}."
+        )
     if evaluated["training"] == delivered["training"]:
         return f"Scores come from models trained on {_trained(delivered)}{used}."
     said = (
@@ -254,9 +285,11 @@ def base_rates(
     `scored` is the cutoff scored at and the number of customers: what came of them is not known yet.
     """
     days = metrics["horizon_days"]
-    learned = (f for f in training if f["cutoff"] != metrics["cutoff"])
+    cross_fitted = metrics.get("cross_fitted_folds")  # then it was measured on rows learned from, fold by fold
+    learned = (f for f in training if cross_fitted or f["cutoff"] != metrics["cutoff"])
     rows = [BaseRate(f["cutoff"], "learn", f["horizon_days"], f["rows"], f["churn_rate"]) for f in learned]
-    rows.append(BaseRate(metrics["cutoff"], "measure", days, metrics["rows"], metrics["churn_rate"]))
+    if not cross_fitted:
+        rows.append(BaseRate(metrics["cutoff"], "measure", days, metrics["rows"], metrics["churn_rate"]))
     rows.sort(key=lambda row: row.cutoff)
     if scored:
         rows.append(BaseRate(f"{scored[0]:%Y-%m-%d}", "score", days, scored[1], None))

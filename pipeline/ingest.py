@@ -22,7 +22,8 @@ from pipeline.shuffle import shuffle
 from pipeline.source_check import check
 from pipeline.sources import Source, SourceError, load_source
 from pipeline.staging import Judged, OutOfRoom, Staged, staged
-from pipeline.usability import Account, DataReport, Written, account, counts, measure, parquet
+from pipeline.table_source import check_labels, check_spend, labels_in
+from pipeline.usability import Account, DataReport, Written, account, counts, measure, measure_table, parquet
 
 __all__ = ["Outputs", "check", "ingest", "main"]
 
@@ -65,11 +66,13 @@ def ingest(
     workers: int,
     now: datetime,
     tell: Callable[[str], None] = lambda _: None,
+    labelled: bool = True,
 ) -> DataReport:
     """Turn the raw files in the folder `data` into the tables of the contract.
 
     Nothing is written unless everything is: the outputs are made in a scratch folder and moved at the end. They are the
     same byte for byte whatever the order of the raw rows, the number of `workers` and, with no future row, `now`.
+    A table must hold labels of both kinds, unless it is only to be scored (not `labelled`).
 
     Raises
     ------
@@ -87,27 +90,35 @@ def ingest(
         made = Outputs(*(scratch / name for name in ("interactions", "customers.parquet", "quarantine", "data.json")))
         for folder in (made.interactions, made.quarantine):
             folder.mkdir()
-        report = _write(source, stage, made, tell)
+        report = _write(source, stage, made, tell, labelled=labelled)
         made.report.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         _publish(made, outputs, scratch)
     return report
 
 
-def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], None]) -> DataReport:
+def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], None], *, labelled: bool) -> DataReport:
     connection = stage.connection
     tell("setting rows aside")
     aside = {judged.name: _set_aside(connection, judged, made.quarantine) for judged in _tables(stage)}
     tell(f"sorting {stage.interactions.rows:,} rows by customer and time")
     shuffle(connection, stage.interactions.valid, made.interactions)
     valid = _rows(connection, made.interactions / "*.parquet")
-    if not valid:
-        raise SourceError(_nothing_valid(source, stage))
+    if not (valid or source.kind == "table"):
+        raise SourceError(_nothing_valid(source, stage, stage.interactions))
     accounts = {"interactions": _reconciled(connection, stage.interactions, valid, aside["interactions"])}
     tell("writing customers")
     added = _write_customers(connection, stage, customer_columns(source), made)
     if stage.customers:
         kept = _rows(connection, made.customers) - added
         accounts["customers"] = _reconciled(connection, stage.customers, kept, aside["customers"])
+        if source.kind == "table":
+            if not kept:
+                raise SourceError(_nothing_valid(source, stage, stage.customers))
+            labels = labels_in(connection, f"FROM {parquet(made.customers)}")
+            if labelled:
+                check_labels(source, labels)
+                check_spend(connection, source, f"FROM {parquet(made.customers)}")
+            return measure_table(source, stage, accounts["customers"], made.customers, labels)
     return measure(source, stage, accounts, Written(made.interactions / "*.parquet", made.customers, added))
 
 
@@ -156,8 +167,7 @@ def _write_customers(
     return int(row[0]) if row else 0
 
 
-def _nothing_valid(source: Source, stage: Staged) -> str:
-    table = stage.interactions
+def _nothing_valid(source: Source, stage: Staged, table: Judged) -> str:
     why = counts(stage.connection, f"SELECT rule FROM ({table.quarantined})")
     why |= {f"out of scope: {reason}": n for reason, n in counts(stage.connection, table.out_of_scope).items()}
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in why.items()) or "the files hold no rows"

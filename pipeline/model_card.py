@@ -26,6 +26,7 @@ Json = Mapping[str, Any]
 LABELS = {
     "inactivity": "a customer has left who buys nothing in the horizon.",
     "event": "a customer has left who cancels in the horizon.",
+    "declared": "a customer has left of whom the company says so.",
 }
 _MOST_FEATURES = 10
 _TEMPLATE = "model_card.md.jinja"
@@ -101,12 +102,14 @@ def card(inputs: Inputs) -> str:
             orders_metrics=findings.ORDERS,
             churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
-            rates=findings.drift(churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
+            rates=findings.rates(churn["training"], metrics),
             short_horizons=findings.short_horizons(inputs.delivered["training"], metrics["horizon_days"]),
             untested=findings.untested(churn, inputs.clv),
             base_rates=findings.base_rates(findings.learned_from(churn, inputs.delivered), metrics, scored),
             fits=findings.fits(churn, inputs.delivered, metrics, scored[0] if scored else None),
             deviance=findings.DEVIANCE,
+            folds=metrics.get("cross_fitted_folds"),
+            gain=findings.gain(metrics.get("bad_experience_gain")),
             a_year_before=findings.A_YEAR_BEFORE,
             importances=importances[:_MOST_FEATURES],
             themes=findings.by_theme(importances),

@@ -23,6 +23,8 @@ from pipeline.experience_report import tidy
 from pipeline.months import calendar, data_tracks, months_of, sampled_features, watched
 from pipeline.panel import read_panel
 from pipeline.params import load_params
+from pipeline.sources import load_source
+from pipeline.table_monitor import table_checks
 
 REPORT = Path("reports/drift.json")
 LEARNED = "The model learned from these outcomes: what it gets right here is no evidence."
@@ -56,6 +58,10 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
     """The report of the project's newest month."""
     params = load_params()
     contract, model = read_contract(paths.CHURN_DELIVERED), load_churn(paths.CHURN_DELIVERED)
+    if load_source(params.source).kind == "table":
+        checks, row = table_checks(contract, model, params)
+        performed = {"performance_says": row["says"], "performance": [row]}
+        return {"as_of": row["cutoff"], **document([*checks, performance_check(row)], {}), **performed}
     panel = read_panel(["train", "refit", "evaluate", "score"])
     learned = panel.training("delivered")
     watch = watched(learned.table, model, contract["importance"])

@@ -9,7 +9,7 @@ import polars.selectors as cs
 
 from features.cutoffs import Fit
 from features.errors import ExplainedError
-from features.labels import OUTCOMES
+from features.labels import DECLARED, OUTCOMES
 from models.panel import Panel
 from pipeline import paths
 
@@ -81,8 +81,8 @@ def _read(
             f"No customer can be scored at the {where}: nobody had bought before them. Bring a "
             "longer history, or check the kinds that the source maps to purchase (`fedelta source check`)."
         )
-    outcomes = to_pandas(table.select(*OUTCOMES))
-    return Panel(to_pandas(table.drop(*OUTCOMES)), outcomes)
+    outcomes = [name for name in (*OUTCOMES, DECLARED) if name in table.columns]
+    return Panel(to_pandas(table.drop(outcomes)), to_pandas(table.select(outcomes)))
 
 
 def to_pandas(table: pl.DataFrame) -> pd.DataFrame:

@@ -70,12 +70,15 @@ INTERACTION_COLUMNS = tuple(
 
 
 def customer_columns(source: Source) -> tuple[Column, ...]:
-    """Columns of the customers table: the contract's, the declared attributes, and the times they are known from."""
+    """Columns of the customers table: the contract's, those of a table with labels, the declared attributes, and the
+    times they are known from."""
     columns = [
         Column("customer_id", "text", required=True),
         Column("signed_up_at", "time"),
         Column("opted_out", "flag"),
     ]
+    if source.kind == "table":
+        columns += [Column("churned", "flag"), Column("spend", "number"), Column("value", "number")]
     columns += [
         Column(a.name, "text" if a.type == "categorical" else "number", required=True) for a in source.attributes
     ]
@@ -118,11 +121,13 @@ def interaction_rules(source: Source, now: datetime) -> tuple[Rule, ...]:
 
 def customer_rules(source: Source, now: datetime) -> tuple[Rule, ...]:
     """Rules of one customer."""
-    numbers = [a.name for a in source.attributes if a.type == "numeric"]
+    money = ["spend", "value"] if source.kind == "table" else []
+    numbers = [*money, *(a.name for a in source.attributes if a.type == "numeric")]
     return (
         _missing("customer_id"),
         *_time_bounds("signed_up_at", "1900-01-01", now),
         *(Rule("not_finite", n, f"NOT isfinite({identifier(n)})", _came(n, "finite")) for n in numbers),
+        *(Rule(f"{n}_negative", n, f"{n} < 0", _came(n, "at least 0, in the source's currency")) for n in money),
         *(
             Rule(
                 "attribute_without_time",
@@ -183,7 +188,7 @@ def _check_columns(came: Mapping[str, str], columns: Sequence[Column], what: str
         raise SourceError(f"{what} yields no {', '.join(missing)}. It yields {', '.join(came)}; add what is missing.")
     if unknown := [name for name in came if name not in {*names, *HELPERS}]:
         hint = (
-            "Declare it under attributes in source.yaml, with `static: true` or `known_from`, or leave it out"
+            "Declare it under attributes in source.yaml (of a log, with `static: true` or `known_from`), or drop it"
             if "signed_up_at" in names
             else "Rename it or leave it out"
         )

@@ -158,7 +158,7 @@ def render(inputs: Inputs) -> str:
                 expected_rate=_expected_rate(metrics["deciles"]["churn"]),
                 beaten=findings.beaten(churn),
                 against=partial(_against, chosen=chosen),
-                drift=findings.drift(inputs.churn["training"], metrics["churn_rate"], metrics["horizon_days"]),
+                drift=findings.rates(inputs.churn["training"], metrics),
                 short_horizons=findings.short_horizons(inputs.delivered["training"], metrics["horizon_days"]),
                 untested=findings.untested(inputs.churn, inputs.clv),
                 base_rates=findings.base_rates(
@@ -168,6 +168,8 @@ def render(inputs: Inputs) -> str:
                 ),
                 fits=findings.fits(inputs.churn, inputs.delivered, metrics, inputs.scores["as_of"][0]),
                 deviance=findings.DEVIANCE,
+                folds=metrics.get("cross_fitted_folds"),
+                gain=findings.gain(metrics.get("bad_experience_gain")),
                 a_year_before=findings.A_YEAR_BEFORE,
                 name_of=findings.name_of,
                 candidate=findings.candidate,
@@ -223,7 +225,7 @@ def risk_of(scores: pl.DataFrame) -> Risk:
         at_risk=risky.height,
         value=_sum(scored, "value_at_risk", money=money),
         value_alive=_sum(scored.filter(~gone), "value_at_risk", money=money),
-        expected=_sum(scored, "clv_expected", money=money),
+        expected=_sum(scored, "clv_expected", money=scored["clv_expected"].null_count() < scored.height),
         to_keep=to_keep,
         to_win_back=to_win_back,
         passed_over=dict(Counter(not_kept + not_won).most_common()),
@@ -249,12 +251,11 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
 def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
     """What keeping the scored customers costs and brings; without expected spend, what can be told without money."""
     scored = scores.filter(pl.col("status") == "scored")
-    money = scored["clv_expected"].null_count() < scored.height
-    return economics(
-        scored["churn_probability"].to_numpy(),
-        scored["clv_expected"].fill_null(0).to_numpy() if money else None,
-        policy,
-    )
+    spend = scored["clv_expected"]
+    if spend.null_count() == scored.height:  # a table may say what customers are worth where no spend is expected
+        spend = scored["value_at_risk"] / (scored["churn_probability"] * policy.margin)
+    money = spend.null_count() < scored.height
+    return economics(scored["churn_probability"].to_numpy(), spend.fill_null(0).to_numpy() if money else None, policy)
 
 
 def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[dict[str, Any]], list[str]]:

@@ -69,6 +69,14 @@ def costs(moments: Json) -> list[Range]:
     return found
 
 
+def points(column: Json) -> list[Range]:
+    """The steps of one count of bad experiences in a table, as a chart draws them."""
+    return [
+        Range(step["name"], step["share"], step["low"], step["high"], f"{step['share']:.1%}")
+        for step in column["steps"]
+    ]
+
+
 def known(experience: Json) -> list[tuple[str, Json]]:
     """Pillars and levels that the data put to the test."""
     every = {**experience["pillars"], **experience["levels"]}

@@ -9,7 +9,7 @@ from features.contract import SCORES
 from models.btyd import ParetoNbd
 from models.bundle import bundle_hash, load_churn, load_clv, load_loyalty, load_orders, load_personas
 from models.purchase_prior import PurchasePrior
-from models.scoring import Models, score
+from models.scoring import KNOWN_VALUE, Models, score
 from pipeline import paths
 from pipeline.panel import ORDER, NoRows, to_pandas
 from pipeline.params import load_params
@@ -23,6 +23,10 @@ def main() -> None:
     params = load_params()
     features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("role") == "score")
     table = features.join(pl.scan_parquet(paths.PRIOR), on=ORDER, how="left").sort("customer_id").collect()
+    source = load_source(params.source)
+    table_of_customers = source.kind == "table"
+    if table_of_customers:
+        table = with_known_value(table, pl.read_parquet(paths.CUSTOMERS))
     if table.is_empty():
         raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
     known = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()
@@ -38,19 +42,38 @@ def main() -> None:
             load_personas(paths.PERSONAS_BUNDLE),
         ),
         params.policy,
-        currency=load_source(params.source).currency,
+        currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=pl.read_parquet(paths.PILLARS),
         spared=spared_at(table["cutoff"][0], params.policy),
         unseen=unseen,
+        out_of_fold=_out_of_fold() if table_of_customers else None,
     )
     assert scores.schema == SCORES
     with whole(paths.SCORES) as staged:
         scores.write_parquet(staged)
-    tiers = scores.filter(pl.col("status") == "scored")["risk_tier"].value_counts().sort("count", descending=True)
-    counts = ", ".join(f"{n:,} {tier}" for tier, n in tiers.iter_rows())
+    print(f"score: {in_words(scores)}")
+
+
+def in_words(scores: pl.DataFrame) -> str:
+    """How many customers are at which risk."""
+    tiers = scores.filter(pl.col("status") == "scored")["risk_tier"].value_counts()
+    counts = ", ".join(f"{n:,} {tier}" for tier, n in tiers.sort("count", "risk_tier", descending=True).iter_rows())
     others = (scores["status"] != "scored").sum()
-    print(f"score: {len(scores):,} customers as of {table['cutoff'][0]:%Y-%m-%d}: {counts}; {others:,} not scored")
+    return f"{len(scores):,} customers as of {scores['as_of'][0]:%Y-%m-%d}: {counts or 'nobody'}; {others:,} not scored"
+
+
+def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
+    """The table with `known_value`, where the source says what customers are worth."""
+    if customers["value"].null_count() == len(customers):
+        return table
+    return table.join(customers.select("customer_id", pl.col("value").alias(KNOWN_VALUE)), on="customer_id", how="left")
+
+
+def _out_of_fold() -> dict[str, float]:
+    """The probability of each labelled customer of a table by a model that did not learn from them."""
+    evaluation = pl.read_parquet(paths.EVALUATION, columns=["customer_id", "churn_chosen"])
+    return dict(evaluation.iter_rows())
 
 
 def _pareto(as_of: datetime) -> ParetoNbd | None:

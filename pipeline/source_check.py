@@ -14,6 +14,7 @@ from pipeline.raw_files import FileCount
 from pipeline.reconciliation import Equation
 from pipeline.sources import Source, load_source
 from pipeline.staging import Judged, Staged, staged
+from pipeline.table_source import NoLabels, check_labels, labels_in
 from pipeline.usability import counts
 
 _EXAMPLES = 3  # of each rule
@@ -75,6 +76,16 @@ def _files(files: tuple[FileCount, ...]) -> list[str]:
 
 
 def _tables(source: Source, stage: Staged) -> list[str]:
+    if source.kind == "table":
+        assert stage.customers is not None
+        labels = labels_in(stage.connection, stage.customers.valid)
+        told = ", ".join(f"{what} {n:,}" for what, n in labels.items())
+        lines = [*_table(stage.connection, stage.customers), "", f"labels: {told}"]
+        try:
+            check_labels(source, labels)
+        except NoLabels as error:
+            lines += [f"`ingest` would stop: {error}"]
+        return lines
     lines = _table(stage.connection, stage.interactions)
     if stage.customers:
         lines += _table(stage.connection, stage.customers)

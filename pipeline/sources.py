@@ -16,13 +16,17 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from features.attributes import Attribute
-from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS
+from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, PILLARS, REQUIRED, Pillar
 from features.errors import ExplainedError
 from pipeline.paths import SOURCES
 
 Format = Literal["csv", "text", "jsonl", "json", "parquet", "xlsx", "delta", "iceberg"]
 Touch = Literal["digital", "physical"]
-ChurnDefinition = Literal["inactivity", "event"]
+ChurnDefinition = Literal["inactivity", "event", "declared"]
+SourceKind = Literal["interactions", "table"]  # a log of what customers went through, or one row per customer
+
+# Columns of customers.sql that have a meaning of their own.
+RESERVED = ("customer_id", "signed_up_at", "opted_out", "churned", "spend", "value", "cutoff")
 
 
 class SourceError(ExplainedError):
@@ -71,6 +75,7 @@ class RawFiles:
     format: Format
     options: ReadOptions
     database: DatabaseTable | None = None  # where the file is copied from
+    optional: tuple[str, ...] = ()  # columns that the files may lack; they are then null
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,8 @@ class Source:
     recommends: Recommended = Recommended()
     package: Package | None = None
     obtain: str = ""  # how to come by the files
+    kind: SourceKind = "interactions"
+    as_of: dt.date | None = None  # of a table: the day whose end it describes
 
     @property
     def all_kinds(self) -> tuple[str, ...]:
@@ -152,26 +159,40 @@ def load_source(name: str, root: Path = SOURCES) -> Source:
         known = ", ".join(known_sources(root)) or "none"
         raise SourceError(f"There is no source {name!r} ({folder}/source.yaml). Known sources: {known}.")
     document = _Section(f"{folder}/source.yaml", _yaml(folder / "source.yaml"))
+    kind = cast("SourceKind", document.among("kind", document.text("kind", "interactions"), get_args(SourceKind)))
+    table = kind == "table"
     source = Source(
+        kind=kind,
+        as_of=document.date("as_of") if table else None,
         name=document.text("name", name),
         says=document.text("says"),
         currency=document.text("currency"),
         time_zone=document.text("time_zone", "UTC"),
         files=tuple(_raw_files(table, section) for table, section in document.sections("files").items()),
-        interactions_sql=_sql(folder / "interactions.sql", required=True) or "",
-        customers_sql=_sql(folder / "customers.sql", required=False),
+        interactions_sql=no_interactions() if table else _sql(folder / "interactions.sql", required=True) or "",
+        customers_sql=_sql(folder / "customers.sql", required=table),
         kinds=document.texts("kinds"),
         channels={
             c: cast("Touch", document.among(c, t, get_args(Touch))) for c, t in document.mapping("channels").items()
         },
-        attributes=tuple(_attribute(a, section) for a, section in document.sections("attributes").items()),
-        recommends=_recommended(document.section("recommends")),
+        attributes=tuple(_attribute(a, section, kind) for a, section in document.sections("attributes").items()),
+        recommends=_recommended(document.section("recommends"), kind),
         package=_package(document.section("package")),
         obtain=document.text("obtain", ""),
     )
     document.close()
     _check(source, document)
+    if table and (folder / "interactions.sql").exists():
+        raise SourceError(
+            f"{folder}/source.yaml says kind: table, one row per customer without a history, but there is an "
+            "interactions.sql. Remove it, or say kind: interactions."
+        )
     return source
+
+
+def no_interactions() -> str:
+    """The SELECT of the interactions of a source that has none."""
+    return "SELECT " + ", ".join(f"NULL::VARCHAR AS {name}" for name in REQUIRED) + " WHERE false"
 
 
 def _check(source: Source, document: "_Section") -> None:
@@ -188,6 +209,8 @@ def _check(source: Source, document: "_Section") -> None:
                 document.refuse(what, name, "a name of small letters, digits and underscores")
     if known := sorted({*source.kinds} & {*KINDS} | {*source.channels} & {*CHANNELS}):
         document.refuse("kinds or channels", ", ".join(known), "only those the contract does not have yet")
+    if reserved := [a.name for a in source.attributes if a.name in RESERVED]:
+        document.refuse("attributes", reserved[0], f"another name: {', '.join(RESERVED)} have a meaning of their own")
     if source.attributes and source.customers_sql is None:
         document.refuse("attributes", source.attributes[0].name, "none, or a customers.sql beside it that yields them")
 
@@ -202,7 +225,7 @@ def _yaml(path: Path) -> object:
 def _sql(path: Path, *, required: bool) -> str | None:
     if not path.is_file():
         if required:
-            raise SourceError(f"{path} is missing. It must be one SELECT that yields the columns of interactions.")
+            raise SourceError(f"{path} is missing. It must be one SELECT that yields the columns of {path.stem}.")
         return None
     try:
         return path.read_text(encoding="utf-8")
@@ -219,7 +242,13 @@ def _raw_files(table: str, section: "_Section") -> RawFiles:
     path = section.text("path")
     if Path(path).is_absolute() or ".." in Path(path).parts:
         section.refuse("path", path, "a path inside the data folder, which `fedelta use NAME --data DIR` names")
-    files = RawFiles(table, path, cast("Format", file_format), _read_options(section.section("options"), file_format))
+    files = RawFiles(
+        table,
+        path,
+        cast("Format", file_format),
+        _read_options(section.section("options"), file_format),
+        optional=section.texts("optional"),
+    )
     section.close()
     return files
 
@@ -260,7 +289,9 @@ def _database_table(section: "_Section") -> DatabaseTable:
     return DatabaseTable(url, query.strip().rstrip(";") or f"SELECT * FROM {name}")  # noqa: S608 - the author's own
 
 
-def _attribute(name: str, section: "_Section") -> Attribute:
+def _attribute(name: str, section: "_Section", of: SourceKind) -> Attribute:
+    if of == "table":
+        return _table_attribute(name, section)
     static, known_from = section.like("static", False), section.text("known_from", "")
     if static == bool(known_from):
         section.refuse(
@@ -277,8 +308,27 @@ def _attribute(name: str, section: "_Section") -> Attribute:
     return attribute
 
 
-def _recommended(section: "_Section") -> Recommended:
-    usual = Recommended()
+def _table_attribute(name: str, section: "_Section") -> Attribute:
+    """An attribute of a table, which has no time: known when the table was made, or it must not be there."""
+    kind = section.among("type", section.text("type"), ("categorical", "numeric"))
+    pillar = section.text("bad_experience", "")
+    if pillar:
+        section.among("bad_experience", pillar, PILLARS)
+        if kind != "numeric":
+            section.refuse("type", kind, "numeric where bad_experience is given: it counts them, or is 0 or 1")
+    attribute = Attribute(
+        name,
+        cast("Literal['categorical', 'numeric']", kind),
+        None,
+        section.text("says", ""),
+        cast("Pillar", pillar) if pillar else None,
+    )
+    section.close()
+    return attribute
+
+
+def _recommended(section: "_Section", of: SourceKind) -> Recommended:
+    usual = Recommended(churn_definition="declared" if of == "table" else "inactivity")
     churn, cutoffs = section.section("churn"), section.section("cutoffs")
     definition = churn.among("definition", churn.text("definition", usual.churn_definition), get_args(ChurnDefinition))
     recommended = Recommended(
@@ -358,6 +408,17 @@ class _Section:
             return dt.date.fromisoformat(value if isinstance(value, str) else "")
         except ValueError:
             self.refuse(key, value, "a date (2026-01-31) or 'latest'")
+
+    def date(self, key: str) -> dt.date:
+        """The date of `key`, which must be there; a date in quotes is one too."""
+        value = self.get(key, None)
+        try:
+            read = dt.date.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            read = None
+        if type(read) is not dt.date:
+            self.refuse(key, value, "a date (2026-01-31): the last day that the table describes")
+        return read
 
     def among(self, key: str, value: object, choices: tuple[str, ...]) -> str:
         if not isinstance(value, str) or value not in choices:

@@ -37,6 +37,7 @@ from pipeline.raw_files import (
     one_line_with_place,
 )
 from pipeline.sources import Source, SourceError
+from pipeline.table_source import add_optional_columns, set_contradictions_aside
 
 Tell = Callable[[str], None]
 
@@ -128,6 +129,7 @@ def staged(
         _configure(connection, source, scratch, memory_limit, workers)
         states = file_states(source.files, data)
         files = tuple(load_raw_files(connection, source.files, data, scratch, tell))
+        add_optional_columns(connection, source.files)
         stage = _judge(connection, source, files, now, tell)
         must_be_unchanged(states)
         yield stage
@@ -217,6 +219,8 @@ def _judged_table(
     rows = _count(connection, f"SELECT count(*) FROM fedelta.{name}")
     malformed = _count(connection, f"SELECT count(*) FROM {MALFORMED} WHERE feeds = {literal(name)}")
     key = columns[0].name
+    if source.kind == "table" and name == "customers":
+        set_contradictions_aside(connection, f"fedelta.{name}", [column.name for column in columns])
     _drop_duplicates(connection, f"fedelta.{name}", key, columns)
     return Judged(name, columns, key, rows, malformed)
 

@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 
 from features.cutoffs import Fit
-from models.baselines import BASE, fit_hiatus, fit_logistic
+from features.errors import ExplainedError
+from models.baselines import BASE, Logistic, fit_hiatus, fit_logistic
 from models.bundle import save_churn
 from models.candidates import contributions
 from models.churn import ChurnModel, fit_churn
-from models.panel import Panel
+from models.cross_fitting import copies_as_one, cross_fitted, customer_folds
+from models.evaluation import churn_predictions
+from models.inputs import profile_of
+from models.panel import Floats, Panel
 from models.peers import fit_peers
 from pipeline import paths
 from pipeline.panel import read_training
@@ -23,23 +27,60 @@ THREADS = 2  # fixed: the number of threads must not change the model
 _ASKED = 2_000  # rows whose contributions give the importance
 
 
+class TooFewToEvaluate(ExplainedError):
+    """Too few labelled customers for cross-fitting."""
+
+
 def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
     """The churn model of the training rows, and the facts kept beside it: base rates, baselines, importance."""
-    model = fit_churn(
-        panel, params.churn, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=THREADS
-    )
+    model = fitted(panel, params)
     model = replace(model, peers=fit_peers(panel.table, model.encoding))
     definition = params.churn.definition
     facts = {
         "definition": definition,
         "training": training_facts(panel, definition),
-        "baselines": {
-            "hiatus": fit_hiatus(panel, definition).to_dict(),
-            "logistic": fit_logistic(panel, definition).to_dict(),
-        },
+        "baselines": {name: baseline.to_dict() for name, baseline in fit_baselines(panel, definition).items()},
         "importance": importance(model, panel.table),
+        "inputs": profile_of(panel.table, model.encoding),
     }
     return model, facts
+
+
+def fitted(panel: Panel, params: Params, *, threads: int = THREADS) -> ChurnModel:
+    """The recipe fitted on the rows; copies of a customer in a table are one customer to it."""
+    ahead = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
+    return fit_churn(copies_as_one(panel), params.churn, **ahead, threads=threads)
+
+
+def fit_baselines(panel: Panel, definition: str) -> dict[str, Logistic]:
+    """The baselines that can answer: without purchases there is no silence to go by."""
+    out = {"logistic": fit_logistic(panel, definition)}
+    if panel.table["days_since_last_purchase"].nunique() > 1:
+        out = {"hiatus": fit_hiatus(panel, definition)} | out
+    return out
+
+
+def out_of_fold(panel: Panel, params: Params) -> tuple[dict[str, Floats], int]:
+    """Churn probabilities of every row by the recipe and the baselines, each fitted on other customers; and the folds.
+
+    Raises
+    ------
+    TooFewToEvaluate
+        If the rows that some fold leaves to learn from have one outcome only.
+    """
+    fold = customer_folds(panel)
+    churned = panel.churned(params.churn.definition)
+    if any(np.ptp(churned[fold != number]) == 0 for number in np.unique(fold)):
+        raise TooFewToEvaluate(
+            f"{int(churned.sum()):,} of {len(panel):,} labelled customers churned: in some fold those left to learn "
+            "from have one outcome only. Bring more labelled customers of the rarer outcome."
+        )
+
+    def predict(past: Panel, present: Panel) -> dict[str, Floats]:
+        model = fitted(past, params, threads=1)
+        return churn_predictions(present.table, model, fit_baselines(past, params.churn.definition))
+
+    return cross_fitted(panel, predict, fold, threads=THREADS), int(fold.max()) + 1
 
 
 def training_facts(panel: Panel, definition: str) -> list[dict[str, object]]:

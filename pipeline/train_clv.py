@@ -2,14 +2,19 @@
 
 from typing import get_args
 
+import numpy as np
+
 from features.cutoffs import Fit
 from models.bundle import save_clv
 from models.clv import ClvModel, OrdersModel, fit_clv, fit_orders
-from models.panel import Panel
+from models.conformal import coverage
+from models.cross_fitting import copies_as_one, cross_fitted, customer_folds
+from models.evaluation import clv_predictions, orders_predictions
+from models.panel import Floats, Panel
 from pipeline import paths
 from pipeline.panel import read_training
-from pipeline.params import load_params
-from pipeline.train_churn import THREADS, training_facts
+from pipeline.params import Params, load_params
+from pipeline.train_churn import THREADS, TooFewToEvaluate, training_facts
 from pipeline.whole_files import whole
 
 
@@ -21,24 +26,71 @@ def main() -> None:
         for fit in get_args(Fit):
             panel = read_training(fit)
             if len(panel):
-                model, orders = fit_clv(panel, params.clv, **ahead), fit_orders(panel, params.clv, **ahead)
+                model = fit_clv(copies_as_one(panel), params.clv, **ahead)
+                orders = fit_orders(panel, params.clv, **ahead) if counts_orders(panel) else None
                 facts = {"training": training_facts(panel, params.churn.definition)}
                 save_clv(model, folder / fit, facts, orders)
                 report(fit, panel, model, orders)
 
 
-def report(fit: Fit, panel: Panel, model: ClvModel | None, orders: OrdersModel) -> None:
+def counts_orders(panel: Panel) -> bool:
+    """Whether the rows know of orders at all; a table of customers does not."""
+    return not panel.outcomes["horizon_purchase_day_count"].isna().all()
+
+
+def report(fit: Fit, panel: Panel, model: ClvModel | None, orders: OrdersModel | None) -> None:
     """Print what was learned from and what was chosen."""
+    if orders is None:
+        print(f"train_clv: {fit}: {len(panel):,} rows without orders: none are predicted; {in_words(model)}")
+        return
     spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon"
     how = f"{orders.note} {orders.level.note} {orders.season.note}"
     print(f"train_clv: {fit}: {spenders}; orders by {orders.chosen}. {how}")
     print(f"train_clv: {fit}: {in_words(model)}")
 
 
+def spend_out_of_fold(panel: Panel, params: Params) -> tuple[dict[str, Floats], dict[str, object] | None]:
+    """Expected spend of every row by a model of other customers and by baselines, and how often its interval held.
+
+    Nothing, where no spend is known.
+    """
+    if not (panel.spend > 0).any():
+        return {}, None
+
+    def predict(past: Panel, present: Panel) -> dict[str, Floats]:
+        model = fit_clv(
+            copies_as_one(past), params.clv, horizon_days=params.horizon_days, lead_days=params.lead_days, threads=1
+        )
+        if model is None:
+            raise TooFewToEvaluate("Too few customers spent anything to measure how well spend is predicted.")
+        low, high = model.interval(present.table)
+        return clv_predictions(present.table, model) | {"low": low, "high": high}
+
+    found = cross_fitted(panel, predict, customer_folds(panel), threads=THREADS)
+    low, high = found.pop("low"), found.pop("high")
+    known = ~np.isnan(low)
+    known_spend = {name: values for name, values in found.items() if not np.isnan(values).any()}
+    if not known.any():
+        return known_spend, None
+    return known_spend, coverage(panel.spend[known], low[known], high[known], found["chosen"][known]).to_dict()
+
+
+def orders_out_of_fold(panel: Panel, params: Params) -> dict[str, Floats]:
+    """Expected orders of every row by a model of other customers; nothing where none are known."""
+    if not counts_orders(panel):
+        return {}
+
+    def predict(past: Panel, present: Panel) -> dict[str, Floats]:
+        ahead = {"horizon_days": params.horizon_days, "lead_days": params.lead_days, "threads": 1}
+        return orders_predictions(present.table, fit_orders(past, params.clv, **ahead))
+
+    return cross_fitted(panel, predict, customer_folds(panel), threads=THREADS)
+
+
 def in_words(model: ClvModel | None) -> str:
     """What was chosen for lifetime value, and how far its intervals can be trusted."""
     if model is None:
-        return "no purchase in training carries an amount: no lifetime value is learned, it is null in scores"
+        return "no spend in training: no lifetime value is learned, it is null in scores"
     words = f"spend by {model.chosen}. {model.note} {model.level.note} {model.season.note}"
     if model.intervals is None:
         return f"{words} No intervals: too few rows could be held out to know how wrong a forecast is."

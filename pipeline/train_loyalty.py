@@ -26,6 +26,7 @@ from pipeline.whole_files import whole
 Document = dict[str, Any]
 YEAR = timedelta(days=365)
 PRAISED = 0.8  # the least rating that is praise
+NO_HISTORY = "The source is a table without a history: loyalty and personas are told by what customers did."
 
 
 def train(panel: Panel, params: Params, before: PersonaModel | None) -> tuple[LoyaltyModel, Search, Document]:
@@ -39,9 +40,33 @@ def train(panel: Panel, params: Params, before: PersonaModel | None) -> tuple[Lo
         The personas of the run before, of the same source.
     """
     learned, scored = panel.training("delivered"), panel.of_role("score").table
+    if learned.table["interaction_count"].isna().all():
+        return _of_a_table(scored, params, before)
     model = fit_loyalty(learned, params.loyalty)
     found = find_personas(scored, params.personas, before)
     return model, found, {**evidence(model, panel, params), **_spurious(model, learned, scored, params)}
+
+
+def _of_a_table(
+    scored: pd.DataFrame, params: Params, before: PersonaModel | None
+) -> tuple[LoyaltyModel, Search, Document]:
+    """No loyalty and no personas, with the reason: both are told by what customers did, which a table does not hold."""
+    born = before.born if before else 0
+    return (
+        LoyaltyModel({}, params.loyalty.least_signals, reason=NO_HISTORY),
+        Search(PersonaModel(born=born, reason=NO_HISTORY), {}, kept=False),
+        {
+            "cutoff": f"{scored['cutoff'].iloc[0]:%Y-%m-%d}",
+            "horizon_days": params.horizon_days,
+            "reason": NO_HISTORY,
+            "attitude": None,
+            "classes": [],
+            "referred": None,
+            "attitude_adds": {"verdict": NO_HISTORY},
+            "now": {},
+            "spurious": {"least_spend": 0.0, "customers": []},
+        },
+    )
 
 
 def evidence(model: LoyaltyModel, panel: Panel, params: Params) -> Document:
@@ -143,6 +168,9 @@ def main() -> None:
         save_personas(found.model, folder, params.source)
     write_json(paths.LOYALTY_REPORT, report)
     classes = ", ".join(f"{count:,} {name}" for name, count in report["now"].items())
+    if model.reason == found.model.reason is not None:
+        print(f"train_loyalty: {model.reason}")
+        return
     loyalty = model.reason or f"{classes}. {report['attitude_adds']['verdict']}"
     names = "; ".join(persona.name for persona in found.model.personas)
     print(f"train_loyalty: {loyalty} {found.model.reason or f'Personas: {names}'}")

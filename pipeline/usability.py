@@ -8,11 +8,13 @@ from pathlib import Path
 
 import duckdb
 
+from models.settings import Minimum
 from pipeline.quarantine import Column, customer_columns
 from pipeline.raw_files import FileCount, identifier, literal
 from pipeline.reconciliation import Equation
 from pipeline.sources import Source
 from pipeline.staging import Judged, Staged
+from pipeline.table_source import warnings_of
 
 LEAST_CUSTOMERS = 500
 LEAST_HORIZONS = 2  # one to learn from, one to be judged by
@@ -49,6 +51,7 @@ class DataReport:
     nulls: dict[str, int]
     customer_nulls: dict[str, int]
     warnings: tuple[str, ...]
+    labels: dict[str, int] | None = None  # of a table: customers who churned, stayed, and without a label
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -56,6 +59,9 @@ class DataReport:
     @property
     def line(self) -> str:
         """The figures in one line."""
+        if self.labels is not None and self.customers is not None:
+            told = ", ".join(f"{n:,} {what}" for what, n in self.labels.items())
+            return f"{self.source}: {self.customers.equation}; customers: {told}, as of {self.last_at[:10]}"
         customers = f"; customers: {self.customers.equation}" if self.customers else ""
         return (
             f"{self.source}: {self.interactions.equation}{customers}; {self.customer_count:,} customers, "
@@ -101,6 +107,47 @@ def measure(source: Source, stage: Staged, accounts: Mapping[str, Account], writ
         warnings=(),
     )
     return DataReport(**{**report.__dict__, "warnings": tuple(_warnings(report, source, int(str(rows))))})
+
+
+def measure_table(
+    source: Source, stage: Staged, customers: Account, written: Path, labels: Mapping[str, int]
+) -> DataReport:
+    """The account of a table of customers, which has neither interactions nor a span."""
+    connection = stage.connection
+    day = f"{source.as_of:%Y-%m-%d}T00:00:00Z"
+    return DataReport(
+        source=source.name,
+        currency=source.currency,
+        files=stage.files,
+        interactions=account(connection, stage.interactions, Equation(0, 0, 0, 0, 0)),
+        customers=customers,
+        customer_count=customers.equation.valid,
+        customers_without_a_row=0,
+        first_at=day,
+        last_at=day,
+        span_days=0,
+        kinds={},
+        channels={},
+        nulls={},
+        customer_nulls=_nulls(connection, parquet(written), customer_columns(source)),
+        warnings=(*warnings_of(labels, Minimum()), *_set_aside_warnings(customers)),
+        labels=dict(labels),
+    )
+
+
+def _set_aside_warnings(entry: Account) -> list[str]:
+    equation = entry.equation
+    checks = (
+        (
+            equation.quarantined > MOST_QUARANTINED * equation.rows_in,
+            f"{equation.quarantined / max(equation.rows_in, 1):.1%} of the rows are quarantined: see data/quarantine.",
+        ),
+        (
+            entry.conflicting_duplicates > 0,
+            f"{entry.conflicting_duplicates:,} duplicates differ from the row kept with their id: is the id unique?",
+        ),
+    )
+    return [words for holds, words in checks if holds]
 
 
 def counts(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, int]:
@@ -154,17 +201,8 @@ def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
             all(report.nulls[c] == rows for c in ("rating", "resolved", "delay_hours", "effort")),
             "No ratings, outcomes, delays or efforts: of experiences only the kinds of interactions can tell.",
         ),
-        (
-            entry.equation.quarantined > MOST_QUARANTINED * entry.equation.rows_in,
-            f"{entry.equation.quarantined / max(entry.equation.rows_in, 1):.1%} of the rows are quarantined: "
-            "see data/quarantine.",
-        ),
-        (
-            entry.conflicting_duplicates > 0,
-            f"{entry.conflicting_duplicates:,} duplicates differ from the row kept with their id: is the id unique?",
-        ),
     )
-    return [words for holds, words in checks if holds]
+    return [*(words for holds, words in checks if holds), *_set_aside_warnings(entry)]
 
 
 def _nulls(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[Column]) -> dict[str, int]:

@@ -1,0 +1,111 @@
+"""What a table of customers tells of their experience: how many left by how many bad experiences, and nothing more."""
+
+import json
+from collections.abc import Sequence
+
+import polars as pl
+
+from features.attributes import Attribute
+from features.contract import LEVELS, PILLARS
+from features.labels import DECLARED, OUTCOMES
+from models.bundle import save_experience
+from models.explain import says
+from models.outcome_by_count import Curve, outcome_by_count
+from models.panel import Panel, floats
+from pipeline import paths
+from pipeline.experience_report import Json, tidy
+from pipeline.panel import ORDER, to_pandas
+from pipeline.sources import Source
+from pipeline.whole_files import whole
+
+NO_HISTORY = (
+    "The source is a table with one row per customer: it holds no interactions, so pillars, journeys, channels, "
+    "moments of truth and tolerance are not computed."
+)
+NO_COUNTS = "No attribute of the source counts bad experiences (bad_experience in source.yaml)."
+LEDGER = pl.Schema(  # of data/experiences.parquet; nobody has any
+    {
+        "customer_id": pl.String(),
+        "interaction_id": pl.String(),
+        "occurred_at": pl.Datetime("us", "UTC"),
+        "rule": pl.String(),
+    }
+)
+
+
+def table_experience(source: Source, definition: str) -> str:
+    """Write the files of the stage `experience` for a table; return its line of figures."""
+    panel = labelled_customers()
+    curves = curves_of(panel, source.attributes, definition)
+    for path, table in (
+        (paths.EXPERIENCES, LEDGER.to_frame()),
+        (paths.PILLARS, _no_indexes()),
+    ):
+        with whole(path) as staged:
+            table.write_parquet(staged)
+    with whole(paths.EXPERIENCE_BUNDLE) as folder:
+        save_experience({}, (), folder)
+    with whole(paths.EXPERIENCE_REPORT) as staged:
+        staged.write_text(json.dumps(document(panel, curves), indent=1, allow_nan=False), encoding="utf-8")
+    told = " ".join(curve.says for _, curve in curves) or NO_COUNTS
+    return f"no interactions: nothing is computed from a history. {told}"
+
+
+def labelled_customers() -> Panel:
+    """The labelled rows of the project's table, without columns of purchase models."""
+    features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("refit"))
+    table = features.join(pl.scan_parquet(paths.LABELS / "*.parquet"), on=ORDER, how="left").sort(*ORDER).collect()
+    outcomes = [name for name in (*OUTCOMES, DECLARED) if name in table.columns]
+    return Panel(to_pandas(table.drop(outcomes)), to_pandas(table.select(outcomes)))
+
+
+def curves_of(panel: Panel, attributes: Sequence[Attribute], definition: str) -> list[tuple[Attribute, Curve]]:
+    """The curve of every attribute that counts bad experiences, over the labelled customers."""
+    churned = panel.churned(definition)
+    return [
+        (one, outcome_by_count(floats(panel.table, one.column), churned, one.says or says(one.column)))
+        for one in attributes
+        if one.bad_experience
+    ]
+
+
+def document(panel: Panel, curves: Sequence[tuple[Attribute, Curve]]) -> dict[str, Json]:
+    """reports/experience.json of a table: the sections of an event log with their reason, and `counts`."""
+    nothing = {"reason": NO_HISTORY}
+    sections: dict[str, object] = {
+        "as_of": f"{panel.cutoffs[0]:%Y-%m-%d}",
+        "rules": nothing | {"interactions": 0, "customers": len(panel), "bad_experiences": 0, "by_rule": {}},
+        "experience": nothing,
+        "pillars": dict.fromkeys(PILLARS, nothing),
+        "levels": dict.fromkeys(LEVELS, nothing),
+        "segments": nothing,
+        "channels": nothing | {"channels": None},
+        "journeys": nothing | {"journeys": {}},
+        "tolerance": nothing,
+        "moments": nothing,
+        "counts": {
+            "reason": None if curves else NO_COUNTS,
+            "customers": len(panel),
+            "columns": [
+                {
+                    "name": one.name,
+                    "says": one.says or says(one.column),
+                    "pillar": one.bad_experience,
+                    "unknown": curve.unknown,
+                    "difference": curve.difference,
+                    "low": curve.low,
+                    "high": curve.high,
+                    "in_words": curve.says,
+                    "steps": [{"name": step.name, **vars(step)} for step in curve.steps],
+                }
+                for one, curve in curves
+            ],
+        },
+    }
+    return {name: tidy(section) for name, section in sections.items()}
+
+
+def _no_indexes() -> pl.DataFrame:
+    """The file of the pillars, of no customer: an index is null in scores where there is none."""
+    names = ["experience_index", *(f"pillar_{name}" for name in PILLARS), *(f"level_{name}" for name in LEVELS)]
+    return pl.DataFrame(schema={"customer_id": pl.String()} | dict.fromkeys(names, pl.Float64()))

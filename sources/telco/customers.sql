@@ -1,0 +1,25 @@
+-- One row per customer. `value` is what stays with a customer who stays: twelve months of the present charges.
+SELECT
+    customerID AS customer_id,
+    Churn = 'Yes' AS churned,
+    12 * TRY_CAST(MonthlyCharges AS DOUBLE) AS value,
+    gender,
+    SeniorCitizen AS senior_citizen,
+    Partner AS partner,
+    Dependents AS dependents,
+    tenure AS tenure_months,
+    PhoneService AS phone_service,
+    MultipleLines AS multiple_lines,
+    InternetService AS internet_service,
+    OnlineSecurity AS online_security,
+    OnlineBackup AS online_backup,
+    DeviceProtection AS device_protection,
+    TechSupport AS tech_support,
+    StreamingTV AS streaming_tv,
+    StreamingMovies AS streaming_movies,
+    Contract AS contract,
+    PaperlessBilling AS paperless_billing,
+    PaymentMethod AS payment_method,
+    MonthlyCharges AS monthly_charges,
+    TotalCharges AS total_charges
+FROM customers
