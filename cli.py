@@ -231,8 +231,10 @@ def _explain(arguments: argparse.Namespace) -> None:
 
 def _monitor(arguments: argparse.Namespace) -> None:
     from pipeline.monitor import main as monitor
+    from pipeline.run_lock import sole_run
 
-    monitor(fail_on_alarm=arguments.fail_on_alarm)
+    with sole_run("monitor"):
+        monitor(fail_on_alarm=arguments.fail_on_alarm)
 
 
 def _promote(arguments: argparse.Namespace) -> None:

@@ -18,8 +18,8 @@ import openpyxl
 from openpyxl.cell.read_only import EmptyCell, ReadOnlyCell
 from openpyxl.utils.exceptions import InvalidFileException
 
+from pipeline.headers import column_names
 from pipeline.sources import ReadOptions, SourceError
-from pipeline.text_files import column_names
 
 Row = tuple[str | None, ...]
 _TIME_OF_DAY = re.compile(r"[hs]", re.IGNORECASE)  # in a number format, once its literal texts are taken out

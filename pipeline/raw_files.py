@@ -19,7 +19,8 @@ from pipeline.excel_files import Row, sheet_rows
 from pipeline.lake_tables import delta_batches, iceberg_batches
 from pipeline.reconciliation import ReconciliationError
 from pipeline.sources import RawFiles, ReadOptions, SourceError
-from pipeline.text_files import BadLine, TextFile, compression, survey
+from pipeline.text_bytes import compression
+from pipeline.text_files import BadLine, TextFile, survey
 
 MALFORMED = "fedelta.malformed"  # table_name, file, line, text, reason
 _UNLIKELY = "\x1f"  # separates the fields of a line that has none

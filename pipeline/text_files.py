@@ -7,51 +7,19 @@ stumble over. Those, and only those, are rewritten into a tidy copy in UTF-8 in 
 line and costs no other.
 """
 
-import codecs
 import csv
-import gzip
 import io
-import json
-import re
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Literal
 
-import pyarrow as pa
-
+from pipeline.headers import column_names, must_be_header, shown
 from pipeline.sources import ReadOptions, SourceError
+from pipeline.text_bytes import BOM, blocks, encoding_of, line_encoding
 
 LONGEST_FIELD_LINES = 100  # a quoted field spanning more lines than this is a quote that was never closed
-_BLOCK = 1 << 22
-_LONGEST_LINE = 1 << 26
-_SIGNS = ",;\"'\r\n\t|"  # that a file is cut at
-_BOM = codecs.BOM_UTF8
-_WIDE_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-_COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
-_OTHER_KINDS = (  # how files begin that are no text, and what to do with them
-    (rb"PK\x03\x04", "a ZIP archive or an Excel workbook", "Unpack it, or say `format: xlsx`."),
-    (rb"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)", "Save it as .xlsx and say `format: xlsx`, or export CSV."),
-    (rb"PAR1[\s\S]{0,4000}\0", "a Parquet file", "Say `format: parquet`."),
-    (rb"\x1f\x8b", "compressed with gzip, without .gz at the end of its name", "Rename it."),
-    (rb"\x28\xb5\x2f\xfd", "compressed with zstd, without .zst at the end of its name", "Rename it."),
-    (rb"BZh\d1AY&SY", "compressed with bzip2", "Unpack it, or compress it with gzip or zstd."),
-    (rb"\xfd7zXZ", "compressed with xz", "Unpack it, or compress it with gzip or zstd."),
-    (rb"SQLite format 3\0", "a SQLite database", "Export its tables as CSV or Parquet."),
-    (rb"%PDF-", "a PDF document", "Export the table itself."),
-)
-_MARKUP = (
-    (r"\s*<(!doctype|html)", "an HTML page: perhaps that of a login or an error", "Export the table itself."),
-    (r"\s*<\?xml", "an XML document", "Export CSV, JSON lines or Parquet."),
-    (r"\s*(\{\s*$|\{\s*\"|\[\s*$|\[\s*\{)", "JSON", "Say `format: json`, or `format: jsonl` for an object a line."),
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +56,7 @@ def survey(path: Path, options: ReadOptions, columns: tuple[str, ...], tidy: Pat
     """
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty (0 bytes). Bring the whole file, or remove it.")
-    options = replace(options, encoding=_encoding(path, options.encoding))
+    options = replace(options, encoding=encoding_of(path, options.encoding))
     first = _first_lines(path, options)
     names = columns or _header(path, first, options)
     found = TextFile(path, options.encoding, names, options.skip + options.header, 0, spans_lines=False)
@@ -96,106 +64,11 @@ def survey(path: Path, options: ReadOptions, columns: tuple[str, ...], tidy: Pat
     return replace(found, records=records) if records is not None else _tidied(path, options, found, tidy)
 
 
-def compression(path: Path) -> str:
-    """How `path` is compressed, by its name: gzip, zstd or none."""
-    return _COMPRESSION.get(path.suffix.lower(), "none")
-
-
-def _encoding(path: Path, declared: str) -> str:
-    """The encoding of the file: as declared, unless its byte order mark says that it is UTF-16 or UTF-32."""
-    try:
-        ascii_like = _ascii_like(declared)
-    except (LookupError, UnicodeError):
-        raise SourceError(
-            f"{path}: {declared!r} is not an encoding. Use for example utf-8, utf-16, cp1252 or latin-1."
-        ) from None
-    begins = next(_chunks(path), b"")
-    for magic, kind, advice in _OTHER_KINDS:
-        if re.match(magic, begins):
-            raise SourceError(f"{path} is not a text file but {kind}. {advice}")
-    for mark, name in _WIDE_MARKS:
-        if begins.startswith(mark):
-            return name
-    wide = declared.lower().replace("_", "-")
-    if ascii_like or not wide.startswith(("utf-16", "utf-32", "utf16", "utf32")):
-        return declared
-    if b"\0" not in begins[:1024]:
-        raise SourceError(
-            f"{path} is not {declared}: it has neither a byte order mark nor a NUL byte. "
-            "Correct `encoding` in source.yaml, or leave it out for UTF-8."
-        )
-    if wide.endswith(("le", "be")):
-        return declared
-    width = 4 if "32" in wide else 2
-    return f"utf-{8 * width}-{'be' if begins[0] == 0 else 'le'}"  # the first sign is below 256 in any header
-
-
-def _ascii_like(encoding: str) -> bool:
-    return _SIGNS.encode(encoding) == _SIGNS.encode("ascii")
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    """The file's bytes, uncompressed."""
-    how = compression(path)
-    try:
-        with _opened(path, how) as stream:
-            while chunk := stream.read(_BLOCK):
-                yield chunk
-    except (EOFError, zlib.error) as error:
-        raise SourceError(f"{path} is not a complete gzip file ({error}). Fetch it again.") from None
-    except OSError as error:  # an operating system's error has a number, a broken stream has none
-        if error.errno is None:
-            raise SourceError(f"{path} is not a complete {how} file ({error}). Fetch it again.") from None
-        raise SourceError(f"{path} cannot be read: {error.strerror}. Grant access to it, or fetch it again.") from None
-
-
-def _opened(path: Path, how: str) -> BinaryIO:
-    if how == "gzip":
-        return cast("BinaryIO", gzip.open(path, "rb"))
-    if how == "zstd":
-        return cast("BinaryIO", pa.input_stream(str(path), compression="zstd"))
-    return path.open("rb")
-
-
-def _utf8(path: Path, encoding: str) -> Iterator[bytes]:
-    """The file's bytes; in UTF-8 if they cannot be cut at line ends otherwise, with what is invalid left invalid."""
-    if _ascii_like(encoding):
-        yield from _chunks(path)
-        return
-    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass" if encoding.startswith("utf") else "strict")
-    try:
-        for chunk in _chunks(path):
-            yield decoder.decode(chunk).encode("utf-8", "surrogatepass")
-        decoder.decode(b"", final=True)
-    except UnicodeError as error:
-        raise SourceError(f"{path} is not complete {encoding} text: {error}. Fetch it again.") from None
-
-
-def _line_encoding(encoding: str) -> str:
-    """How the lines of `_blocks` are encoded."""
-    return encoding if _ascii_like(encoding) else "utf-8"
-
-
-def _blocks(path: Path, encoding: str) -> Iterator[bytes]:
-    """The file in blocks of whole lines; the last may lack its line end."""
-    rest = b""
-    for chunk in _utf8(path, encoding):
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            yield rest + chunk[:cut]
-            rest = chunk[cut:]
-        else:
-            rest += chunk
-        if len(rest) > _LONGEST_LINE:
-            raise SourceError(f"{path} has a line of more than {_LONGEST_LINE >> 20} MB: is it a text file?")
-    if rest:
-        yield rest
-
-
 def _first_lines(path: Path, options: ReadOptions) -> list[bytes]:
-    block = next(_blocks(path, options.encoding), b"")
-    while block.startswith(_BOM):
-        block = block.removeprefix(_BOM)
+    if not (block := next(blocks(path, options.encoding), b"")):
+        raise SourceError(f"{path} is empty, once it is unpacked. Fetch it again.")
+    while block.startswith(BOM):
+        block = block.removeprefix(BOM)
     return block.split(b"\n", options.skip + 1)
 
 
@@ -204,83 +77,21 @@ def _header(path: Path, first: list[bytes], options: ReadOptions) -> tuple[str, 
     if options.skip >= len(first):
         raise SourceError(f"{path} has no line after the {options.skip} skipped ones.")
     try:
-        line = first[options.skip].decode(_line_encoding(options.encoding)).rstrip("\r")
+        line = first[options.skip].decode(line_encoding(options.encoding)).rstrip("\r")
     except UnicodeDecodeError:
         raise SourceError(
             f"{path}: the header is not {options.encoding}. "
             "Say which it is in source.yaml, for example `options: {encoding: cp1252}`."
         ) from None
-    if not line.strip():
-        raise SourceError(
-            f"{path} is empty, once it is unpacked. Fetch it again."
-            if first == [b""]
-            else f"{path}: the first line is blank. Say with `skip` how many lines stand above the header."
-        )
-    if "\0" in line:
-        raise SourceError(
-            f"{path} has NUL bytes in its first line. If it is UTF-16 without a byte order mark, say "
-            "`options: {encoding: utf-16-le}`; else it is not text: export it again."
-        )
-    if "\r" in line:
-        raise SourceError(f"{path} is not text with line ends of \\n or \\r\\n. Convert it to UTF-8 text.")
-    for begins, kind, advice in _MARKUP:
-        if re.match(begins, line, re.IGNORECASE):
-            raise SourceError(f"{path} is not a CSV file but {kind}. {advice}")
+    must_be_header(path, line)
     try:
         cells = next(_parser(options, strict=True)([line]), [])
     except csv.Error:
         raise SourceError(
-            f"{path}: a quote in the first line {_shown(line)} does not close there. If the header has several lines, "
+            f"{path}: a quote in the first line {shown(line)} does not close there. If the header has several lines, "
             "name the columns with `options: {names: [...], header: false, skip: LINES}`; else correct `quote`."
         ) from None
     return column_names(path, cells, options)
-
-
-def column_names(path: Path, cells: Sequence[str], options: ReadOptions) -> tuple[str, ...]:
-    """The names of a table's columns, given the cells of its first row.
-
-    Raises
-    ------
-    SourceError
-        If `names` are more or fewer than the cells, or the header repeats a name or leaves one out.
-    """
-    if options.header and options.names and len(options.names) != len(cells):
-        raise SourceError(
-            f"{path} has {len(cells)} columns ({_shown(options.delim.join(cells))}), but `names` in source.yaml has "
-            f"{len(options.names)}. Name each column once, and check `delim`."
-        )
-    header = list(cells) if options.header else [f"column{k}" for k in range(len(cells))]
-    names = [name.strip() for name in options.names or header]
-    if repeated := _repeated(names):
-        wrong = f"repeats {', '.join(repeated)}"
-    elif "" in names:
-        wrong = "has a column without a name"
-    else:
-        return tuple(names)
-    advice = ""
-    if len(names) > 1 and not options.names:
-        advice = f" Name the columns yourself: `options: {{names: [{', '.join(_told_apart(names))}]}}`."
-        advice += " If this line is not the header, say how many lines stand above it with `skip`."
-    raise SourceError(f"{path}: the header {_shown(options.delim.join(cells))} {wrong}.{advice}")
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    """Names that SQL cannot tell apart: it does not distinguish Id from ID."""
-    small = [name.lower() for name in names]
-    return sorted({name for name in names if name and small.count(name.lower()) > 1})
-
-
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Each name, and where it comes again or is empty its place behind it, as YAML."""
-    small = [name.lower() for name in names]
-    plain = [
-        f"{name or 'column'}_{k + 1}" if not name or name.lower() in small[:k] else name for k, name in enumerate(names)
-    ]
-    return [name if name.replace("_", "").isalnum() else json.dumps(name, ensure_ascii=False) for name in plain]
-
-
-def _shown(line: str) -> str:
-    return repr(line if len(line) <= 200 else line[:200] + "…")
 
 
 def _parser(options: ReadOptions, *, strict: bool = False) -> Callable[[list[str] | io.StringIO], Iterator[list[str]]]:
@@ -304,8 +115,8 @@ def _count_if_trustworthy(path: Path, options: ReadOptions, found: TextFile) -> 
     quote, parse = options.quote.encode(), _parser(options, strict=True)
     blank_is_record = len(found.columns) == 1
     lines = ends = returns = blanks = 0
-    for number, block in enumerate(_blocks(path, options.encoding)):
-        marks = block.count(_BOM) - (number == 0 and block.startswith(_BOM))
+    for number, block in enumerate(blocks(path, options.encoding)):
+        marks = block.count(BOM) - (number == 0 and block.startswith(BOM))
         if marks or b"\0" in block:
             return None  # a mark where files were put together would become part of a value
         ends += block.count(b"\n")
@@ -374,15 +185,15 @@ def _records(path: Path, options: ReadOptions, found: TextFile) -> Iterator[str 
 
 def _lines(path: Path, encoding: str, skip: int) -> Iterator[tuple[int, str] | BadLine]:
     number = 0
-    for block in _blocks(path, encoding):
+    for block in blocks(path, encoding):
         for line in block.removesuffix(b"\n").split(b"\n"):
             number += 1
             if number <= skip:
                 continue
             try:
-                text = line.removesuffix(b"\r").decode(_line_encoding(encoding))
+                text = line.removesuffix(b"\r").decode(line_encoding(encoding))
             except UnicodeDecodeError:
-                yield BadLine(number, line.decode(_line_encoding(encoding), "replace"), f"not {encoding}")
+                yield BadLine(number, line.decode(line_encoding(encoding), "replace"), f"not {encoding}")
             else:
                 yield number, text.lstrip("\ufeff")
 

@@ -224,3 +224,15 @@ def test_a_table_is_asked_for_whole_and_a_query_as_it_is(tmp_path: Path) -> None
         DatabaseTable("postgresql://ann@db/shop", "SELECT * FROM shop.orders"),
         DatabaseTable("env:URL", "SELECT 1"),
     ]
+
+
+def test_a_part_of_the_system_that_is_missing_is_skipped_or_fails_where_it_is_required(
+    needs_system: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(needs_system.__globals__["_PROGRAMS"], "abacus", "nowhere/abacus")  # type: ignore[attr-defined]
+    monkeypatch.setenv("FEDELTA_REQUIRE_SYSTEM", "1")
+    with pytest.raises(pytest.fail.Exception, match="apt-get install abacus"):
+        needs_system("abacus")
+    monkeypatch.delenv("FEDELTA_REQUIRE_SYSTEM")
+    with pytest.raises(pytest.skip.Exception):
+        needs_system("abacus")
