@@ -19,7 +19,7 @@ from models.season import NO_SEASON, Season, cutoff_of, fit_value_season, season
 from models.selection import IN_WORDS, customer_groups
 from models.settings import ClvSettings
 from models.value_selection import HeldOut, Standing, hold_out, seasonal_groups, tweedie_deviance
-from models.value_trees import ORDERS, SPEND, Name, ValueTrees, fit_trees, forecasts, orders
+from models.value_trees import ORDERS, SPEND, WITHOUT_ORDERS, Name, ValueTrees, fit_trees, forecasts, orders
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,7 +83,8 @@ def fit_clv(
     if not (panel.spend > 0).any():
         return None
     deviance = tweedie_deviance(settings.tweedie_power)
-    task = _Task(panel, SPEND, "spend", lambda rows: rows.spend, deviance, settings, horizon_days, lead_days, threads)
+    names = SPEND if (orders(panel) >= 0).any() else WITHOUT_ORDERS
+    task = _Task(panel, names, "spend", lambda rows: rows.spend, deviance, settings, horizon_days, lead_days, threads)
     held_out = task.held_out()
     model = task.fit(held_out)
     if held_out and task.seasonal:  # no later total says what the level should be

@@ -69,7 +69,7 @@ def outcome_by_count(count: Floats, churned: Floats, what: str) -> Curve:
     for i, least in enumerate(edges):
         following = edges[i + 1] if i + 1 < len(edges) else None
         rows = (number >= least) & (number < (LAST + 1 if following is None else following))
-        most = following - 1 if following is not None else (max(highest, least) if highest == least else None)
+        most = int(number[rows].max()) if following is not None or highest <= least else None
         steps.append(_step(least, most, int(rows.sum()), int(left[rows].sum())))
     unknown = int((~known).sum())
     if len(steps) < 2:

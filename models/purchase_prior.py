@@ -23,6 +23,13 @@ READS = (
     "lead_days",
 )
 
+# The columns that the models add to a row.
+COLUMNS = tuple(
+    f"{model}_{what}"
+    for model in ("pareto", "bg")
+    for what in ("p_alive", "p_any", "expected_orders", "expected_spend")
+)
+
 
 @dataclass(frozen=True)
 class PurchasePrior:

@@ -24,6 +24,7 @@ Part = Literal["orders", "spend", "buys", "basket"]
 # A tie goes to the one that comes first.
 ORDERS: tuple[OrdersName, ...] = ("pareto_nbd", "poisson")
 SPEND: tuple[SpendName, ...] = ("pareto_gg", "count", "tweedie", "hurdle", "mean")
+WITHOUT_ORDERS: tuple[SpendName, ...] = ("tweedie", "hurdle")  # what a table of customers allows
 
 _NEEDS: Mapping[Name, tuple[Part, ...]] = {
     "pareto_nbd": (),

@@ -29,7 +29,7 @@ def main() -> None:
     params = load_params()
     source = load_source(params.source)
     if source.kind == "table":
-        print(f"experience: {table_experience(source, params.churn.definition)}")
+        print(f"experience: {table_experience(source, params)}")
         return
     first, last = span(paths.INTERACTIONS)
     cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)

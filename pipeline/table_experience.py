@@ -7,15 +7,17 @@ import polars as pl
 
 from features.attributes import Attribute
 from features.contract import LEVELS, PILLARS
-from features.labels import DECLARED, OUTCOMES
+from features.customer_table import table_features
 from models.bundle import save_experience
 from models.explain import says
 from models.outcome_by_count import Curve, outcome_by_count
 from models.panel import Panel, floats
 from pipeline import paths
 from pipeline.experience_report import Json, tidy
-from pipeline.panel import ORDER, to_pandas
+from pipeline.panel import to_pandas
+from pipeline.params import Params
 from pipeline.sources import Source
+from pipeline.table_source import cutoff_of, read_customers
 from pipeline.whole_files import whole
 
 NO_HISTORY = (
@@ -33,10 +35,10 @@ LEDGER = pl.Schema(  # of data/experiences.parquet; nobody has any
 )
 
 
-def table_experience(source: Source, definition: str) -> str:
+def table_experience(source: Source, params: Params) -> str:
     """Write the files of the stage `experience` for a table; return its line of figures."""
-    panel = labelled_customers()
-    curves = curves_of(panel, source.attributes, definition)
+    panel = labelled_customers(source, params)
+    curves = curves_of(panel, source.attributes, params.churn.definition)
     for path, table in (
         (paths.EXPERIENCES, LEDGER.to_frame()),
         (paths.PILLARS, _no_indexes()),
@@ -51,12 +53,11 @@ def table_experience(source: Source, definition: str) -> str:
     return f"no interactions: nothing is computed from a history. {told}"
 
 
-def labelled_customers() -> Panel:
-    """The labelled rows of the project's table, without columns of purchase models."""
-    features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("refit"))
-    table = features.join(pl.scan_parquet(paths.LABELS / "*.parquet"), on=ORDER, how="left").sort(*ORDER).collect()
-    outcomes = [name for name in (*OUTCOMES, DECLARED) if name in table.columns]
-    return Panel(to_pandas(table.drop(outcomes)), to_pandas(table.select(outcomes)))
+def labelled_customers(source: Source, params: Params) -> Panel:
+    """The labelled rows of the project's table."""
+    cutoff = cutoff_of(source, params.cutoffs, horizon_days=params.horizon_days)
+    features, outcomes = table_features(read_customers(paths.CUSTOMERS, source), cutoff, source.attributes)
+    return Panel(to_pandas(features.filter(pl.col("refit"))), to_pandas(outcomes))
 
 
 def curves_of(panel: Panel, attributes: Sequence[Attribute], definition: str) -> list[tuple[Attribute, Curve]]:
