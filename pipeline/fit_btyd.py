@@ -1,15 +1,21 @@
-"""DVC stage ``fit_btyd``: features in; buy-till-you-die models of every cutoff, and what they say of every row, out."""
+"""DVC stage ``fit_btyd``: features in; buy-till-you-die models of every cutoff, and what they predict, out.
+
+Where nobody was ever active (churn may be a cancellation, and payments no purchases) there is nothing to fit: the
+columns are null, and what learns from them goes without.
+"""
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 import polars as pl
 
-from models.purchase_prior import READS, PurchasePrior, fit_prior
+from models.panel import activity_in
+from models.purchase_prior import COLUMNS, PurchasePrior, columns_read, fit_prior
 from pipeline import paths
-from pipeline.panel import ORDER, NoRows, from_pandas, read_features, to_pandas
-from pipeline.params import load_params
+from pipeline.panel import ORDER, from_pandas, read_features, to_pandas
+from pipeline.params import Params, load_params
 from pipeline.sources import load_source
 from pipeline.whole_files import whole
 
@@ -21,30 +27,51 @@ _ADDED = [
 ]
 
 
-def fit_priors(table: pd.DataFrame) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
-    """One fit per cutoff on the customers in scope there, and its columns for them, in row order."""
+def fit_priors(table: pd.DataFrame, *, money: bool = True) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
+    """One fit per cutoff on the customers in scope there, and its columns for them, in row order.
+
+    No fit and no rows where nobody was active. `money`: whether activity brings any.
+    """
     priors: dict[str, PurchasePrior] = {}
     columns = []
     for cutoff, rows in table.groupby("cutoff", sort=True):
-        scored = rows[(rows["status"] == "scored") & (rows["purchase_day_count"] > 0)]
+        scored = rows[(rows["status"] == "scored") & (rows[f"{activity_in(table)}_day_count"] > 0)]
         if scored.empty:
             continue
-        prior = priors[pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")] = fit_prior(scored)
+        prior = priors[pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")] = fit_prior(scored, money=money)
         columns.append(pd.concat([scored[list(ORDER)], prior.columns(scored)], axis=1))
     if not columns:
-        raise NoRows("No customer had bought anything at any cutoff, so no model of purchases can be fitted.")
+        return priors, table.loc[[], list(ORDER)].assign(**dict.fromkeys(COLUMNS, pd.Series(dtype="float64")))
     return priors, pd.concat(columns)
+
+
+def read_for_priors(folder: Path = paths.FEATURES) -> pd.DataFrame:
+    """What the fits read of a feature table."""
+    schema = pl.read_parquet_schema(next(folder.glob("*.parquet")))
+    return to_pandas(read_features(folder, [*ORDER, "role", "status", *columns_read(schema)]))
+
+
+def priors_of(params: Params, folder: Path = paths.FEATURES) -> tuple[dict[str, PurchasePrior], pl.DataFrame]:
+    """The fits of a feature table, and their columns as they are stored."""
+    priors, columns = fit_priors(read_for_priors(folder), money=params.churn.relationship.activity_pays)
+    return priors, from_pandas(columns)
 
 
 def main() -> None:
     """Fit the purchase models of every cutoff of the project; none, where the source is a table without purchases."""
-    if load_source(load_params().source).kind == "table":
-        _write({}, read_features(columns=ORDER).clear().with_columns(pl.lit(None, pl.Float64).alias(n) for n in _ADDED))
+    params = load_params()
+    if load_source(params.source).kind == "table":
+        _write(
+            {}, read_features(columns=ORDER).clear().with_columns(pl.lit(None, pl.Float64).alias(n) for n in COLUMNS)
+        )
         print("fit_btyd: skipped: a table of customers holds no purchases")
         return
-    table = read_features(columns=[*ORDER, "role", "status", *READS])
-    priors, columns = fit_priors(to_pandas(table))
-    _write(priors, from_pandas(columns))
+    priors, columns = priors_of(params)
+    _write(priors, columns)
+    if not priors:
+        what = " or ".join(params.churn.activity)
+        print(f"fit_btyd: skipped, as no customer in scope has a {what}: churn is learned without its answers")
+        return
     notes = {note for p in priors.values() for note in (p.pareto.note, p.bg.note) if note}
     print(
         f"fit_btyd: {len(columns):,} rows at {len(priors)} cutoffs; {'; '.join(sorted(notes)) or 'every fit converged'}"
