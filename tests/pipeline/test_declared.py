@@ -52,9 +52,9 @@ def test_labels_are_judged_reconciled_and_kept_apart_like_any_table(tmp_path: Pa
         "ann,2031-03-01,no,,",
     )
     report = tiny.ingest()
-    assert report.labels
-    assert str(report.labels.equation) == "11 rows in = 3 valid + 2 duplicate + 0 out of scope + 6 quarantined"
-    assert report.labels.quarantined_for == {
+    assert report.declared_labels
+    assert str(report.declared_labels.equation) == "11 rows in = 3 valid + 2 duplicate + 0 out of scope + 6 quarantined"
+    assert report.declared_labels.quarantined_for == {
         "unreadable": 2, "in_the_future": 1, "known_too_early": 1, "missing_churned": 1, "spend_negative": 1,
     }  # fmt: skip
     kept = pl.read_parquet(tiny.outputs.labels)
@@ -89,7 +89,7 @@ def test_a_date_is_itself_and_an_instant_the_midnight_before_it(tmp_path: Path, 
 
 def test_a_source_without_labels_has_an_empty_table_and_cannot_recommend_to_learn_from_them(tmp_path: Path):
     tiny = Tiny(tmp_path / "none", csv(*ROWS))
-    assert tiny.ingest().labels is None
+    assert tiny.ingest().declared_labels is None
     assert pl.read_parquet(tiny.outputs.labels).schema == LABELS
     with pytest.raises(SourceError, match=r"definition is 'declared'; it must be another, or a labels\.sql"):
         Tiny(tmp_path, csv(*ROWS), YAML + "recommends: {churn: {definition: declared}}\n").source()
