@@ -3,7 +3,7 @@
 import polars as pl
 
 from features.feature import Family, Feature
-from features.history import Measure
+from features.history import DAY_US, Measure
 
 _family = Family("activity")
 
@@ -27,6 +27,17 @@ REVIEW = of_kind("review", "public reviews written")
 RENEWAL = of_kind("renewal", "renewals")
 DOWNGRADE = of_kind("downgrade", "downgrades")
 
+# What counts as activity where `churn.activity` says something else than purchases.
+_day = pl.col("occurred_at").dt.epoch("us") // DAY_US
+_previous_day = (pl.col("occurred_at").dt.epoch("us") - pl.col("since_previous_activity")) // DAY_US
+ACTIVITY = Measure("activity", pl.col("is_activity"), "count", "interactions that count as activity")
+ACTIVITY_DAY = Measure(
+    "activity_day",
+    pl.col("is_activity") & (_previous_day.is_null() | (_previous_day != _day)),
+    "count",
+    "days with activity",
+)
+
 FEATURES: tuple[Feature, ...] = (
     *_family.in_windows(INTERACTION, (7, 30, 90, 180, 365), lifetime=True),
     *_family.in_windows(VISIT, (7, 30, 90, 365)),
@@ -47,4 +58,10 @@ FEATURES: tuple[Feature, ...] = (
     *_family.in_windows(REVIEW, (365,)),
     *_family.in_windows(RENEWAL, (365,)),
     *_family.in_windows(DOWNGRADE, (365,)),
+)
+
+# In the table only where activity is declared: otherwise purchases are activity, and have these already.
+DECLARED: tuple[Feature, ...] = (
+    *_family.in_windows(ACTIVITY, (30, 90, 180, 365), lifetime=True),
+    *_family.in_windows(ACTIVITY_DAY, (365,), lifetime=True),
 )

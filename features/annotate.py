@@ -10,6 +10,7 @@ from features.contract import DIGITAL_CHANNELS, LEVELS, PILLARS
 from features.experience_rules import ExperienceSettings, columns_of, with_bad_experiences
 from features.history import DAY_US, Booleans, Integers
 from features.recovery import recoveries
+from features.relationship import RESUMING, USUAL, Relationship
 
 # The columns of an interaction that features read.
 COLUMNS = (
@@ -28,6 +29,10 @@ ON_DEMAND: Mapping[str, tuple[str, ...]] = {
     "half_life": (),
     "recovered": _RECOVERY,
     "recovery": _RECOVERY,
+    "is_activity": (),
+    "since_previous_activity": (),
+    "is_ending": (),
+    "after_ending": (),
 }
 DECAYED_SCALE = 1_000_000_000
 HOUR_MS = 3_600_000
@@ -38,6 +43,7 @@ def annotate(
     experience: ExperienceSettings,
     digital_channels: Collection[str] = DIGITAL_CHANNELS,
     named: Collection[str] = tuple(ON_DEMAND),
+    relationship: Relationship = USUAL,
 ) -> pl.DataFrame:
     """Add to interactions, sorted by customer and time, what each looks back on.
 
@@ -49,7 +55,9 @@ def annotate(
     a bad experience soon after the one before; `decayed_severity`, that of the customer's bad experiences up to this
     one at its moment, in billionths of a point, 0 where the event is not bad; `half_life` in µs, the same everywhere;
     `recovered`, how many earlier or own bad experiences the event made good, and `recovery`, how long they took
-    together, in ms.
+    together, in ms; `is_activity` and `since_previous_activity`, as for purchases, of the kinds that are activity;
+    `is_ending`, of a kind that ends the relationship without churn, and `after_ending`, that one came before and
+    nothing since shows that it goes on.
     """
     events = with_bad_experiences(events, experience).with_columns(
         pl.col("kind").cast(pl.Categorical),  # rules may look into the text; measures ask for a kind, again and again
@@ -68,7 +76,8 @@ def annotate(
         _since_previous("since_previous_purchase", at, first, marks["purchase"].to_numpy()),
         _since_previous("since_previous_bad", at, first, marks["bad"].to_numpy()),
     )
-    return _with_experience(events, experience, first, frozenset(named))
+    events = _with_experience(events, experience, first, frozenset(named))
+    return _with_relationship(events, relationship, first, frozenset(named))
 
 
 def columns_needed(named: Collection[str], experience: ExperienceSettings) -> list[str]:
@@ -76,6 +85,26 @@ def columns_needed(named: Collection[str], experience: ExperienceSettings) -> li
     further = {base for column in named for base in ON_DEMAND.get(column, ())}
     needed = {*named, *_ALWAYS, *further, *columns_of(experience)}
     return [name for name in COLUMNS if name in needed]
+
+
+def _with_relationship(
+    events: pl.DataFrame, relationship: Relationship, first: Integers, named: frozenset[str]
+) -> pl.DataFrame:
+    added: list[pl.Series] = []
+    at = events["occurred_at"].dt.epoch("us").to_numpy()
+
+    def of_kinds(kinds: Collection[str]) -> Booleans:
+        return events.select(mark=pl.col("kind").is_in(list(kinds)))["mark"].to_numpy()
+
+    if {"is_activity", "since_previous_activity"} & named:
+        active = of_kinds(relationship.activity)
+        added += [pl.Series("is_activity", active), _since_previous("since_previous_activity", at, first, active)]
+    if {"is_ending", "after_ending"} & named:
+        ending = of_kinds(relationship.ended)
+        last_ending, last_resuming = (_previous_row(mark) for mark in (ending, of_kinds(RESUMING)))
+        added.append(pl.Series("is_ending", ending))
+        added.append(pl.Series("after_ending", (last_ending >= first) & (last_ending > last_resuming)))
+    return events.with_columns(column for column in added if column.name in named)
 
 
 def _with_experience(
@@ -133,10 +162,14 @@ def _recovered(events: pl.DataFrame, recovery_days: float) -> list[pl.Series]:
 
 def _since_previous(name: str, at: Integers, first: Integers, mark: Booleans) -> pl.Series:
     """Time since the customer's previous event that bears the mark; null where there is none."""
-    rows = np.arange(len(at))
-    latest: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mark, rows, -1))
-    previous = np.concatenate([[-1], latest[:-1]]).astype(np.int64) if len(at) else latest
+    previous = _previous_row(mark)
     elapsed = at - at[previous] if len(at) else at
     return pl.DataFrame({name: elapsed, "known": previous >= first}).select(
         pl.when("known").then(pl.col(name)).alias(name)
     )[name]
+
+
+def _previous_row(mark: Booleans) -> Integers:
+    """The last row before each that bears the mark, of whatever customer; -1 where there is none."""
+    latest: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mark, np.arange(len(mark)), -1))
+    return np.concatenate([[-1], latest[:-1]]).astype(np.int64) if len(mark) else latest

@@ -23,11 +23,12 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 RiskTier = Literal["low", "medium", "high", "critical"]
 RISK_TIERS: tuple[RiskTier, ...] = get_args(RiskTier)  # lowest first
 
-Status = Literal["scored", "too_new", "no_history", "already_churned", "erased"]
+Status = Literal["scored", "too_new", "no_history", "already_churned", "ended", "erased"]
 STATUS_REASON: Mapping[Status, str] = {
     "too_new": "The customer has not been known for long enough to be scored.",
     "no_history": "Nothing to score the customer by is known yet, such as a purchase.",
     "already_churned": "The customer had already left when the score was made.",
+    "ended": "The relationship had ended without churn when the score was made.",
     "erased": "The customer's history has been erased.",
 }
 
@@ -51,6 +52,18 @@ INTERACTIONS = pl.Schema(
     }
 )
 REQUIRED = ("interaction_id", "customer_id", "occurred_at", "kind")
+
+# One row per customer and date of whom the company itself says whether they left: `labels.sql`, the optional table that
+# `churn.definition: declared` learns from.
+LABELS = pl.Schema(
+    {
+        "customer_id": pl.String(),
+        "as_of": pl.Date(),  # the outcome is what came after midnight (UTC) of this date
+        "churned": pl.Boolean(),
+        "spend": pl.Decimal(18, 4),  # in the horizon; null: what the interactions say
+        "known_at": pl.Datetime("us", "UTC"),  # null: when the horizon was over
+    }
+)
 
 # One row per thing done to a customer, or not done to one held out: what happened, at what cost, and what came of it.
 Arm = Literal["treated", "held_out"]

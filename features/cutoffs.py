@@ -10,6 +10,7 @@ A run fits its models twice, by the same procedure:
 A cutoff of role ``refit`` is learned from by the delivered fit alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
@@ -30,12 +31,99 @@ class BadCutoff(ExplainedError, ValueError):
 
 @dataclass(frozen=True)
 class CutoffSettings:
-    """Where the cutoffs stand."""
+    """Where the cutoffs stand: so many to train on, stepping back, or those of a list of dates."""
 
     step_days: int = 30
-    train: int = 6
+    train: int | tuple[str, ...] = 6
     score_at: str | date = "latest"
     min_history_days: int = 60
+
+    def __post_init__(self) -> None:
+        """Refuse training dates that are none.
+
+        Raises
+        ------
+        BadCutoff
+            If there are any, or the list is empty.
+        """
+        if not isinstance(self.train, int):
+            if not self.train:
+                raise BadCutoff('cutoffs.train is an empty list; it must be a number or dates, such as ["2026-01-31"].')
+            for text in self.train:
+                _date(text, "cutoffs.train")
+
+    @property
+    def number(self) -> int:
+        """How many training cutoffs there may be."""
+        return self.train if isinstance(self.train, int) else len(self.train)
+
+    @property
+    def dates(self) -> tuple[datetime, ...] | None:
+        """The only instants that may be training cutoffs, oldest first; None: they step back."""
+        return None if isinstance(self.train, int) else tuple(sorted({_date(t, "cutoffs.train") for t in self.train}))
+
+    def evaluation(self, known: datetime, ahead: timedelta) -> datetime:
+        """The cutoff to evaluate at, if outcomes are known until `known` and are over `ahead` after their cutoff."""
+        return known - ahead
+
+    def before(self, at: datetime, days: int) -> datetime | None:
+        """The evaluation cutoff so many days before another, for a backtest; None where there is none."""
+        return at - timedelta(days=days)
+
+
+@dataclass(frozen=True)
+class LabelledCutoffs(CutoffSettings):
+    """Cutoffs where the company's own labels stand: only there is an outcome known."""
+
+    labelled: tuple[date, ...] = ()
+
+    @property
+    def dates(self) -> tuple[datetime, ...]:
+        """Midnights (UTC) of the dates with labels, of those listed in `train` where it is a list."""
+        found = sorted({datetime(at.year, at.month, at.day, tzinfo=UTC) for at in self.labelled})
+        listed = super().dates
+        if listed and (lacking := [f"{at:%Y-%m-%d}" for at in listed if at not in found]):
+            raise BadCutoff(f"cutoffs.train names {', '.join(lacking)}, where no label stands. {self._in_words(found)}")
+        return tuple(at for at in found if listed is None or at in listed)
+
+    def evaluation(self, known: datetime, ahead: timedelta) -> datetime:
+        """The last date with labels whose outcomes are known.
+
+        Raises
+        ------
+        TooLittleHistory
+            If there is none.
+        """
+        found = [datetime(at.year, at.month, at.day, tzinfo=UTC) for at in self.labelled]
+        over = [at for at in found if at + ahead <= known]
+        if not over:
+            raise TooLittleHistory(
+                f"No label's horizon of {ahead.days} days is over by {known:%Y-%m-%d}. {self._in_words(sorted(found))}"
+            )
+        return max(over)
+
+    def before(self, at: datetime, days: int) -> datetime | None:
+        """The last date with labels at least so many days before another."""
+        found = [datetime(d.year, d.month, d.day, tzinfo=UTC) for d in self.labelled]
+        return max((d for d in found if d <= at - timedelta(days=days)), default=None)
+
+    def check(self, at: datetime) -> None:
+        """Refuse to evaluate where no label stands.
+
+        Raises
+        ------
+        BadCutoff
+            If `at` is no such date.
+        """
+        if at.date() not in self.labelled:
+            found = sorted(datetime(d.year, d.month, d.day, tzinfo=UTC) for d in self.labelled)
+            raise BadCutoff(f"No label stands at {at:%Y-%m-%d}. {self._in_words(found)}")
+
+    @staticmethod
+    def _in_words(found: Sequence[datetime]) -> str:
+        if not found:
+            return "There are no labels: see labels.sql of the source."
+        return f"Labels stand at {', '.join(f'{at:%Y-%m-%d}' for at in found[-12:])}."
 
 
 @dataclass(frozen=True)
@@ -76,12 +164,7 @@ def score_cutoff(settings: CutoffSettings, last: datetime) -> datetime:
         return datetime(settings.score_at.year, settings.score_at.month, settings.score_at.day, tzinfo=UTC)
     if settings.score_at == "latest":
         return midnight_after(last)
-    try:
-        return datetime.combine(date.fromisoformat(settings.score_at), time(), UTC)
-    except ValueError:
-        raise BadCutoff(
-            f"cutoffs.score_at is {settings.score_at!r}; it must be a date (2026-01-31) or latest."
-        ) from None
+    return _date(settings.score_at, "cutoffs.score_at", " or latest")
 
 
 def training_cutoffs(
@@ -93,17 +176,30 @@ def training_cutoffs(
     horizons are shortened: the cutoffs spread over the middle third of the history and each looks ahead to
     `evaluate_at` at most, so that a model of the horizon (BTYD) carries the answer to the full one.
 
+    Where the settings give dates, they are those, and no others, whose whole horizon is over: all that are listed, or
+    the newest `train` of those with labels.
+
     Raises
     ------
     TooLittleHistory
-        If not even the short horizons fit.
+        If not even the short horizons fit, or no date's horizon is over.
     """
     lead = timedelta(days=lead_days)
+    if (dates := settings.dates) is not None:
+        over = [at for at in dates if at > first and at + lead + timedelta(days=horizon_days) <= evaluate_at]
+        if not over:
+            listed = ", ".join(f"{at:%Y-%m-%d}" for at in dates) or "none"
+            raise TooLittleHistory(
+                f"No training cutoff has an outcome that was known on {evaluate_at:%Y-%m-%d}: the dates are {listed}, "
+                f"the history begins on {first:%Y-%m-%d}, and a horizon is over {lead_days + horizon_days} days after "
+                "its cutoff. Give earlier dates, bring a longer history, or shorten horizon_days."
+            )
+        return tuple(Cutoff(at, horizon_days, lead_days, "train") for at in over[-settings.number :])
     latest = evaluate_at - lead - timedelta(days=horizon_days)
     earliest = _midnight(first) + timedelta(days=settings.min_history_days)
-    steps = (latest - timedelta(days=settings.step_days * k) for k in range(settings.train))
+    steps = (latest - timedelta(days=settings.step_days * k) for k in range(settings.number))
     full = [at for at in steps if at >= earliest]
-    if len(full) >= min(2, settings.train):
+    if len(full) >= min(2, settings.number):
         return tuple(Cutoff(at, horizon_days, lead_days, "train") for at in reversed(full))
     history = (evaluate_at - lead - _midnight(first)).days
     if history < 2 * settings.min_history_days:
@@ -112,7 +208,7 @@ def training_cutoffs(
             f"{2 * settings.min_history_days} are needed. Bring more history, shorten horizon_days, or lower "
             "cutoffs.min_history_days."
         )
-    number = max(settings.train, 2)
+    number = max(settings.number, 2)
     offsets = [max(history // 3, 1) + (history // 3) * k // (number - 1) for k in range(number)]
     return tuple(
         Cutoff(_midnight(first) + timedelta(days=days), min(horizon_days, history - days), lead_days, "train")
@@ -150,12 +246,14 @@ def calendar(
     known = min(score_at, midnight_after(last))
     learned = training_cutoffs(first, known, settings, horizon_days=horizon_days, lead_days=lead_days)
     cutoffs = {cutoff.at: replace(cutoff, role="refit", refit=True) for cutoff in learned}
-    evaluate_at = known - timedelta(days=lead_days + horizon_days)
     try:
+        evaluate_at = settings.evaluation(known, timedelta(days=lead_days + horizon_days))
         train = training_cutoffs(first, evaluate_at, settings, horizon_days=horizon_days, lead_days=lead_days)
     except TooLittleHistory:
-        train = ()
-    for cutoff in (*train, *([Cutoff(evaluate_at, horizon_days, lead_days, "evaluate")] if train else [])):
+        evaluated: tuple[Cutoff, ...] = ()
+    else:
+        evaluated = (*train, Cutoff(evaluate_at, horizon_days, lead_days, "evaluate"))
+    for cutoff in evaluated:
         _add(cutoffs, cutoff, first)
     return (*(cutoffs[at] for at in sorted(cutoffs)), Cutoff(score_at, horizon_days, lead_days, "score"))
 
@@ -172,6 +270,8 @@ def backtest_calendar(
     """
     if at <= first:
         raise TooLittleHistory(f"{at:%Y-%m-%d} lies before the history, which begins on {first:%Y-%m-%d}.")
+    if isinstance(settings, LabelledCutoffs):
+        settings.check(at)
     evaluate = Cutoff(at, horizon_days, lead_days, "evaluate")
     if evaluate.horizon_end > midnight_after(last):
         raise TooLittleHistory(
@@ -189,6 +289,14 @@ def _add(cutoffs: dict[datetime, Cutoff], cutoff: Cutoff, first: datetime) -> No
         cutoffs[cutoff.at] = replace(cutoff, refit=there is not None)
     elif cutoff.at - timedelta(days=1) > first:
         _add(cutoffs, replace(cutoff, at=cutoff.at - timedelta(days=1)), first)
+
+
+def _date(text: str | date, key: str, more: str = "") -> datetime:
+    """Midnight (UTC) of a date in settings."""
+    try:
+        return datetime.combine(text if isinstance(text, date) else date.fromisoformat(text), time(), UTC)
+    except ValueError:
+        raise BadCutoff(f"{key} is {text!r}; it must be a date (2026-01-31){more}.") from None
 
 
 def _midnight(instant: datetime) -> datetime:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ from features.experience_rules import ExperienceSettings, exercising, with_bad_e
 from features.history import DAY_US, Booleans, Floats, Integers
 from features.look_back import with_look_back
 from features.passage import Passage, counted
+from features.relationship import RESUMING, REVENUE, USUAL, Relationship
 
 # A purchase within this time belongs to the touchpoint itself (the basket of a visit), not to what comes of it.
 SESSION_US = DAY_US // 24
@@ -35,7 +35,7 @@ EPISODES = pl.Schema(
         "pillar": pl.String(),  # of that rule
         "level": pl.String(),
         "number": pl.Int32(),  # bad experiences so far, this one included; had a good one gone badly, its number
-        "purchases": pl.Int32(),  # so far
+        "purchases": pl.Int32(),  # so far; like all that follows of purchases, of what `churn.activity` declares
         "purchases_90d": pl.Int32(),
         "interactions": pl.Int32(),  # so far, messages we sent left out
         "interactions_90d": pl.Int32(),
@@ -61,7 +61,7 @@ def episodes(
     horizon_days: int,
     ends_at: datetime,
     *,
-    definition: Literal["inactivity", "event", "declared"] = "inactivity",
+    relationship: Relationship = USUAL,
     digital_channels: Collection[str] = DIGITAL_CHANNELS,
     physical_channels: Collection[str] = PHYSICAL_CHANNELS,
 ) -> pl.DataFrame:
@@ -76,7 +76,11 @@ def episodes(
     - a touchpoint that ended in a purchase within the hour: everyone is watched from the same landmark, not having
       bought yet, for the visit of a basket is part of its purchase;
     - a purchase that went well: it is what comes of good touchpoints, and looked at again later (`LOOKS_DAYS`);
-    - with ``definition="event"``, whatever comes after a cancellation.
+    - whatever comes after the relationship ended without churn, and where leaving is a cancellation, after one, until
+      the customer is one again.
+
+    Purchases are what `relationship` says is activity. Where the company's own labels say who left, it is activity too
+    that tells who comes back after an experience: labels stand at cutoffs, not at touchpoints.
 
     Outcomes look ahead, up to `ends_at` and no farther; everything else looks back.
 
@@ -87,10 +91,12 @@ def episodes(
     events = with_bad_experiences(events.filter(pl.col("occurred_at") < ends_at), settings)
     if events.is_empty() or not settings.rules:
         return EPISODES.to_frame()
-    events = _with_looks(events, settings, ends_at) if definition == "inactivity" else events.with_columns(look=False)
+    events = events.with_columns(active=pl.col("kind").is_in(list(relationship.activity)))
+    by_event = relationship.definition == "event"
+    events = events.with_columns(look=False) if by_event else _with_looks(events, settings, ends_at)
     log = Passage(events)
     is_bad = events["bad_experience"].is_not_null().to_numpy()
-    watched = _watched(log, is_bad, settings, definition)
+    watched = _watched(log, is_bad, settings, relationship)
     ends_us = int(ends_at.timestamp()) * 1_000_000
     told = events.select(
         "customer_id",
@@ -106,18 +112,19 @@ def episodes(
     ).with_columns(
         *_so_far(log, is_bad),
         _recovered(log, settings, ends_us),
-        *_outcome(log, definition, horizon_days, ends_us),
+        *_outcome(log, relationship, horizon_days, ends_us),
     )
     return _among(log, told, watched, settings)
 
 
-_BOUGHT = (pl.col("kind") == "purchase") & ~pl.col("look")
+_BOUGHT = pl.col("active") & ~pl.col("look")
+_CANCELLED = pl.col("kind") == "cancellation"
 
 
 def _with_looks(events: pl.DataFrame, settings: ExperienceSettings, ends_at: datetime) -> pl.DataFrame:
     """Events with a row (`look`) for every time a customer is looked at after a good purchase some rule is about."""
     events = events.with_columns(look=pl.lit(False))
-    bought = events.filter(pl.col("kind") == "purchase").with_columns(
+    bought = events.filter("active").with_columns(
         until=pl.col("occurred_at").shift(-1).over("customer_id").fill_null(ends_at)
     )
     about = [exercising(name, rule) for name, rule in settings.rules.items() if rule.among != "TRUE"]
@@ -137,17 +144,26 @@ def _with_looks(events: pl.DataFrame, settings: ExperienceSettings, ends_at: dat
     return pl.concat([events, *looks]).sort("customer_id", "occurred_at", "interaction_id")
 
 
-def _watched(log: Passage, is_bad: Booleans, settings: ExperienceSettings, definition: str) -> Booleans:
+def _watched(log: Passage, is_bad: Booleans, settings: ExperienceSettings, relationship: Relationship) -> Booleans:
     """Which events are episodes that can be compared."""
     settled = ~(log.since_previous(is_bad) <= settings.recovery_days * DAY_US)
     bad_so_far = np.append(0, np.cumsum(is_bad))
     turned_bad = bad_so_far[log.row_at(SESSION_US, after=True)] > bad_so_far[log.row_at(0)]
     watched = settled & (is_bad | ~turned_bad)
-    if definition == "event":
-        gone = log.mark(pl.col("kind") == "cancellation")
-        return np.asarray(watched & np.isnan(log.since_previous(gone)) & ~gone)
+    if relationship.ended:
+        watched = watched & ~_gone(log, pl.col("kind").is_in(list(relationship.ended)))
+    if relationship.definition == "event":
+        return np.asarray(watched & ~_gone(log, _CANCELLED))
     itself = log.mark(_BOUGHT) & ~is_bad
     return np.asarray(watched & ~itself & ~(log.until_next(log.mark(_BOUGHT)) <= SESSION_US))
+
+
+def _gone(log: Passage, leaving: pl.Expr) -> Booleans:
+    """Which events leave, or come after one that did while nothing shows that the customer is back."""
+    rows = np.arange(len(log.at))
+    back = pl.col("kind").is_in(RESUMING) & ~pl.col("look")
+    left, resumed = (np.maximum.accumulate(np.where(log.mark(mark), rows, -1)) for mark in (leaving, back))
+    return np.asarray((left >= log.first) & (left > resumed), np.bool_)
 
 
 def _so_far(log: Passage, is_bad: Booleans) -> list[pl.Series]:
@@ -177,9 +193,10 @@ def _so_far(log: Passage, is_bad: Booleans) -> list[pl.Series]:
 
 
 def _spent(log: Passage, begin: Integers, end: Integers) -> Floats:
-    """Money paid for purchases in rows begin (included) to end; NaN where no purchase of the bucket has an amount."""
+    """Money paid in rows begin (included) to end; NaN where nothing that the bucket's customers paid has an amount."""
+    revenue = pl.col("kind").is_in(REVENUE) & ~pl.col("look")
     paid = log.events.select(
-        paid=pl.when(_BOUGHT).then(pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64))
+        paid=pl.when(revenue).then(pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64))
     )["paid"]
     if paid.null_count() == len(paid):
         return np.full(len(begin), np.nan)
@@ -203,13 +220,18 @@ def _recovered(log: Passage, settings: ExperienceSettings, ends_us: int) -> pl.S
     ]
 
 
-def _outcome(log: Passage, definition: str, horizon_days: int, ends_us: int) -> list[pl.Series]:
-    until = log.until_next(log.mark(_BOUGHT if definition == "inactivity" else pl.col("kind") == "cancellation"))
+def _outcome(log: Passage, relationship: Relationship, horizon_days: int, ends_us: int) -> list[pl.Series]:
+    until = log.until_next(log.mark(_CANCELLED if relationship.definition == "event" else _BOUGHT))
     ended = ~np.isnan(until)
+    watched_for = (ends_us - log.at).astype(np.float64)
+    if relationship.ended:  # from there on nobody can leave or come back
+        over = log.until_next(log.mark(pl.col("kind").is_in(list(relationship.ended))))
+        ended &= ~(over < until)
+        watched_for = np.fmin(watched_for, over)
     spend = _spent(log, log.past_instant, log.row_at(horizon_days * DAY_US, after=True))
     spend[log.at + horizon_days * DAY_US > ends_us] = np.nan
     return [
-        pl.Series("days", np.where(ended, until, ends_us - log.at) / DAY_US),
+        pl.Series("days", np.where(ended, until, watched_for) / DAY_US),
         pl.Series("ended", ended),
         pl.Series("spend", spend).fill_nan(None),
     ]

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,14 +11,13 @@ from features.contract import DIGITAL_CHANNELS
 from features.cutoffs import Cutoff
 from features.experience import BAD
 from features.experience_rules import ExperienceSettings
-from features.feature import table_of
+from features.feature import Feature, table_of
 from features.history import History, Measure, View
 from features.journeys import MEASURES as JOURNEY_MEASURES
 from features.journeys import journeys_at
-from features.labels import CANCELLATION, OUTCOMES, labels_at, microseconds
-from features.purchases import PURCHASE
-from features.registry import FEATURES, measures, named
-from features.tenure import ENROLMENT
+from features.labels import labels_at, microseconds, status_at, status_measures
+from features.registry import ACTIVITY_FEATURES, FEATURES, measures, named
+from features.relationship import USUAL, Relationship
 
 # Every window some feature reads. A view finds their first rows once for all features.
 WINDOW_DAYS = (7, 30, 90, 180, 365)
@@ -37,7 +35,13 @@ class KernelSettings:
     experience: ExperienceSettings
     digital_channels: Collection[str] = DIGITAL_CHANNELS
     features: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
-    churn_definition: Literal["inactivity", "event", "declared"] = "inactivity"
+    relationship: Relationship = USUAL
+
+    @property
+    def computed(self) -> tuple[Feature, ...]:
+        """The features of the table: those asked for, and those of activity where it is declared."""
+        declared = () if self.relationship.by_purchases else ACTIVITY_FEATURES
+        return (*named(self.features), *declared)
 
 
 def features_at(
@@ -55,14 +59,14 @@ def features_at(
     Returns
     -------
     features : DataFrame of shape (n_rows, 10 + n_features)
-        One row per cutoff and customer seen before it: the keys and `settings.features` in order. `status` is "scored",
-        or why a customer is out of scope: "no_history" (never bought, where churn is to stop buying) or
-        "already_churned" (cancelled and not enrolled since).
+        One row per cutoff and customer seen before it: the keys and `settings.computed` in order. `status` is "scored",
+        or why a customer is out of scope (`features.labels.status_at`).
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
         Of the same rows, what happened in the horizon.
     """
-    chosen = named(settings.features)
-    annotated = annotate(events, settings.experience, settings.digital_channels, _columns(settings))
+    annotated = annotate(
+        events, settings.experience, settings.digital_channels, _columns(settings), settings.relationship
+    )
     history = History.of(annotated, _measures(settings))
     view = View(history, microseconds(cutoffs), WINDOW_DAYS)
     instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
@@ -74,12 +78,12 @@ def features_at(
             "lead_days": np.array([c.lead_days for c in cutoffs], np.int32)[view.cutoff],
             "role": pl.Series([c.role for c in cutoffs], dtype=pl.String).gather(view.cutoff),
             "refit": np.array([c.refit for c in cutoffs], bool)[view.cutoff],
-            "status": _status(view, settings.churn_definition),
+            "status": status_at(view, settings.relationship),
             "last_bad_experience": _last_bad(annotated, view),
         }
     ).hstack(journeys_at(view))
-    table = keys.hstack(table_of(chosen, view))
-    outcomes = labels_at(history, cutoffs, view)
+    table = keys.hstack(table_of(settings.computed, view))
+    outcomes = labels_at(history, cutoffs, view, settings.relationship)
     return table, keys.select("customer_id", "cutoff").hstack(outcomes)
 
 
@@ -94,16 +98,8 @@ def _columns(settings: KernelSettings) -> set[str]:
 
 
 def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
-    every = (*measures(named(settings.features)), *OUTCOMES.values(), ENROLMENT, *JOURNEY_MEASURES)
+    every = (*measures(settings.computed), *status_measures(settings.relationship), *JOURNEY_MEASURES)
     return tuple({measure.name: measure for measure in every}.values())
-
-
-def _status(view: View, definition: str) -> pl.Series:
-    cancelled, enrolled = view.last_row(CANCELLATION), view.last_row(ENROLMENT)
-    gone = (cancelled >= 0) & (cancelled > enrolled)
-    known = (view.count(PURCHASE) > 0) | (definition != "inactivity")
-    code = np.where(gone, 2, np.where(known, 0, 1))
-    return pl.Series("status", ["scored", "no_history", "already_churned"]).gather(code)
 
 
 def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:

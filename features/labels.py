@@ -1,16 +1,29 @@
-"""What happened in the horizon: the outcomes that models learn and are measured by."""
+"""What happened in the horizon: the outcomes that models learn and are measured by; and who was a customer before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
+from features.activity import ACTIVITY, ACTIVITY_DAY, RENEWAL
 from features.cutoffs import Cutoff
 from features.history import History, Measure, View
 from features.purchases import PURCHASE, PURCHASE_DAY, SPEND
+from features.relationship import USUAL, Relationship
+from features.tenure import ENROLMENT
 
 CANCELLATION = Measure("cancellation", pl.col("kind") == "cancellation", "count", "cancellations")
-# What is counted in the horizon, by column of the label table.
+# Where kinds end the relationship: a cancellation after its end cancels nothing.
+_CANCELLATION_IN_FORCE = Measure(
+    "cancellation_in_force",
+    (pl.col("kind") == "cancellation") & ~pl.col("after_ending"),
+    "count",
+    "cancellations of a relationship that was not over",
+)
+ENDING = Measure("ending", pl.col("is_ending"), "count", "ends of the relationship without churn")
+_RESUMED_BY = (PURCHASE, RENEWAL, ENROLMENT)  # features.relationship.RESUMING
+
+# What is counted in the horizon, by column of the label table, whatever the settings.
 OUTCOMES = {
     "horizon_purchase_count": PURCHASE,
     "horizon_purchase_day_count": PURCHASE_DAY,
@@ -19,6 +32,25 @@ OUTCOMES = {
 }
 
 DECLARED = "declared_churn"  # 1 where the company itself says that the customer left in the horizon, 0 stayed
+LATE = "declared_late"  # known only after the evaluation cutoff: not learned from by what is evaluated there
+
+
+def outcomes_of(relationship: Relationship) -> Mapping[str, Measure]:
+    """What is counted in the horizon under these settings, by column of the label table.
+
+    Beside `OUTCOMES`: activity, where it is not purchases, and the ends of relationships, where kinds end them.
+    """
+    found = dict(OUTCOMES)
+    if not relationship.by_purchases:
+        found |= {"horizon_activity_count": ACTIVITY, "horizon_activity_day_count": ACTIVITY_DAY}
+    if relationship.ended:
+        found |= {"horizon_cancellation_count": _CANCELLATION_IN_FORCE, "horizon_ending_count": ENDING}
+    return found
+
+
+def status_measures(relationship: Relationship) -> tuple[Measure, ...]:
+    """What `status_at` reads."""
+    return (*_RESUMED_BY, *outcomes_of(relationship).values(), *((ENDING,) if relationship.ended else ()))
 
 
 def microseconds(cutoffs: Sequence[Cutoff]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -26,8 +58,10 @@ def microseconds(cutoffs: Sequence[Cutoff]) -> np.ndarray[tuple[int], np.dtype[n
     return np.array([int(cutoff.at.timestamp()) * 1_000_000 for cutoff in cutoffs], np.int64)
 
 
-def labels_at(history: History, cutoffs: Sequence[Cutoff], view: View) -> pl.DataFrame:
-    """Outcomes in ``[horizon_start, horizon_end)`` of every row of `view`: what was bought, and cancellations.
+def labels_at(
+    history: History, cutoffs: Sequence[Cutoff], view: View, relationship: Relationship = USUAL
+) -> pl.DataFrame:
+    """Outcomes in ``[horizon_start, horizon_end)`` of every row of `view`: the columns of `outcomes_of`.
 
     The view must be of the same history and cutoffs. A purchase day belongs to the horizon if its first purchase does.
     """
@@ -41,6 +75,23 @@ def labels_at(history: History, cutoffs: Sequence[Cutoff], view: View) -> pl.Dat
     return pl.DataFrame(
         {
             name: (history.total(m)[end] - history.total(m)[begin]) / (m.scale if m.scale > 1 else 1)
-            for name, m in OUTCOMES.items()
+            for name, m in outcomes_of(relationship).items()
         }
     )
+
+
+def status_at(view: View, relationship: Relationship) -> pl.Series:
+    """Why a customer is in or out of scope in every row of the view: of ``features.contract.Status``.
+
+    ``already_churned``: cancelled, and neither bought, renewed nor enrolled since. ``ended``: the relationship ended
+    otherwise, and none of these since. ``no_history``: never active, where leaving is to stop being active.
+    """
+    resumed = np.max([view.last_row(measure) for measure in _RESUMED_BY], axis=0)
+    counted = outcomes_of(relationship)
+    cancelled = view.last_row(counted["horizon_cancellation_count"])
+    gone = (cancelled >= 0) & (cancelled > resumed)
+    ended = (view.last_row(ENDING) > resumed) if relationship.ended else np.zeros(len(gone), bool)
+    active = PURCHASE if relationship.by_purchases else ACTIVITY
+    known = (view.count(active) > 0) | (relationship.definition != "inactivity")
+    code = np.select([gone, ended, known], [2, 3, 0], 1)
+    return pl.Series("status", ["scored", "no_history", "already_churned", "ended"]).gather(code)

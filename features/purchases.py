@@ -5,10 +5,12 @@ import polars as pl
 
 from features.feature import Family, Feature, quotient
 from features.history import DAY_US, Measure
+from features.relationship import REVENUE
 
 _family = Family("purchases")
 _is_purchase = pl.col("kind") == "purchase"
 _is_return = pl.col("kind") == "return"
+_is_revenue = pl.col("kind").is_in(REVENUE)
 _day = pl.col("occurred_at").dt.epoch("us") // DAY_US
 _previous_day = (pl.col("occurred_at").dt.epoch("us") - pl.col("since_previous_purchase")) // DAY_US
 
@@ -17,7 +19,12 @@ PURCHASE = Measure("purchase", _is_purchase, "count", "purchases")
 PURCHASE_DAY = Measure(
     "purchase_day", _is_purchase & (_previous_day.is_null() | (_previous_day != _day)), "count", "days with a purchase"
 )
-SPEND = Measure("spend", pl.when(_is_purchase).then(pl.col("cents")), "money", "money spent", scale=10_000)
+# Whatever brings revenue: payments of a running contract (renewals) too.
+SPEND = Measure("spend", pl.when(_is_revenue).then(pl.col("cents")), "money", "money spent", scale=10_000)
+# Of purchases alone, for what is told per purchase.
+PURCHASE_SPEND = Measure(
+    "purchase_spend", pl.when(_is_purchase).then(pl.col("cents")), "money", "money spent in purchases", scale=10_000
+)
 RETURN = Measure("return", _is_return, "count", "returns")
 RETURNED_VALUE = Measure(
     "returned_value", pl.when(_is_return).then(pl.col("cents")), "money", "money given back", scale=10_000
@@ -27,14 +34,21 @@ FEATURES: tuple[Feature, ...] = (
     *_family.in_windows(PURCHASE, (30, 90, 180, 365), lifetime=True),
     *_family.in_windows(PURCHASE_DAY, (365,), lifetime=True),
     *_family.in_windows(SPEND, (30, 90, 180, 365), lifetime=True),
-    _family.ratio("mean_spend", SPEND, PURCHASE_DAY, None, "money spent per day with a purchase", "money"),
-    _family.of("max_spend", "money", "largest single purchase", (SPEND,), lambda view: view.highest(SPEND), "0"),
+    _family.ratio("mean_spend", PURCHASE_SPEND, PURCHASE_DAY, None, "money spent per day with a purchase", "money"),
+    _family.of(
+        "max_spend",
+        "money",
+        "largest single purchase",
+        (PURCHASE_SPEND,),
+        lambda view: view.highest(PURCHASE_SPEND),
+        "0",
+    ),
     _family.of(
         "last_spend",
         "money",
         "amount of the last purchase",
-        (SPEND, PURCHASE),
-        lambda view: view.last_value(SPEND, PURCHASE),
+        (PURCHASE_SPEND, PURCHASE),
+        lambda view: view.last_value(PURCHASE_SPEND, PURCHASE),
     ),
     _family.of(
         "spend_trend",
@@ -47,9 +61,10 @@ FEATURES: tuple[Feature, ...] = (
         "last_spend_ratio",
         "ratio",
         "amount of the last purchase over the mean purchase so far",
-        (SPEND, PURCHASE),
+        (PURCHASE_SPEND, PURCHASE),
         lambda view: quotient(
-            view.last_value(SPEND, PURCHASE), np.asarray(quotient(view.amount(SPEND), view.count(PURCHASE)))
+            view.last_value(PURCHASE_SPEND, PURCHASE),
+            np.asarray(quotient(view.amount(PURCHASE_SPEND), view.count(PURCHASE))),
         ),
     ),
     *_family.in_windows(RETURN, (90, 365), lifetime=True),

@@ -42,6 +42,9 @@ FEATURES = collect(
     ratings.FEATURES,
     tenure.FEATURES,
 )
+# What a table has besides where `churn.activity` says something else than purchases; its names are told of ACTIVITY.
+ACTIVITY_FEATURES = collect(activity.DECLARED, rhythm.DECLARED)
+EVERY = collect(FEATURES, ACTIVITY_FEATURES)
 
 
 def measures(features: tuple[Feature, ...] = FEATURES) -> tuple[Measure, ...]:
@@ -57,7 +60,7 @@ def named(names: Sequence[str]) -> tuple[Feature, ...]:
     KeyError
         If there is none of a name.
     """
-    known = {feature.name: feature for feature in FEATURES}
+    known = {feature.name: feature for feature in EVERY}
     return tuple(known[name] for name in names)
 
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from features.attributes import PREFIX
 from models.encoding import MissingFeatures
-from models.panel import Panel, floats
+from models.panel import Panel, activity_in, floats
 
 Floats = npt.NDArray[np.float64]
 How = Literal["plain", "log", "logit", "is"]
@@ -114,15 +114,23 @@ class Logistic:
 
 def fit_hiatus(panel: Panel, definition: str) -> Logistic:
     """The rule every shop knows (the longer the silence, the likelier gone), with its level fitted."""
-    return _fit(panel, definition, [Term("days_since_last_purchase", "log")])
+    return _fit(panel, definition, [Term(silence_in(panel.table), "log")])
+
+
+def silence_in(table: pd.DataFrame) -> str:
+    """Days since the last activity, by name; since the last interaction where nobody was ever active."""
+    column = f"days_since_last_{activity_in(table)}"
+    return column if table[column].notna().any() else "days_since_last_interaction"
 
 
 def fit_logistic(panel: Panel, definition: str) -> Logistic:
     """Regularised logistic regression on logs of recency, frequency and money, BTYD's answers and attributes."""
+    what = activity_in(panel.table)
+    days, silence = f"{what}_day_count", f"days_since_last_{what}"
     named = [
-        *(Term(name, "log") for name in _LOGGED),
-        Term("purchase_overdue_ratio", "log", most=_OVERDUE_GAPS),
-        *(Term(name, "log", times="purchase_day_count") for name in ("days_since_last_purchase", "purchase_day_count")),
+        *(Term(name.replace("purchase", what), "log") for name in _LOGGED),
+        Term(f"{what}_overdue_ratio", "log", most=_OVERDUE_GAPS),
+        *(Term(name, "log", times=days) for name in (silence, days)),
         *(Term(name, "logit") for name in _LOGITS),
     ]
     attributes = [name for name in panel.table.columns if str(name).startswith(PREFIX)]
@@ -156,6 +164,8 @@ def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
     if not known:  # nothing tells rows apart: everybody has the base rate
         return Logistic((), (), (), (), float(_logit(panel.churned(definition).mean(keepdims=True))[0]))
     values, kept = values[:, known], tuple(terms[i] for i in known)
+    if not kept:  # nothing tells customers apart: the base rate for all
+        return Logistic((), (), (), (), float(_logit(panel.churned(definition).mean())))
     mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
     regression = LogisticRegression(C=_RIDGE_C, max_iter=2000).fit(
         np.nan_to_num((values - mean) / deviation), panel.churned(definition)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from models.baselines import BASE, Logistic, btyd_log_odds, fit_hiatus, fit_logistic
+from models.baselines import BASE, Logistic, btyd_log_odds, fit_hiatus, fit_logistic, silence_in
 from models.boosting import Ensemble, fit_ensemble
 from models.encoding import Encoding
 from models.panel import PRIOR_FEATURES, Panel, feature_columns
@@ -116,7 +116,7 @@ Weighted = tuple[tuple[float, Component], ...]
 def competing(panel: Panel, settings: ChurnSettings, horizon_days: int) -> tuple[CandidateName, ...]:
     """The candidates that these rows allow, simplest first.
 
-    BTYD needs an answer for every row and foresees purchases, not cancellations; the hiatus rule needs silences, and
+    BTYD needs an answer for every row and foresees activity, not cancellations; the hiatus rule needs silences, and
     horizons as long as the scored one, as it is not told of any. Deep trees need complete horizons too: on short ones
     they lost everywhere.
     """
@@ -125,7 +125,7 @@ def competing(panel: Panel, settings: ChurnSettings, horizon_days: int) -> tuple
         left_out |= set(BTYD)
     if (panel.table["horizon_days"] < horizon_days).any():
         left_out |= {"hiatus", "deep"}
-    if panel.table["days_since_last_purchase"].nunique() < 2:
+    if panel.table[silence_in(panel.table)].nunique() < 2:
         left_out |= {"hiatus"}
     return tuple(name for name in CANDIDATES if name not in left_out)
 

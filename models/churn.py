@@ -116,8 +116,8 @@ def fit_churn(
             f"All {len(churned):,} training rows have the same outcome ({'churned' if churned[0] else 'stayed'}). "
             "Choose another horizon_days or churn.definition, or bring a longer history."
         )
-    # BTYD foresees purchases; of another outcome it is at most a hint.
-    prior: Prior = "features" if settings.definition != "inactivity" else prior_use(settings, panel, horizon_days)
+    # BTYD foresees purchases or other activity; of a cancellation, or a label of the company, it is at most a hint.
+    prior: Prior = prior_use(settings, panel, horizon_days) if settings.definition == "inactivity" else "features"
     names = competing(panel, settings, horizon_days)
     if lacking := too_little(panel, settings):
         name, note = (
@@ -138,7 +138,7 @@ def fit_churn(
     tested = folds(panel, horizon_days, seasonal=in_season)
     held_out = _HeldOut.of(tested, names, settings, prior, threads)
     if held_out and in_season:
-        held_out = held_out.levelled(event=settings.definition == "event")
+        held_out = held_out.levelled(event=settings.definition != "inactivity")
     chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
     if settings.candidate != "auto":
         standings = tuple(replace(standing, verdict=_SET) for standing in standings)
@@ -274,7 +274,7 @@ def _season(
     side_by_side(
         forecast, [(number, cutoff) for number in range(group.max() + 1) for cutoff in (None, *cutoffs)], threads
     )
-    event = settings.definition == "event"
+    event = settings.definition != "inactivity"
     return fit_season(panel.churned(settings.definition), (known, unknown), panel.table["cutoff"], event=event)
 
 

@@ -3,19 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from features.errors import ExplainedError
+from features.relationship import Definition
 from models.bootstrap import Interval, Resampling
 from models.life_table import LifeTable, jackknife
 from models.reachable import Sample, Test, foresee
 from models.settings import Minimum
 from models.spells import EVERYONE, PURCHASE_GROUPS
-
-Definition = Literal["inactivity", "event", "declared"]
 
 CANDIDATES = (30, 45, 60, 75, 90, 120, 150, 180, 240, 300, 365)
 TENURES = (0, 30, 60, 90, 180, 365, 730, 1095, 1825, 3650)
@@ -62,7 +60,7 @@ class Horizon:
 
     days: int
     silent: int  # silences, or memberships, that were watched for so long
-    returning: Interval | None  # share of those who bought again within reach of the history
+    returning: Interval | None  # share of those active again within reach of the history
     returning_by_group: Mapping[str, float | None]
     tests: Sequence[Test]  # the latest first
 
@@ -104,7 +102,7 @@ def advise(
 ) -> Advice:
     """The shortest horizon after which few of the silent return, among those that the history can test.
 
-    Of silences that lasted h days, the share ended by a purchase within reach is 1 − S(reach) / S(h), by the life table
+    Of silences that lasted h days, the share ended by activity within reach is 1 − S(reach) / S(h), by the life table
     of all silences (Kaplan–Meier). It is a lower bound: who returns later than the history reaches is not seen. So a
     horizon is tested only if the silent were watched for as long again (2h is within reach), and two cutoffs, one to
     learn from and one to test on, must fit. Under `event` the cancellation says who left, and the shortest horizon
@@ -161,7 +159,7 @@ def _by_returns(
     if history.customers < _MINIMUM.customers:
         return None, _too_few(history.customers)
     if not everyone.ended.any():
-        return None, "Nothing can be told: nobody has bought on two days yet, so no silence has ever ended."
+        return None, "Nothing can be told: nobody has been active on two days yet, so no silence has ever ended."
     tested = [(h, h.returning) for h in horizons if h.returning is not None and h.tests]
     if not tested:
         return None, (
@@ -205,7 +203,7 @@ def _too_few(customers: int) -> str:
 
 def _nothing(definition: Definition) -> str:
     return (
-        "there is no membership" if definition == "event" else "there is no purchase followed by a day that was watched"
+        "there is no membership" if definition == "event" else "there is no activity followed by a day that was watched"
     )
 
 

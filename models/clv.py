@@ -83,7 +83,7 @@ def fit_clv(
     if not (panel.spend > 0).any():
         return None
     deviance = tweedie_deviance(settings.tweedie_power)
-    names = SPEND if (orders(panel) >= 0).any() else WITHOUT_ORDERS
+    names = _spend_candidates(panel)
     task = _Task(panel, names, "spend", lambda rows: rows.spend, deviance, settings, horizon_days, lead_days, threads)
     held_out = task.held_out()
     model = task.fit(held_out)
@@ -93,10 +93,22 @@ def fit_clv(
     return ClvModel(**vars(model), intervals=_intervals(model.chosen, held_out))
 
 
+def _spend_candidates(panel: Panel) -> Sequence[Name]:
+    """Those that these rows allow: where BTYD knows of no money, those that do not start from it."""
+    if (panel.table["pareto_expected_spend"] > 0).any():
+        return SPEND
+    return WITHOUT_ORDERS
+
+
 def fit_orders(
     panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days: int, threads: int = 2
-) -> OrdersModel:
-    """Choose how orders are foretold, and the level, on rows held out, and fit it on all of them."""
+) -> OrdersModel | None:
+    """Choose how orders are foretold, and the level, on rows held out, and fit it on all of them.
+
+    None where BTYD knows of nobody who was ever active, so that there are no orders to learn.
+    """
+    if panel.table["pareto_expected_orders"].isna().all():
+        return None
     deviance = tweedie_deviance(1.0)
     task = _Task(panel, ORDERS, "purchases", orders, deviance, settings, horizon_days, lead_days, threads)
     return OrdersModel(**vars(task.fit(task.held_out())))

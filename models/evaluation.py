@@ -14,7 +14,7 @@ from models.churn import ChurnModel
 from models.clv import ClvModel, OrdersModel
 from models.conformal import coverage
 from models.metrics import CHURN_METRICS, VALUE_METRICS, decile_table
-from models.panel import Panel
+from models.panel import Panel, activity_in
 from models.value_trees import orders as orders_of
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +26,10 @@ _COMPARED = {
     "clv": ("rmse", "r2", "gini"),
     "orders": ("rmse", "r2", "gini"),
 }
-_SEGMENTS = {"bought once": (1, 1), "bought on 2 or 3 days": (2, 3), "bought on 4 days or more": (4, np.inf)}
+_SEGMENTS = {
+    "purchase": {"bought once": (1, 1), "bought on 2 or 3 days": (2, 3), "bought on 4 days or more": (4, np.inf)},
+    "activity": {"active once": (1, 1), "active on 2 or 3 days": (2, 3), "active on 4 days or more": (4, np.inf)},
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def clv_predictions(table: pd.DataFrame, model: ClvModel | None) -> Predictions:
     if model is None:
         return {}
     out = {"chosen": model.expected_spend(table), "as_before": spend_as_before(table)}
-    if table["pareto_p_any"].notna().all():
+    if table["pareto_p_any"].notna().all() and (table["pareto_expected_spend"] > 0).any():
         out |= {f"{name}_nbd": table[f"{name}_expected_spend"].to_numpy(np.float64) for name in ("pareto", "bg")}
     return out
 
@@ -116,9 +119,9 @@ def measure(
         In how many folds of customers they were cross-fitted (`models.cross_fitting`); None: they are out of time.
     """
     table, churned, spend = panel.table, panel.churned(definition), panel.spend
+    what = activity_in(table)
     segments = {
-        name: ((table["purchase_day_count"] >= low) & (table["purchase_day_count"] <= high)).to_numpy()
-        for name, (low, high) in _SEGMENTS.items()
+        name: table[f"{what}_day_count"].between(low, high).to_numpy() for name, (low, high) in _SEGMENTS[what].items()
     }
     report: dict[str, Any] = {
         "cutoff": f"{panel.cutoffs[0]:%Y-%m-%d}",

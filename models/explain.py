@@ -8,10 +8,11 @@ import pandas as pd
 
 from features.attributes import BAD_PREFIX, PREFIX
 from features.feature import Feature
-from features.registry import FEATURES
+from features.registry import EVERY
 from models.baselines import BASE
 from models.candidates import contributions
 from models.churn import ChurnModel
+from models.panel import activity_in
 from models.peers import Peers, peers_of
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +27,11 @@ _PRIOR_SAYS = {
     "pareto_expected_orders": "purchases to expect in the horizon, by the rhythm of purchases",
     "pareto_expected_spend": "money to expect in the horizon, by the rhythm of purchases",
 }
-_FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
+_ACTIVITY_SAYS = {  # where activity is declared, these models count it
+    name: words.replace("a purchase", "activity").replace("purchases", "activity")
+    for name, words in _PRIOR_SAYS.items()
+}
+_FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in EVERY}
 
 
 def theme_of(name: str) -> str:
@@ -38,11 +43,12 @@ def theme_of(name: str) -> str:
     return "attributes" if name.startswith(PREFIX) else PRIOR
 
 
-def says(name: str) -> str:
-    """What a column means, in words."""
+def says(name: str, activity: str = "purchase") -> str:
+    """What a column means, in words; `activity` as of `models.panel.activity_in`."""
     if name in _FEATURES:
         return _FEATURES[name].says
-    return _PRIOR_SAYS.get(name) or name.removeprefix(BAD_PREFIX).removeprefix(PREFIX).replace("_", " ")
+    prior = _PRIOR_SAYS if activity == "purchase" else _ACTIVITY_SAYS
+    return prior.get(name) or name.removeprefix(BAD_PREFIX).removeprefix(PREFIX).replace("_", " ")
 
 
 def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
@@ -65,14 +71,14 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
     of = {theme: [i for i, name in enumerate(names) if theme_of(name) == theme] for theme in by_theme.columns}
     values = by_theme.to_numpy()
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
-    out = []
+    out, activity = [], activity_in(table)
     for row, peers in enumerate(peers_of(model.peers, table)):
         told = []
         for i in order[row]:
             theme = str(by_theme.columns[i])
             pull = {names[at]: float(moved[row, at] * np.sign(values[row, i])) for at in of[theme]}
             name = _telling(pull, table, row, peers)
-            text = _in_words(name, table[name].iloc[row], peers)
+            text = _in_words(says(name, activity), name, table[name].iloc[row], peers)
             told.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
         out.append(told)
     return out
@@ -100,11 +106,11 @@ def _by_theme(parts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def _in_words(name: str, value: str | float | None, peers: Peers | None) -> str:
+def _in_words(words: str, name: str, value: str | float | None, peers: Peers | None) -> str:
     if isinstance(value, str):
-        return f"{says(name)}: {value}"
+        return f"{words}: {value}"
     beside = f" (usual among {peers.says}: {_number(peers.usual[name])})" if peers and name in peers.usual else ""
-    return f"{says(name)}: {_number(value)}{beside}"
+    return f"{words}: {_number(value)}{beside}"
 
 
 def _number(value: float | None) -> str:

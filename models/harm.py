@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from features.history import Floats, Integers
+from features.relationship import Definition
 from models.matching import FEWEST, Effect, Match, match, staying_values
 
 NUMBERS = 4  # the last number stands for itself and all beyond
 
-Definition = Literal["inactivity", "event", "declared"]
 
 # Times up to two weeks count as equal: a late parcel comes longer after its order than one on time, and what bad
 # service itself adds to the silence must not be matched away.
@@ -139,7 +138,7 @@ class Compared:
 
     def _left(self, rows: Integers, weight: Floats | None) -> Floats:
         staying = staying_values(self.days[rows], self.ended[rows], self.horizon_days, weight)
-        return staying if self.definition == "inactivity" else 1 - staying
+        return 1 - staying if self.definition == "event" else staying
 
     def _match(self, bad: Integers, good: Integers) -> Match | None:
         return match(bad, good, self.customer, self._design)

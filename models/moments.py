@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from features.relationship import Definition
 from models.bootstrap import Interval
-from models.harm import Compared, Definition, Harm
+from models.harm import Compared, Harm
 from models.matching import FEWEST, Effect, pooled
 
 # Recovery is compared only where it clearly answers the bad experience: contacts settled after it are mostly so because

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import betaincc, betainccinv
 
 from models.btyd import ParetoNbd
-from models.panel import floats
+from models.panel import activity_in, floats
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,10 +30,12 @@ def days_to_next_order(table: pd.DataFrame, pareto: ParetoNbd) -> Floats:
     ----------
     table : DataFrame
         Features and prior columns of one cutoff: `purchase_count`, `purchase_day_count`, `mean_purchase_gap_days`,
-        `purchase_gap_deviation_days`, `days_since_first_purchase`, `days_since_last_purchase`, `pareto_p_alive`.
+        `purchase_gap_deviation_days`, `days_since_first_purchase`, `days_since_last_purchase`, `pareto_p_alive`; the
+        like-named ones of activity where it is declared.
     """
-    first, silence = (floats(table, f"days_since_{end}_purchase") for end in ("first", "last"))
-    gaps = floats(table, "purchase_day_count") - 1
+    what = activity_in(table)
+    first, silence = (floats(table, f"days_since_{end}_{what}") for end in ("first", "last"))
+    gaps = floats(table, f"{what}_day_count") - 1
     wait = median_wait(pareto.r, pareto.alpha, regularity(table), gaps, first - silence, silence)
     return np.where(floats(table, "pareto_p_alive") >= LEAST_ALIVE, wait, np.nan)
 
@@ -57,8 +59,9 @@ def regularity(table: pd.DataFrame) -> float:
     customer's rate (moments of the Dirichlet distribution); c makes the mean over customers come true. Asked of those
     with two gaps or more and no two orders on a day.
     """
-    orders, days = (floats(table, f"purchase{name}_count") for name in ("", "_day"))
-    mean, deviation = floats(table, "mean_purchase_gap_days"), floats(table, "purchase_gap_deviation_days")
+    what = activity_in(table)
+    orders, days = (floats(table, f"{what}{name}_count") for name in ("", "_day"))
+    mean, deviation = floats(table, f"mean_{what}_gap_days"), floats(table, f"{what}_gap_deviation_days")
     usable = (orders >= 3) & (orders == days) & np.isfinite(deviation) & (mean > 0)
     if usable.sum() < _FEWEST:
         return 1.0

@@ -8,8 +8,8 @@ import pandas as pd
 
 from features.attributes import PREFIX
 from features.cutoffs import Fit
-from features.labels import DECLARED
-from features.registry import FEATURES
+from features.labels import DECLARED, LATE
+from features.registry import ACTIVITY_FEATURES, FEATURES
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,8 +18,17 @@ PRIOR_FEATURES = ("pareto_p_alive", "pareto_p_any", "pareto_expected_orders", "p
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of a feature table that are features: those of the registry, and declared attributes."""
-    return [f.name for f in FEATURES] + [name for name in table.columns if str(name).startswith(PREFIX)]
+    """The columns of a feature table that are features: those of the registry, of activity, and declared attributes."""
+    declared = [f.name for f in ACTIVITY_FEATURES if f.name in table.columns]
+    return [f.name for f in FEATURES] + declared + [name for name in table.columns if str(name).startswith(PREFIX)]
+
+
+def activity_in(table: pd.DataFrame) -> str:
+    """What columns about activity are named after: ``activity`` where it is declared, else ``purchase``.
+
+    So `days_since_last_{activity_in(table)}` is the silence after which a customer may have left.
+    """
+    return "activity" if "activity_day_count" in table.columns else "purchase"
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Panel:
     """Rows that share an index: features with keys and prior columns, and the outcomes (NaN where not yet known)."""
 
     table: pd.DataFrame  # (n_rows, ...) sorted by cutoff and customer
-    outcomes: pd.DataFrame  # (n_rows, ...) the columns of features.labels.OUTCOMES, and DECLARED where a company says
+    outcomes: pd.DataFrame  # (n_rows, ...) those of features.labels.outcomes_of, and DECLARED where a company says
 
     def where(self, mask: npt.NDArray[np.bool_] | pd.Series) -> "Panel":
         """The rows of a mask."""
@@ -35,21 +44,38 @@ class Panel:
         return Panel(self.table[keep], self.outcomes[keep])
 
     def of_role(self, role: str) -> "Panel":
-        """The scorable rows of one role: train, evaluate or score."""
-        return self.where((self.table["role"] == role) & self._scored)
+        """The scorable rows of one role: train, evaluate or score.
+
+        Outcomes that the company declared only after the evaluation cutoff are not learned from there.
+        """
+        rows = (self.table["role"] == role) & self._scored
+        if role == "train" and LATE in self.outcomes:
+            rows &= ~self.outcomes[LATE].astype(bool)
+        return self.where(rows)
 
     def training(self, fit: Fit) -> "Panel":
         """The scorable rows that a fit learns from (``features.cutoffs``): none where there is no evaluated fit."""
         return self.of_role("train") if fit == "evaluated" else self.where(self.table["refit"] & self._scored)
 
     def churned(self, definition: str) -> Floats:
-        """1 where the customer left in the horizon: bought nothing (`inactivity`), cancelled (`event`), or the company
-        says so (`declared`)."""
+        """1 where the customer left in the horizon: was not active (`inactivity`), cancelled (`event`), or the company
+        says so (`declared`; NaN where it says nothing).
+
+        Whose relationship ended otherwise in the horizon has stayed.
+        """
         if definition == "declared":
             return floats(self.outcomes, DECLARED)
         if definition == "event":
             return np.asarray(self.outcomes["horizon_cancellation_count"] > 0, np.float64)
-        return np.asarray(self.outcomes["horizon_purchase_count"] == 0, np.float64)
+        silent = self.outcomes[f"horizon_{self.activity}_count"] == 0
+        if "horizon_ending_count" in self.outcomes:
+            silent &= self.outcomes["horizon_ending_count"] == 0
+        return np.asarray(silent, np.float64)
+
+    @property
+    def activity(self) -> str:
+        """What columns about activity are named after (`activity_in`), in the table and in the outcomes."""
+        return "activity" if "horizon_activity_count" in self.outcomes else "purchase"
 
     @property
     def spend(self) -> Floats:

@@ -8,22 +8,30 @@ import numpy as np
 import pandas as pd
 
 from models.encoding import Encoding
-from models.panel import floats
+from models.panel import activity_in, floats
 
-PURCHASES = "purchase_count"
 _LEAST = 20  # rows of a group; of fewer nothing is usual, and all customers stand in
 _GROUPS = {
-    0: "customers who never bought",
-    1: "customers with 1 purchase",
-    2: "customers with 2 or 3 purchases",
-    4: "customers with 4 to 9 purchases",
-    10: "customers with 10 or more purchases",
+    "purchase": {
+        0: "customers who never bought",
+        1: "customers with 1 purchase",
+        2: "customers with 2 or 3 purchases",
+        4: "customers with 4 to 9 purchases",
+        10: "customers with 10 or more purchases",
+    },
+    "activity": {
+        0: "customers who were never active",
+        1: "customers active once",
+        2: "customers active 2 or 3 times",
+        4: "customers active 4 to 9 times",
+        10: "customers active 10 times or more",
+    },
 }
 
 
 @dataclass(frozen=True)
 class Peers:
-    """What was usual in training among customers of so many purchases or more, up to the next group's."""
+    """What was usual in training among customers of so many purchases (or other activity) or more, up to the next."""
 
     purchases: int
     says: str  # who they are
@@ -40,18 +48,20 @@ class Peers:
 
 
 def fit_peers(table: pd.DataFrame, read: Encoding) -> tuple[Peers, ...]:
-    """Groups of customers by purchases so far, fewest first, with the medians of the numeric columns a model reads.
+    """Groups of customers by purchases (or other activity) so far, fewest first, with the medians of the columns read.
 
     A group of too few rows goes by the medians of all.
     """
-    if table[PURCHASES].isna().all():  # a table of customers: nobody knows how often they bought
+    what = activity_in(table)
+    count = floats(table, f"{what}_count")
+    if np.isnan(count).all():  # a table of customers: nobody knows how often they bought
         return (Peers(0, "all customers", _medians(table, [n for n in read.names if n not in read.categories])),)
-    edges = np.array(list(_GROUPS))
-    group = np.searchsorted(edges, floats(table, PURCHASES), side="right") - 1
+    edges = np.array(list(_GROUPS[what]))
+    group = np.searchsorted(edges, count, side="right") - 1
     names = [name for name in read.names if name not in read.categories]
     everybody = _medians(table, names)
     held = []
-    for number, (purchases, says) in enumerate(_GROUPS.items()):
+    for number, (purchases, says) in enumerate(_GROUPS[what].items()):
         rows = table[group == number]
         few = len(rows) < _LEAST
         held.append(Peers(purchases, *("all customers", everybody) if few else (says, _medians(rows, names))))
@@ -63,7 +73,7 @@ def peers_of(groups: Sequence[Peers], table: pd.DataFrame) -> list[Peers | None]
     if not groups:
         return [None] * len(table)
     edges = np.array([group.purchases for group in groups])
-    return [groups[i] for i in np.searchsorted(edges, floats(table, PURCHASES), side="right") - 1]
+    return [groups[i] for i in np.searchsorted(edges, floats(table, f"{activity_in(table)}_count"), side="right") - 1]
 
 
 def _medians(table: pd.DataFrame, names: Sequence[str]) -> dict[str, float | None]:

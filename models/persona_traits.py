@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.contract import CHANNELS
-from models.panel import floats
+from models.panel import activity_in, floats
 
 Floats = npt.NDArray[np.float64]
 Theme = Literal["experience", "behaviour", "value", "channels"]  # in the order in which a name tells them
@@ -41,6 +41,9 @@ def _channel(name: str) -> Trait:
 TRAITS: tuple[Trait, ...] = (
     Trait("purchase_count_365d", "behaviour", "purchases in a year", "frequent", "infrequent", skewed=True),
     Trait("days_since_last_purchase", "behaviour", "days since the last purchase", "dormant", "active", skewed=True),
+    # Where activity is declared, it stands in the place of purchases.
+    Trait("activity_count_365d", "behaviour", "activity in a year", "frequent", "infrequent", skewed=True),
+    Trait("days_since_last_activity", "behaviour", "days since the last activity", "dormant", "active", skewed=True),
     Trait("visit_count_365d", "behaviour", "visits in a year", "browsing", "seldom browsing", skewed=True),
     Trait("contact_count_365d", "behaviour", "contacts in a year", "help-seeking", skewed=True),
     Trait("review_count_365d", "behaviour", "reviews in a year", "reviewing", skewed=True),
@@ -71,6 +74,8 @@ TRAITS: tuple[Trait, ...] = (
     Trait("spend_365d", "value", "money spent in a year", "high-spending", "low-spending", skewed=True),
     Trait("mean_spend", "value", "money per day with a purchase", "big-basket", "small-basket", skewed=True),
 )  # fmt: skip
+_OF_PURCHASES = ("purchase_count_365d", "days_since_last_purchase")
+_OF_ACTIVITY = ("activity_count_365d", "days_since_last_activity")
 BY_COLUMN = {trait.column: trait for trait in TRAITS}
 
 
@@ -99,7 +104,10 @@ class Scale:
 def scales_of(table: pd.DataFrame) -> tuple[Scale, ...]:
     """The scale of every trait in which the customers of a base differ."""
     scales = []
+    declared = activity_in(table) == "activity"
     for trait in TRAITS:
+        if trait.column in (_OF_PURCHASES if declared else _OF_ACTIVITY):
+            continue
         known = _read(table, trait)
         known = known[~np.isnan(known)]
         if known.size < 2 or known.min() == known.max():

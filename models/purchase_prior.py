@@ -1,6 +1,9 @@
-"""What buy-till-you-die models say of every row: fitted at each cutoff, asked at the row's own horizon."""
+"""What buy-till-you-die models predict for every row: fitted at each cutoff, asked at the row's own horizon.
 
-from collections.abc import Mapping
+They count purchases, or the activity that `churn.activity` declares in their place (`models.panel.activity_in`).
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from models.btyd import BgNbd, GammaGamma, ParetoNbd, Summary, fit_bg_nbd, fit_gamma_gamma, fit_pareto_nbd
-from models.panel import floats
+from models.panel import activity_in, floats
 
 Floats = npt.NDArray[np.float64]
 
-# The columns of a feature table that the models read.
+# The columns of a feature table that the models read; of activity, the like-named ones.
 READS = (
     "purchase_day_count",
     "days_since_first_purchase",
@@ -22,6 +25,19 @@ READS = (
     "horizon_days",
     "lead_days",
 )
+# The columns that the models add to a row.
+COLUMNS = tuple(
+    f"{model}_{answer}"
+    for model in ("pareto", "bg")
+    for answer in ("p_alive", "p_any", "expected_orders", "expected_spend")
+)
+
+
+def columns_read(columns: Collection[str]) -> tuple[str, ...]:
+    """Those of the columns of a feature table that the models read."""
+    declared = tuple(name.replace("purchase", "activity") for name in READS)
+    return tuple(dict.fromkeys((*READS, *(name for name in declared if name in columns))))
+
 
 # The columns that the models add to a row.
 COLUMNS = tuple(
@@ -33,7 +49,7 @@ COLUMNS = tuple(
 
 @dataclass(frozen=True)
 class PurchasePrior:
-    """Pareto/NBD and BG/NBD for the orders, Gamma-Gamma for their value: one cutoff's fit."""
+    """Pareto/NBD and BG/NBD for the orders (or other activity), Gamma-Gamma for their value: one cutoff's fit."""
 
     pareto: ParetoNbd
     bg: BgNbd
@@ -42,11 +58,11 @@ class PurchasePrior:
     def columns(self, table: pd.DataFrame) -> pd.DataFrame:
         """P(alive), P(any purchase), expected purchase days and expected spend in each row's horizon, per model.
 
-        Null for a customer who has not bought. A lead time is left out of the expectations
+        Null for a customer who was never active. A lead time is left out of the expectations
         exactly. P(any) after a lead takes the purchase intensity of the
         horizon as lowered by the same share as the expectation.
         """
-        index, table = table.index, table[table["purchase_day_count"] > 0]
+        index, table = table.index, table[_days(table) > 0]
         summary, value = purchase_summary(table), self._order_value(table)
         lead, horizon = (floats(table, name) for name in ("lead_days", "horizon_days"))
         out: dict[str, Floats] = {}
@@ -63,7 +79,7 @@ class PurchasePrior:
         return pd.DataFrame(out, index=table.index).reindex(index)
 
     def _order_value(self, table: pd.DataFrame) -> Floats:
-        orders = floats(table, "purchase_day_count")
+        orders = _days(table)
         if self.spend is None:
             return np.zeros(len(orders))
         return self.spend.expected_spend(orders, floats(table, "spend") / orders)
@@ -82,16 +98,24 @@ class PurchasePrior:
         )
 
 
-def fit_prior(table: pd.DataFrame) -> PurchasePrior:
-    """Fit all three on the rows of one cutoff that have a purchase.
+def prior_columns(prior: PurchasePrior | None, table: pd.DataFrame) -> pd.DataFrame:
+    """`PurchasePrior.columns`; all null where there was nobody to fit it on."""
+    if prior is None:
+        return pd.DataFrame(dict.fromkeys(COLUMNS, np.nan), index=table.index, dtype=np.float64)
+    return prior.columns(table)
 
-    Gamma-Gamma is fitted on all orders, not on repeats alone: it ranks customers better (CDNOW).
+
+def fit_prior(table: pd.DataFrame, *, money: bool = True) -> PurchasePrior:
+    """Fit all three on the rows of one cutoff that have a purchase, or other activity.
+
+    Gamma-Gamma is fitted on all orders, not on repeats alone: it ranks customers better (CDNOW). It is left out where
+    `money` is false: activity that nobody pays for has no value of its own.
     """
-    table = table[table["purchase_day_count"] > 0]
+    table = table[_days(table) > 0]
     summary = purchase_summary(table)
-    orders, spend = (floats(table, name) for name in ("purchase_day_count", "spend"))
+    orders, spend = _days(table), floats(table, "spend")
     paid = spend > 0
-    value = fit_gamma_gamma(orders[paid], spend[paid] / orders[paid]) if paid.any() else None
+    value = fit_gamma_gamma(orders[paid], spend[paid] / orders[paid]) if money and paid.any() else None
     return PurchasePrior(fit_pareto_nbd(summary), fit_bg_nbd(summary), value)
 
 
@@ -101,5 +125,10 @@ def purchase_summary(table: pd.DataFrame) -> Summary:
     A day with a purchase is `ceil(days since)` days before the cutoff, whatever the hour; the day before the cutoff is
     the last one observed.
     """
-    first, last = (np.ceil(floats(table, f"days_since_{end}_purchase")) for end in ("first", "last"))
-    return Summary(floats(table, "purchase_day_count") - 1, first - last, first - 1)
+    first, last = (np.ceil(floats(table, f"days_since_{end}_{activity_in(table)}")) for end in ("first", "last"))
+    return Summary(_days(table) - 1, first - last, first - 1)
+
+
+def _days(table: pd.DataFrame) -> Floats:
+    """Days with a purchase, or with activity where it is declared (n_rows,)."""
+    return floats(table, f"{activity_in(table)}_day_count")

@@ -22,8 +22,8 @@ _CUTOFFS = 3  # at most: the last to test on, the first to learn from, those bet
 class Sample:
     """Customers drawn by hash, with all they did, in days since 1970."""
 
-    purchases: pl.DataFrame  # customer_id, day, spend (models.spells.purchase_days)
-    memberships: pl.DataFrame | None  # customer_id, start, end; None where leaving is to stop buying
+    purchases: pl.DataFrame  # customer_id, day, spend (models.spells.activity_days)
+    memberships: pl.DataFrame | None  # models.spells.memberships; None where leaving is to stop buying
     earliest: int  # the first day with history enough before it
     end: int  # the first day not watched
 
@@ -91,7 +91,7 @@ def _panel(sample: Sample, at: int, horizon_days: int, lead_days: int) -> _Panel
     if sample.memberships is None:
         rows = bought.filter(pl.col("count") > 0)
     else:
-        left = pl.col("end") - (at + lead_days)
+        left = pl.when("cancelled").then(pl.col("end") - (at + lead_days))
         members = sample.memberships.filter(
             pl.col("start") < at, pl.col("end").is_null() | (pl.col("end") >= at)
         ).select("customer_id", "start", churned=(left.is_between(0, horizon_days - 1)).fill_null(value=False))

@@ -23,6 +23,7 @@ from models.policy import PolicySettings, policy_table, risk_tier, value_at_risk
 
 Floats = npt.NDArray[np.float64]
 KNOWN_VALUE = "known_value"
+_CENTURY_DAYS = 36_525
 INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
 
 
@@ -163,8 +164,8 @@ def _exact(days: Floats) -> pd.TimedeltaIndex:
 
 
 def _ahead(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
-    """The instants so many days ahead; not a time where the days are NaN."""
-    return (as_of + pd.to_timedelta(days, unit="D")).to_numpy("M8[us]")
+    """The instants so many days ahead; not a time where the days are NaN, or more than a century."""
+    return (as_of + pd.to_timedelta(np.where(days <= _CENTURY_DAYS, days, np.nan), unit="D")).to_numpy("M8[us]")
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:

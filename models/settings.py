@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, get_args
 
 from features.errors import ExplainedError
+from features.relationship import PURCHASES, Definition, Relationship
 
 PriorUse = Literal["auto", "features", "init_score"]
 CandidateName = Literal["hiatus", "pareto_nbd", "bg_nbd", "logistic", "trees", "mean", "deep"]
@@ -63,7 +64,9 @@ class ChurnSettings(BoostingSettings):
 
     min_rows_share: float = 0.003
     min_rows: int = 20
-    definition: Literal["inactivity", "event", "declared"] = "inactivity"  # declared: the company's own labels
+    definition: Definition = "inactivity"  # declared: the company's own labels
+    activity: tuple[str, ...] = PURCHASES  # kinds of interaction; who does none of them has left (`inactivity`)
+    ended: tuple[str, ...] = ()  # kinds that end a relationship without churn
     candidate: Literal["auto", CandidateName] = "auto"  # auto: chosen out of time
     too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
     minimum: Minimum = field(default_factory=Minimum)
@@ -77,12 +80,18 @@ class ChurnSettings(BoostingSettings):
         BadCandidate
             If it does.
         """
-        if self.definition == "event" and self.candidate in BTYD:
+        if self.definition != "inactivity" and self.candidate in BTYD:
             others = [name for name in get_args(CandidateName) if name not in BTYD]
+            what = "a cancellation" if self.definition == "event" else "what the company's labels say"
             raise BadCandidate(
-                f"churn.candidate is {self.candidate}, which foresees purchases, and churn.definition is event, a "
-                f"cancellation; the candidate must be auto, {', '.join(others[:-1])} or {others[-1]}."
+                f"churn.candidate is {self.candidate}, which foresees purchases, and churn.definition is "
+                f"{self.definition}, {what}; the candidate must be auto, {', '.join(others[:-1])} or {others[-1]}."
             )
+
+    @property
+    def relationship(self) -> Relationship:
+        """What churn is and who can churn."""
+        return Relationship(self.definition, self.activity, self.ended)
 
 
 @dataclass(frozen=True)

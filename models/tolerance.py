@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.relationship import Definition
 from models.bootstrap import Interval
-from models.harm import NUMBERS, Compared, Definition, Harm
+from models.harm import NUMBERS, Compared, Harm
 from models.matching import FEWEST, pooled
 
 ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth"}
@@ -72,10 +73,11 @@ def tolerance_curve(
 ) -> ToleranceCurve:
     """Leaving after the k-th bad experience, overall and by each column of `by`.
 
-    Leaving is no purchase within the horizon (``inactivity``: Kaplan-Meier, the time to come back censored where the
-    data end) or a cancellation in it (``event``). `excess` is what the experience and all that followed from it
-    changed, on average over the bad experiences that occurred, follow-ups within the recovery time left out. It is what
-    goes with them: their effect as far as customers alike in the covariates of ``models.harm`` are alike in all else.
+    Leaving is no activity within the horizon (``inactivity`` and ``declared``: Kaplan-Meier, the time to come back
+    censored where the data end) or a cancellation in it (``event``). `excess` is what the experience and all that
+    followed from it changed, on average over the bad experiences that occurred, follow-ups within the recovery time
+    left out. It is what goes with them: their effect as far as customers alike in the covariates of ``models.harm`` are
+    alike in all else.
 
     Parameters
     ----------

@@ -106,8 +106,8 @@ def forecasts(names: Iterable[Name], trees: ValueTrees, table: pd.DataFrame) -> 
 
 
 def orders(panel: Panel) -> Floats:
-    """Days with a purchase in the horizon: what Pareto/NBD counts."""
-    return floats(panel.outcomes, "horizon_purchase_day_count")
+    """Days with a purchase, or other activity where it is declared, in the horizon: what Pareto/NBD counts."""
+    return floats(panel.outcomes, f"horizon_{panel.activity}_day_count")
 
 
 def _start(table: pd.DataFrame) -> dict[Part, Floats]:

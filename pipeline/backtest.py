@@ -15,12 +15,12 @@ from models.bootstrap import Resampling
 from models.clv import fit_clv
 from models.evaluation import Evaluation, evaluate
 from models.panel import Panel
-from models.purchase_prior import READS
 from pipeline import paths
 from pipeline.build_features import build, job_for, span
+from pipeline.declared import cutoff_settings
 from pipeline.evaluate import write_json
-from pipeline.fit_btyd import fit_priors
-from pipeline.panel import ORDER, from_pandas, read_features, read_panel, to_pandas
+from pipeline.fit_btyd import priors_of
+from pipeline.panel import read_panel
 from pipeline.params import Params, load_params
 from pipeline.shuffle import buckets
 from pipeline.train_churn import THREADS, train
@@ -38,7 +38,7 @@ def main(at: str) -> None:
     when, params = _date(at), load_params()
     first, last = span(paths.INTERACTIONS)
     cutoffs = backtest_calendar(
-        first, last, when, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days
+        first, last, when, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days
     )
     report = backtest(cutoffs, params)
     write_json(paths.BACKTEST, report)
@@ -112,8 +112,8 @@ def _build(cutoffs: Sequence[Cutoff], params: Params, folder: Path) -> None:
     labels.mkdir()
     job = job_for(params, cutoffs, features, labels)
     build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
-    _, columns = fit_priors(to_pandas(read_features(features, [*ORDER, "role", "status", *READS])))
-    from_pandas(columns).write_parquet(folder / "prior.parquet")
+    _, columns = priors_of(params, features)
+    columns.write_parquet(folder / "prior.parquet")
 
 
 def _read(calendar: Sequence[Cutoff], folder: Path) -> Panel:

@@ -16,9 +16,11 @@ from tqdm import tqdm
 from features.attributes import Attribute, attributes_at
 from features.customer_table import table_features
 from features.cutoffs import Cutoff, calendar
+from features.declared import with_declared
 from features.errors import ExplainedError
 from features.kernel import KernelSettings, columns_read, features_at
 from pipeline import paths
+from pipeline.declared import cutoff_settings
 from pipeline.params import Params, load_params
 from pipeline.shuffle import Bucket, buckets
 from pipeline.sources import Source, load_source
@@ -40,6 +42,7 @@ class Job:
     attributes: Sequence[Attribute]
     features: Path
     labels: Path
+    declared: Path | None = None  # the company's own labels, if they are learned from
 
     def run(self, bucket: Bucket) -> int:
         """Write the features and labels of one bucket; return the number of rows."""
@@ -49,6 +52,9 @@ class Job:
                 pl.col("customer_id").is_in(table["customer_id"].unique().implode())
             )
             table = table.hstack(attributes_at(table, known.collect(), self.attributes))
+        if self.declared is not None:
+            mine = pl.col("customer_id").is_in(labels["customer_id"].unique().implode())
+            labels = with_declared(labels, pl.scan_parquet(self.declared).filter(mine).collect())
         name = f"part-{bucket.number:05}.parquet"
         table.write_parquet(self.features / name, compression="lz4", statistics=False)
         labels.write_parquet(self.labels / name, compression="lz4", statistics=False)
@@ -100,9 +106,11 @@ def span(folder: Path) -> tuple[datetime, datetime]:
 def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: Path) -> Job:
     """The project's features at `cutoffs`, to be written to two folders."""
     source = load_source(params.source)
+    params.churn.relationship.check(source.all_kinds)
     digital = tuple(name for name, touch in source.all_channels.items() if touch == "digital")
-    settings = KernelSettings(params.experience, digital, churn_definition=params.churn.definition)
-    return Job(tuple(cutoffs), settings, paths.CUSTOMERS, source.attributes, features, labels)
+    settings = KernelSettings(params.experience, digital, relationship=params.churn.relationship)
+    declared = paths.DECLARED_LABELS if params.churn.definition == "declared" else None
+    return Job(tuple(cutoffs), settings, paths.CUSTOMERS, source.attributes, features, labels, declared)
 
 
 def _build_table(params: Params, source: Source) -> None:
@@ -127,11 +135,13 @@ def main() -> None:
         _build_table(params, source)
         return
     first, last = span(paths.INTERACTIONS)
-    cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
+    cutoffs = calendar(
+        first, last, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days
+    )
     with whole(paths.FEATURES) as features, whole(paths.LABELS) as labels:
         features.mkdir()
         labels.mkdir()
         job = job_for(params, cutoffs, features, labels)
         rows = build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
     roles = ", ".join(f"{c.at:%Y-%m-%d} ({c.role}, {c.horizon_days} d)" for c in cutoffs)
-    print(f"build_features: {rows:,} rows of {len(job.settings.features)} features at {len(cutoffs)} cutoffs: {roles}")
+    print(f"build_features: {rows:,} rows of {len(job.settings.computed)} features at {len(cutoffs)} cutoffs: {roles}")

@@ -13,7 +13,7 @@ from models.bootstrap import Resampling
 from models.churn_window import Advice, History, Horizon, WindowSettings, advise
 from models.life_table import added
 from models.reachable import Sample
-from models.spells import membership_spells, memberships, purchase_days, silences
+from models.spells import activity_days, membership_spells, memberships, silences
 from pipeline import paths
 from pipeline.build_features import span
 from pipeline.churn_window_page import page
@@ -56,12 +56,12 @@ def read_history(params: Params) -> History:
     customers = 0
     for bucket in buckets(paths.INTERACTIONS, number):
         events = bucket.read(("customer_id", "occurred_at", "kind", "amount"))
-        bought, joined = purchase_days(events), memberships(events)
-        spells.append(membership_spells(joined, end) if event else silences(bought, end))
-        who = (joined if event else bought)["customer_id"].unique(maintain_order=True)
+        active, joined = activity_days(events, params.churn.activity), memberships(events, params.churn.ended)
+        spells.append(membership_spells(joined, end) if event else silences(active, end))
+        who = (joined if event else active)["customer_id"].unique(maintain_order=True)
         customers += len(who)
         drawn = pl.col("customer_id").is_in(who.head(CUSTOMERS // number).implode())  # hashed: any are as good
-        purchases.append(bought.filter(drawn))
+        purchases.append(active.filter(drawn))
         members.append(joined.filter(drawn))
     earliest = _day(first) + params.cutoffs.min_history_days
     sample = Sample(pl.concat(purchases), pl.concat(members) if event else None, earliest, end)
@@ -73,6 +73,7 @@ def report_of(advice: Advice, history: History, params: Params, settings: Window
     """The advice as JSON."""
     return {
         "definition": history.definition,
+        "activity": list(params.churn.activity),
         "until": _date(history.sample.end),
         "customers": history.customers,
         "spells": int(history.spells["spells"].sum()),
@@ -82,16 +83,16 @@ def report_of(advice: Advice, history: History, params: Params, settings: Window
         "lead_days": params.lead_days,
         "advised_days": advice.days,
         "because": advice.because,
-        "horizons": [_horizon(horizon) for horizon in advice.horizons],
+        "horizons": [_horizon(horizon, params) for horizon in advice.horizons],
         "tenures": [asdict(tenure) | {"hazard": tenure.hazard.as_dict()} for tenure in advice.tenures],
-        "curves": {name: [list(point) for point in points] for name, points in advice.curves.items()},
+        "curves": {_worded(name, params): [list(point) for point in points] for name, points in advice.curves.items()},
     }
 
 
 def table_of(report: dict[str, Any]) -> str:
     """The report as a table to read in a terminal."""
     event = report["definition"] == "event"
-    what = "memberships" if event else "silences after a purchase"
+    what = "memberships" if event else f"silences after a {' or '.join(report['activity'])}"
     lines = [f"{report['customers']:,} customers, {report['spells']:,} {what}, until {report['until']}."]
     if report["tenures"]:
         lines += ["", f"{'tenure, days':>14}{'members':>10}{'cancel per 30 days':>26}"]
@@ -122,12 +123,17 @@ def _horizon_lines(report: dict[str, Any], event: bool) -> Iterator[str]:
         yield f"{mark:>3}{row['days']:>11}{row['silent']:>10,}{returning}{rate:>12}{reached:>26}{before:>10}"
 
 
-def _horizon(horizon: Horizon) -> dict[str, Any]:
+def _worded(group: str, params: Params) -> str:
+    """The name of a group, told by what is activity here."""
+    return group.replace("purchase", " or ".join(params.churn.activity))
+
+
+def _horizon(horizon: Horizon, params: Params) -> dict[str, Any]:
     return {
         "days": horizon.days,
         "silent": horizon.silent,
         "returning": None if horizon.returning is None else horizon.returning.as_dict(),
-        "returning_by_group": dict(horizon.returning_by_group),
+        "returning_by_group": {_worded(name, params): share for name, share in horizon.returning_by_group.items()},
         "churn_rate": horizon.churn_rate,
         "tests": [
             {

@@ -19,7 +19,9 @@ def page(report: Mapping[str, Any]) -> str:
     """One self-contained HTML file of a report of ``pipeline.churn_window``; the same bytes for the same figures."""
     pictures = []
     if report["curves"]:
-        pictures.append(returning_picture(report["curves"], report["most_returning"], report["advised_days"]))
+        pictures.append(
+            returning_picture(report["curves"], report["most_returning"], report["advised_days"], report["activity"])
+        )
     if report["tenures"]:
         pictures.append(hazard_picture(report["tenures"]))
     if any(row["tests"] for row in report["horizons"]):
@@ -27,10 +29,11 @@ def page(report: Mapping[str, Any]) -> str:
     return environment().get_template(_TEMPLATE).render(report=report, pictures=pictures)
 
 
-def returning_picture(curves: Curves, most: float, advised: int | None) -> Markup:
-    """The share of the silent who come back, by days of silence: everyone, and by purchases before it."""
+def returning_picture(curves: Curves, most: float, advised: int | None, activity: Sequence[str]) -> Markup:
+    """The share of the silent who come back, by days of silence: everyone, and by activity before it."""
     longest = max(points[-1][0] for points in curves.values())
-    frame = Frame(_days_axis(longest, "days without a purchase"), share_axis("come back"), _HEIGHT)
+    what = f"days without a {' or '.join(activity)}"
+    frame = Frame(_days_axis(longest, what), share_axis("come back"), _HEIGHT)
     marks = [frame.line([(0, most), (longest, most)], "guide")]
     if advised:
         marks.append(frame.line([(advised, 0), (advised, 1)], "guide"))

@@ -15,6 +15,7 @@ from models.pillars import customer_indexes, priors
 from models.tolerance import ToleranceCurve, tolerance_curve
 from pipeline import paths
 from pipeline.build_features import span
+from pipeline.declared import cutoff_settings
 from pipeline.experience_buckets import Job, Part, look
 from pipeline.experience_report import Found, document
 from pipeline.params import load_params
@@ -32,7 +33,9 @@ def main() -> None:
         print(f"experience: {table_experience(source, params)}")
         return
     first, last = span(paths.INTERACTIONS)
-    cutoffs = calendar(first, last, params.cutoffs, horizon_days=params.horizon_days, lead_days=params.lead_days)
+    cutoffs = calendar(
+        first, last, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days
+    )
     job = Job(
         params.experience,
         source.all_channels,
@@ -40,7 +43,7 @@ def main() -> None:
         paths.CUSTOMERS,
         min(cutoffs[-1].at, midnight_after(last)),
         params.horizon_days,
-        params.churn.definition,
+        params.churn.relationship,
     )
     parts = look(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
     experiences = pl.concat(part.experiences for part in parts).sort("customer_id", "occurred_at", "interaction_id")
@@ -78,6 +81,6 @@ def effects(job: Job, parts: Sequence[Part]) -> tuple[ToleranceCurve, Moments] |
     by = ("pillar", "channel", *job.segments)
     with threadpool_limits(1):  # thousands of small tasks: threads took five times as long to share them
         return (
-            tolerance_curve(table, job.horizon_days, by=by, definition=job.definition),
-            moments_of_truth(table, job.horizon_days, definition=job.definition),
+            tolerance_curve(table, job.horizon_days, by=by, definition=job.relationship.definition),
+            moments_of_truth(table, job.horizon_days, definition=job.relationship.definition),
         )

@@ -18,10 +18,11 @@ from features.episodes import episodes
 from features.experience_rules import ExperienceSettings, broken, exercised
 from features.journeys import with_journeys
 from features.ledger import ledger
+from features.relationship import Relationship
 from models.exposure import Key, Tally, customer_counts, tally
 from models.journey_map import moved, through, visited
 from pipeline.shuffle import Bucket
-from pipeline.sources import ChurnDefinition, Touch
+from pipeline.sources import Touch
 
 JOURNEY = ("journey", "journey_stage")
 DROP_DAYS = 60  # without any act of the customer's own after a touchpoint, they stopped there
@@ -51,7 +52,7 @@ class Job:
     customers: Path
     as_of: datetime
     horizon_days: int
-    definition: ChurnDefinition
+    relationship: Relationship
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -96,7 +97,7 @@ class Job:
                 self.settings,
                 self.horizon_days,
                 self.as_of,
-                definition=self.definition,
+                relationship=self.relationship,
                 digital_channels=digital,
                 physical_channels=physical,
             ).join(known, on="customer_id", how="left", maintain_order="left"),

@@ -19,7 +19,7 @@ from models.bundle import load_churn, load_clv
 from models.churn import ChurnModel
 from models.clv import ClvModel
 from models.explain import reasons, theme_contributions
-from models.purchase_prior import PurchasePrior
+from models.purchase_prior import PurchasePrior, prior_columns
 from models.what_if import CAUTION, Change, How, changed
 from pipeline import paths
 from pipeline.build_features import Job, job_for
@@ -165,7 +165,7 @@ class _Scorer:
     """The project's features and models at the scoring cutoff."""
 
     job: Job
-    prior: PurchasePrior
+    prior: PurchasePrior | None  # None where nobody was ever active
     churn: ChurnModel
     clv: ClvModel | None
 
@@ -175,9 +175,10 @@ class _Scorer:
         cutoff = Cutoff(as_of, horizon_days, churn.lead_days, "score")
         job = job_for(load_params(), (cutoff,), paths.FEATURES, paths.LABELS)
         priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
-        if (held := priors.get(f"{as_of:%Y-%m-%d}")) is None:
+        if priors and (held := priors.get(f"{as_of:%Y-%m-%d}")) is None:
             raise OutOfDate(f"{paths.BTYD_BUNDLE} holds no model of purchases at {as_of:%Y-%m-%d}. Run `dvc repro`.")
-        return cls(job, PurchasePrior.from_dict(held), churn, load_clv(paths.CLV_DELIVERED))
+        prior = PurchasePrior.from_dict(held) if priors else None
+        return cls(job, prior, churn, load_clv(paths.CLV_DELIVERED))
 
     def standing(self, events: pl.DataFrame) -> Standing:
         """What the models say of one customer's history."""
@@ -206,7 +207,7 @@ class _Scorer:
             known = pl.read_parquet(self.job.customers).filter(pl.col("customer_id") == table["customer_id"].item())
             table = table.hstack(attributes_at(table, known, self.job.attributes))
         row = to_pandas(table)
-        return pd.concat([row, self.prior.columns(row)], axis=1)
+        return pd.concat([row, prior_columns(self.prior, row)], axis=1)
 
 
 def _score_of(customer_id: str) -> dict[str, Any]:

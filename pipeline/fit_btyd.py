@@ -1,47 +1,80 @@
-"""DVC stage ``fit_btyd``: features in; buy-till-you-die models of every cutoff, and what they say of every row, out."""
+"""DVC stage ``fit_btyd``: features in; buy-till-you-die models of every cutoff, and what they predict, out.
+
+Where nobody was ever active (churn may be a cancellation, and payments no purchases) there is nothing to fit: the
+columns are null, and what learns from them goes without.
+"""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
+import polars as pl
 
-from models.purchase_prior import COLUMNS, READS, PurchasePrior, fit_prior
+from models.panel import activity_in
+from models.purchase_prior import COLUMNS, PurchasePrior, columns_read, fit_prior
 from pipeline import paths
 from pipeline.panel import ORDER, from_pandas, read_features, to_pandas
+from pipeline.params import Params, load_params
 from pipeline.whole_files import whole
 
+# What the models add to a row, named by them and by fedelta (`PurchasePrior.columns`).
+_ADDED = [
+    f"{model}_{what}"
+    for model in ("pareto", "bg")
+    for what in ("p_alive", "p_any", "expected_orders", "expected_spend")
+]
 
-def fit_priors(table: pd.DataFrame) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
+
+def fit_priors(table: pd.DataFrame, *, money: bool = True) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
     """One fit per cutoff on the customers in scope there, and its columns for them, in row order.
 
-    No fit and no rows where nobody had bought anything, as in a table of customers without a history.
+    No fit and no rows where nobody was active. `money`: whether activity brings any.
     """
     priors: dict[str, PurchasePrior] = {}
     columns = []
     for cutoff, rows in table.groupby("cutoff", sort=True):
-        scored = rows[(rows["status"] == "scored") & (rows["purchase_day_count"] > 0)]
+        scored = rows[(rows["status"] == "scored") & (rows[f"{activity_in(table)}_day_count"] > 0)]
         if scored.empty:
             continue
-        prior = priors[pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")] = fit_prior(scored)
+        prior = priors[pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")] = fit_prior(scored, money=money)
         columns.append(pd.concat([scored[list(ORDER)], prior.columns(scored)], axis=1))
     if not columns:
         return priors, table.loc[[], list(ORDER)].assign(**dict.fromkeys(COLUMNS, pd.Series(dtype="float64")))
     return priors, pd.concat(columns)
 
 
+def read_for_priors(folder: Path = paths.FEATURES) -> pd.DataFrame:
+    """What the fits read of a feature table."""
+    schema = pl.read_parquet_schema(next(folder.glob("*.parquet")))
+    return to_pandas(read_features(folder, [*ORDER, "role", "status", *columns_read(schema)]))
+
+
+def priors_of(params: Params, folder: Path = paths.FEATURES) -> tuple[dict[str, PurchasePrior], pl.DataFrame]:
+    """The fits of a feature table, and their columns as they are stored."""
+    priors, columns = fit_priors(read_for_priors(folder), money=params.churn.relationship.activity_pays)
+    return priors, from_pandas(columns)
+
+
 def main() -> None:
     """Fit the purchase models of every cutoff of the project."""
-    table = read_features(columns=[*ORDER, "role", "status", *READS])
-    priors, columns = fit_priors(to_pandas(table))
-    with whole(paths.PRIOR) as staged:
-        from_pandas(columns).write_parquet(staged)
-    with whole(paths.BTYD_BUNDLE) as folder:
-        folder.mkdir()
-        document = {at: prior.to_dict() for at, prior in priors.items()}
-        (folder / "model.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+    params = load_params()
+    priors, columns = priors_of(params)
+    _write(priors, columns)
     if not priors:
-        print("fit_btyd: skipped, as no customer in scope has a purchase: churn is learned without its answers")
+        what = " or ".join(params.churn.activity)
+        print(f"fit_btyd: skipped, as no customer in scope has a {what}: churn is learned without its answers")
         return
     notes = {note for p in priors.values() for note in (p.pareto.note, p.bg.note) if note}
     print(
         f"fit_btyd: {len(columns):,} rows at {len(priors)} cutoffs; {'; '.join(sorted(notes)) or 'every fit converged'}"
     )
+
+
+def _write(priors: Mapping[str, PurchasePrior], columns: pl.DataFrame) -> None:
+    with whole(paths.PRIOR) as staged:
+        columns.write_parquet(staged)
+    with whole(paths.BTYD_BUNDLE) as folder:
+        folder.mkdir()
+        document = {at: prior.to_dict() for at, prior in priors.items()}
+        (folder / "model.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")

@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.params import load_params
-from pipeline.paths import CUSTOMERS, DATA_REPORT, INTERACTIONS, QUARANTINE
-from pipeline.quarantine import Column, customer_columns
+from pipeline.paths import CUSTOMERS, DATA_REPORT, DECLARED_LABELS, INTERACTIONS, QUARANTINE
+from pipeline.quarantine import LABEL_COLUMNS, Column, customer_columns
 from pipeline.raw_files import identifier
 from pipeline.reconciliation import Equation
 from pipeline.shuffle import shuffle
@@ -27,6 +27,7 @@ from pipeline.usability import Account, DataReport, Written, account, counts, me
 
 __all__ = ["Outputs", "check", "ingest", "main"]
 
+_NAMES = ("interactions", "customers.parquet", "quarantine", "data.json", "declared_labels.parquet")
 _SCRATCH = ".ingest"  # beside the outputs, so that moving a finished file is a rename
 
 
@@ -38,6 +39,7 @@ class Outputs:
     customers: Path = CUSTOMERS
     quarantine: Path = QUARANTINE
     report: Path = DATA_REPORT
+    labels: Path = DECLARED_LABELS
 
 
 def main() -> None:
@@ -87,7 +89,7 @@ def ingest(
         _scratch_folder(outputs.interactions.parent) as scratch,
         staged(source, data, scratch, memory_limit=memory_limit, workers=workers, now=now, tell=tell) as stage,
     ):
-        made = Outputs(*(scratch / name for name in ("interactions", "customers.parquet", "quarantine", "data.json")))
+        made = Outputs(*(scratch / name for name in _NAMES))
         for folder in (made.interactions, made.quarantine):
             folder.mkdir()
         report = _write(source, stage, made, tell, labelled=labelled)
@@ -96,10 +98,13 @@ def ingest(
     return report
 
 
+_NO_LABELS = f"SELECT {', '.join(f'NULL::{c.sql_type} AS {c.name}' for c in LABEL_COLUMNS)} WHERE false"
+
+
 def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], None], *, labelled: bool) -> DataReport:
     connection = stage.connection
     tell("setting rows aside")
-    aside = {judged.name: _set_aside(connection, judged, made.quarantine) for judged in _tables(stage)}
+    aside = {judged.name: _set_aside(connection, judged, made.quarantine) for judged in stage.tables}
     tell(f"sorting {stage.interactions.rows:,} rows by customer and time")
     shuffle(connection, stage.interactions.valid, made.interactions)
     valid = _rows(connection, made.interactions / "*.parquet")
@@ -111,19 +116,22 @@ def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], N
     if stage.customers:
         kept = _rows(connection, made.customers) - added
         accounts["customers"] = _reconciled(connection, stage.customers, kept, aside["customers"])
-        if source.kind == "table":
-            if not kept:
-                raise SourceError(_nothing_valid(source, stage, stage.customers))
-            labels = labels_in(connection, f"FROM {parquet(made.customers)}")
-            if labelled:
-                check_labels(source, labels)
-                check_spend(connection, source, f"FROM {parquet(made.customers)}")
-            return measure_table(source, stage, accounts["customers"], made.customers, labels)
-    return measure(source, stage, accounts, Written(made.interactions / "*.parquet", made.customers, added))
-
-
-def _tables(stage: Staged) -> list[Judged]:
-    return [stage.interactions, *([stage.customers] if stage.customers else [])]
+    declared = stage.labels.valid if stage.labels else _NO_LABELS
+    _copy(connection, f"{declared} ORDER BY customer_id, as_of", made.labels)
+    if stage.labels:
+        kept = _rows(connection, made.labels)
+        accounts["labels"] = _reconciled(connection, stage.labels, kept, aside["labels"])
+    if stage.customers and source.kind == "table":
+        if not accounts["customers"].equation.valid:
+            raise SourceError(_nothing_valid(source, stage, stage.customers))
+        labels = labels_in(connection, f"FROM {parquet(made.customers)}")
+        if labelled:
+            check_labels(source, labels)
+            check_spend(connection, source, f"FROM {parquet(made.customers)}")
+        return measure_table(source, stage, accounts["customers"], made.customers, labels)
+    return measure(
+        source, stage, accounts, Written(made.interactions / "*.parquet", made.customers, added, made.labels)
+    )
 
 
 def _set_aside(connection: duckdb.DuckDBPyConnection, judged: Judged, folder: Path) -> tuple[int, int]:
@@ -211,6 +219,7 @@ def _publish(made: Outputs, outputs: Outputs, scratch: Path) -> None:
             (made.customers, outputs.customers),
             (made.quarantine, outputs.quarantine),
             (made.report, outputs.report),
+            (made.labels, outputs.labels),
         )
     ):
         place.parent.mkdir(parents=True, exist_ok=True)

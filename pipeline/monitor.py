@@ -127,11 +127,13 @@ def performance(
     return found
 
 
-def _prior(scored: Panel) -> PurchasePrior:
-    """The purchase models fitted at the scoring cutoff."""
+def _prior(scored: Panel) -> PurchasePrior | None:
+    """The purchase models fitted at the scoring cutoff; None where nobody was active at any."""
     at = f"{scored.cutoffs[0]:%Y-%m-%d}"
     path = paths.BTYD_BUNDLE / "model.json"
     held = json.loads(path.read_text(encoding="utf-8"))
+    if not held:
+        return None
     if at not in held:
         raise NoPrior(f"{path} holds purchase models of {', '.join(held)}, not of {at}. Run `dvc repro fit_btyd`.")
     return PurchasePrior.from_dict(held[at])

@@ -17,7 +17,7 @@ from models.data_drift import Track, tracks
 from models.drift import LEAST_PAST
 from models.panel import feature_columns
 from models.population_drift import MONTH_DAYS, YEAR, Month, Watch
-from models.purchase_prior import PurchasePrior
+from models.purchase_prior import PurchasePrior, prior_columns
 from pipeline import paths
 from pipeline.build_features import build, job_for, span
 from pipeline.panel import read_features, to_pandas
@@ -95,7 +95,7 @@ def sampled_features(params: Params, calendar: Calendar, customers: int) -> pd.D
 
 
 def months_of(
-    table: pd.DataFrame, prior: PurchasePrior, model: ChurnModel, watch: Watch, cutoffs: Sequence[datetime]
+    table: pd.DataFrame, prior: PurchasePrior | None, model: ChurnModel, watch: Watch, cutoffs: Sequence[datetime]
 ) -> list[Month]:
     """The customers at each cutoff, newest first, as the model sees them, back to the first without any.
 
@@ -106,7 +106,7 @@ def months_of(
         rows = table[table["cutoff"] == pd.Timestamp(cutoff).tz_convert(None)]
         if rows.empty:
             break
-        rows = rows.join(prior.columns(rows))
+        rows = rows.join(prior_columns(prior, rows))
         found.append(Month(watch.encoding.matrix(rows), model.churn_probability(rows)))
     return found
 

@@ -9,9 +9,10 @@ import polars.selectors as cs
 
 from features.cutoffs import Fit
 from features.errors import ExplainedError
-from features.labels import DECLARED, OUTCOMES
+from features.labels import LATE
 from models.panel import Panel
 from pipeline import paths
+from pipeline.declared import known_labels
 
 ORDER = ("cutoff", "customer_id")
 
@@ -76,12 +77,15 @@ def _read(
         .sort(*ORDER)
         .collect()
     )
+    table = known_labels(table, pl.scan_parquet(features / "*.parquet").select("cutoff", "role").unique().collect())
     if not (table["status"] == "scored").any():
         raise NoRows(
-            f"No customer can be scored at the {where}: nobody had bought before them. Bring a "
-            "longer history, or check the kinds that the source maps to purchase (`fedelta source check`)."
+            f"No customer can be scored at the {where}: nobody was a customer before them. Bring a longer history, or "
+            "check the kinds of the source (`fedelta source check`) against churn.activity and churn.definition in "
+            "params.yaml."
         )
-    outcomes = [name for name in (*OUTCOMES, DECLARED) if name in table.columns]
+    stored = [*pl.read_parquet_schema(next(labels.glob("*.parquet"))), LATE]
+    outcomes = [name for name in stored if name not in ORDER and name in table.columns]
     return Panel(to_pandas(table.drop(outcomes)), to_pandas(table.select(outcomes)))
 
 

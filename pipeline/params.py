@@ -165,7 +165,8 @@ _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)? ?([KMGT](i?B)?|%)", re.IGNORECASE)
 def _check(params: Params) -> None:
     params.experience.check()
     for name, held in _RANGES.items():
-        if (value := operator.attrgetter(name)(params)) is not None and not held.holds(value):
+        value = operator.attrgetter(name)(params)
+        if isinstance(value, int | float) and not held.holds(value):
             raise BadParams(f"params.yaml: {name} is {value}; it must be {held}.")
     if not _MEMORY.fullmatch(params.engine.memory_limit):
         raise BadParams(f"params.yaml: engine.memory_limit is {params.engine.memory_limit!r}; it must be as 2GB is.")
@@ -189,13 +190,23 @@ def _read(kind: object, value: object, at: str) -> object:
             raise BadParams(f"params.yaml: {at} is {value!r}; it must be a section of names and values.")
         inner = typing.get_args(kind)[1]
         return {str(k): _read(inner, v, f"{at}.{k}") for k, v in value.items()}
-    if kind is float and type(value) is int:
-        return float(value)
-    return value if _fits(kind, value) else _refuse(kind, value, at)
+    if origin is tuple:
+        return _read_list(kind, value, at)
+    number = float(value) if kind is float and type(value) is int else value
+    return number if _fits(kind, number) else _refuse(kind, value, at)
+
+
+def _read_list(kind: object, value: object, at: str) -> object:
+    if not isinstance(value, list):
+        raise BadParams(f"params.yaml: {at} is {value!r}; it must be a list, such as [{value}].")
+    inner = typing.get_args(kind)[0]
+    return tuple(_read(inner, item, f"{at}[{number}]") for number, item in enumerate(value))
 
 
 def _read_union(kind: object, value: object, at: str) -> object:
     kinds = typing.get_args(kind)
+    if isinstance(value, list) and (lists := [k for k in kinds if typing.get_origin(k) is tuple]):
+        return _read(lists[0], value, at)
     if type(value) is int and int not in kinds and float in kinds:
         return float(value)
     return value if any(_fits(k, value) for k in kinds) else _refuse(kind, value, at)

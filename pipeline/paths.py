@@ -7,6 +7,7 @@ SOURCES = Path("sources")
 
 INTERACTIONS = Path("data/interactions")
 CUSTOMERS = Path("data/customers.parquet")
+DECLARED_LABELS = Path("data/declared_labels.parquet")  # what the company says of who left; empty without labels.sql
 TREATMENTS = Path("treatments")  # beside data/: DVC asks for it, so git keeps it where it is empty
 QUARANTINE = Path("data/quarantine")
 FEATURES = Path("data/features")

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from features.contract import INTERACTIONS, REQUIRED
+from features.contract import INTERACTIONS, LABELS, REQUIRED
 from pipeline.raw_files import identifier, literal
 from pipeline.sources import Source, SourceError
 
 HELPERS = ("out_of_scope", "unreadable", "source_row")
 VERDICT = ("out_of_scope", "rule", "reason", "source_row", "source_text")
 
-Kind = Literal["text", "time", "money", "number", "whole", "flag"]
+Kind = Literal["text", "time", "date", "money", "number", "whole", "flag"]
 _SQL_TYPE: Mapping[Kind, str] = {
     "text": "VARCHAR",
     "time": "TIMESTAMPTZ",
+    "date": "DATE",
     "money": "DECIMAL(18, 4)",
     "number": "DOUBLE",
     "whole": "BIGINT",
@@ -30,13 +31,15 @@ _SQL_TYPE: Mapping[Kind, str] = {
 _WORDS: Mapping[Kind, str] = {
     "text": "text",
     "time": "a time",
+    "date": "a date",
     "money": "an amount",
     "number": "a number",
     "whole": "a whole number",
     "flag": "true or false",
 }
 _CONTRACT_KIND: Mapping[str, Kind] = {
-    "String": "text", "Datetime": "time", "Decimal": "money", "Float64": "number", "Int64": "whole", "Boolean": "flag",
+    "String": "text", "Datetime": "time", "Date": "date", "Decimal": "money", "Float64": "number", "Int64": "whole",
+    "Boolean": "flag",
 }  # fmt: skip
 
 
@@ -66,6 +69,11 @@ class Rule:
 INTERACTION_COLUMNS = tuple(
     Column(name, _CONTRACT_KIND[type(dtype).__name__], required=name in REQUIRED)
     for name, dtype in INTERACTIONS.items()
+)
+
+LABEL_COLUMNS = tuple(
+    Column(name, _CONTRACT_KIND[type(dtype).__name__], required=name in ("customer_id", "as_of", "churned"))
+    for name, dtype in LABELS.items()
 )
 
 
@@ -141,6 +149,21 @@ def customer_rules(source: Source, now: datetime) -> tuple[Rule, ...]:
     )
 
 
+def label_rules(now: datetime) -> tuple[Rule, ...]:
+    """Rules of one label."""
+    return (
+        *(_missing(column.name) for column in LABEL_COLUMNS if column.required),
+        *_time_bounds("as_of", "1970-01-01", now),
+        Rule("spend_negative", "spend", "spend < 0", _came("spend", "at least 0")),
+        Rule(
+            "known_too_early",
+            "known_at",
+            "known_at < timezone('UTC', as_of::TIMESTAMP)",
+            _came("known_at", "as_of or later: an outcome comes after the date it is about"),
+        ),
+    )
+
+
 def judged(select: str, came: Mapping[str, str], columns: Sequence[Column], rules: Sequence[Rule], what: str) -> str:
     """SQL that yields `columns` typed, and the VERDICT on each row of `select`.
 
@@ -197,7 +220,7 @@ def _check_columns(came: Mapping[str, str], columns: Sequence[Column], what: str
         )
     for column in columns:
         kind = came.get(column.name, "VARCHAR")
-        if column.kind == "time" and not kind.startswith(("VARCHAR", "DATE", "TIMESTAMP", '"NULL"')):
+        if column.kind in ("time", "date") and not kind.startswith(("VARCHAR", "DATE", "TIMESTAMP", '"NULL"')):
             raise SourceError(
                 f"{what} yields {column.name} as {kind}; it must be a timestamp, a date or text. "
                 "Seconds since 1970 become one with to_timestamp(x), milliseconds with to_timestamp(x / 1000)."
@@ -213,10 +236,20 @@ def _typed(column: Column, came: Mapping[str, str]) -> str:
     name = identifier(column.name)
     if column.name not in came:
         return f"NULL::{column.sql_type} AS {name}"
+    if column.kind == "date":
+        return f"{_date(_given(column.name, came), came[column.name])} AS {name}"
     if column.kind != "text":
         return f"TRY_CAST({_given(column.name, came)} AS {column.sql_type}) AS {name}"
     text = f"raw.{name}::VARCHAR"
     return f"CASE WHEN trim({text}) <> '' THEN {text} END AS {name}"  # spaces around an id are part of it
+
+
+def _date(given: str, kind: str) -> str:
+    """A date as it is; of an instant, the date (UTC) of the last midnight before it, which sees nothing after it."""
+    of_instant = f"timezone('UTC', TRY_CAST({given} AS TIMESTAMPTZ))::DATE"
+    if kind == "VARCHAR":
+        return f"CASE WHEN length({given}) <= 10 THEN TRY_CAST({given} AS DATE) ELSE {of_instant} END"
+    return f"TRY_CAST({given} AS DATE)" if kind in ("DATE", '"NULL"') else of_instant
 
 
 def _unreadable(column: Column, came: Mapping[str, str]) -> Rule:

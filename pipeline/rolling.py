@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,7 @@ from models.evaluation import Evaluation
 from pipeline import paths
 from pipeline.backtest import CHURN_COLUMNS, CLV_COLUMNS, choice_of, measured, panels_at, table_of
 from pipeline.build_features import span
+from pipeline.declared import cutoff_settings
 from pipeline.evaluate import write_json
 from pipeline.params import Params, load_params
 
@@ -81,17 +82,18 @@ def rolling_calendars(
         if value < 1:
             raise BadRolling(f"{name} is {value}; it must be at least 1.")
     spans = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
-    own = calendar(first, last, params.cutoffs, **spans)
-    latest = next(cutoff.at for cutoff in own if cutoff.role == "evaluate")
+    settings = cutoff_settings(params)
+    own = calendar(first, last, settings, **spans)
+    at: datetime | None = next(cutoff.at for cutoff in own if cutoff.role == "evaluate")
     found: list[tuple[Cutoff, ...]] = []
-    for turn in range(number):
+    while len(found) < number and at is not None:
         try:
-            at = latest - timedelta(days=step_days * turn)
-            found.append(backtest_calendar(first, last, at, params.cutoffs, **spans))
+            found.append(backtest_calendar(first, last, at, settings, **spans))
         except TooLittleHistory:
             if not found:
                 raise
             break
+        at = settings.before(at, step_days)
     return found
 
 

@@ -91,6 +91,8 @@ def _tables(source: Source, stage: Staged) -> list[str]:
         lines += _table(stage.connection, stage.customers)
     else:
         lines += ["", "customers: no customers.sql, so they are those who appear in interactions"]
+    if stage.labels:
+        lines += _table(stage.connection, stage.labels)
     kinds = counts(stage.connection, f"SELECT kind FROM ({stage.interactions.valid})")
     lines += ["", "kinds kept: " + (", ".join(f"{kind} {n:,}" for kind, n in kinds.items()) or "none")]
     if not kinds:

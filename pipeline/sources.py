@@ -18,11 +18,11 @@ from ruamel.yaml.error import YAMLError
 from features.attributes import Attribute
 from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, PILLARS, REQUIRED, Pillar
 from features.errors import ExplainedError
+from features.relationship import PURCHASES, Definition, Relationship, UnknownKind
 from pipeline.paths import SOURCES
 
 Format = Literal["csv", "text", "jsonl", "json", "parquet", "xlsx", "delta", "iceberg"]
 Touch = Literal["digital", "physical"]
-ChurnDefinition = Literal["inactivity", "event", "declared"]
 SourceKind = Literal["interactions", "table"]  # a log of what customers went through, or one row per customer
 
 # Columns of customers.sql that have a meaning of their own.
@@ -84,20 +84,26 @@ class Recommended:
 
     horizon_days: int = 90
     lead_days: int = 0
-    churn_definition: ChurnDefinition = "inactivity"
+    churn_definition: Definition = "inactivity"
     step_days: int = 30
-    train: int = 6
+    train: int | tuple[str, ...] = 6
     score_at: dt.date | Literal["latest"] = "latest"
+    activity: tuple[str, ...] = PURCHASES
+    ended: tuple[str, ...] = ()
+    min_history_days: int = 60
 
-    def as_params(self) -> dict[str, str | int | dt.date]:
+    def as_params(self) -> dict[str, str | int | dt.date | tuple[str, ...]]:
         """Dotted keys of params.yaml and their recommended values."""
         return {
             "horizon_days": self.horizon_days,
             "lead_days": self.lead_days,
             "churn.definition": self.churn_definition,
+            "churn.activity": self.activity,
+            "churn.ended": self.ended,
             "cutoffs.step_days": self.step_days,
             "cutoffs.train": self.train,
             "cutoffs.score_at": self.score_at,
+            "cutoffs.min_history_days": self.min_history_days,
         }
 
 
@@ -120,6 +126,7 @@ class Source:
     files: tuple[RawFiles, ...]
     interactions_sql: str
     customers_sql: str | None = None
+    labels_sql: str | None = None  # outcomes that the company itself declares
     kinds: tuple[str, ...] = ()  # beyond the contract's
     channels: Mapping[str, Touch] = field(default_factory=dict)  # beyond the contract's
     attributes: tuple[Attribute, ...] = ()
@@ -171,6 +178,7 @@ def load_source(name: str, root: Path = SOURCES) -> Source:
         files=tuple(_raw_files(table, section) for table, section in document.sections("files").items()),
         interactions_sql=no_interactions() if table else _sql(folder / "interactions.sql", required=True) or "",
         customers_sql=_sql(folder / "customers.sql", required=table),
+        labels_sql=_sql(folder / "labels.sql", required=False),
         kinds=document.texts("kinds"),
         channels={
             c: cast("Touch", document.among(c, t, get_args(Touch))) for c, t in document.mapping("channels").items()
@@ -213,6 +221,15 @@ def _check(source: Source, document: "_Section") -> None:
         document.refuse("attributes", reserved[0], f"another name: {', '.join(RESERVED)} have a meaning of their own")
     if source.attributes and source.customers_sql is None:
         document.refuse("attributes", source.attributes[0].name, "none, or a customers.sql beside it that yields them")
+    advice = source.recommends
+    if source.kind == "table" and source.labels_sql is not None:
+        document.refuse("kind", "table", "another: labels.sql is for customers with a history, a table has `churned`")
+    if advice.churn_definition == "declared" and source.kind != "table" and source.labels_sql is None:
+        document.refuse("recommends: churn: definition", "declared", "another, or a labels.sql beside it")
+    try:
+        Relationship(advice.churn_definition, advice.activity, advice.ended).check(source.all_kinds)
+    except UnknownKind as error:
+        raise SourceError(f"{document.place}: recommends: {error}") from None
 
 
 def _yaml(path: Path) -> object:
@@ -330,14 +347,17 @@ def _table_attribute(name: str, section: "_Section") -> Attribute:
 def _recommended(section: "_Section", of: SourceKind) -> Recommended:
     usual = Recommended(churn_definition="declared" if of == "table" else "inactivity")
     churn, cutoffs = section.section("churn"), section.section("cutoffs")
-    definition = churn.among("definition", churn.text("definition", usual.churn_definition), get_args(ChurnDefinition))
+    definition = churn.among("definition", churn.text("definition", usual.churn_definition), get_args(Definition))
     recommended = Recommended(
         horizon_days=section.whole("horizon_days", usual.horizon_days, least=1),
         lead_days=section.whole("lead_days", usual.lead_days, least=0),
-        churn_definition=cast("ChurnDefinition", definition),
+        churn_definition=cast("Definition", definition),
         step_days=cutoffs.whole("step_days", usual.step_days, least=1),
-        train=cutoffs.whole("train", usual.train, least=1),
+        train=cutoffs.number_or_dates("train", 6),
         score_at=cutoffs.date_or_latest("score_at"),
+        activity=churn.texts("activity") or usual.activity,
+        ended=churn.texts("ended"),
+        min_history_days=cutoffs.whole("min_history_days", usual.min_history_days, least=1),
     )
     for part in (churn, cutoffs, section):
         part.close()
@@ -358,7 +378,7 @@ class _Section:
     def __init__(self, place: str, value: object) -> None:
         if not isinstance(value, dict):
             raise SourceError(f"{place} must be a section of names and values; it is {value!r}.")
-        self._place = place
+        self.place = place
         self._values = {str(key): item for key, item in value.items()}
         self._read: set[str] = set()
 
@@ -420,6 +440,15 @@ class _Section:
             self.refuse(key, value, "a date (2026-01-31): the last day that the table describes")
         return read
 
+    def number_or_dates(self, key: str, default: int) -> int | tuple[str, ...]:
+        value = self.get(key, default)
+        if not isinstance(value, list):
+            return self.whole(key, default, least=1)
+        try:
+            return tuple(dt.date.fromisoformat(str(item)).isoformat() for item in value)
+        except ValueError:
+            self.refuse(key, value, "a number or a list of dates")
+
     def among(self, key: str, value: object, choices: tuple[str, ...]) -> str:
         if not isinstance(value, str) or value not in choices:
             self.refuse(key, value, f"one of {', '.join(choices)}")
@@ -432,16 +461,16 @@ class _Section:
         return {str(name): item for name, item in value.items()}
 
     def section(self, key: str) -> "_Section":
-        return _Section(f"{self._place}: {key}", self.mapping(key))
+        return _Section(f"{self.place}: {key}", self.mapping(key))
 
     def sections(self, key: str) -> dict[str, "_Section"]:
-        return {name: _Section(f"{self._place}: {key}.{name}", item) for name, item in self.mapping(key).items()}
+        return {name: _Section(f"{self.place}: {key}.{name}", item) for name, item in self.mapping(key).items()}
 
     def refuse(self, key: str, came: object, wanted: str) -> NoReturn:
-        raise SourceError(f"{self._place}: {key} is {came!r}; it must be {wanted}.")
+        raise SourceError(f"{self.place}: {key} is {came!r}; it must be {wanted}.")
 
     def close(self, advice: str = "") -> None:
         """Refuse what nobody asked for: most often a misspelt key."""
         if unknown := sorted(set(self._values) - self._read):
             advice = advice or f"Known: {', '.join(sorted(self._read))}."
-            raise SourceError(f"{self._place}: unknown {', '.join(unknown)}. {advice}")
+            raise SourceError(f"{self.place}: unknown {', '.join(unknown)}. {advice}")

@@ -18,12 +18,14 @@ import duckdb
 from features.errors import ExplainedError
 from pipeline.quarantine import (
     INTERACTION_COLUMNS,
+    LABEL_COLUMNS,
     Column,
     Rule,
     customer_columns,
     customer_rules,
     interaction_rules,
     judged,
+    label_rules,
 )
 from pipeline.raw_files import (
     MALFORMED,
@@ -56,7 +58,7 @@ class Judged:
 
     name: str
     columns: tuple[Column, ...]
-    key: str
+    key: str  # columns that tell rows apart
     rows: int  # what the source's SELECT yielded
     malformed: int  # lines of raw files that never became a row
 
@@ -110,6 +112,12 @@ class Staged:
     files: tuple[FileCount, ...]
     interactions: Judged
     customers: Judged | None  # None: the source has no customers.sql
+    labels: Judged | None = None  # None: the source has no labels.sql
+
+    @property
+    def tables(self) -> tuple[Judged, ...]:
+        """All that there are."""
+        return tuple(table for table in (self.interactions, self.customers, self.labels) if table is not None)
 
 
 @contextmanager
@@ -155,10 +163,8 @@ def _configure(
 def _judge(
     connection: duckdb.DuckDBPyConnection, source: Source, files: tuple[FileCount, ...], now: datetime, tell: Tell
 ) -> Staged:
-    scripts = {"interactions": source.interactions_sql} | (
-        {"customers": source.customers_sql} if source.customers_sql is not None else {}
-    )
-    selects = {name: _one_select(sql, f"{source.name}/{name}.sql") for name, sql in scripts.items()}
+    scripts = {"interactions": source.interactions_sql, "customers": source.customers_sql, "labels": source.labels_sql}
+    selects = {name: _one_select(sql, f"{source.name}/{name}.sql") for name, sql in scripts.items() if sql is not None}
     _say_whom_malformed_lines_feed(connection, selects)
     tell("judging interactions")
     interactions = _judged_table(
@@ -170,7 +176,12 @@ def _judge(
         customers = _judged_table(
             connection, source, "customers", selects, customer_columns(source), customer_rules(source, now)
         )
-    return Staged(connection, files, interactions, customers)
+    labels = None
+    if "labels" in selects:
+        tell("judging labels")
+        key = "customer_id, as_of"
+        labels = _judged_table(connection, source, "labels", selects, LABEL_COLUMNS, label_rules(now), key)
+    return Staged(connection, files, interactions, customers, labels)
 
 
 def _one_select(sql: str, what: str) -> str:
@@ -184,13 +195,14 @@ def _one_select(sql: str, what: str) -> str:
 
 
 def _say_whom_malformed_lines_feed(connection: duckdb.DuckDBPyConnection, selects: dict[str, str]) -> None:
-    """A malformed line counts once: with customers if only their SQL reads the file, else with interactions."""
+    """A malformed line counts once: with interactions, unless only customers' or labels' SQL reads the file."""
     connection.execute(f"ALTER TABLE {MALFORMED} ADD COLUMN feeds VARCHAR DEFAULT 'interactions'")
-    if "customers" not in selects:
-        return
-    read = {name: _tables_read(connection, sql) for name, sql in selects.items()}
-    for table in sorted(read["customers"] - read["interactions"]):
-        connection.execute(f"UPDATE {MALFORMED} SET feeds = 'customers' WHERE table_name = ?", [table])
+    told = _tables_read(connection, selects["interactions"])
+    for name in list(selects)[1:]:
+        read = _tables_read(connection, selects[name])
+        for table in sorted(read - told):
+            connection.execute(f"UPDATE {MALFORMED} SET feeds = ? WHERE table_name = ?", [name, table])
+        told |= read
 
 
 def _tables_read(connection: duckdb.DuckDBPyConnection, select: str) -> set[str]:
@@ -205,6 +217,7 @@ def _judged_table(
     selects: dict[str, str],
     columns: tuple[Column, ...],
     rules: Sequence[Rule],
+    key: str = "",
 ) -> Judged:
     what = f"{source.name}/{name}.sql"
     with _sql_errors(what, [f.table for f in source.files]):
@@ -218,7 +231,7 @@ def _judged_table(
         connection.execute(f"CREATE TABLE fedelta.{name} AS {sql}")
     rows = _count(connection, f"SELECT count(*) FROM fedelta.{name}")
     malformed = _count(connection, f"SELECT count(*) FROM {MALFORMED} WHERE feeds = {literal(name)}")
-    key = columns[0].name
+    key = key or columns[0].name
     if source.kind == "table" and name == "customers":
         set_contradictions_aside(connection, f"fedelta.{name}", [column.name for column in columns])
     _drop_duplicates(connection, f"fedelta.{name}", key, columns)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from features.relationship import REVENUE
 from models.settings import Minimum
 from pipeline.quarantine import Column, customer_columns
 from pipeline.raw_files import FileCount, identifier, literal
@@ -33,6 +34,16 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """The company's own labels at one date."""
+
+    as_of: str
+    customers: int
+    churned: int
+    unknown: int  # of customers without an interaction before it, from whom nothing can be learned
+
+
+@dataclass(frozen=True)
 class DataReport:
     """reports/data.json: what came in, what was kept, what it can be used for."""
 
@@ -52,6 +63,8 @@ class DataReport:
     customer_nulls: dict[str, int]
     warnings: tuple[str, ...]
     labels: dict[str, int] | None = None  # of a table: customers who churned, stayed, and without a label
+    declared_labels: Account | None = None  # where the rows of labels.sql went
+    declared: tuple[Declared, ...] = ()  # the company's own labels, by date
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -63,8 +76,9 @@ class DataReport:
             told = ", ".join(f"{n:,} {what}" for what, n in self.labels.items())
             return f"{self.source}: {self.customers.equation}; customers: {told}, as of {self.last_at[:10]}"
         customers = f"; customers: {self.customers.equation}" if self.customers else ""
+        labels = f"; labels: {self.declared_labels.equation}" if self.declared_labels else ""
         return (
-            f"{self.source}: {self.interactions.equation}{customers}; {self.customer_count:,} customers, "
+            f"{self.source}: {self.interactions.equation}{customers}{labels}; {self.customer_count:,} customers, "
             f"{self.first_at[:10]} to {self.last_at[:10]}"
         )
 
@@ -76,6 +90,7 @@ class Written:
     interactions: Path  # a glob
     customers: Path
     customers_without_a_row: int
+    labels: Path
 
 
 def measure(source: Source, stage: Staged, accounts: Mapping[str, Account], written: Written) -> DataReport:
@@ -105,6 +120,8 @@ def measure(source: Source, stage: Staged, accounts: Mapping[str, Account], writ
         nulls=_nulls(connection, interactions_table, stage.interactions.columns),
         customer_nulls=_nulls(connection, customers_table, customer_columns(source)),
         warnings=(),
+        declared_labels=accounts.get("labels"),
+        declared=_declared(connection, written),
     )
     return DataReport(**{**report.__dict__, "warnings": tuple(_warnings(report, source, int(str(rows))))})
 
@@ -150,6 +167,16 @@ def _set_aside_warnings(entry: Account) -> list[str]:
     return [words for holds, words in checks if holds]
 
 
+def _declared(connection: duckdb.DuckDBPyConnection, written: Written) -> tuple[Declared, ...]:
+    rows = connection.execute(
+        "SELECT strftime(as_of, '%Y-%m-%d'), count(*), count(*) FILTER (WHERE churned), "
+        "count(*) FILTER (WHERE first_at IS NULL OR first_at >= timezone('UTC', as_of::TIMESTAMP)) "
+        f"FROM {parquet(written.labels)} LEFT JOIN (SELECT customer_id, min(occurred_at) AS first_at "
+        f"FROM {parquet(written.interactions)} GROUP BY customer_id) USING (customer_id) GROUP BY as_of ORDER BY as_of"
+    ).fetchall()
+    return tuple(Declared(str(at), int(n), int(churned), int(unknown)) for at, n, churned, unknown in rows)
+
+
 def counts(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, int]:
     """How often each value of a SELECT of one column occurs, the most frequent first."""
     rows = connection.execute(
@@ -178,6 +205,7 @@ def parquet(path: Path) -> str:
 def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
     horizon = source.recommends.horizon_days + source.recommends.lead_days
     entry = report.interactions
+    contradicting = report.declared_labels.conflicting_duplicates if report.declared_labels else 0
     checks = (
         (
             report.customer_count < LEAST_CUSTOMERS,
@@ -188,9 +216,17 @@ def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
             f"{report.span_days} days are too few for a horizon of {horizon} days: at least {LEAST_HORIZONS * horizon} "
             "are needed, one horizon to learn from and one to be judged by.",
         ),
-        ("purchase" not in report.kinds, "No purchases: inactivity churn and customer value cannot be predicted."),
         (
-            "purchase" in report.kinds and report.nulls["amount"] == rows,
+            source.recommends.churn_definition == "inactivity" and not {*source.recommends.activity} & {*report.kinds},
+            f"No {' or '.join(source.recommends.activity)}: churn by inactivity cannot be predicted. Set "
+            f"churn.activity to kinds that the data have ({', '.join(report.kinds)}), or churn.definition to event.",
+        ),
+        (
+            not {*REVENUE} & {*report.kinds},
+            f"No {' or '.join(REVENUE)}: customer value cannot be predicted.",
+        ),
+        (
+            bool({*REVENUE} & {*report.kinds}) and report.nulls["amount"] == rows,
             "No amounts: orders can be predicted, money cannot.",
         ),
         (
@@ -200,6 +236,15 @@ def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
         (
             all(report.nulls[c] == rows for c in ("rating", "resolved", "delay_hours", "effort")),
             "No ratings, outcomes, delays or efforts: of experiences only the kinds of interactions can tell.",
+        ),
+        (
+            contradicting > 0,
+            f"{contradicting:,} labels contradict the one kept of their customer and date: a customer has one outcome.",
+        ),
+        (
+            any(at.unknown for at in report.declared),
+            f"{sum(at.unknown for at in report.declared):,} of {sum(at.customers for at in report.declared):,} labels "
+            "are of customers without an interaction before as_of: nothing is learned from them. Do their ids match?",
         ),
     )
     return [*(words for holds, words in checks if holds), *_set_aside_warnings(entry)]

@@ -4,9 +4,10 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from pathlib import Path
+from typing import TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -17,7 +18,10 @@ from pipeline.params import BadParams
 from pipeline.paths import PARAMS, SOURCES, TREATMENTS
 from pipeline.raw_files import found_files
 from pipeline.source_check import default_folder
-from pipeline.sources import Source, SourceError, load_source
+from pipeline.sources import Recommended, Source, SourceError, load_source
+
+# Settings that a params.yaml of before may lack: then they are as usual.
+_LATER = ("churn.activity", "churn.ended", "cutoffs.min_history_days")
 
 
 def use(name: str, data: Path | None = None, params: Path = PARAMS, root: Path = SOURCES) -> str:
@@ -37,11 +41,13 @@ def use(name: str, data: Path | None = None, params: Path = PARAMS, root: Path =
     said = _copy_from_package(source, folder) + [f"fetched {line}" for line in fetch_tables(source, folder)]
     _must_have_files(source, folder)
     before = _settings(params)
-    wanted = {"source": name, "data": folder.as_posix(), **source.recommends.as_params()}
+    usual, advised = Recommended().as_params(), source.recommends.as_params()
+    may_lack = {key for key in _LATER if advised[key] == usual[key]}
+    wanted = {"source": name, "data": folder.as_posix(), **advised}
     if before.get("source") == name:  # its scoring date is the project's own choice
         at, recommended = before.get("cutoffs.score_at"), wanted.pop("cutoffs.score_at")
         said += [f"cutoffs.score_at: stays {at} ({name} recommends {recommended})"] if at != str(recommended) else []
-    said += set_params(params, wanted)
+    said += set_params(params, wanted, may_lack)
     if before.get("source") != name:
         said += _left_of(before, wanted)
     return "\n".join([*said, f"{params}: source {name}, files in {folder}. Next: dvc repro"])
@@ -89,23 +95,31 @@ def _left_of(before: Mapping[str, str], wanted: Mapping[str, object]) -> list[st
     return said
 
 
-def set_params(path: Path, wanted: Mapping[str, str | int | float | date]) -> list[str]:
+Value: TypeAlias = str | int | float | date | tuple[str, ...]
+
+
+def set_params(path: Path, wanted: Mapping[str, Value], may_lack: Collection[str] = ()) -> list[str]:
     """Write the settings `wanted` (dotted keys) into the YAML file at `path`; a line for each that changed.
+
+    Keys in `may_lack` are left out where the file does not have them.
 
     Only the values' own characters are replaced, so comments, order and layout stay; the file is replaced in one step.
     """
     text, document = _composed(path)
-    found = {key: _scalar(document, key, path) for key in wanted}
-    changed = [(node, str(wanted[key]), key) for key, node in found.items() if node.value != str(wanted[key])]
-    touched = {id(node) for node, _, _ in changed}
-    bare = [(node, node.value, key) for key, node in bare_dates(document) if id(node) not in touched]
+    found = {key: node for key in wanted if (node := _node(document, key, path, required=key not in may_lack))}
+    told = {key: _in_yaml(wanted[key], str) for key in found}
+    changed = [(node, told[key], key) for key, node in found.items() if _told(node) != told[key]]
+    touched = {id(part) for node, _, _ in changed for part in (node, *(node.value if _is_list(node) else ()))}
+    bare: list[tuple[ScalarNode | SequenceNode, str, str]] = [
+        (node, node.value, key) for key, node in bare_dates(document) if id(node) not in touched
+    ]
     for node, value, key in sorted(changed + bare, key=lambda item: -item[0].start_mark.index):
-        new = _yaml_scalar(wanted.get(key, value) if node.value != value else value)
-        text = text[: node.start_mark.index] + new + text[node.end_mark.index :]
+        new = _in_yaml(wanted[key], _yaml_scalar) if id(node) in touched else _yaml_scalar(value)
+        text = text[: node.start_mark.index] + new + text[_end(node) :]
     if changed or bare:
         _replace(path, text)
     quoted = [f"{key}: {value} is in quotes now, as DVC wants dates" for _, value, key in bare]
-    return [f"{key}: {node.value} → {value}" for node, value, key in changed] + quoted
+    return [f"{key}: {_told(node)} → {value}" for node, value, key in changed] + quoted
 
 
 def bare_dates(document: Node | None, at: str = "") -> list[tuple[str, ScalarNode]]:
@@ -149,8 +163,30 @@ def _composed(path: Path) -> tuple[str, Node | None]:
         raise BadParams(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 
-def _scalar(document: Node | None, key: str, path: Path) -> ScalarNode:
-    if not isinstance(node := _find(document, key), ScalarNode):
+def _is_list(node: ScalarNode | SequenceNode) -> bool:
+    return isinstance(node, SequenceNode)
+
+
+def _told(node: ScalarNode | SequenceNode) -> str:
+    """The value of a setting as it is told."""
+    return f"[{', '.join(item.value for item in node.value)}]" if isinstance(node, SequenceNode) else str(node.value)
+
+
+def _end(node: ScalarNode | SequenceNode) -> int:
+    """Where the value ends in the file; a list of lines ends with its last item, not with the comments below."""
+    block = isinstance(node, SequenceNode) and not node.flow_style and node.value
+    return int((node.value[-1] if block else node).end_mark.index)
+
+
+def _in_yaml(value: Value, scalar: Callable[[str | int | float | date], str]) -> str:
+    return f"[{', '.join(map(scalar, value))}]" if isinstance(value, tuple) else scalar(value)
+
+
+def _node(document: Node | None, key: str, path: Path, *, required: bool) -> ScalarNode | SequenceNode | None:
+    node = _find(document, key)
+    if node is None and not required:
+        return None
+    if not isinstance(node, ScalarNode | SequenceNode):
         raise BadParams(f"{path} has no {key} to set. Add it, then run this again.")
     return node
 

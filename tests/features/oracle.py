@@ -17,6 +17,7 @@ DAY = timedelta(days=1)
 Value = float | None
 
 CONTACTS = ("contact", "complaint")
+PAID = ("purchase", "renewal")  # what customers pay for
 
 
 def low(e: SimpleNamespace) -> bool:
@@ -147,7 +148,7 @@ def purchases(past: Past) -> dict[str, Value]:
     out: dict[str, Value] = {}
     for days, suffix in ((30, "_30d"), (90, "_90d"), (180, "_180d"), (365, "_365d"), (None, "")):
         bought = past.of_kind("purchase", days=days)
-        out |= {f"purchase_count{suffix}": len(bought), f"spend{suffix}": float(money(bought))}
+        out |= {f"purchase_count{suffix}": len(bought), f"spend{suffix}": float(money(past.of_kind(*PAID, days=days)))}
     for days, suffix in ((365, "_365d"), (None, "")):
         out[f"purchase_day_count{suffix}"] = purchase_days(past.of_kind("purchase", days=days))
     for days, suffix in ((90, "_90d"), (365, "_365d"), (None, "")):
@@ -157,9 +158,7 @@ def purchases(past: Past) -> dict[str, Value]:
     out["max_spend"] = float(max((e.amount or Decimal(0) for e in all_time), default=Decimal(0)))
     out["last_spend"] = None if last is None else float(last)
     out["last_spend_ratio"] = over(last, over(money(all_time), len(all_time)))
-    out["spend_trend"] = over(
-        money(past.of_kind("purchase", days=90)) * 365 / 90, money(past.of_kind("purchase", days=365))
-    )
+    out["spend_trend"] = over(money(past.of_kind(*PAID, days=90)) * 365 / 90, money(past.of_kind(*PAID, days=365)))
     out["return_rate_365d"] = over(len(past.of_kind("return", days=365)), len(past.of_kind("purchase", days=365)))
     return out
 
@@ -293,7 +292,7 @@ def tenure(past: Past) -> dict[str, Value]:
         "tenure_days": days,
         "days_since_last_enrolment": past.ago(past.of_kind("enrolment")),
         "purchases_per_year": over(len(bought) * 365.25, days),
-        "spend_per_year": over(float(money(bought)) * 365.25, days),
+        "spend_per_year": over(float(money(past.of_kind(*PAID))) * 365.25, days),
     }
 
 
@@ -307,7 +306,8 @@ def features(past: Past) -> dict[str, Value]:
 
 def status(past: Past) -> str:
     """Whether churn can be predicted of the customer, and why not."""
-    last = next((e.kind for e in reversed(past.events) if e.kind in ("cancellation", "enrolment")), None)
+    turns = ("cancellation", "purchase", "renewal", "enrolment")
+    last = next((e.kind for e in reversed(past.events) if e.kind in turns), None)
     if last == "cancellation":
         return "already_churned"
     return "scored" if past.of_kind("purchase") else "no_history"
@@ -321,6 +321,6 @@ def labels(rows: Iterable[Mapping[str, object]], customer: str, begin: datetime,
     return {
         "horizon_purchase_count": len(bought),
         "horizon_purchase_day_count": purchase_days(bought),
-        "horizon_spend": float(money(bought)),
+        "horizon_spend": float(money([e for e in horizon if e.kind in PAID])),
         "horizon_cancellation_count": sum(e.kind == "cancellation" for e in horizon),
     }

@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 
 from features.episodes import EPISODES, episodes
 from features.experience_rules import ExperienceSettings, Rule
+from features.relationship import Relationship
 from tests.features.histories import CUTOFF, EVENTS, Event, event, interactions, law
 
 PARCELS = "kind = 'delivery'"
@@ -108,8 +109,23 @@ def test_a_rule_that_names_no_touchpoints_is_judged_within_each_kind():
 
 
 def test_for_contracts_the_end_is_a_cancellation_and_nothing_after_it_counts():
-    found = told(late(200), event(190), event(150, "cancellation"), on_time(100), definition="event")
+    found = told(late(200), event(190), event(150, "cancellation"), on_time(100), relationship=Relationship("event"))
     assert found.select("days", "ended").rows() == [(50.0, True)]
+
+
+def test_who_pays_again_after_a_cancellation_is_watched_again():
+    gone = (event(190), event(150, "cancellation"))
+    contract = Relationship("event")
+    assert told(*gone, on_time(100), late(90), relationship=contract).is_empty()
+    found = told(*gone, event(120, "renewal"), on_time(100), late(90), event(60, "cancellation"), relationship=contract)
+    assert found.select("days", "ended").rows() == [(40.0, True), (30.0, True)]
+
+
+def test_activity_is_what_comes_next_and_an_end_without_churn_ends_the_watching():
+    visits = Relationship(activity=("visit",), ended=("expiry",))
+    found = told(late(200), event(180), event(150, "visit"), on_time(100), event(70, "expiry"), relationship=visits)
+    assert found.select("days", "ended").rows() == [(50.0, True), (30.0, False)]
+    assert told(late(200), event(190, "expiry"), on_time(100), relationship=visits)["days"].to_list() == [10.0]
 
 
 @pytest.mark.parametrize(("solved", "after", "made_good"), [(True, 6, True), (False, 6, False), (True, 8, False)])

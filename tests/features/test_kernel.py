@@ -18,6 +18,7 @@ from features.cutoffs import Cutoff
 from features.experience_rules import ExperienceSettings
 from features.kernel import KEYS, WINDOW_DAYS, KernelSettings, features_at
 from features.registry import FEATURES
+from features.relationship import Relationship
 
 CUTOFFS = (EARLIER, NOW)
 
@@ -225,15 +226,29 @@ def test_customers_are_told_apart_however_alike_their_ids():
     }
 
 
-def test_who_cancelled_is_out_of_scope_until_enrolled_again():
-    assert known(event(9), event(5, "cancellation"))["status"] == "already_churned"
-    assert known(event(9), event(5, "cancellation"), event(3, "enrolment"))["status"] == "scored"
-    assert known(event(9), event(5, "cancellation"), event(3))["status"] == "already_churned"
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("enrolment", "scored"),
+        ("purchase", "scored"),
+        ("renewal", "scored"),
+        ("return", "already_churned"),
+        ("contact", "already_churned"),
+        ("complaint", "already_churned"),
+        ("survey", "already_churned"),
+        ("visit", "already_churned"),
+    ],
+)
+def test_who_cancelled_is_out_of_scope_until_a_contract_runs_again(kind: str, status: str):
+    gone = (event(9), event(5, "cancellation"))
+    assert known(*gone)["status"] == "already_churned"
+    assert known(*gone, event(3, kind))["status"] == status
+    assert known(*gone, event(-3, kind))["status"] == "already_churned", "the future changes nothing"
     assert known(event(9), event(-1, "cancellation"))["status"] == "scored"
 
 
 def test_who_never_bought_can_be_lost_only_where_leaving_is_an_event():
-    event_churn = KernelSettings(ExperienceSettings(RULES), churn_definition="event")
+    event_churn = KernelSettings(ExperienceSettings(RULES), relationship=Relationship("event"))
     assert known(event(9, "visit"))["status"] == "no_history"
     assert known(event(9, "visit"), settings=event_churn)["status"] == "scored"
 

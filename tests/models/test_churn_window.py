@@ -22,6 +22,7 @@ def history(days: Sequence[Day], end: int, members: Sequence[tuple[str, int, int
     joined = None
     if members is not None:
         joined = pl.DataFrame(members, {"customer_id": str, "start": pl.Int32, "end": pl.Int32}, orient="row")
+        joined = joined.with_columns(cancelled=pl.col("end").is_not_null())
     everyone = bought if joined is None else joined
     part = pl.col("customer_id").str.slice(1).cast(int) % PARTS
     spells = [
@@ -101,10 +102,10 @@ def test_frequent_buyers_who_fall_silent_return_less_than_those_who_bought_once(
 @pytest.mark.parametrize(
     ("days", "end", "says"),
     [
-        ([], 1, "no purchase"),
-        ([("c1", 3, 5.0)], 4, "no purchase followed by a day"),
+        ([], 1, "no activity"),
+        ([("c1", 3, 5.0)], 4, "no activity followed by a day"),
         ([("c1", 3, 5.0), ("c1", 90, 5.0)], 730, "1 customer is too few"),
-        ([(f"c{n}", n % 300, 5.0) for n in range(500)], 730, "nobody has bought on two days"),
+        ([(f"c{n}", n % 300, 5.0) for n in range(500)], 730, "nobody has been active on two days"),
         (shoppers(500, leave=0.1, mean_gap=5, end=80), 80, "too short"),
     ],
 )

@@ -260,7 +260,7 @@ def test_the_report_says_what_there_is_too_little_for(tmp_path: Path) -> None:
         ("interaction_id", "customer_id", "occurred_at", "kind"), 0
     ) | {"channel": 1, "rating": 1}
     told = " ".join(str(w) for w in report["warnings"])  # type: ignore[attr-defined]
-    for words in ("2 customers are too few", "10 days are too few for a horizon of 90 days", "No purchases"):
+    for words in ("2 customers are too few", "10 days are too few for a horizon of 90 days", "No purchase:"):
         assert words in told
     assert report["files"] == [{"table": "events", "file": "events.csv", "rows": 2, "malformed": 0}]
 

@@ -59,7 +59,11 @@ class Tiny:
     def outputs(self) -> Outputs:
         data = self.folder / "data"
         return Outputs(
-            data / "interactions", data / "customers.parquet", data / "quarantine", self.folder / "reports/data.json"
+            data / "interactions",
+            data / "customers.parquet",
+            data / "quarantine",
+            self.folder / "reports/data.json",
+            data / "declared_labels.parquet",
         )
 
     def ingest(self, workers: int = 1, now: datetime = NOW) -> DataReport:
