@@ -64,7 +64,13 @@ def features_at(
     chosen = named(settings.features)
     annotated = annotate(events, settings.experience, settings.digital_channels, _columns(settings))
     history = History.of(annotated, _measures(settings))
-    view = View(history, microseconds(cutoffs), WINDOW_DAYS)
+    view = View(
+        history,
+        microseconds(cutoffs),
+        WINDOW_DAYS,
+        horizon_days=[c.horizon_days for c in cutoffs],
+        definition=settings.churn_definition,
+    )
     instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
     keys = pl.DataFrame(
         {
