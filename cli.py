@@ -108,7 +108,7 @@ def _add_model_commands(add: Add) -> None:
     tune.add_argument("--candidate", choices=["trees", "mean", "deep"], help="tuned instead of the one in use")
     tune.add_argument("--budget", type=int, metavar="TRIALS", help="settings to try (default: tune.trials)")
     tune.add_argument("--seconds", type=int, help="for the search (default: tune.seconds)")
-    tune.add_argument("--write", action="store_true", help="into params.yaml, if they are surely better")
+    tune.add_argument("--write", action="store_true", help="into params.yaml, if they are significantly better")
     monitor = add("monitor", _monitor, "judge the newest month by those before: drift, and how good the model still is")
     monitor.add_argument("--fail-on-alarm", action="store_true", help="exit 1 if something is out of the ordinary")
     add("track", lambda _: _stage_named("track"), "record the present bundle in MLflow")

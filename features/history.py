@@ -131,10 +131,22 @@ class View:
     Every method returns one value per row, in row order: by cutoff, then by customer as they lie in the bucket.
     """
 
-    def __init__(self, history: History, cutoffs: Integers, window_days: Sequence[int]) -> None:
-        """Look at `history` from `cutoffs` (µs) through `window_days`."""
-        self.history = history
+    def __init__(
+        self,
+        history: History,
+        cutoffs: Integers,
+        window_days: Sequence[int],
+        *,
+        horizon_days: Sequence[int] = (),
+        definition: Literal["inactivity", "event", "declared"] = "inactivity",
+    ) -> None:
+        """Look at `history` from `cutoffs` (µs) through `window_days`.
+
+        Reads of past outcomes also need the `horizon_days` of each cutoff and the `definition` of churn.
+        """
+        self.history, self.definition = history, definition
         ends = np.asarray(cutoffs, np.int64)
+        self._horizons = [(int(end), days * DAY_US) for end, days in zip(ends, horizon_days, strict=False)]
         begins = {days: ends - days * DAY_US for days in window_days}
         instants = np.unique(np.concatenate([ends, *begins.values()]))
         rows = history.rows_before(instants)
@@ -206,6 +218,30 @@ class View:
         total = self.history.total(measure)
         row = self.last_row(mark)
         return np.asarray(self._total_at_end(measure) - total.take(np.where(row >= 0, row + 1, self.start)))
+
+    def periods_since_first(self, measure: Measure) -> Integers:
+        """Whole periods, each as long as the row's horizon, from the first event that counts to the cutoff; else 0."""
+        first = self.first_row(measure)
+        horizon = np.array([days for _, days in self._horizons], np.int64)[self.cutoff]
+        return np.where(first >= 0, (self.instant - self.history.at[first]) // horizon, 0)
+
+    def periods_with(self, measure: Measure, periods: Integers) -> Integers:
+        """In how many of the last `periods` (n_rows,), each as long as the row's horizon, something counted.
+
+        Events are in order of time, so a period is counted at the first of its events.
+        """
+        rows = self.history.rows(measure)
+        at, customer = self.history.at[rows], self.history.customer[rows]
+        found = np.zeros(len(periods), np.int64)
+        for number, (end, horizon) in enumerate(self._horizons):
+            mine = self.cutoff == number
+            limit = np.zeros(len(self.history.starts) - 1, np.int64)
+            limit[self.customer[mine]] = periods[mine]
+            before = (end - 1 - at) // horizon  # 0: the period that ends at the cutoff; below 0: the future
+            first = np.append(True, (before[1:] != before[:-1]) | (customer[1:] != customer[:-1]))[: len(at)]
+            counts = first & (before >= 0) & (before < limit[customer])
+            found[mine] = np.bincount(customer[counts], minlength=len(limit))[self.customer[mine]]
+        return found
 
     def highest(self, measure: Measure) -> Floats:
         """Highest value of a measure at any event before the cutoff."""

@@ -68,7 +68,13 @@ def features_at(
         events, settings.experience, settings.digital_channels, _columns(settings), settings.relationship
     )
     history = History.of(annotated, _measures(settings))
-    view = View(history, microseconds(cutoffs), WINDOW_DAYS)
+    view = View(
+        history,
+        microseconds(cutoffs),
+        WINDOW_DAYS,
+        horizon_days=[c.horizon_days for c in cutoffs],
+        definition=settings.relationship.definition,
+    )
     instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
     keys = pl.DataFrame(
         {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from features import activity, channels, experience, purchases, ratings, rhythm, tenure
+from features import activity, channels, experience, past_outcomes, purchases, ratings, rhythm, tenure
 from features.feature import Feature
 from features.history import Measure
 
@@ -41,6 +41,7 @@ FEATURES = collect(
     channels.FEATURES,
     ratings.FEATURES,
     tenure.FEATURES,
+    past_outcomes.FEATURES,
 )
 # What a table has besides where `churn.activity` says something else than purchases; its names are told of ACTIVITY.
 ACTIVITY_FEATURES = collect(activity.DECLARED, rhythm.DECLARED)

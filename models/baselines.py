@@ -1,4 +1,4 @@
-"""What every model must beat: the hiatus rule, logistic regression on RFM and BTYD, BTYD alone, business as before."""
+"""What every model must beat: a constant, rules of one column, logistic regression, BTYD alone, business as before."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from models.encoding import MissingFeatures
 from models.panel import Panel, activity_in, floats
 
 Floats = npt.NDArray[np.float64]
-How = Literal["plain", "log", "logit", "is"]
+How = Literal["plain", "log", "logit", "is", "unknown"]
 
 BASE = "base"  # what every customer gets
 # Ridge on standardised terms. In young bases histories grow beyond those learned from: a strong penalty keeps the line
@@ -34,11 +34,28 @@ _LOGITS = ("pareto_p_any", "bg_p_any", "pareto_p_alive")
 # how they were chosen.
 _OVERDUE_GAPS = 4.0
 _LEAST_CHANCE = 0.05
+# A cancellation is not the absence of purchases: how long and how actively somebody is a customer, what went wrong, and
+# purchases as one activity of several. BTYD's answers are left out, as they are about purchases.
+_EVENT_LOGGED = (
+    "tenure_days", "days_since_last_interaction", "interaction_count_90d", "interaction_count_365d",
+    "days_since_last_purchase", "purchase_count_90d", "purchase_count_365d", "purchase_day_count", "spend_365d",
+    "bad_experience_count", "bad_experience_count_90d", "contact_count_90d",
+)  # fmt: skip
+_CUSTOMER_FOLDS = 3
+
+# The simplest models, by the one column that each looks at. `constant` looks at none: it is the base rate.
+RULES: Mapping[str, str] = {
+    "tenure": "tenure_days",
+    "days_since_last_activity": "days_since_last_interaction",
+    "past_outcome_rate": "past_outcome_rate",
+    "hiatus": "days_since_last_purchase",  # or of what counts as activity: `rules`
+}
+BASELINES = ("constant", *RULES, "logistic")
 
 
 @dataclass(frozen=True)
 class Term:
-    """One column as a regression reads it: as it is, its log(1 + x), its logit, or whether it ``is`` a category.
+    """One column as a regression reads it: itself, its log(1 + x), its logit, if it ``is`` a category, or is unknown.
 
     A logarithm may end at a highest value, or be multiplied by that of another column. A logit ends at a chance of .05.
     """
@@ -54,6 +71,8 @@ class Term:
         if self.how == "is":
             return np.asarray((table[self.column].astype("string") == self.level).fillna(False), np.float64)
         values = floats(table, self.column)
+        if self.how == "unknown":
+            return np.asarray(np.isnan(values), np.float64)
         if self.how == "log":
             other = np.log1p(np.maximum(floats(table, self.times), 0)) if self.times else 1.0
             return np.asarray(np.log1p(np.clip(values, 0, self.most)) * other, np.float64)
@@ -67,9 +86,16 @@ class Term:
 
 @dataclass(frozen=True)
 class Logistic:
-    """A fitted logistic regression of churn on standardised terms; what is unknown counts as average."""
+    """A fitted logistic regression of churn on standardised terms; what is unknown counts as average.
+
+    A value beyond those of the training rows counts as the nearest of them: a line learned from silences of four weeks
+    knows nothing of silences of a day. (On an airline's members, whose data come by the month, unlimited lines had a
+    log loss of .157 where a constant has .114 and limited ones .102.)
+    """
 
     terms: tuple[Term, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     weights: tuple[float, ...]
@@ -98,8 +124,11 @@ class Logistic:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Logistic":
         """Back from JSON."""
-        mean, deviation, weights = (tuple(document[name]) for name in ("mean", "deviation", "weights"))
-        return cls(tuple(Term(*held) for held in document["terms"]), mean, deviation, weights, document["intercept"])
+        low, high, mean, deviation, weights = (
+            tuple(document[name]) for name in ("low", "high", "mean", "deviation", "weights")
+        )
+        terms = tuple(Term(*held) for held in document["terms"])
+        return cls(terms, low, high, mean, deviation, weights, document["intercept"])
 
     def _parts(self, table: pd.DataFrame) -> list[Floats]:
         """What each term adds, one array of shape (n_rows,) each."""
@@ -108,33 +137,69 @@ class Logistic:
                 f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
                 "retrain on the new feature set."
             )
-        fitted = zip(self.terms, self.mean, self.deviation, self.weights, strict=True)
-        return [np.nan_to_num((term.of(table) - mean) / scale) * weight for term, mean, scale, weight in fitted]
+        fitted = zip(self.terms, self.low, self.high, self.mean, self.deviation, self.weights, strict=True)
+        return [
+            np.nan_to_num((np.clip(term.of(table), low, high) - mean) / scale) * weight
+            for term, low, high, mean, scale, weight in fitted
+        ]
+
+
+def rules(table: pd.DataFrame) -> dict[str, str]:
+    """`RULES` for a table: silence is that of the declared activity."""
+    return {**RULES, "hiatus": f"days_since_last_{activity_in(table)}"}
+
+
+def fit_baseline(name: str, panel: Panel, definition: str) -> Logistic:
+    """One of ``BASELINES``, fitted on the rows of a panel.
+
+    ``constant`` is their base rate; a rule knows one column (``RULES``): the longer the silence, the likelier gone;
+    ``logistic`` is `fit_logistic`.
+    """
+    if name == "logistic":
+        return fit_logistic(panel, definition)
+    if name == "constant":
+        return _fit(panel, definition, ())
+    column = rules(panel.table)[name]
+    return _fit(panel, definition, [Term(column, "plain" if name == "past_outcome_rate" else "log")])
+
+
+def fit_baselines(panel: Panel, definition: str) -> dict[str, Logistic]:
+    """Those of ``BASELINES`` that say something: a rule is left out where its column has one value or none."""
+    one_value = {name for name, column in rules(panel.table).items() if panel.table[column].nunique() < 2}
+    return {name: fit_baseline(name, panel, definition) for name in BASELINES if name not in one_value}
 
 
 def fit_hiatus(panel: Panel, definition: str) -> Logistic:
-    """The rule every shop knows (the longer the silence, the likelier gone), with its level fitted."""
-    return _fit(panel, definition, [Term(silence_in(panel.table), "log")])
-
-
-def silence_in(table: pd.DataFrame) -> str:
-    """Days since the last activity, by name; since the last interaction where nobody was ever active."""
-    column = f"days_since_last_{activity_in(table)}"
-    return column if table[column].notna().any() else "days_since_last_interaction"
+    """The rule every shop knows (the longer since the last activity, the likelier gone), with its level fitted."""
+    return fit_baseline("hiatus", panel, definition)
 
 
 def fit_logistic(panel: Panel, definition: str) -> Logistic:
-    """Regularised logistic regression on logs of recency, frequency and money, BTYD's answers and attributes."""
+    """Regularised logistic regression on logs of recency, frequency and money, BTYD's answers and attributes.
+
+    Where churn is not silence it knows tenure, activity and bad experiences instead of BTYD's answers, and attributes
+    only if with them it predicts better for customers held out: cancellations are few, and categories many.
+    """
     what = activity_in(panel.table)
     days, silence = f"{what}_day_count", f"days_since_last_{what}"
+    attributes = [
+        term for name in panel.table.columns if str(name).startswith(PREFIX) for term in _attribute(panel.table[name])
+    ]
+    if definition != "inactivity":
+        named = [
+            *(Term(name, "log") for name in _EVENT_LOGGED),
+            Term("days_since_last_purchase", "unknown"),
+            Term("past_outcome_rate"),
+        ]
+        more = [*named, *attributes]
+        return _fit(panel, definition, more if attributes and _better(panel, definition, more, named) else named)
     named = [
         *(Term(name.replace("purchase", what), "log") for name in _LOGGED),
         Term(f"{what}_overdue_ratio", "log", most=_OVERDUE_GAPS),
         *(Term(name, "log", times=days) for name in (silence, days)),
         *(Term(name, "logit") for name in _LOGITS),
     ]
-    attributes = [name for name in panel.table.columns if str(name).startswith(PREFIX)]
-    return _fit(panel, definition, [*named, *(term for name in attributes for term in _attribute(panel.table[name]))])
+    return _fit(panel, definition, [*named, *attributes])
 
 
 def btyd_log_odds(table: pd.DataFrame, model: str) -> Floats:
@@ -159,24 +224,38 @@ def sigmoid(log_odds: Floats) -> Floats:
 
 
 def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
-    values = _inputs(panel.table, terms)
+    values, churned = _inputs(panel.table, terms), panel.churned(definition)
     known = [i for i, column in enumerate(values.T) if np.unique(column[~np.isnan(column)]).size > 1]
-    if not known:  # nothing tells rows apart: everybody has the base rate
-        return Logistic((), (), (), (), float(_logit(panel.churned(definition).mean(keepdims=True))[0]))
+    if not known or churned.min() == churned.max():
+        return Logistic((), (), (), (), (), (), float(_logit(np.array([churned.mean()]))[0]))
     values, kept = values[:, known], tuple(terms[i] for i in known)
-    if not kept:  # nothing tells customers apart: the base rate for all
-        return Logistic((), (), (), (), float(_logit(panel.churned(definition).mean())))
     mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    regression = LogisticRegression(C=_RIDGE_C, max_iter=2000).fit(
-        np.nan_to_num((values - mean) / deviation), panel.churned(definition)
-    )
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    regression = LogisticRegression(C=_RIDGE_C, max_iter=2000).fit(np.nan_to_num((values - mean) / deviation), churned)
     return Logistic(
         kept,
+        tuple(low.tolist()),
+        tuple(high.tolist()),
         tuple(mean.tolist()),
         tuple(deviation.tolist()),
         tuple(regression.coef_[0].tolist()),
         float(regression.intercept_[0]),
     )
+
+
+def _better(panel: Panel, definition: str, terms: Sequence[Term], others: Sequence[Term]) -> bool:
+    """Whether some terms have a lower log loss than others on customers who are left out of the fit in turn."""
+    churned = panel.churned(definition)
+    fold = pd.factorize(panel.table["customer_id"], sort=True)[0] % _CUSTOMER_FOLDS
+    losses = np.zeros(2)
+    for number in range(_CUSTOMER_FOLDS):
+        known, held_out = panel.where(fold != number), panel.where(fold == number)
+        if not 0 < known.churned(definition).mean() < 1 or not len(held_out):
+            return False
+        sign = 1 - 2 * churned[fold == number]
+        for which, tried in enumerate((terms, others)):
+            losses[which] += np.logaddexp(0, sign * _fit(known, definition, tried).log_odds(held_out.table)).sum()
+    return bool(losses[0] < losses[1])
 
 
 def _attribute(column: pd.Series) -> list[Term]:
@@ -188,7 +267,7 @@ def _attribute(column: pd.Series) -> list[Term]:
 
 
 def _inputs(table: pd.DataFrame, terms: Sequence[Term]) -> Floats:
-    return np.column_stack([term.of(table) for term in terms])
+    return np.column_stack([term.of(table) for term in terms]) if terms else np.zeros((len(table), 0))
 
 
 def _logit(probability: Floats) -> Floats:

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from models.baselines import BASE, Logistic, btyd_log_odds, fit_hiatus, fit_logistic, silence_in
+from models.baselines import BASE, BASELINES, RULES, Logistic, btyd_log_odds, fit_baseline, rules
 from models.boosting import Ensemble, fit_ensemble
 from models.encoding import Encoding
 from models.panel import PRIOR_FEATURES, Panel, feature_columns
-from models.settings import BTYD, BoostingSettings, CandidateName, ChurnSettings
+from models.settings import BTYD, LIGHTGBM_DEFAULTS, BoostingSettings, CandidateName, ChurnSettings
 
 Floats = npt.NDArray[np.float64]
 Prior = Literal["features", "init_score"]
@@ -116,17 +116,16 @@ Weighted = tuple[tuple[float, Component], ...]
 def competing(panel: Panel, settings: ChurnSettings, horizon_days: int) -> tuple[CandidateName, ...]:
     """The candidates that these rows allow, simplest first.
 
-    BTYD needs an answer for every row and foresees activity, not cancellations; the hiatus rule needs silences, and
-    horizons as long as the scored one, as it is not told of any. Deep trees need complete horizons too: on short ones
-    they lost everywhere.
+    BTYD needs an answer for every row and predicts activity, not cancellations. A rule of one column needs more than
+    one value of it, and horizons as long as the scored one, as it does not know of any; so do trees of little restraint
+    and the mean with trees: on short horizons they lost.
     """
-    left_out: set[str] = set()
-    if settings.definition != "inactivity" or panel.table["pareto_p_any"].isna().any():
+    table = panel.table
+    left_out: set[str] = {rule for rule, column in rules(table).items() if table[column].nunique() < 2}
+    if settings.definition != "inactivity" or table["pareto_p_any"].isna().any():
         left_out |= set(BTYD)
-    if (panel.table["horizon_days"] < horizon_days).any():
-        left_out |= {"hiatus", "deep"}
-    if panel.table[silence_in(panel.table)].nunique() < 2:
-        left_out |= {"hiatus"}
+    if (table["horizon_days"] < horizon_days).any():
+        left_out |= {"constant", *RULES, "mean", "deep", "lightgbm_defaults"}
     return tuple(name for name in CANDIDATES if name not in left_out)
 
 
@@ -134,14 +133,26 @@ def fit_candidates(
     names: Sequence[CandidateName], panel: Panel, settings: ChurnSettings, prior: Prior, threads: int
 ) -> dict[CandidateName, Weighted]:
     """Fit candidates on the same rows; what two of them share is fitted once."""
-    parts = {part for name in names for part in (_AVERAGED if name == "mean" else (name,))}
-    fitted = {part: _fit(part, panel, settings, prior, threads) for part in CANDIDATES if part in parts}
-    return {
-        name: tuple((1 / len(_AVERAGED), fitted[part]) for part in _AVERAGED)
-        if name == "mean"
-        else ((1.0, fitted[name]),)
-        for name in names
-    }
+    parts = _parts(dict.fromkeys(names, 1.0))
+    fitted = {part: _fit(part, panel, settings, prior, threads) for part in parts}
+    return {name: tuple((weight, fitted[part]) for part, weight in _parts({name: 1.0}).items()) for name in names}
+
+
+def fit_blend(
+    weights: Mapping[CandidateName, float], panel: Panel, settings: ChurnSettings, prior: Prior, threads: int
+) -> Weighted:
+    """Fit the candidates that have a weight, for their log-odds to be averaged with it."""
+    return tuple((weight, _fit(part, panel, settings, prior, threads)) for part, weight in _parts(weights).items())
+
+
+def _parts(weights: Mapping[CandidateName, float]) -> dict[CandidateName, float]:
+    """The weights of what is fitted: a mean is its parts."""
+    total: dict[CandidateName, float] = {}
+    for name, weight in weights.items():
+        parts = _AVERAGED if name == "mean" else (name,)
+        for part in parts:
+            total[part] = total.get(part, 0.0) + weight / len(parts)
+    return total
 
 
 def log_odds(components: Weighted, table: pd.DataFrame) -> Floats:
@@ -169,9 +180,9 @@ def _fit(name: CandidateName, panel: Panel, settings: ChurnSettings, prior: Prio
         return Btyd("bg")
     if name == "pareto_nbd":
         return Btyd("pareto")
-    if name in ("hiatus", "logistic"):
-        return Regression((fit_hiatus if name == "hiatus" else fit_logistic)(panel, settings.definition))
-    grown = deep(settings) if name == "deep" else settings
+    if name in BASELINES:
+        return Regression(fit_baseline(name, panel, settings.definition))
+    grown = {"trees": settings, "deep": deep(settings), "lightgbm_defaults": LIGHTGBM_DEFAULTS}[name]
     return grow(panel, panel.churned(settings.definition), grown, prior, threads)
 
 

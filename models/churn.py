@@ -1,6 +1,6 @@
-"""The churn model: the candidate that did best where it could not know, refitted on everything and calibrated."""
+"""The churn model: candidates weighed where they could not know, refitted on everything, averaged and calibrated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,24 +12,20 @@ from models.baselines import btyd_log_odds, sigmoid
 from models.boosting import side_by_side
 from models.calibration import Calibrator, fit_calibrator
 from models.calibration_line import clipped_logit
-from models.candidates import Prior, Trees, Weighted, competing, fit_candidates, log_odds
+from models.candidates import Prior, Trees, Weighted, competing, fit_blend, fit_candidates, log_odds
 from models.encoding import Encoding
 from models.panel import Panel, floats
 from models.peers import Peers
 from models.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
-from models.selection import IN_WORDS, Fold, How, Standing, choose, customer_groups, folds, out_of_time_folds
-from models.settings import BadCandidate, BoostingSettings, CandidateName, ChurnSettings
+from models.selection import IN_WORDS, Fold, How, Standing, customer_groups, folds, out_of_time_folds, weigh
+from models.settings import BadCandidate, BoostingSettings, CandidateName, ChurnSettings, ModelName
 
 __all__ = [
-    "ChurnModel", "OneClass", "Prior", "TooLittleData", "fit_churn", "out_of_time_folds", "prior_log_odds", "prior_use",
+    "ChurnModel", "Prior", "TooLittleData", "fit_churn", "out_of_time_folds", "prior_log_odds", "prior_use",
     "sigmoid", "too_little",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
-
-
-class OneClass(ExplainedError):
-    """Everybody in the training rows left, or nobody did."""
 
 
 class TooLittleData(ExplainedError):
@@ -41,9 +37,9 @@ _SET = "set in params.yaml (churn.candidate), compared with none"
 
 @dataclass(frozen=True)
 class ChurnModel:
-    """The chosen candidate as a weighted sum of log-odds, calibrated, in season, with its training contract."""
+    """Candidates as a weighted sum of log-odds, calibrated, in season, with their training contract."""
 
-    name: CandidateName
+    name: ModelName  # the candidate, or "blend" of several
     components: Weighted
     calibrator: Calibrator
     horizon_days: int
@@ -97,61 +93,63 @@ class ChurnModel:
 def fit_churn(
     panel: Panel, settings: ChurnSettings, *, horizon_days: int, lead_days: int, threads: int = 2
 ) -> ChurnModel:
-    """Choose a candidate and a calibrator on rows held out, and fit it on all of them.
+    """Weigh candidates and choose a calibrator on rows held out, and fit both on all of them.
 
-    Below ``settings.minimum`` nothing is chosen: the model is Pareto/NBD, or the hiatus rule where that has no answer.
+    Below ``settings.minimum``, or where all rows have the same outcome, nothing is chosen: the model is the baseline
+    that needs least.
 
     Raises
     ------
-    OneClass
-        If no training row churned, or all did.
     TooLittleData
         If there is less than the minimum and the settings say to refuse.
     BadCandidate
         If the settings name a candidate that these rows do not allow (`competing`).
     """
-    churned = panel.churned(settings.definition)
-    if churned.min() == churned.max():
-        raise OneClass(
-            f"All {len(churned):,} training rows have the same outcome ({'churned' if churned[0] else 'stayed'}). "
-            "Choose another horizon_days or churn.definition, or bring a longer history."
-        )
     # BTYD foresees purchases or other activity; of a cancellation, or a label of the company, it is at most a hint.
     prior: Prior = prior_use(settings, panel, horizon_days) if settings.definition == "inactivity" else "features"
     names = competing(panel, settings, horizon_days)
     if lacking := too_little(panel, settings):
-        name, note = (
-            _baseline(names, settings, lacking),
-            f"Too little to learn from: {lacking}. So the baseline is used.",
-        )
-        components = fit_candidates([name], panel, settings, prior, threads)[name]
+        if settings.too_little == "refuse":
+            raise TooLittleData(
+                f"Too little to learn from: {lacking}. Bring more history, lower churn.minimum, or set "
+                "churn.too_little to baseline."
+            )
+        name = _baseline(names, settings)
+        note = f"Too little to learn from: {lacking}. So the baseline is used."
+        components = fit_blend({name: 1.0}, panel, settings, prior, threads)
         return ChurnModel(name, components, Calibrator(note="Not calibrated."), horizon_days, lead_days, (), note)
     if settings.candidate != "auto":
         if settings.candidate not in names:
             raise BadCandidate(
-                f"churn.candidate is {settings.candidate}, which cannot answer for these rows: hiatus and deep need "
-                "whole horizons, hiatus silences of more than one length, Pareto/NBD and BG/NBD a purchase of every "
-                f"customer. It may be auto or one of {', '.join(names)}."
+                f"churn.candidate is {settings.candidate}, which cannot answer for these rows: a constant, rules of "
+                "one column, mean, deep and lightgbm_defaults need whole horizons, a rule more than one value of its "
+                "column, Pareto/NBD and BG/NBD a purchase of every customer. It may be auto or one of "
+                f"{', '.join(names)}."
             )
         names = (settings.candidate,)
     in_season = seasonal(panel, horizon_days, lead_days)
     tested = folds(panel, horizon_days, seasonal=in_season)
-    held_out = _HeldOut.of(tested, names, settings, prior, threads)
-    if held_out and in_season:
-        held_out = held_out.levelled(event=settings.definition != "inactivity")
-    chosen, standings, note = held_out.choose() if held_out else (names[0], (), "No fold could test the candidates.")
+    held_out = _HeldOut.of(tested, names, settings, prior, threads, in_season=in_season)
+    if held_out:
+        weights, standings, note = held_out.weigh()
+    else:
+        weights, standings, note = {_baseline(names, settings): 1.0}, (), "No fold could test the candidates."
     if settings.candidate != "auto":
         standings = tuple(replace(standing, verdict=_SET) for standing in standings)
-    components = fit_candidates([chosen], panel, settings, prior, threads)[chosen]
-    calibrator = held_out.calibrator(chosen) if held_out else _UNTESTED
-    season = _season(panel, chosen, calibrator, settings, prior, threads) if in_season else NO_SEASON
-    return ChurnModel(chosen, components, calibrator, horizon_days, lead_days, standings, note, season)
+    components = fit_blend(weights, panel, settings, prior, threads)
+    calibrator = held_out.calibrator(weights) if held_out else _UNTESTED
+    season = _season(panel, weights, calibrator, settings, prior, threads) if in_season else NO_SEASON
+    used: ModelName = next(iter(weights)) if len(weights) == 1 else "blend"
+    return ChurnModel(used, components, calibrator, horizon_days, lead_days, standings, note, season)
 
 
 def too_little(panel: Panel, settings: ChurnSettings) -> str:
     """What the training rows lack of the stated minimums, in words; empty if nothing."""
     least, churned = settings.minimum, panel.churned(settings.definition) > 0
     customer, tenure = panel.table["customer_id"], floats(panel.table, "tenure_days")
+    if churned.all() or not churned.any():
+        did = "churned" if churned.all() else "stayed"
+        return f"all {len(churned):,} training rows have the same outcome ({did})"
     counts = [
         ("customers", customer.nunique(), least.customers),
         ("that churned", customer[churned].nunique(), least.positives),
@@ -187,14 +185,16 @@ _UNTESTED = Calibrator(
 
 @dataclass(frozen=True)
 class _HeldOut:
-    """What every candidate said of rows held out, and what came true."""
+    """What every candidate predicted of rows held out, and what came true."""
 
     how: How
-    forecasts: dict[CandidateName, Floats]
+    log_odds: dict[CandidateName, Floats]
     churned: Floats
     cutoff: npt.NDArray[np.intp]
     group: npt.NDArray[np.intp]  # number of the fold
     customer: npt.NDArray[np.str_]
+    in_season: bool  # a season sets the level of every cutoff, so order and spread are what is compared
+    event: bool
 
     @classmethod
     def of(
@@ -204,40 +204,43 @@ class _HeldOut:
         settings: ChurnSettings,
         prior: Prior,
         threads: int,
+        *,
+        in_season: bool,
     ) -> "_HeldOut | None":
         """Fit every candidate, with one seed, on every fold; None where no fold has both outcomes to learn from."""
         tested = [fold for fold in tested if fold.past.churned(settings.definition).std() > 0]
         if not tested:
             return None
 
-        def forecasts(fold: Fold) -> dict[CandidateName, Floats]:
+        def predicted(fold: Fold) -> dict[CandidateName, Floats]:
             fitted = fit_candidates(names, fold.past, replace(settings, seeds=1), prior, threads=1)
-            return {name: sigmoid(log_odds(parts, fold.present.table)) for name, parts in fitted.items()}
+            return {name: log_odds(parts, fold.present.table) for name, parts in fitted.items()}
 
-        said = side_by_side(forecasts, tested, threads)
+        folds = side_by_side(predicted, tested, threads)
         rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
-        at = pd.factorize(rows["cutoff"], sort=True)[0]
-        group = np.repeat(np.arange(len(tested)), [len(fold.present) for fold in tested])
         return cls(
             tested[0].how,
-            {name: np.concatenate([forecast[name] for forecast in said]) for name in names},
+            {name: np.concatenate([fold[name] for fold in folds]) for name in names},
             np.concatenate([fold.present.churned(settings.definition) for fold in tested]),
-            at,
-            group,
+            pd.factorize(rows["cutoff"], sort=True)[0],
+            np.repeat(np.arange(len(tested)), [len(fold.present) for fold in tested]),
             rows["customer_id"].to_numpy(str),
+            in_season,
+            settings.definition == "event",
         )
 
-    def levelled(self, *, event: bool) -> "_HeldOut":
-        """The same with the level of every cutoff set right, which the season does: order and spread are compared."""
-        right = {name: levelled(self.churned, said, self.cutoff, event=event) for name, said in self.forecasts.items()}
-        return replace(self, forecasts=right)
+    def probability(self, weights: Mapping[CandidateName, float]) -> Floats:
+        """What the weighted sum of log-odds predicts, with the level of every cutoff set right where a season does."""
+        blended = sigmoid(np.sum([weight * self.log_odds[name] for name, weight in weights.items()], axis=0))
+        return levelled(self.churned, blended, self.cutoff, event=self.event) if self.in_season else blended
 
-    def choose(self) -> tuple[CandidateName, tuple[Standing, ...], str]:
-        """The candidate to use, how each fared, and how that was tested."""
-        chosen, standings = choose(self.churned, self.forecasts, self.customer)
-        return chosen, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."
+    def weigh(self) -> tuple[dict[CandidateName, float], tuple[Standing, ...], str]:
+        """The weights of the candidates, how each fared, and how that was tested."""
+        forecasts = {name: self.probability({name: 1.0}) for name in self.log_odds}
+        weights, standings = weigh(self.churned, forecasts, self.customer)
+        return weights, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."
 
-    def calibrator(self, chosen: CandidateName) -> Calibrator:
+    def calibrator(self, weights: Mapping[CandidateName, float]) -> Calibrator:
         """Learned where time was respected or a season sets the level, or where there is but one cutoff, whose level is
         then the only one known.
 
@@ -247,13 +250,18 @@ class _HeldOut:
         if self.how not in ("out of time", "other seasons") and not (single and self.how == "other customers"):
             return _UNTESTED
         fold = self.group if single else self.cutoff
-        return fit_calibrator(self.forecasts[chosen], self.churned, fold, customer=self.customer)
+        return fit_calibrator(self.probability(weights), self.churned, fold, customer=self.customer)
 
 
 def _season(
-    panel: Panel, chosen: CandidateName, calibrator: Calibrator, settings: ChurnSettings, prior: Prior, threads: int
+    panel: Panel,
+    weights: Mapping[CandidateName, float],
+    calibrator: Calibrator,
+    settings: ChurnSettings,
+    prior: Prior,
+    threads: int,
 ) -> Season:
-    """The season in the errors of the chosen candidate, calibrated."""
+    """The season in the errors of the model, calibrated."""
     group, cutoffs = customer_groups(panel.table["customer_id"]), panel.cutoffs
     of = {cutoff: (panel.table["cutoff"] == cutoff).to_numpy() for cutoff in cutoffs}
     known, unknown = np.zeros(len(panel)), np.zeros(len(panel))
@@ -265,7 +273,7 @@ def _season(
             rows, rest = rows & of[cutoff], rest & ~of[cutoff]
         past = panel.where(rest)
         if past.churned(settings.definition).std() > 0:
-            parts = fit_candidates([chosen], past, replace(settings, seeds=1), prior, threads=1)[chosen]
+            parts = fit_blend(weights, past, replace(settings, seeds=1), prior, threads=1)
             said = calibrator.apply(sigmoid(log_odds(parts, panel.table[rows])))
         else:
             said = np.full(rows.sum(), past.churned(settings.definition).mean())
@@ -278,12 +286,9 @@ def _season(
     return fit_season(panel.churned(settings.definition), (known, unknown), panel.table["cutoff"], event=event)
 
 
-def _baseline(names: Sequence[CandidateName], settings: ChurnSettings, lacking: str) -> CandidateName:
-    """The candidate that needs least: the simplest that BTYD answers, the hiatus rule, or else the regression."""
-    if settings.too_little == "refuse":
-        raise TooLittleData(
-            f"Too little to learn from: {lacking}. Bring more history, lower churn.minimum, or set churn.too_little to "
-            "baseline."
-        )
+def _baseline(names: Sequence[CandidateName], settings: ChurnSettings) -> CandidateName:
+    """The candidate that needs least: BTYD's answer where there is one, else a rule of one column."""
     least: tuple[CandidateName, ...] = ("pareto_nbd", "hiatus", "logistic")
-    return next(name for name in least if name in names)
+    if settings.definition != "inactivity":
+        least = ("tenure", "constant", "logistic")
+    return next((name for name in least if name in names), names[0])

@@ -9,7 +9,11 @@ from features.errors import ExplainedError
 from features.relationship import PURCHASES, Definition, Relationship
 
 PriorUse = Literal["auto", "features", "init_score"]
-CandidateName = Literal["hiatus", "pareto_nbd", "bg_nbd", "logistic", "trees", "mean", "deep"]
+CandidateName = Literal[
+    "constant", "tenure", "days_since_last_activity", "past_outcome_rate", "hiatus", "pareto_nbd", "bg_nbd", "logistic",
+    "trees", "mean", "deep", "lightgbm_defaults",
+]  # fmt: skip
+ModelName = CandidateName | Literal["blend"]  # of several candidates, by their weights
 BTYD: tuple[CandidateName, ...] = ("pareto_nbd", "bg_nbd")  # know of purchases alone
 SIGNS = ("ratings", "referrals", "contacts", "responses")  # of attitude
 
@@ -56,6 +60,13 @@ class DeepSettings:
     row_share: float = 0.8
     column_share: float = 0.7
     l2: float = 1.0
+
+
+# LightGBM's own defaults, but for bins: next to no restraint. Without sampling one seed is as good as several.
+LIGHTGBM_DEFAULTS = BoostingSettings(
+    trees=100, learning_rate=0.1, leaves=31, min_rows_share=0.0, min_rows=20, row_share=1.0, column_share=1.0, l2=0.0,
+    seeds=1,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

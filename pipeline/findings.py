@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal, get_args
 
+from models.baselines import BASELINES
 from models.explain import says, theme_of
 from models.season import NEAR_DAYS, YEAR_DAYS
 from models.selection import FELT
@@ -15,7 +16,11 @@ Outcome = Literal["better", "worse", "no sure difference", "too small to matter"
 
 NAMES = {
     "chosen": "the model",
-    "hiatus": "days of silence",
+    "constant": "a constant (the base rate)",
+    "tenure": "tenure alone",
+    "days_since_last_activity": "days since the last activity",
+    "past_outcome_rate": "the customer's own past rate",
+    "hiatus": "days since the last purchase",
     "logistic": "logistic regression",
     "pareto_nbd": "Pareto/NBD",
     "bg_nbd": "BG/NBD",
@@ -27,6 +32,8 @@ NAMES = {
 CANDIDATES = {  # a model is chosen from; other names are those above
     "trees": "boosted trees",
     "deep": "deeper boosted trees",
+    "lightgbm_defaults": "boosted trees with LightGBM's defaults",
+    "blend": "a blend of candidates by their weights",
     "mean": "the mean of several",
     "pareto_gg": "Pareto/NBD with Gamma-Gamma",
     "poisson": "boosted orders",
@@ -144,9 +151,12 @@ def verdict(found: Sequence[Comparison], metric: Metric) -> str:
     by["no sure difference"] += by["identical"]
     said = [f"The model is {listed(by['the model itself'])}."] if by["the model itself"] else []
     rivals = len(baselines) - len(by["the model itself"])
+    absent = _absent(baselines, metric)
     if rivals and len(by["better"]) == rivals:
-        count = "the one baseline" if rivals == 1 else f"all {rivals} baselines"
-        return " ".join([*said, f"On {_in_text(metric)} the model beats {count}: {listed(by['better'])}."])
+        count = "the one baseline" if rivals == 1 else f"{'the' if absent else 'all'} {rivals} baselines"
+        compared = " that could be compared" if absent else ""
+        beats = f"On {_in_text(metric)} the model beats {count}{compared}: {listed(by['better'])}."
+        return " ".join([*said, beats, *([f"Not compared: {listed(absent)}."] if absent else [])])
     if rivals:
         said.append(f"On {_in_text(metric)} the model beats {listed(by['better']) if by['better'] else 'no baseline'}.")
     if by["no sure difference"]:
@@ -162,7 +172,7 @@ def verdict(found: Sequence[Comparison], metric: Metric) -> str:
 
 
 def losses(against: Mapping[str, Any], metrics: Iterable[Metric], chosen: str = "") -> str:
-    """On which metrics the model is surely worse than a baseline; empty if on none."""
+    """On which metrics the model is significantly worse than a baseline; empty if on none."""
     said = []
     for metric in metrics:
         rows = comparisons(against, metric, chosen)
@@ -172,7 +182,7 @@ def losses(against: Mapping[str, Any], metrics: Iterable[Metric], chosen: str = 
 
 
 def beaten(found: Iterable[Comparison]) -> tuple[int, int]:
-    """How many baselines the model surely beats, and how many there are besides itself."""
+    """How many baselines the model significantly beats, and how many there are besides itself."""
     rivals = [row for row in found if row.kind == "baseline" and row.outcome != "the model itself"]
     return sum(row.outcome == "better" for row in rivals), len(rivals)
 
@@ -374,6 +384,12 @@ def in_order(models: Iterable[str]) -> list[str]:
 def listed(names: Sequence[str], word: str = "and") -> str:
     """Names as in a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+
+
+def _absent(baselines: Sequence[Comparison], metric: Metric) -> list[str]:
+    """The simple baselines of churn that a comparison lacks: to beat the others is not to beat all."""
+    named = {row.name for row in baselines}
+    return [name_of(name) for name in BASELINES if metric in CHURN and name_of(name) not in named]
 
 
 def _outcome(value: float, low: float, high: float, metric: Metric) -> Outcome:

@@ -77,7 +77,9 @@ def main() -> None:
     with whole(paths.MODEL_CARD) as staged:
         staged.write_text(card(inputs), encoding="utf-8", newline="\n")
     won, rivals = findings.beaten(_compared(inputs.metrics, "churn", inputs.churn["candidate"]))
-    print(f"model_card: {paths.MODEL_CARD}: model {inputs.version}, surely better than {won} of {rivals} baselines")
+    print(
+        f"model_card: {paths.MODEL_CARD}: model {inputs.version}, significantly better than {won} of {rivals} baselines"
+    )
 
 
 def card(inputs: Inputs) -> str:

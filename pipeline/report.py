@@ -108,7 +108,7 @@ def main() -> None:
     )
     print(
         f"report: {paths.REPORT}: {risk.at_risk:,} of {risk.scored:,} customers at high or critical risk{stake}; "
-        f"churn model surely better than {won} of {rivals} baselines"
+        f"churn model significantly better than {won} of {rivals} baselines"
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from features.cutoffs import Fit
 from features.errors import ExplainedError
-from models.baselines import BASE, Logistic, fit_hiatus, fit_logistic
+from models.baselines import BASE, fit_baselines
 from models.bundle import save_churn
 from models.candidates import contributions
 from models.churn import ChurnModel, fit_churn
@@ -50,14 +50,6 @@ def fitted(panel: Panel, params: Params, *, threads: int = THREADS) -> ChurnMode
     """The recipe fitted on the rows; copies of a customer in a table are one customer to it."""
     ahead = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
     return fit_churn(copies_as_one(panel), params.churn, **ahead, threads=threads)
-
-
-def fit_baselines(panel: Panel, definition: str) -> dict[str, Logistic]:
-    """The baselines that can answer: without purchases there is no silence to go by."""
-    out = {"logistic": fit_logistic(panel, definition)}
-    if panel.table["days_since_last_purchase"].nunique() > 1:
-        out = {"hiatus": fit_hiatus(panel, definition)} | out
-    return out
 
 
 def out_of_fold(panel: Panel, params: Params) -> tuple[dict[str, Floats], int]:
@@ -104,7 +96,7 @@ def importance(model: ChurnModel, table: pd.DataFrame) -> dict[str, float]:
     asked = table.iloc[np.linspace(0, len(table) - 1, min(_ASKED, len(table))).astype(int)]
     parts = contributions(model.components, asked).drop(columns=BASE)
     moved = (parts - parts.mean()).abs().mean()
-    shares = (moved / moved.sum()).round(6)
+    shares = (moved / (moved.sum() or 1.0)).round(6)
     return dict(sorted(((str(n), float(v)) for n, v in shares.items()), key=lambda item: (-item[1], item[0])))
 
 
@@ -123,8 +115,8 @@ def main() -> None:
 def in_words(model: ChurnModel, facts: Mapping[str, Any], panel: Panel) -> str:
     """What was learned from and what was chosen, in one line."""
     rates = ", ".join(f"{fact['churn_rate']:.3f}" for fact in facts["training"])
-    why = next((f" ({s.verdict})" for s in model.selection if s.candidate == model.name), "")
+    why = "; ".join(f"{s.candidate}, {s.verdict}" for s in model.selection if s.weight)
     return (
-        f"{len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); {model.name}{why}. "
+        f"{len(panel):,} rows at {len(panel.cutoffs)} cutoffs (churn rate {rates}); {why or model.name}. "
         f"{model.note} {model.calibrator.note} {model.season.note}"
     )

@@ -5,7 +5,7 @@ Also the stage of tuning/dvc.yaml, which `dvc repro` leaves alone.
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ Values = dict[str, float | int]
 
 STORAGE = Path("data/tune.db")
 REPORT = Path("reports/tuning.json")
-TUNABLE: tuple[CandidateName, ...] = ("trees", "mean", "deep")  # those with trees in them
+TUNABLE: tuple[CandidateName, ...] = ("trees", "mean", "deep")  # those with trees that have settings
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class NothingToTune(ExplainedError):
 def main(
     settings: TuneSettings, *, candidate: CandidateName | None = None, write: bool = False, storage: Path = STORAGE
 ) -> None:
-    """Tune the project's churn model and say what was found; on `write`, keep it in params.yaml if surely better.
+    """Tune the project's churn model and say what was found; `write` keeps it in params.yaml if significantly better.
 
     Tuned is the `candidate`, or else the one that params.yaml asks for, or that the bundle chose.
     """
@@ -125,13 +125,20 @@ def to_tune(churn: ChurnSettings, asked: CandidateName | None = None) -> tuple[C
     elif churn.candidate != "auto":
         name, why = churn.candidate, "as churn.candidate says"
     else:
-        name, why = read_contract(paths.measured_fit(paths.CHURN_BUNDLE))["candidate"], "which the bundle chose"
+        name, why = _heaviest(read_contract(paths.measured_fit(paths.CHURN_BUNDLE))), "which the bundle chose"
     if name not in TUNABLE:
         raise NothingToTune(
             f"The churn model is {name}, {why}: it has no trees whose settings could be searched. To tune one that "
             f"has, name it: --candidate {', '.join(TUNABLE[:-1])} or {TUNABLE[-1]}."
         )
     return replace(churn, candidate=name), why
+
+
+def _heaviest(contract: Mapping[str, Any]) -> CandidateName:
+    """The candidate of a bundle; of a blend the one of the largest weight among those with settings to tune."""
+    parts = {held["candidate"]: held["weight"] for held in contract.get("selection", ()) if held["weight"]}
+    tunable = [name for name in parts if name in TUNABLE] or list(parts) or [contract["candidate"]]
+    return max(tunable, key=lambda name: parts.get(name, 0.0))
 
 
 def tune(panel: Panel, params: Params, settings: TuneSettings, storage: str) -> Tuned:
@@ -184,7 +191,9 @@ def told(tuned: Tuned, present: ChurnSettings) -> str:
     grown = _grown(present)
     rows = [f"{name:<16}{getattr(grown, name):>10g}{value:>10g}" for name, value in tuned.best.items()]
     gain = tuned.gain
-    words = "surely better" if tuned.sure else "surely worse" if gain.low > 0 else "no better beyond chance"
+    words = (
+        "significantly better" if tuned.sure else "significantly worse" if gain.low > 0 else "no better beyond chance"
+    )
     return "\n".join(
         [
             f"{tuned.trials} trials, {tuned.pruned} of them dropped early.",

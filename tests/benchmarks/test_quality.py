@@ -81,5 +81,5 @@ def test_a_table_is_predicted_from_other_rows_by_the_same_candidates():
     assert churned.shape == said["chosen"].shape == (600,)
     assert ((said["chosen"] > 0) & (said["chosen"] < 1)).all()
     assert len(chosen) == 5
-    assert set(chosen) <= {"logistic", "trees", "mean", "deep"}
+    assert set(chosen) <= {"blend", "logistic", "trees", "mean", "deep", "lightgbm_defaults"}
     assert said["chosen"][churned == 1].mean() > said["chosen"][churned == 0].mean()

@@ -52,9 +52,10 @@ class Past:
 
     cutoff: datetime
     events: list[SimpleNamespace]
+    horizon: timedelta = DAY
 
     @classmethod
-    def of(cls, rows: Iterable[Mapping[str, object]], customer: str, cutoff: datetime) -> "Past":
+    def of(cls, rows: Iterable[Mapping[str, object]], customer: str, cutoff: datetime, horizon_days: int = 1) -> "Past":
         """The customer's events before the cutoff, each with the rule it broke."""
         mine = [SimpleNamespace(**row) for row in rows if row["customer_id"] == customer]
         before = sorted((e for e in mine if e.occurred_at < cutoff), key=lambda e: (e.occurred_at, e.interaction_id))
@@ -65,7 +66,7 @@ class Past:
             )
             if e.rule == "bad_review":
                 e.severity = round(2 * (1 + math.log10(1 + (e.reach or 0))))
-        return cls(cutoff, before)
+        return cls(cutoff, before, horizon_days * DAY)
 
     def of_kind(self, *kinds: str, days: int | None = None) -> list[SimpleNamespace]:
         """Events of some kinds in the last `days`."""
@@ -296,21 +297,34 @@ def tenure(past: Past) -> dict[str, Value]:
     }
 
 
+def past_outcomes(past: Past, definition: str = "inactivity") -> dict[str, Value]:
+    """Of the periods before the cutoff, the share with the outcome; the first begins with the history or later."""
+    means, since = ("cancellation", past.events) if definition == "event" else ("purchase", past.of_kind("purchase"))
+    outcomes, end = [], past.cutoff
+    while since and end - past.horizon >= since[0].occurred_at:
+        begin = end - past.horizon
+        happened = any(begin <= e.occurred_at < end for e in past.of_kind(means))
+        outcomes.append(float(happened if definition == "event" else not happened))
+        end = begin
+    return {"past_outcome_rate": mean(outcomes)}
+
+
 FAMILIES = (activity, purchases, rhythm, experience, channels, ratings, tenure)
 
 
-def features(past: Past) -> dict[str, Value]:
+def features(past: Past, definition: str = "inactivity") -> dict[str, Value]:
     """Every feature of one customer at one cutoff."""
-    return {name: value for family in FAMILIES for name, value in family(past).items()}
+    read = {name: value for family in FAMILIES for name, value in family(past).items()}
+    return read | past_outcomes(past, definition)
 
 
-def status(past: Past) -> str:
+def status(past: Past, definition: str = "inactivity") -> str:
     """Whether churn can be predicted of the customer, and why not."""
     turns = ("cancellation", "purchase", "renewal", "enrolment")
     last = next((e.kind for e in reversed(past.events) if e.kind in turns), None)
     if last == "cancellation":
         return "already_churned"
-    return "scored" if past.of_kind("purchase") else "no_history"
+    return "scored" if past.of_kind("purchase") or definition == "event" else "no_history"
 
 
 def labels(rows: Iterable[Mapping[str, object]], customer: str, begin: datetime, end: datetime) -> dict[str, float]:

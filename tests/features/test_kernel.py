@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import oracle
@@ -37,23 +38,23 @@ def same(value: object, expected: float | None) -> bool:
     return isinstance(value, int | float) and math.isclose(value, expected, rel_tol=1e-6, abs_tol=1e-7)
 
 
-def assert_as_read_naively(events: list[Event]) -> None:
+def assert_as_read_naively(events: list[Event], settings: KernelSettings = SETTINGS) -> None:
     table = interactions(*events)
-    found, outcomes = features_at(table, CUTOFFS, SETTINGS)
+    found, outcomes = features_at(table, CUTOFFS, settings)
     rows = table.to_dicts()
     keys: list[tuple[str, datetime]] = []
     for cutoff in CUTOFFS:
         for customer in dict.fromkeys(table["customer_id"]):
-            past = oracle.Past.of(rows, customer, cutoff.at)
+            past = oracle.Past.of(rows, customer, cutoff.at, cutoff.horizon_days)
             if not past.events:
                 continue
             row = found.row(len(keys), named=True)
             keys.append((customer, cutoff.at))
-            expected = oracle.features(past)
+            expected = oracle.features(past, settings.relationship.definition)
             assert expected.keys() == set(found.columns) - set(KEYS)
             wrong = {name: (row[name], value) for name, value in expected.items() if not same(row[name], value)}
             assert not wrong, f"{customer} at {cutoff.at:%Y-%m-%d}: (kernel, naive) {wrong}"
-            assert row["status"] == oracle.status(past)
+            assert row["status"] == oracle.status(past, settings.relationship.definition)
             assert row["last_bad_experience"] == next((e.rule for e in reversed(past.events) if e.rule), None)
             happened = outcomes.row(len(keys) - 1, named=True)
             assert {name: happened[name] for name in outcomes.columns[2:]} == pytest.approx(
@@ -67,6 +68,12 @@ def assert_as_read_naively(events: list[Event]) -> None:
 @settings(law, max_examples=80)
 def test_every_feature_and_label_is_what_a_naive_reading_of_the_history_gives(events: list[Event]):
     assert_as_read_naively(events)
+
+
+@given(EVENTS)
+@law
+def test_where_leaving_is_an_event_the_history_reads_the_same_naively(events: list[Event]):
+    assert_as_read_naively(events, replace(SETTINGS, relationship=Relationship("event")))
 
 
 def test_long_histories_of_many_customers_read_the_same_naively():

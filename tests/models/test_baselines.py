@@ -50,11 +50,12 @@ def test_what_is_unknown_counts_as_average(train: Panel):
 
 
 def test_contributions_are_weight_times_distance_from_the_mean():
-    model = Logistic((Term("days", "plain"), Term("plan", "is", "gold")), (10.0, 0.5), (2.0, 0.5), (3.0, -1.0), 0.25)
-    parts = model.contributions(pd.DataFrame({"days": [14.0, np.nan], "plan": ["gold", None]}))
+    terms, ends = (Term("days", "plain"), Term("plan", "is", "gold")), ((0.0, 0.0), (14.0, 1.0))
+    model = Logistic(terms, *ends, (10.0, 0.5), (2.0, 0.5), (3.0, -1.0), 0.25)
+    parts = model.contributions(pd.DataFrame({"days": [20.0, np.nan], "plan": ["gold", None]}))
     assert {name: part.tolist() for name, part in parts.items()} == {
         "base": [0.25, 0.25],
-        "days": [6.0, 0.0],  # 3 × (14 − 10) / 2; unknown is average
+        "days": [6.0, 0.0],  # 3 × (14 − 10) / 2, as no row learned from had more than 14; unknown is average
         "plan": [-1.0, 1.0],
     }
 
@@ -84,7 +85,7 @@ def test_to_the_regression_a_small_chance_and_a_silence_long_overdue_say_no_more
 
 
 def test_a_column_that_only_multiplies_another_is_missed_too():
-    model = Logistic((Term("silence", "log", times="orders"),), (0.0,), (1.0,), (1.0,), 0.0)
+    model = Logistic((Term("silence", "log", times="orders"),), (0.0,), (9.0,), (0.0,), (1.0,), (1.0,), 0.0)
     with pytest.raises(MissingFeatures, match="orders"):
         model.log_odds(pd.DataFrame({"silence": [1.0]}))
 

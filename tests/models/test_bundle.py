@@ -34,7 +34,9 @@ def test_a_churn_model_comes_back_with_identical_predictions(
         assert (loaded.horizon_days, loaded.lead_days) == (60, 0)
 
 
-@pytest.mark.parametrize("name", ["hiatus", "pareto_nbd", "bg_nbd", "logistic", "mean", "auto"])
+@pytest.mark.parametrize(
+    "name", ["constant", "hiatus", "pareto_nbd", "bg_nbd", "logistic", "lightgbm_defaults", "auto"]
+)
 def test_whichever_candidate_was_chosen_comes_back_with_identical_predictions(
     train: Panel, to_score: pd.DataFrame, tmp_path: Path, name: CandidateName
 ):

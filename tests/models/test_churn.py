@@ -9,10 +9,9 @@ from company import with_columns, with_outcomes
 from scipy.stats import rankdata
 
 from models.calibration import Calibrator
-from models.candidates import CANDIDATES, Trees
+from models.candidates import CANDIDATES, Trees, contributions
 from models.churn import (
     ChurnModel,
-    OneClass,
     Prior,
     TooLittleData,
     fit_churn,
@@ -103,9 +102,19 @@ def test_an_unknown_category_and_an_unknown_value_are_scored_as_unknown(train: P
 
 
 @pytest.mark.parametrize(("purchases", "all_of_them"), [(0.0, "churned"), (1.0, "stayed")])
-def test_when_everybody_left_or_nobody_did_there_is_nothing_to_learn(train: Panel, purchases: float, all_of_them: str):
-    with pytest.raises(OneClass, match=rf"All 7\d\d training rows have the same outcome \({all_of_them}\)"):
-        fit(with_outcomes(train, horizon_purchase_count=purchases))
+def test_when_everybody_left_or_nobody_did_the_baseline_is_used_and_it_says_why(
+    train: Panel, to_score: pd.DataFrame, purchases: float, all_of_them: str
+):
+    same = with_outcomes(train, horizon_purchase_count=purchases, horizon_cancellation_count=1 - purchases)
+    none = Minimum(customers=0, positives=0, negatives=0, span_days=0)
+    for settings in (AUTO, replace(AUTO, minimum=none), replace(AUTO, definition="event")):
+        model = fit(same, settings)
+        assert model.name == ("tenure" if settings.definition == "event" else "pareto_nbd")
+        assert f"training rows have the same outcome ({all_of_them}). So the baseline is used." in model.note
+        probability = model.churn_probability(to_score)
+        assert ((probability > 0) & (probability < 1)).all()
+    with pytest.raises(TooLittleData, match="have the same outcome"):
+        fit(same, replace(AUTO, too_little="refuse"))
 
 
 def test_training_horizons_as_long_as_the_scored_one_take_btyd_as_features(churn: ChurnModel):
@@ -155,7 +164,9 @@ def test_deep_trees_have_settings_of_their_own_and_unless_told_otherwise_those_t
 
 @pytest.mark.parametrize("name", ["pareto_nbd", "bg_nbd"])
 def test_a_purchase_model_is_not_asked_about_cancellations(name: CandidateName):
-    with pytest.raises(BadCandidate, match=rf"churn\.candidate is {name}, which foresees purchases.* deep\.$"):
+    with pytest.raises(
+        BadCandidate, match=rf"churn\.candidate is {name}, which foresees purchases.* or lightgbm_defaults\.$"
+    ):
         ChurnSettings(definition="event", candidate=name)
     assert ChurnSettings(definition="event", candidate="deep").candidate == "deep"
 
@@ -166,7 +177,7 @@ def test_a_candidate_asked_for_that_the_rows_do_not_allow_is_refused_with_those_
 ):
     unknown = with_columns(train, pareto_p_any=train.table["pareto_p_any"].mask(train.table.index % 2 == 0))
     rows = short_panel.of_role("train") if table == "short" else unknown
-    with pytest.raises(BadCandidate, match=rf"churn\.candidate is {name}.* auto or one of .*logistic, trees, mean"):
+    with pytest.raises(BadCandidate, match=rf"churn\.candidate is {name}.* auto or one of .*logistic, trees"):
         fit(rows, replace(SMALL, candidate=name))
 
 
@@ -192,9 +203,12 @@ def test_where_no_cutoff_lies_after_anothers_horizon_nothing_is_calibrated_and_i
 
 def test_the_refitted_model_is_the_candidate_that_was_chosen_and_every_rival_is_accounted_for(train: Panel):
     model = fit(train, AUTO)
-    chosen = [standing for standing in model.selection if standing.verdict.startswith("chosen")]
-    assert [standing.candidate for standing in chosen] == [model.name]
-    assert [standing.candidate for standing in model.selection] == list(CANDIDATES)
+    weights = {standing.candidate: standing.weight for standing in model.selection}
+    assert list(weights) == list(CANDIDATES)
+    assert sum(weights.values()) == pytest.approx(1)
+    assert sum(weight for weight, _ in model.components) == pytest.approx(1)
+    weighed = [name for name, weight in weights.items() if weight]
+    assert model.name == ("blend" if len(weighed) > 1 else weighed[0])
     assert "out of time" in model.note
 
 
@@ -228,6 +242,23 @@ def test_half_of_the_mean_is_the_regressions_and_half_the_trees(train: Panel, to
     mean, logistic, trees = (fit(train, replace(SMALL, candidate=name)) for name in ("mean", "logistic", "trees"))
     expected = (logistic.log_odds(to_score) + trees.log_odds(to_score)) / 2
     assert mean.log_odds(to_score) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_blend_averages_log_odds_by_the_weights_of_its_candidates(train: Panel, to_score: pd.DataFrame):
+    few = train.where(train.table["customer_id"].isin(sorted(train.table["customer_id"].unique())[:220]))
+    model = fit(few, AUTO)
+    assert model.name == "blend"
+    parts = {s.candidate: s.weight for s in model.selection if s.weight}
+    alone = {name: fit(few, replace(SMALL, candidate=name)).log_odds(to_score) for name in parts}
+    expected = sum(weight * alone[name] for name, weight in parts.items())
+    assert model.log_odds(to_score) == pytest.approx(expected, abs=1e-12)
+    summed = contributions(model.components, to_score).sum(axis=1)
+    assert summed.to_numpy() == pytest.approx(expected, abs=1e-9)
+
+
+def test_models_that_are_not_told_the_horizon_do_not_compete_on_short_ones(short_panel: Panel):
+    model = fit(short_panel.of_role("train"), replace(AUTO, trees=3))
+    assert [standing.candidate for standing in model.selection] == ["pareto_nbd", "bg_nbd", "logistic", "trees"]
 
 
 def test_below_the_minimum_the_baseline_is_used_and_it_says_why(train: Panel, to_score: pd.DataFrame):

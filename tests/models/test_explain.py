@@ -32,7 +32,7 @@ def test_the_themes_sum_exactly_to_the_log_odds(model: ChurnModel, to_score: pd.
     assert np.abs(parts.sum(axis=1).to_numpy() - model.log_odds(to_score)).max() < 1e-9
 
 
-@pytest.mark.parametrize("name", ["hiatus", "pareto_nbd", "logistic", "mean", "deep"])
+@pytest.mark.parametrize("name", ["hiatus", "pareto_nbd", "logistic", "past_outcome_rate", "mean", "lightgbm_defaults"])
 def test_the_themes_of_every_candidate_sum_to_its_log_odds(train: Panel, to_score: pd.DataFrame, name: CandidateName):
     settings = ChurnSettings(trees=5, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
@@ -84,7 +84,7 @@ def test_a_reason_is_told_in_words_with_its_figure(model: ChurnModel, to_score: 
     assert not any("_" in str(text) or "pareto" in str(text) or "nan" in str(text) for text in said)
 
 
-@pytest.mark.parametrize("name", ["hiatus", "bg_nbd", "mean"])
+@pytest.mark.parametrize("name", ["hiatus", "bg_nbd", "trees"])
 def test_every_number_stands_beside_the_median_of_the_peers_whatever_the_candidate(
     train: Panel, to_score: pd.DataFrame, name: CandidateName
 ):

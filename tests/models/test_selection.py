@@ -1,4 +1,4 @@
-"""The choice of a candidate: tested where it could not know, the simplest within chance of the best."""
+"""The weights of candidates: tested where they could not know, by how often each is the best."""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from models.bootstrap import Resampling
-from models.metrics import log_loss
+from models.bootstrap import Resampling, replicate
+from models.metrics import CHURN_METRICS, log_loss
 from models.panel import Panel, horizon_end
-from models.selection import Standing, choose, customer_groups, folds
+from models.selection import Standing, customer_groups, folds, weigh
+from models.settings import CandidateName
 
 FEW = Resampling(40)
 
@@ -23,20 +24,43 @@ def outcomes(seed: int, customers: int = 2_000) -> tuple[np.ndarray, np.ndarray,
     return truth, (rng.random(customers) < truth).astype(float), np.arange(customers).astype(str)
 
 
-def test_of_two_that_say_the_same_the_simpler_is_chosen():
+def test_of_equals_the_simplest_has_the_weight():
     truth, churned, customer = outcomes(1)
-    chosen, standings = choose(churned, {"mean": truth, "logistic": truth, "trees": truth}, customer, FEW)
-    assert chosen == "logistic"
-    assert [standing.candidate for standing in standings] == ["logistic", "trees", "mean"]
+    weights, standings = weigh(churned, {"deep": truth, "logistic": truth, "trees": truth}, customer, FEW)
+    assert weights == {"logistic": 1.0}
+    assert [(standing.candidate, standing.weight) for standing in standings] == [
+        ("logistic", 1.0), ("trees", 0.0), ("deep", 0.0)
+    ]  # fmt: skip
 
 
-def test_a_simple_candidate_that_is_surely_worse_is_passed_over():
+def test_with_few_customers_the_weight_is_the_share_of_resamples_in_which_the_log_loss_is_the_lowest():
+    truth, churned, customer = outcomes(4, 60)
+    other = np.clip(truth + np.random.default_rng(0).normal(0, 0.1, 60), 0.01, 0.99)
+    forecasts: dict[CandidateName, np.ndarray] = {
+        "logistic": other, "trees": truth, "constant": np.full(60, churned.mean())
+    }  # fmt: skip
+    weights, standings = weigh(churned, forecasts, customer, FEW)
+    drawn = replicate(churned, dict(forecasts), {"it": CHURN_METRICS["log_loss"]}, customer=customer, resampling=FEW)
+    losses = {name: figures["it"][1:] for name, figures in drawn.figures.items()}
+    share = float(np.mean(losses["logistic"] < np.minimum(losses["trees"], losses["constant"])))
+    assert 0.05 < share < 0.95
+    assert weights == {"logistic": pytest.approx(share), "trees": pytest.approx(1 - share)}
+    assert [standing.verdict for standing in standings] == [
+        "no weight: log loss significantly higher than that of logistic",
+        f"weight {share:.0%}: lowest log loss in {share:.0%} of the resamples",
+        f"weight {1 - share:.0%}: lowest log loss in {1 - share:.0%} of the resamples",
+    ]
+    assert weigh(churned, dict(reversed(forecasts.items())), customer, FEW)[0] == weights
+
+
+def test_a_candidate_that_is_significantly_worse_has_no_weight():
     truth, churned, customer = outcomes(2)
-    chosen, (worse, better) = choose(churned, {"pareto_nbd": np.full(len(truth), 0.5), "trees": truth}, customer, FEW)
-    assert chosen == "trees"
+    forecasts = {"pareto_nbd": np.full(len(truth), 0.5), "trees": truth}
+    weights, (worse, better) = weigh(churned, forecasts, customer, FEW)
+    assert weights == {"trees": 1.0}
     assert worse.log_loss_difference.low > 0
-    assert better.verdict == "chosen: the best"
-    assert worse.verdict == "log loss surely higher than that of trees"
+    assert better.verdict == "chosen: lowest log loss in 100% of the resamples"
+    assert worse.verdict == "no weight: log loss significantly higher than that of trees"
 
 
 def test_a_right_level_does_not_excuse_a_worse_order():
@@ -48,29 +72,27 @@ def test_a_right_level_does_not_excuse_a_worse_order():
 
     boldness = brentq(lambda k: loss(k) - log_loss(churned, blurred), 1.0, 5.0)  # in order, but as wrong in level
     bold = expit((boldness - 0.01) * logit(truth))
-    chosen, (simple, _) = choose(churned, {"pareto_nbd": blurred, "trees": bold}, customer, FEW)
-    assert chosen == "trees"
+    weights, (simple, _) = weigh(churned, {"pareto_nbd": blurred, "trees": bold}, customer, FEW)
+    assert weights == {"trees": 1.0}
     assert simple.log_loss_difference.low <= 0
-    assert simple.verdict == "ranks surely worse than trees"
+    assert simple.verdict == "no weight: ranks significantly worse than trees"
 
 
-def test_a_difference_within_chance_leaves_the_simple_candidate_in_place():
-    truth, churned, customer = outcomes(4, 60)
-    nearly = np.clip(truth + np.random.default_rng(0).normal(0, 0.01, 60), 0.01, 0.99)
-    assert choose(churned, {"logistic": nearly, "deep": truth}, customer, FEW)[0] == "logistic"
-
-
-def test_a_sure_difference_that_nobody_feels_leaves_the_simple_candidate_in_place():
-    truth, churned, customer = outcomes(6, 20_000)
-    nearly = expit(0.9 * logit(truth))
-    chosen, (simple, _) = choose(churned, {"logistic": nearly, "deep": truth}, customer, FEW)
-    assert 0 < simple.log_loss_difference.low < simple.log_loss_difference.value < 0.002
-    assert chosen == "logistic"
+def test_a_share_below_a_twentieth_counts_as_none():
+    rng = np.random.default_rng(0)
+    truth, churned, customer = outcomes(9, 300)
+    every: tuple[CandidateName, ...] = ("constant", "tenure", "hiatus", "logistic", "trees", "deep")
+    forecasts = {name: np.clip(truth + rng.normal(0, 0.08, 300), 0.01, 0.99) for name in every}
+    weights, standings = weigh(churned, forecasts, customer, Resampling(60))
+    assert len(weights) < len(every)
+    assert min(weights.values()) >= 0.05
+    assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
+    assert {s.candidate: s.weight for s in standings if s.weight} == weights
 
 
 def test_a_standing_comes_back_from_json():
     truth, churned, customer = outcomes(5, 100)
-    _, standings = choose(churned, {"logistic": truth, "deep": truth}, customer, FEW)
+    _, standings = weigh(churned, {"logistic": truth, "deep": truth}, customer, FEW)
     assert [Standing.from_dict(standing.to_dict()) for standing in standings] == standings
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.registry import FEATURES
+from models.baselines import BASELINES
 from models.panel import PRIOR_FEATURES
 from models.selection import FELT
 from models.settings import CandidateName
@@ -26,6 +27,7 @@ from pipeline.findings import (
     in_order,
     listed,
     losses,
+    name_of,
     short_horizons,
     untested,
     verdict,
@@ -49,23 +51,36 @@ def said(**intervals: tuple[float, float]) -> str:
 
 
 def test_a_model_that_beats_all_is_said_to():
-    words = said(hiatus=(-0.2, -0.1), pareto_nbd=(-0.05, -0.01))
-    assert words == "On log loss the model beats all 2 baselines: days of silence and Pareto/NBD."
+    words = said(**dict.fromkeys(BASELINES, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
+    assert words == (
+        "On log loss the model beats all 7 baselines: a constant (the base rate), tenure alone, days since the last "
+        "activity, the customer's own past rate, days since the last purchase, logistic regression and Pareto/NBD."
+    )
+
+
+@given(st.sets(st.sampled_from(BASELINES), min_size=1))
+def test_who_beats_all_that_were_compared_is_not_said_to_beat_all_where_a_simple_one_was_left_out(names):
+    words = said(**dict.fromkeys(names, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
+    absent = set(BASELINES) - names
+    assert ("all 7 baselines" in words) == (not absent)
+    assert (f"beats the {len(names) + 1} baselines that could be compared" in words) == bool(absent)
+    told = words.partition("Not compared: ")[2]
+    assert {name for name in BASELINES if name_of(name) in told} == absent
 
 
 def test_a_difference_that_may_be_luck_is_no_victory():
     words = said(hiatus=(-0.2, -0.1), logistic=(-0.02, 0.01), pareto_nbd=(-0.02, 0.0))
     assert words == (
-        "On log loss the model beats days of silence. It is not shown to beat logistic regression or Pareto/NBD: the "
-        "interval includes 0, so these rows give no reason to prefer the model."
+        "On log loss the model beats days since the last purchase. It is not shown to beat logistic regression or "
+        "Pareto/NBD: the interval includes 0, so these rows give no reason to prefer the model."
     )
 
 
 def test_a_baseline_that_wins_is_recommended():
     words = said(hiatus=(0.01, 0.02))
     assert words == (
-        "On log loss the model beats no baseline. It is worse than days of silence: use that instead, and look for the "
-        "reason."
+        "On log loss the model beats no baseline. It is worse than days since the last purchase: use that instead, and "
+        "look for the reason."
     )
 
 
@@ -87,7 +102,7 @@ def test_parts_of_the_model_are_no_baselines():
 def test_unchanged_predictions_are_identical_and_no_victory():
     (row,) = comparisons(against(hiatus=(0.0, 0.0)), LOSS)
     assert row.outcome == "identical"
-    assert "not shown to beat days of silence" in said(hiatus=(0.0, 0.0))
+    assert "not shown to beat days since the last purchase" in said(hiatus=(0.0, 0.0))
 
 
 def test_higher_is_better_where_the_metric_says_so():
@@ -111,8 +126,8 @@ def test_a_win_is_never_claimed_when_the_interval_holds_zero(low, width):
 def test_a_difference_that_nobody_feels_is_neither_victory_nor_defeat_however_sure():
     words = said(hiatus=(-0.2, -0.1), pareto_nbd=(0.000002, 0.000004), logistic=(-0.0019, -0.0015))
     assert words == (
-        "On log loss the model beats days of silence. It is as good as Pareto/NBD and logistic regression: they differ "
-        "by less than 0.002."
+        "On log loss the model beats days since the last purchase. It is as good as Pareto/NBD and logistic "
+        "regression: they differ by less than 0.002."
     )
     assert "worse than Pareto/NBD" in said(pareto_nbd=(0.0019, 0.0023))
     auc = {"pareto_nbd": {"auc": {"value": -0.0005, "low": -0.0006, "high": -0.0004}}}
@@ -123,8 +138,8 @@ def test_a_baseline_that_was_chosen_is_the_model_and_not_its_rival():
     rows = against(hiatus=(-0.2, -0.1), pareto_nbd=(-0.05, -0.01))
     rows["pareto_nbd"]["brier"] = {"value": 1e-9, "low": 1e-10, "high": 2e-9}
     found = comparisons(rows, LOSS, "pareto_nbd")
-    words = "The model is Pareto/NBD. On log loss the model beats the one baseline: days of silence."
-    assert verdict(found, LOSS) == words
+    words = "The model is Pareto/NBD. On log loss the model beats the one baseline that could be compared: days since"
+    assert verdict(found, LOSS).startswith(words)
     assert beaten(found) == (1, 1)
     assert losses(rows, CHURN, "pareto_nbd") == ""
     assert "it is worse than Pareto/NBD" in losses(rows, CHURN)
@@ -201,7 +216,9 @@ def test_costs_that_are_not_the_companys_own_are_said_to_be_the_papers():
 def test_every_candidate_has_a_name_for_readers():
     names = {*get_args(CandidateName), *get_args(OrdersName), *get_args(SpendName)}
     assert not [name for name in names if candidate(name) == name]
-    assert why("ranks surely worse than pareto_gg") == "ranks surely worse than Pareto/NBD with Gamma-Gamma"
+    assert (
+        why("ranks significantly worse than pareto_gg") == "ranks significantly worse than Pareto/NBD with Gamma-Gamma"
+    )
 
 
 def test_short_training_horizons_are_a_warning_and_whole_ones_are_not():

@@ -75,7 +75,9 @@ def test_the_stage_writes_the_card_of_the_bundle_and_the_same_bytes_again(projec
         assert paths.MODEL_CARD.read_bytes() == before
         version = bundle_hash(paths.BUNDLE)
     assert f"Model {version}" in before.decode()
-    assert capsys.readouterr().out.startswith(f"model_card: reports/model_card.md: model {version}, surely better than")
+    assert capsys.readouterr().out.startswith(
+        f"model_card: reports/model_card.md: model {version}, significantly better than"
+    )
 
 
 def test_every_metric_stands_with_its_interval_overall_and_by_segment(inputs):
@@ -113,7 +115,7 @@ def test_candidates_are_told_with_their_verdicts_and_their_absence_is_told_too(i
     figures = {name: {"value": 0.3, "low": 0.2, "high": 0.4} for name in ("log_loss", "log_loss_difference")}
     row = {"candidate": "hiatus", **figures, "auc_difference": figures["log_loss"], "verdict": "a|b"}
     with_rows = card(replace(inputs, churn={**inputs.churn, "candidate": "hiatus", "selection": [row]}))
-    assert "| days of silence | 0.3000 [0.2000, 0.4000] |" in with_rows
+    assert "| days since the last purchase | 0.3000 [0.2000, 0.4000] |" in with_rows
     assert "a\\|b" in with_rows
 
 
@@ -174,7 +176,8 @@ def test_a_model_that_is_a_baseline_is_not_called_worse_than_itself(inputs):
     hair = {"log_loss": {"value": 3e-6, "low": 2e-6, "high": 4e-6}}
     metrics = {**inputs.metrics, "churn_against": {"pareto_nbd": hair, "hiatus": hair}}
     text = card(replace(inputs, metrics=metrics, churn={**inputs.churn, "candidate": "pareto_nbd"}))
-    assert "The model is Pareto/NBD. On log loss the model beats no baseline. It is as good as days of silence" in text
+    words = "The model is Pareto/NBD. On log loss the model beats no baseline. It is as good as"
+    assert f"{words} days since the last purchase" in text
 
 
 def test_what_was_not_looked_at_is_said_to_be(inputs):

@@ -156,6 +156,10 @@ def test_the_candidate_in_use_is_tuned_or_the_one_that_was_named(tmp_path: Path,
     assert to_tune(auto, "trees") == (replace(auto, candidate="trees"), "as asked")
     fixed = replace(auto, candidate="mean")
     assert to_tune(fixed) == (fixed, "as churn.candidate says")
+    weights = {"logistic": 0.6, "trees": 0.1, "deep": 0.3, "hiatus": 0.0}
+    blend = {"candidate": "blend", "selection": [{"candidate": name, "weight": w} for name, w in weights.items()]}
+    (bundle / "delivered" / "model.json").write_text(json.dumps({**blend, "registry": registry_hash()}))
+    assert to_tune(auto) == (replace(auto, candidate="deep"), "which the bundle chose")
     (bundle / "delivered" / "model.json").unlink()
     with pytest.raises(BadBundle, match="dvc repro"):
         to_tune(auto)
@@ -273,4 +277,4 @@ def test_what_was_found_is_told_with_its_interval_in_words():
     tuned = Tuned({"leaves": 20}, 40, 12, Interval(-0.002, -0.003, -0.001))
     words = told(tuned, ChurnSettings(leaves=12))
     assert "40 trials, 12 of them dropped early." in words
-    assert "-0.00200 [-0.00300, -0.00100]: surely better" in words
+    assert "-0.00200 [-0.00300, -0.00100]: significantly better" in words
