@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from histories import SETTINGS, event, known
 
+from features.relationship import Relationship
+
 EVENT = replace(SETTINGS, relationship=Relationship("event"))
 
 
