@@ -1,10 +1,13 @@
 """The leakage gate: every sign that a panel knows its own answer, gravest first, each with evidence and remedy."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
+import numpy as np
 import pandas as pd
 
-from models.leaky_columns import as_of_today, copied_outcomes, telling_columns, undeclared
+from features.attributes import BAD_PREFIX, PREFIX
+from models.leaky_attributes import as_of_today, later_dates, undeclared
+from models.leaky_columns import copied_outcomes, telling_columns, telling_kinds
 from models.leaky_rows import (
     Leak,
     after_the_outcome,
@@ -17,10 +20,28 @@ from models.panel import Panel
 from models.season import seasonal
 from models.selection import folds
 
+# What is judged by figures alone, and may be honest after all; the others cannot be.
+ACCEPTABLE = ("telling_column", "structural_zero", "one_sided", "telling_kind", "as_of_today", "later_date")
 
-def leaks(panel: Panel, definition: str, declared: Collection[str] = ()) -> list[Leak]:
-    """Every leak of a panel of training and evaluation rows; `declared` are the attributes its source declares."""
-    scored = panel.where(panel.table["status"] == "scored")
+
+def leaks(
+    panel: Panel, definition: str, declared: Collection[str] = (), days_since: pd.DataFrame | None = None
+) -> list[Leak]:
+    """Every leak of a panel of rows whose outcome is known, gravest first.
+
+    Parameters
+    ----------
+    panel : Panel
+        Rows to learn from and to evaluate on; of a table of customers, the labelled rows at their one cutoff.
+    definition
+        Of churn.
+    declared
+        The attributes that the source declares.
+    days_since : DataFrame of shape (n_rows, n_kinds), optional
+        Days from the last interaction of each kind to the row's cutoff, with the panel's index; null for never.
+    """
+    known = ~np.isnan(panel.churned(definition))
+    scored = panel.where((panel.table["status"] == "scored") & known)
     found = [
         *undeclared(panel.table, declared),
         *repeated_rows(scored.table),
@@ -30,9 +51,21 @@ def leaks(panel: Panel, definition: str, declared: Collection[str] = ()) -> list
         *after_the_outcome(scored, definition),
         *copied_outcomes(scored),
         *as_of_today(scored.table),
+        *later_dates(scored.table),
         *telling_columns(scored, definition),
+        *(telling_kinds(scored, definition, days_since.loc[scored.table.index]) if days_since is not None else ()),
     ]
     return sorted(found, key=lambda leak: (-leak.gravity, leak.check, leak.column))
+
+
+def without_accepted(found: Iterable[Leak], accepted: Collection[str]) -> tuple[list[Leak], list[Leak]]:
+    """Leaks that stop a run, and those that somebody has looked into and accepted by the name of column or kind."""
+    stopping: list[Leak] = []
+    looked_into: list[Leak] = []
+    for leak in found:
+        names = {leak.column.removeprefix(prefix) for prefix in ("", PREFIX, BAD_PREFIX)}
+        (looked_into if leak.check in ACCEPTABLE and names & set(accepted) else stopping).append(leak)
+    return stopping, looked_into
 
 
 def _split(panel: Panel) -> Iterator[Leak]:

@@ -1,55 +1,89 @@
 """Columns that know the outcome: judged by what they tell, never by their names."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from scipy.stats import rankdata
 
-from features.attributes import BAD_PREFIX, PREFIX
-from models.leaky_rows import LEAST, Leak
-from models.metrics import auc
+from features.attributes import PREFIX
+from models.leaky_bins import Rows
+from models.leaky_rows import ACCEPT, LEAST, Leak
+from models.one_sided import EXPLAINING, explanations, one_sided
 from models.panel import Panel, feature_columns, floats
-
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.intp]
-
-TELLING_AUC = 0.97  # no single column of a clean history orders churners and stayers so well
-AGREEMENT = 0.9  # Matthews correlation of one column's guess with the outcome
-BINS = 64
+from models.telling import AGREEMENT, Telling, strongest, telling
 
 
 def telling_columns(panel: Panel, definition: str) -> Iterator[Leak]:
-    """Columns that alone order or repeat the label, and activity that churners never have.
+    """Columns that alone order or repeat the label, one-sided evidence, and activity that churners never have.
 
-    A column is read as it is (null below everything) and as up to 64 values or quantiles (null one more), each told by
+    A column is read as it is (null below everything) and as up to 64 values or ranges (null one more), each judged by
     the churn rate of it among the other half of the customers; so a leak need not be monotone, and a category of few
-    rows proves nothing.
+    rows proves nothing. Columns of our own kernel see nothing after the cutoff (that is replayed), so only what they
+    tell beyond silence counts, and one-sided evidence is asked of attributes alone.
     """
-    churned = panel.churned(definition)
-    if min(churned.sum(), (1 - churned).sum()) < LEAST:
+    rows = Rows.of(panel, definition)
+    if min(rows.churned.sum(), (1 - rows.churned).sum()) < LEAST:
         return
-    half = pd.factorize(panel.table["customer_id"])[0] % 2
-    for name in feature_columns(panel.table):
-        column = panel.table[name]
-        rate = _rate_elsewhere(_codes(column), churned, half)
-        area = max(_area(churned, rate), _area(churned, _plain(column)))
-        agreed = _matthews(churned, rate > 0.5)
-        if area > TELLING_AUC or agreed > AGREEMENT:
+    silence = strongest(panel.table[[name for name in EXPLAINING if name in panel.table]], rows)
+    explained = explanations(panel.table, rows)
+    names = [name for name in feature_columns(panel.table) if panel.table[name].nunique(dropna=False) > 1]
+    for name in names:
+        column, outside = panel.table[name], str(name).startswith(PREFIX)
+        against = None if outside else silence
+        told = telling(column, rows)
+        if (at := told.exceeding(against)) is not None:
             yield Leak(
                 "telling_column",
-                name,
-                f"alone it orders churners and stayers with an AUC of {area:.3f} and repeats the label with a Matthews "
-                f"correlation of {agreed:.2f}",
-                "it was written at or after the outcome: leave it out, or give it the time from which it is known",
-                max(area, agreed),
+                str(name),
+                _says(told, at),
+                "it was written at or after the outcome: leave it out, or give it the time from which it is known; "
+                + ACCEPT,
+                max(told.area[at], told.agreed[at]),
             )
-        elif (evidence := _only_stayers(column, churned)) is not None:
+        elif evidence := _only_stayers(column, rows, against):
             yield Leak(
                 "structural_zero",
-                name,
+                str(name),
                 evidence,
-                "it counts what a customer can no longer do once gone: read it before the cutoff, not after",
+                "it counts what a customer can no longer do once gone: read it before the cutoff, not after; " + ACCEPT,
+                0.95,
+            )
+        elif outside and (found := one_sided(column, rows, explained)):
+            yield Leak(
+                "one_sided",
+                str(name),
+                str(found),
+                "it was probably written or removed when they left: leave it out, or give it the time from which it is "
+                f"known (known_from); {ACCEPT}",
+                0.95,
+            )
+    ids = telling(_numbered(panel.table["customer_id"]), rows)
+    if (at := ids.exceeding(silence)) is not None:
+        yield Leak(
+            "telling_column",
+            "customer_id",
+            _says(ids, at),
+            "ids were given in the order of the outcome: number customers by the day they joined, or by chance",
+            0.9,
+        )
+
+
+def telling_kinds(panel: Panel, definition: str, days_since: pd.DataFrame) -> Iterator[Leak]:
+    """Kinds of interactions after which almost everybody leaves: recorded on leaving, and dated before.
+
+    `days_since` has the rows of the panel, and a column for each kind: days from its last interaction to the cutoff.
+    """
+    rows = Rows.of(panel, definition)
+    explained = explanations(panel.table, rows)
+    for kind in days_since:
+        if found := one_sided(days_since[kind], rows, explained, only_recent=True):
+            yield Leak(
+                "telling_kind",
+                str(kind),
+                f"days since the last {kind}: {found}",
+                "it is recorded when they leave, and dated before: date it when it became known (known_at), map it to "
+                f"cancellation if it is one, or leave it out in interactions.sql; {ACCEPT}",
                 0.95,
             )
 
@@ -74,99 +108,27 @@ def copied_outcomes(panel: Panel) -> Iterator[Leak]:
                     )
 
 
-def as_of_today(table: pd.DataFrame) -> Iterator[Leak]:
-    """Static numeric attributes that were added up when the data were extracted.
-
-    At the first cutoff, they go with the customer's totals at the last cutoff, and less with those of the time.
-    """
-    first, last = (table[table["cutoff"] == at].set_index("customer_id") for at in _ends(table["cutoff"]))
-    both = first.index.intersection(last.index)
-    if len(both) < LEAST or first is last:
-        return
-    for name in (n for n in table.columns if str(n).startswith(PREFIX) and pd.api.types.is_numeric_dtype(table[n])):
-        for total in ("interaction_count", "purchase_count", "spend"):
-            then, today = (_rank_correlation(first.loc[both, name], at.loc[both, total]) for at in (first, last))
-            if today > TELLING_AUC and today - then > 0.02:
-                yield Leak(
-                    "as_of_today",
-                    str(name),
-                    f"at the first cutoff its rank correlation with {total} at the last is {today:.3f}, with that of "
-                    f"the time {then:.3f}",
-                    "it was computed from the whole history: drop it, or give it the time from which it is known",
-                    0.9,
-                )
-                break
+def _says(told: Telling, at: str) -> str:
+    where = f" at {at} ({told.area['']:.3f} over all cutoffs)" if at else ""
+    return (
+        f"alone it orders those who left and those who stayed with an AUC of {told.area[at]:.3f}{where}, and repeats "
+        f"the label with a Matthews correlation of {told.agreed[at]:.2f}"
+    )
 
 
-def undeclared(table: pd.DataFrame, declared: Collection[str]) -> Iterator[Leak]:
-    """Attributes in the table that the source does not declare, so that nobody said since when they are known."""
-    for name in (str(n) for n in table.columns if str(n).startswith(PREFIX)):
-        if not {name.removeprefix(prefix) for prefix in (PREFIX, BAD_PREFIX)} & set(declared):
-            yield Leak(
-                "untimed_attribute",
-                name,
-                "the source does not declare it, so nobody knows since when it was known",
-                "declare it in source.yaml with known_from, or with static: true if it never changes",
-                0.7,
-            )
+def _numbered(ids: pd.Series) -> pd.Series:
+    """The place of each row's id in their order, in which c9 comes before c10."""
+    once = pd.Series(ids.astype("string").unique())
+    padded = once.str.replace(r"\d+", lambda found: found[0].zfill(20), regex=True)
+    return ids.astype("string").map(dict(zip(once, rankdata(padded.to_numpy(str)), strict=True))).astype(np.float64)
 
 
-def _codes(column: pd.Series) -> Codes:
-    """The column as few whole numbers, null as the lowest."""
-    values = column
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > BINS:
-        number = column.to_numpy(np.float64, na_value=np.nan)
-        edges = np.unique(np.nanquantile(number, np.linspace(0, 1, BINS + 1)[1:-1]))
-        values = pd.Series(np.where(np.isnan(number), np.nan, np.searchsorted(edges, number, side="right")))
-    return np.asarray(pd.factorize(values.to_numpy(), use_na_sentinel=True)[0] + 1, np.intp)
-
-
-def _rate_elsewhere(codes: Codes, churned: Floats, half: Codes) -> Floats:
-    """Churn rate of the row's code among the customers of the other half, drawn to that of all by one row."""
-    out = np.empty(len(codes))
-    for side in (0, 1):
-        other = half != side
-        count = np.bincount(codes[other], minlength=codes.max() + 1)
-        gone = np.bincount(codes[other], weights=churned[other], minlength=codes.max() + 1)
-        out[~other] = ((gone + churned.mean()) / (count + 1))[codes[~other]]
-    return out
-
-
-def _plain(column: pd.Series) -> Floats:
-    if not pd.api.types.is_numeric_dtype(column):
-        return np.zeros(len(column))
-    number = column.to_numpy(np.float64, na_value=np.nan)
-    finite = number[np.isfinite(number)]
-    return np.where(np.isnan(number), finite.min() - 1 if len(finite) else 0.0, np.clip(number, -1e300, 1e300))
-
-
-def _area(churned: Floats, score: Floats) -> float:
-    area = auc(churned, score)
-    return max(area, 1 - area)
-
-
-def _matthews(churned: Floats, guessed: npt.NDArray[np.bool_]) -> float:
-    if guessed.all() or not guessed.any():
-        return 0.0
-    return float(abs(np.corrcoef(churned, guessed)[0, 1]))
-
-
-def _only_stayers(column: pd.Series, churned: Floats) -> str | None:
+def _only_stayers(column: pd.Series, rows: Rows, silence: Telling | None) -> str | None:
     """Evidence that something most stayers have is nothing that churners can have; None where it is not so."""
-    if not pd.api.types.is_numeric_dtype(column):
+    if not pd.api.types.is_numeric_dtype(column) or (silence and silence.exceeding(None) is not None):
         return None
     some = (column.fillna(0) != 0).to_numpy()
-    leaving, staying = some[churned > 0], some[churned == 0]
+    leaving, staying = some[rows.churned > 0], some[rows.churned == 0]
     if len(leaving) < 200 or staying.mean() < 0.5 or leaving.mean() > 0.005:
         return None
     return f"it is not zero for {staying.mean():.1%} of those who stayed and for {leaving.mean():.1%} of those who left"
-
-
-def _rank_correlation(one: pd.Series, other: pd.Series) -> float:
-    if one.nunique() < 5 or other.nunique() < 5:
-        return 0.0
-    return float(one.rank().corr(other.rank()))
-
-
-def _ends(cutoffs: pd.Series) -> tuple[pd.Timestamp, pd.Timestamp]:
-    return cutoffs.min(), cutoffs.max()

@@ -14,6 +14,7 @@ from models.baselines import Logistic
 from models.bootstrap import Resampling, replicate
 from models.bundle import load_churn, load_clv, load_orders, read_contract
 from models.evaluation import Evaluation, evaluate, gains_curve, measure
+from models.leaky_model import questioned
 from models.panel import Panel
 from pipeline import paths
 from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
@@ -34,7 +35,7 @@ def main() -> None:
     """Evaluate the project's models at the last cutoff whose horizon is over."""
     params = load_params()
     if not has_evaluation():
-        _write(*evaluate_cross_fitted(params))
+        _write(*evaluate_cross_fitted(params), read_contract(paths.CHURN_DELIVERED)["importance"])
         return
     panel = read_panel(["evaluate"]).of_role("evaluate")
     contract = read_contract(paths.CHURN_EVALUATED)
@@ -48,7 +49,7 @@ def main() -> None:
         params.churn.definition,
         orders=load_orders(paths.CLV_EVALUATED),
     )
-    _write(panel, found)
+    _write(panel, found, contract["importance"])
 
 
 def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
@@ -86,7 +87,7 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
     return present, found
 
 
-def _write(panel: Panel, found: Evaluation) -> None:
+def _write(panel: Panel, found: Evaluation, importance: Mapping[str, float]) -> None:
     write_json(paths.EVALUATION_REPORT, found.report)
     write_json(paths.METRICS, headline_figures(found.report))
     with whole(paths.EVALUATION) as staged:
@@ -94,6 +95,8 @@ def _write(panel: Panel, found: Evaluation) -> None:
     write_json(paths.PLOTS / "calibration.json", found.report["deciles"]["churn"])
     write_json(paths.PLOTS / "gains.json", gains_curve(found.churned, found.churn["chosen"]).to_dict("records"))
     print(f"evaluate: {headline(found.report)}")
+    if question := questioned(found.report["churn"]["chosen"]["auc"]["value"], importance):
+        print(f"evaluate: {question}")
 
 
 def headline_figures(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:

@@ -4,7 +4,7 @@ Beside the checks of ``models.leakage`` it replays: the events from a cutoff on 
 and compared with those on disk, for the customers of one bucket at every cutoff.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +15,11 @@ import polars as pl
 from features.attributes import attributes_at
 from features.cutoffs import Cutoff
 from features.errors import ExplainedError
+from features.history import DAY_US
 from features.kernel import columns_read, features_at
-from models.leakage import leaks, replayed
+from models.leakage import leaks, replayed, without_accepted
 from models.leaky_rows import Leak, future_dated
+from models.panel import Panel
 from pipeline import paths
 from pipeline.build_features import Job, job_for
 from pipeline.evaluate import write_json
@@ -42,14 +44,16 @@ def main() -> None:
         If it is not: the message names the worst leak, the report holds them all.
     """
     found, rows, replay = check(datetime.now(UTC))
-    write_json(REPORT, {"rows": rows, "replayed_rows": replay, "leaks": [asdict(leak) for leak in found]})
+    found, accepted = without_accepted(found, load_params().leak_check.accept)
+    document = {"leaks": [asdict(leak) for leak in found], "accepted": [asdict(leak) for leak in accepted]}
+    write_json(REPORT, {"rows": rows, "replayed_rows": replay, **document})
     if found:
         worst = found[0]
         more = f" {len(found) - 1} more in {REPORT}." if len(found) > 1 else f" See {REPORT}."
         raise LeakFound(f"Leak ({worst.check}): {worst.column}: {worst.evidence}. Remedy: {worst.remedy}.{more}")
-    print(
-        f"leak_check: no leak in {rows:,} rows{(replay and f'; {replay:,} rows replayed without their future') or ''}"
-    )
+    replayed_too = f"; {replay:,} rows replayed without their future" if replay else ""
+    trusted = f"; accepted by params.yaml: {', '.join(sorted({leak.column for leak in accepted}))}" if accepted else ""
+    print(f"leak_check: no leak in {rows:,} rows{replayed_too}{trusted}")
 
 
 def check(now: datetime) -> tuple[list[Leak], int, int]:
@@ -69,12 +73,31 @@ def check(now: datetime) -> tuple[list[Leak], int, int]:
     replay = replay_of(job, cutoffs, params.engine.buckets)
     stored = panel.table[panel.table["customer_id"].isin(replay["customer_id"])]
     dated = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select("occurred_at").filter(pl.col("occurred_at") > now)
+    predicted = {"cancellation", *params.churn.activity, *params.churn.ended}  # honestly before or instead of churn
     found = [
         *replayed(stored, replay),
-        *leaks(panel, params.churn.definition, [a.name for a in job.attributes]),
+        *leaks(panel, params.churn.definition, [a.name for a in job.attributes], days_since_kinds(panel, predicted)),
         *future_dated(to_pandas(dated.collect())["occurred_at"], pd.Timestamp(now.replace(tzinfo=None))),
     ]
     return sorted(found, key=lambda leak: -leak.gravity), len(panel), len(stored)
+
+
+def days_since_kinds(panel: Panel, without: Collection[str]) -> pd.DataFrame:
+    """Days from each customer's last interaction of each kind to the row's cutoff (n_rows, n_kinds); null for never."""
+    events = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(
+        "customer_id", "kind", pl.col("occurred_at").dt.replace_time_zone(None)
+    )
+    keys = pl.from_pandas(panel.table[["customer_id", "cutoff"]]).with_columns(pl.col("cutoff").dt.cast_time_unit("us"))
+    tables = []
+    for cutoff in panel.cutoffs:
+        before = events.filter(pl.col("occurred_at") < cutoff, ~pl.col("kind").is_in(list(without)))
+        last = before.group_by("customer_id", "kind").agg(pl.col("occurred_at").max()).collect(engine="streaming")
+        age = last.with_columns(days=(pl.lit(cutoff) - pl.col("occurred_at")).dt.total_microseconds() / DAY_US)
+        wide = age.pivot("kind", index="customer_id", values="days", sort_columns=True)
+        at = keys.filter(pl.col("cutoff") == cutoff)
+        tables.append(at.join(wide, on="customer_id", how="left", maintain_order="left"))
+    table = pl.concat(tables, how="diagonal").drop("customer_id", "cutoff").to_pandas()
+    return table.set_index(panel.table.index)  # both are in the order of the cutoffs
 
 
 def replay_of(job: Job, cutoffs: Sequence[Cutoff], number: int) -> pd.DataFrame:

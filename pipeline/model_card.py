@@ -12,6 +12,7 @@ from jinja2 import UndefinedError
 
 from features.errors import ExplainedError
 from models.bundle import bundle_hash, read_contract
+from models.leaky_model import questioned
 from models.plan import plan_of
 from models.policy import PolicySettings
 from pipeline import findings, paths
@@ -104,6 +105,7 @@ def card(inputs: Inputs) -> str:
             orders_metrics=findings.ORDERS,
             churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
+            question=questioned(metrics["churn"]["chosen"]["auc"]["value"], churn["importance"]),
             rates=findings.rates(churn["training"], metrics),
             short_horizons=findings.short_horizons(inputs.delivered["training"], metrics["horizon_days"]),
             untested=findings.untested(churn, inputs.clv),

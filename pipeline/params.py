@@ -59,6 +59,13 @@ class GateSettings:
 
 
 @dataclass(frozen=True)
+class LeakCheckSettings:
+    """What looks like the outcome and was found to be honestly known before it."""
+
+    accept: tuple[str, ...] = ()  # columns, attributes or kinds
+
+
+@dataclass(frozen=True)
 class Params:
     """Everything in params.yaml."""
 
@@ -78,6 +85,7 @@ class Params:
     personas: PersonaSettings = field(default_factory=PersonaSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    leak_check: LeakCheckSettings = field(default_factory=LeakCheckSettings)
 
 
 def load_params(path: Path = PARAMS) -> Params:

@@ -16,6 +16,7 @@ from features.contract import RISK_TIERS, SCORES
 from features.errors import ExplainedError
 from models.bundle import read_contract
 from models.economics import Economics, economics
+from models.leaky_model import questioned
 from models.plan import LEFT_ALONE, plan_of
 from models.policy import PolicySettings
 from pipeline import charts, findings, paths, report_experience
@@ -155,6 +156,7 @@ def render(inputs: Inputs) -> str:
                 value_compared=value,
                 churn_verdict=_verdict(metrics, "churn", findings.CHURN, chosen),
                 value_verdict=_verdict(metrics, "clv", findings.VALUE) if metrics["clv"] else "",
+                question=questioned(metrics["churn"]["chosen"]["auc"]["value"], inputs.churn["importance"]),
                 expected_rate=_expected_rate(metrics["deciles"]["churn"]),
                 beaten=findings.beaten(churn),
                 against=partial(_against, chosen=chosen),

@@ -10,9 +10,10 @@ import pytest
 from company import RULES, cutoffs, interactions, panel_of, with_columns, with_outcomes
 
 from features.kernel import KernelSettings, features_at
+from features.registry import FEATURES
 from models import selection
-from models.leakage import leaks, replayed
-from models.leaky_rows import future_dated, shared_customers
+from models.leakage import leaks, replayed, without_accepted
+from models.leaky_rows import Leak, future_dated, shared_customers
 from models.panel import Panel
 
 DECLARED = ("plan", "noise", "leak")
@@ -86,6 +87,65 @@ def later_activity(panel: Panel) -> np.ndarray:
     return np.where(labelled(panel) > 0, 0.0, np.random.default_rng(7).integers(0, 3, len(panel)))
 
 
+def at_the_last_cutoff(panel: Panel) -> np.ndarray:
+    """Whether the row's customer leaves at the last cutoff: what an extract taken afterwards knows, at every cutoff."""
+    last = panel.table["cutoff"] == panel.table["cutoff"].max()
+    gone = pd.Series(labelled(panel)[last], panel.table["customer_id"][last])
+    return panel.table["customer_id"].map(gone).to_numpy(float)
+
+
+def by_customer(panel: Panel, seed: int = 9) -> np.ndarray:
+    """A number drawn for each customer, the same in all of their rows."""
+    customer = pd.factorize(panel.table["customer_id"])[0]
+    return np.random.default_rng(seed).random(customer.max() + 1)[customer]
+
+
+def state_of_today(panel: Panel) -> np.ndarray:
+    """Written on leaving: of the last cutoff it knows all, of those before ever less."""
+    return np.where(at_the_last_cutoff(panel) > 0, "closed", "open")
+
+
+def state_of_today_with_mistakes(panel: Panel) -> np.ndarray:
+    gone = at_the_last_cutoff(panel)
+    return np.where(by_customer(panel) < 0.02, 1 - gone, gone)
+
+
+def flag_of_some_leavers(panel: Panel) -> np.ndarray:
+    return ((at_the_last_cutoff(panel) > 0) & (by_customer(panel) < 0.3)).astype(float)
+
+
+def closing_fee(panel: Panel) -> np.ndarray:
+    """Paid by a third of the leavers, each another amount."""
+    return flag_of_some_leavers(panel) * np.round(5 + 20 * by_customer(panel, 3), 2)
+
+
+def category_of_some_leavers(panel: Panel) -> np.ndarray:
+    plans = np.array(["gold", "tin", "wood"])[(by_customer(panel, 4) * 3).astype(int)]
+    return np.where(flag_of_some_leavers(panel) > 0, "closed", plans)
+
+
+def missing_for_some_leavers(panel: Panel) -> np.ndarray:
+    return np.where(flag_of_some_leavers(panel) > 0, np.nan, by_customer(panel, 4))
+
+
+def remark_on_some_leavers(panel: Panel) -> np.ndarray:
+    """Free text, no two alike."""
+    remark = np.array([f"called on {n}, wants to close" for n in range(len(panel))], dtype=object)
+    return np.where(flag_of_some_leavers(panel) > 0, remark, None)
+
+
+def never_missing_of_leavers(panel: Panel) -> np.ndarray:
+    """A flag of every leaver and of a third of the stayers: without it nobody left."""
+    return np.maximum(at_the_last_cutoff(panel), by_customer(panel) < 0.3)
+
+
+def last_seen(panel: Panel) -> pd.Series:
+    """The day of the last interaction as of the extract."""
+    events = interactions(1500).to_pandas()
+    last = events[events["occurred_at"] < cutoffs()[-1].at].groupby("customer_id")["occurred_at"].max()
+    return panel.table["customer_id"].map(last)
+
+
 COLUMNS: dict[str, tuple[str, Callable[[Panel], np.ndarray]]] = {
     "the label": ("telling_column", labelled),
     "its opposite": ("telling_column", lambda panel: 1 - labelled(panel)),
@@ -96,6 +156,20 @@ COLUMNS: dict[str, tuple[str, Callable[[Panel], np.ndarray]]] = {
     "days to the next purchase": ("telling_column", time_to_next_purchase),
     "activity after the cutoff": ("structural_zero", later_activity),
     "spend in the horizon": ("copied_outcome", lambda panel: panel.spend),
+    "a state written on leaving": ("telling_column", state_of_today),
+    "a static state with mistakes": ("telling_column", state_of_today_with_mistakes),
+    "a flag of some leavers": ("one_sided", flag_of_some_leavers),
+    "a fee of some leavers": ("one_sided", closing_fee),
+    "a category of some leavers": ("one_sided", category_of_some_leavers),
+    "missing for some leavers": ("one_sided", missing_for_some_leavers),
+    "a remark on some leavers": ("one_sided", remark_on_some_leavers),
+    "a flag without which nobody left": ("one_sided", never_missing_of_leavers),
+    "the day last seen, as a date": ("later_date", last_seen),
+    "the day last seen, as text": ("later_date", lambda panel: last_seen(panel).dt.strftime("%Y-%m-%d")),
+    "the day last seen, as a number": (
+        "telling_column",
+        lambda panel: (last_seen(panel) - last_seen(panel).min()).dt.days,
+    ),
 }
 
 
@@ -106,6 +180,145 @@ def test_a_column_that_knows_the_outcome_is_named(clean, planted):
     assert {leak.column for leak in found} == {"attribute_leak"}
     assert check in {leak.check for leak in found}
     assert all(leak.evidence and leak.remedy for leak in found)
+
+
+def test_a_leak_that_drifts_is_named_with_the_cutoff_at_which_it_tells_most(clean):
+    (leak,) = leaks(with_columns(clean, attribute_leak=state_of_today(clean)), "inactivity", DECLARED)
+    assert "an AUC of 1.000 at 2025-12-27 (0.761 over all cutoffs)" in leak.evidence
+    assert "known_from" in leak.remedy or "leave it out" in leak.remedy
+
+
+def test_one_sided_evidence_says_under_which_value_how_many_left_and_at_which_cutoff(clean):
+    (leak,) = leaks(with_columns(clean, attribute_leak=category_of_some_leavers(clean)), "inactivity", DECLARED)
+    assert leak.evidence.startswith("where it is 'closed', 100.0% of ")
+    assert "customers left at 2025-12-27" in leak.evidence
+    assert "that covers 31% of all who left" in leak.evidence
+
+
+def test_ids_given_in_the_order_of_the_outcome_are_found(clean):
+    order = np.lexsort((by_customer(clean), at_the_last_cutoff(clean)))
+    place = {customer: f"c{n}" for n, customer in enumerate(clean.table["customer_id"].iloc[order].unique())}
+    found = leaks(with_columns(clean, customer_id=clean.table["customer_id"].map(place)), "inactivity", DECLARED)
+    assert [(leak.check, leak.column) for leak in found] == [("telling_column", "customer_id")]
+
+
+def test_a_kind_recorded_on_leaving_and_dated_before_is_named(clean):
+    chance = np.random.default_rng(3)
+    leaving = (labelled(clean) > 0) & (chance.random(len(clean)) < 0.3)
+    honest = np.where(chance.random(len(clean)) < 0.5, chance.uniform(0, 200, len(clean)), np.nan)
+    closing = np.where(leaving, chance.uniform(0, 30, len(clean)), np.nan)
+    days = pd.DataFrame({"contact": honest, "account_closed": closing}, clean.table.index)
+    (leak,) = leaks(clean, "inactivity", DECLARED, days)
+    assert (leak.check, leak.column) == ("telling_kind", "account_closed")
+    assert "known_at" in leak.remedy
+
+
+def test_what_was_looked_into_and_accepted_stops_no_run_but_a_feature_that_moves_does():
+    judged = Leak("one_sided", "attribute_notice", "all left", "leave it out", 0.9)
+    moved = Leak("replay", "visit_count", "3 rows change", "rebuild", 1.0)
+    assert without_accepted([judged, moved], ["notice", "visit_count"]) == ([moved], [judged])
+    assert without_accepted([judged], []) == ([judged], [])
+
+
+def honest(panel: Panel, seed: int) -> Panel:
+    """Attributes of real effect: a customer's inclination to leave shows in price, contract and complaints."""
+    chance, customer = np.random.default_rng(seed), pd.factorize(panel.table["customer_id"])[0]
+    count = customer.max() + 1
+    rate = np.bincount(customer, labelled(panel), count) / np.bincount(customer, minlength=count)
+    inclined = 1.2 * (rate - rate.mean()) / rate.std() + chance.normal(size=count)
+    contract = np.digitize(inclined + chance.normal(size=count), [-0.5, 0.8])
+    columns = {
+        "attribute_price": 20 + 8 * (inclined + chance.normal(size=count)),
+        "attribute_contract": np.array(["two years", "year", "month"])[contract],
+        "attribute_city": chance.zipf(1.4, count).clip(max=400).astype(str),  # many of them of one customer
+        "attribute_income": np.where(chance.random(count) < 0.3, np.nan, chance.normal(size=count)),
+        "attribute_complained": (chance.random(count) < 1 / (1 + np.exp(3 - 2 * inclined))).astype(float),
+        "attribute_contract_end": pd.Timestamp("2025-06-01") + pd.to_timedelta(chance.integers(0, 2000, count), "D"),
+    }
+    return with_columns(panel, **{name: values[customer] for name, values in columns.items()})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_honest_attributes_of_a_small_company_are_let_be_however_much_they_tell(seed):
+    """Of 20 seeds as of these, none raised an alarm."""
+    panel = panel_of(interactions(300, seed), cutoffs())
+    told = honest(panel.where(panel.table["role"] != "score"), seed)
+    names = [str(name).removeprefix("attribute_") for name in told.table if str(name).startswith("attribute_")]
+    assert leaks(told, "inactivity", names) == []
+
+
+def daily(panel: Panel) -> tuple[Panel, np.ndarray]:
+    """The same where customers come every few days, and the days of silence: who was silent for two weeks has left."""
+    left, chance = labelled(panel) > 0, np.random.default_rng(2)
+    days = np.where(left, chance.uniform(10, 90, len(panel)), chance.exponential(4, len(panel)))
+    count = np.maximum(30 - days, 0) // 4
+    columns = {"days_since_last_interaction": days, "days_since_last_purchase": days + 1}
+    return with_columns(panel, **columns, interaction_count_30d=count), days
+
+
+def test_silence_that_tells_nearly_all_is_honest_of_our_own_columns_and_of_no_attribute(clean):
+    often, days = daily(clean)
+    assert leaks(often, "inactivity", DECLARED) == []
+    found = leaks(with_columns(often, attribute_leak=days), "inactivity", DECLARED)
+    assert [(leak.check, leak.column) for leak in found] == [("telling_column", "attribute_leak")]
+    found = leaks(with_columns(often, visit_count_30d=1 - labelled(clean)), "inactivity", DECLARED)
+    assert [leak.column for leak in found] == ["visit_count_30d"]
+
+
+def test_a_value_is_no_evidence_where_silence_explains_it(clean):
+    """A shop that closed a month ago is the last known of those who had long gone."""
+    often, days = daily(clean)
+    shop = np.where(days > 30, "closed shop", "open shop")
+    assert leaks(with_columns(often, attribute_leak=shop), "inactivity", DECLARED) == []
+    (leak,) = leaks(with_columns(clean, attribute_leak=shop), "inactivity", DECLARED)
+    assert leak.check == "one_sided"
+
+
+def test_chance_at_a_tiny_cutoff_proves_nothing(clean):
+    """Some customers of whom a number, over all no better than a coin, happens to tell nearly all at one cutoff."""
+    last = (clean.table["cutoff"] == clean.table["cutoff"].max()).to_numpy()
+    few = clean.where(~last | (np.cumsum(last) <= 120))
+    tiny = (few.table["cutoff"] == few.table["cutoff"].max()).to_numpy()
+    assert min(labelled(few)[tiny].sum(), (1 - labelled(few)[tiny]).sum()) >= 30
+    lucky = np.where(tiny, labelled(few) * 0.75, 0.0) + by_customer(few)
+    assert leaks(with_columns(few, attribute_leak=lucky), "inactivity", DECLARED) == []
+
+
+def table_of(churned: np.ndarray, **attributes: np.ndarray) -> Panel:
+    """One row per customer at one cutoff: only attributes are known."""
+    rows = len(churned)
+    keys = {"customer_id": [f"c{n}" for n in range(rows)], "cutoff": pd.Timestamp("2026-01-01"), "horizon_days": 30}
+    unknown = {f.name: np.full(rows, np.nan) for f in FEATURES}
+    known = {f"attribute_{name}": values for name, values in attributes.items()}
+    table = pd.DataFrame({**keys, "lead_days": 0, "role": "train", "status": "scored", **unknown, **known})
+    return Panel(table, pd.DataFrame({"horizon_purchase_count": 1 - churned, "horizon_spend": np.nan}))
+
+
+def disguises(churned: np.ndarray) -> dict[str, np.ndarray]:
+    chance = np.random.default_rng(6)
+    reasons = np.array(["price", "moved", "service"])[chance.integers(0, 3, len(churned))]
+    return {
+        "copied": churned,
+        "as_text": np.where(churned > 0, "Yes", "No"),
+        "reason": np.where(churned > 0, reasons, None),
+        "reason_of_some": np.where((churned > 0) & (chance.random(len(churned)) < 0.3), reasons, None),
+        "flipped": np.where(chance.random(len(churned)) < 0.02, 1 - churned, churned),
+        "times_tenure": churned * chance.integers(1, 72, len(churned)),
+    }
+
+
+def test_a_table_of_customers_goes_through_the_same_gate():
+    """Rates and effects as of IBM's Telco and of Iranian churn: complaints, contracts, tenure, heavy users who stay."""
+    chance, rows = np.random.default_rng(8), 5_000
+    contract, use = chance.choice(["month", "year", "two years"], rows, p=[0.55, 0.2, 0.25]), chance.gamma(2, 1, rows)
+    complained = chance.random(rows) < 0.06
+    odds = np.select([contract == "month", contract == "year"], [0.75, 0.13], 0.03) * np.where(use > 3.5, 0.02, 1)
+    churned = (chance.random(rows) < np.where(complained, 0.83, odds / (1 + odds))).astype(float)
+    told = {"contract": contract, "use": use, "complained": complained.astype(float)}
+    assert leaks(table_of(churned, **told), "inactivity", list(told)) == []
+    planted = told | disguises(churned)
+    found = leaks(table_of(churned, **planted), "inactivity", list(planted))
+    assert {leak.column for leak in found} == {f"attribute_{name}" for name in disguises(churned)}
 
 
 def test_an_outcome_that_is_no_label_leaks_as_well(clean):
