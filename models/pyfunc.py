@@ -114,7 +114,7 @@ class BundleModel:
                 stacklevel=2,
             )
         parts = [self.priors[fits[number]].columns(rows[fit == number]) for number in np.unique(fit)]
-        return rows.join(pd.concat(parts))
+        return rows.join(pd.concat(parts)[[*PRIOR_FEATURES]])
 
 
 def load_bundle(folder: Path, fit: Fit = "delivered") -> BundleModel:

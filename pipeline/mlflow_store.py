@@ -154,7 +154,7 @@ class Store:
     @contextmanager
     def file_of(self, registered: Registered, path: str) -> Iterator[Path | None]:
         """A file of the run behind a version, in a folder that is gone afterwards; None where it is not there."""
-        run_id = registered.run_id
+        run_id = registered.run_id or ""
         found = self.client.list_artifacts(run_id, str(Path(path).parent)) if run_id else []
         with tempfile.TemporaryDirectory(prefix="fedelta-champion-") as scratch:
             there = path in {file.path for file in found}
@@ -280,17 +280,30 @@ def opened(uri: str, artifacts: str | None, source: str) -> Iterator[Store]:
         If MLflow cannot be reached, refuses what is asked of it, or something of a source was deleted there, here or
         inside the block.
     """
+    with _in_words(uri, OSError):
+        store = _open(uri, artifacts, source)
+    with _in_words(uri, RequestException, shutil.Error):  # other errors of files are told by the command
+        yield store
+
+
+def _open(uri: str, artifacts: str | None, source: str) -> Store:
+    mlflow.set_tracking_uri(uri)
+    client, name = MlflowClient(), model_name(source)
+    runs, decisions = (_experiment(client, called, artifacts) for called in (name, f"{name}-promotions"))
+    made = client.search_registered_models(f"name = '{name}'") or [
+        client.create_registered_model(
+            name, {"fedelta.source": source}, f"Churn and lifetime value of source {source}; a version per bundle."
+        )
+    ]
+    return Store(client, name, runs, DecisionLog(client, decisions, name, str(made[0].creation_timestamp)))
+
+
+@contextmanager
+def _in_words(uri: str, *more: type[Exception]) -> Iterator[None]:
+    kinds: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, *more)
     try:
-        mlflow.set_tracking_uri(uri)
-        client, name = MlflowClient(), model_name(source)
-        runs, decisions = (_experiment(client, called, artifacts) for called in (name, f"{name}-promotions"))
-        made = client.search_registered_models(f"name = '{name}'") or [
-            client.create_registered_model(
-                name, {"fedelta.source": source}, f"Churn and lifetime value of source {source}; a version per bundle."
-            )
-        ]
-        yield Store(client, name, runs, DecisionLog(client, decisions, name, str(made[0].creation_timestamp)))
-    except (MlflowException, SQLAlchemyError, RequestException, shutil.Error) as error:
+        yield
+    except kinds as error:
         raise StoreError(explained(error, uri)) from error
 
 

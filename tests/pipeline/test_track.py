@@ -353,6 +353,38 @@ def test_a_card_written_anew_takes_the_place_of_the_one_kept(shop: Shop):
     assert shop.place.dump() == before
 
 
+# Models that no later outcomes could judge
+
+
+def cross_fitted() -> None:
+    """Leave the bundle as it is where there is no later outcome: without an evaluated fit."""
+    for folder in (paths.CHURN_EVALUATED, paths.CLV_EVALUATED):
+        shutil.rmtree(folder)
+
+
+def test_cross_fitted_predictions_are_compared_with_those_kept_of_the_champion(shop: Shop):
+    shop.use("weak")
+    cross_fitted()
+    track.main()
+    shop.use("strong")
+    cross_fitted()
+    evaluation = pl.read_parquet(paths.EVALUATION)
+    evaluation[10:].write_parquet(paths.EVALUATION)  # ten customers are gone
+    track.main()
+    assert shop.aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
+    assert f"against the champion on {evaluation.height - 10} customers" in shop.tags("2")["fedelta.because"]
+
+
+def test_a_cross_fitted_challenger_is_not_compared_with_a_champion_judged_by_later_outcomes(shop: Shop):
+    shop.track("weak")
+    shop.use("strong")
+    cross_fitted()
+    track.main()
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
+    assert "evaluated on later outcomes, the other cross-fitted" in shop.tags("2")["fedelta.because"]
+    assert "`fedelta promote --because REASON`" in shop.tags("2")["fedelta.because"]
+
+
 # What goes wrong halfway
 
 
