@@ -12,10 +12,11 @@ from tiny_project import PARAMS
 from models.bundle import bundle_hash
 from pipeline import paths, promotion
 from pipeline.promotion import CannotPromote, promote, promotions, rollback
-from pipeline.tracking import tracking
+from pipeline.tracking import set_defaults, tracking
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints when it is imported
+    set_defaults()
     from mlflow import MlflowClient
 
     from pipeline import mlflow_log

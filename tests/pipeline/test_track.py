@@ -5,6 +5,7 @@ On a real MLflow: in the project's own SQLite, and behind a server.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,18 +18,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from clean_environment import install
 from conftest import Place
-from tiny_project import make, retrained
+from tiny_project import HERE, make, retrained
 
 from models.bundle import BadBundle, bundle_hash, read_contract
 from pipeline import paths, track
 from pipeline.lineage import dvc_md5
 from pipeline.panel import read_panel
 from pipeline.promotion import promote, promotions, rollback
-from pipeline.tracking import StoreError
+from pipeline.tracking import StoreError, set_defaults
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints when it is imported
+    set_defaults()
     import mlflow
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
@@ -201,6 +204,41 @@ def test_the_registered_model_predicts_what_is_delivered_and_needs_no_pickle(sho
     names = {path.name for path in shop.files()}
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pyc"))]
     assert names >= {"churn-0-0.txt", "model.json", "requirements.txt", "input_example.json"}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that holds what the registered model asks for, and nothing of fedelta."""
+    needed = [f"mlflow=={mlflow.__version__}", *requirements()]  # MLflow adds itself
+    folder = install(needed, tmp_path_factory.mktemp("elsewhere") / "site-packages")
+    assert not any((folder / name).exists() for name in ("duckdb", "dvc", "cli.py", "pipeline"))
+    return folder
+
+
+def test_the_two_lines_of_the_docs_score_the_rows_of_data_features_in_a_clean_environment(
+    shop: Shop, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+):
+    text = (HERE / "docs/tracking.md").read_text()
+    (lines,) = re.findall(r"^    (model = .*)\n    (scores = .*)$", text, re.MULTILINE)
+    shop.track("weak")
+    script = Path("score.py")
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(elsewhere)!r})\nimport mlflow\nimport pandas as pd\n"
+        + "\n".join(lines).replace("fedelta-demo", shop.place.model)
+        + "\nscores.to_parquet('scores.parquet')\n"
+    )
+    if not shop.place.uri.startswith("http"):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow looks for mlflow.db in the folder by itself
+    done = subprocess.run([sys.executable, "-I", "-S", str(script)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    told = pl.read_parquet("scores.parquet")
+    rows = pl.read_parquet(paths.FEATURES / "*.parquet").select("customer_id", "role")
+    assert told.height == rows.height
+    delivered = pl.read_parquet(paths.SCORES).filter(status="scored").sort("customer_id")
+    mine = told.hstack(rows).filter(role="score").sort("customer_id")
+    for name in ("churn_probability", "clv_expected", "clv_low", "clv_high", "expected_orders"):
+        np.testing.assert_allclose(mine[name], delivered[name], rtol=1e-9)
 
 
 def test_the_input_example_is_of_nobody(shop: Shop):
