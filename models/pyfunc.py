@@ -17,7 +17,7 @@ from models.churn import ChurnModel
 from models.clv import ClvModel, OrdersModel
 from models.encoding import MissingFeatures
 from models.panel import PRIOR_FEATURES
-from models.purchase_prior import READS, PurchasePrior
+from models.purchase_prior import PurchasePrior, columns_read
 from models.season import cutoff_of
 
 Floats = npt.NDArray[np.float64]
@@ -95,7 +95,7 @@ class BundleModel:
         rows = rows.drop(columns=[*PRIOR_FEATURES], errors="ignore").reset_index(drop=True)
         if rows.empty or not self.priors:
             return rows.assign(**dict.fromkeys(PRIOR_FEATURES, np.nan))
-        if missing := [name for name in READS if name not in rows]:
+        if missing := [name for name in columns_read(rows.columns) if name not in rows]:
             raise MissingFeatures(
                 f"The purchase models need {missing}, which the table lacks. Pass rows of data/features with all "
                 "their columns, or join data/prior.parquet on customer_id and cutoff."

@@ -6,42 +6,21 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from mlflow_place import Place
 
 from pipeline.tracking import set_defaults
 
 _numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a test's MLflow is. `source` is the test's own, so that tests share a server and nothing on it."""
-
-    uri: str
-    database: Path
-    artifacts: Path
-    source: str
-
-    @property
-    def model(self) -> str:
-        """The registered model of the test's source."""
-        return f"fedelta-{self.source}"
-
-    def dump(self) -> list[str]:
-        """Everything that MLflow holds."""
-        with contextlib.closing(sqlite3.connect(self.database)) as database:
-            return list(database.iterdump())
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Place
+from mlflow_place import Place
 from tiny_project import PARAMS
 
 from models.bundle import bundle_hash

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import pytest
 from clean_environment import install
-from conftest import Place
+from mlflow_place import Place
 from tiny_project import HERE, make, retrained
 
 from models.bundle import BadBundle, bundle_hash, read_contract
