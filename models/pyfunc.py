@@ -1,24 +1,40 @@
-"""A bundle as MLflow's generic flavour loads it: features in, predictions out. Knows the convention, not MLflow."""
+"""A bundle as MLflow's generic flavour loads it: rows of data/features in, predictions out. Knows no MLflow itself."""
 
+import json
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from features.cutoffs import Fit
-from models.bundle import load_churn, load_clv
+from features.errors import ExplainedError
+from models.bundle import BadBundle, load_churn, load_clv, load_orders
 from models.churn import ChurnModel
-from models.clv import ClvModel
+from models.clv import ClvModel, OrdersModel
+from models.encoding import MissingFeatures
 from models.panel import PRIOR_FEATURES
+from models.purchase_prior import PurchasePrior, columns_read
+from models.season import cutoff_of
+
+Floats = npt.NDArray[np.float64]
+
+
+class BadCutoff(ExplainedError):
+    """A row's cutoff is no time, or is earlier than every fit of the purchase models."""
 
 
 @dataclass(frozen=True)
 class BundleModel:
-    """Both models of a bundle behind one ``predict``."""
+    """The models of a bundle behind one ``predict``."""
 
     churn: ChurnModel
     clv: ClvModel | None
+    orders: OrdersModel | None
+    priors: Mapping[pd.Timestamp, PurchasePrior]  # by the cutoff they were fitted at; empty without purchases
 
     def predict(self, table: pd.DataFrame, params: object = None) -> pd.DataFrame:
         """Predict each row, in row order and with its index.
@@ -26,41 +42,114 @@ class BundleModel:
         Parameters
         ----------
         table : DataFrame of shape (n_rows, n_columns)
-            `cutoff` (UTC), features and prior columns in any order; others are ignored.
+            Rows of data/features; columns in any order, others are ignored. `cutoff` with or without a time zone
+            (without: UTC). BTYD's columns (data/prior.parquet) are computed where they are absent. Rows whose `status`
+            is not "scored" get no figures, as in data/scores.parquet.
         params : object
             Part of MLflow's convention; there are none.
 
         Returns
         -------
-        DataFrame of shape (n_rows, 1 or 2)
-            ``churn_probability``, and ``clv_expected`` where the bundle knows money.
+        DataFrame of shape (n_rows, 1 to 5)
+            ``churn_probability``; ``clv_expected``, ``clv_low`` and ``clv_high`` where the source knows money;
+            ``expected_orders`` where orders were learned.
 
         Raises
         ------
         MissingFeatures
             If a column the models were trained on is absent.
+        BadCutoff
+            If a cutoff is no time, or BTYD's columns are absent and every fit is later.
         """
-        out = pd.DataFrame({"churn_probability": self.churn.churn_probability(table)}, index=table.index)
-        return out if self.clv is None else out.assign(clv_expected=self.clv.expected_spend(table))
+        table = table.assign(cutoff=_utc(cutoff_of(table)))
+        asked = np.ones(len(table), bool)
+        if "status" in table:
+            asked = (table["status"].astype("string") == "scored").to_numpy(bool, na_value=False)
+        rows = self._with_prior(table[asked])
+        found: dict[str, Floats] = {"churn_probability": self.churn.churn_probability(rows)}
+        if self.clv:
+            found["clv_expected"] = self.clv.expected_spend(rows)
+            found["clv_low"], found["clv_high"] = self.clv.interval(rows)
+        if self.orders:
+            found["expected_orders"] = self.orders.expected_orders(rows)
+        out = np.full((len(table), len(found)), np.nan)
+        out[asked] = np.column_stack(list(found.values()))
+        return pd.DataFrame(out, index=table.index, columns=list(found))
 
     @property
-    def columns(self) -> dict[str, Literal["double", "string", "datetime"]]:
-        """Every column that either model may read, with its type; all but `cutoff` may hold nulls."""
-        encodings = [self.churn.encoding, *([self.clv.encoding] if self.clv else [])]
-        text = {name for encoding in encodings for name in encoding.categories}
-        names = dict.fromkeys([*(name for encoding in encodings for name in encoding.names), *PRIOR_FEATURES])
-        return {"cutoff": "datetime", **{name: "string" if name in text else "double" for name in names}}
+    def outputs(self) -> list[str]:
+        """The columns of a prediction."""
+        value = ["clv_expected", "clv_low", "clv_high"] if self.clv else []
+        return ["churn_probability", *value, *(["expected_orders"] if self.orders else [])]
+
+    @property
+    def required(self) -> list[str]:
+        """The columns that rows must have, besides BTYD's, which are computed where they are absent."""
+        encodings = [self.churn.encoding, *(model.encoding for model in (self.clv, self.orders) if model)]
+        read = dict.fromkeys(name for encoding in encodings for name in encoding.names)
+        return ["cutoff", *(name for name in read if name not in PRIOR_FEATURES)]
+
+    def _with_prior(self, rows: pd.DataFrame) -> pd.DataFrame:
+        if all(name in rows for name in PRIOR_FEATURES):
+            return rows
+        rows = rows.drop(columns=[*PRIOR_FEATURES], errors="ignore").reset_index(drop=True)
+        if rows.empty or not self.priors:
+            return rows.assign(**dict.fromkeys(PRIOR_FEATURES, np.nan))
+        if missing := [name for name in columns_read(rows.columns) if name not in rows]:
+            raise MissingFeatures(
+                f"The purchase models need {missing}, which the table lacks. Pass rows of data/features with all "
+                "their columns, or join data/prior.parquet on customer_id and cutoff."
+            )
+        fits = pd.DatetimeIndex(sorted(self.priors))
+        fit = fits.searchsorted(pd.DatetimeIndex(rows["cutoff"]), side="right") - 1
+        if (fit < 0).any():
+            raise BadCutoff(
+                f"A row has the cutoff {rows['cutoff'].min():%Y-%m-%d}; the purchase models of this bundle were fitted "
+                f"at cutoffs from {fits[0]:%Y-%m-%d} on. Join data/prior.parquet on customer_id and cutoff."
+            )
+        if late := int((rows["cutoff"].to_numpy() != fits.to_numpy()[fit]).sum()):
+            warnings.warn(
+                f"{late:,} rows have a cutoff at which this bundle's purchase models were not fitted; the last fit "
+                f"before it is used (the latest is of {fits[-1]:%Y-%m-%d}).",
+                stacklevel=2,
+            )
+        parts = [self.priors[fits[number]].columns(rows[fit == number]) for number in np.unique(fit)]
+        return rows.join(pd.concat(parts)[[*PRIOR_FEATURES]])
 
 
 def load_bundle(folder: Path, fit: Fit = "delivered") -> BundleModel:
-    """Both models of a bundle: those that give the scores, or those that were evaluated.
+    """The models of a bundle: those that give the scores, or those that were evaluated.
 
     Raises
     ------
     BadBundle
         If one is missing, damaged, or was trained on other features than this program computes.
     """
-    return BundleModel(load_churn(folder / "churn" / fit), load_clv(folder / "clv" / fit))
+    churn, clv = folder / "churn" / fit, folder / "clv" / fit
+    return BundleModel(load_churn(churn), load_clv(clv), load_orders(clv), _priors(folder / "btyd"))
+
+
+def _priors(folder: Path) -> dict[pd.Timestamp, PurchasePrior]:
+    path = folder / "model.json"
+    if not path.is_file():  # nothing was bought
+        return {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return {pd.Timestamp(at): PurchasePrior.from_dict(prior) for at, prior in held.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadBundle(f"{path} is damaged ({error}). Fit again with `dvc repro --force`.") from None
+
+
+def _utc(cutoff: pd.Series) -> pd.Series:
+    """Times as models read them: UTC, without a zone. Text is ISO 8601; a time without a zone is taken as UTC."""
+    if not pd.api.types.is_numeric_dtype(cutoff):
+        try:
+            return pd.to_datetime(cutoff, utc=True, format="ISO8601").dt.tz_localize(None)
+        except (ValueError, TypeError):  # told below
+            pass
+    raise BadCutoff(
+        f"`cutoff` must be times, or text as 2026-01-31T00:00:00 (UTC); the first is {next(iter(cutoff), None)!r}."
+    )
 
 
 def _load_pyfunc(path: str) -> BundleModel:

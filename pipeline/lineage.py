@@ -19,6 +19,7 @@ from ruamel.yaml.error import YAMLError
 from features.errors import ExplainedError
 from models.bundle import bundle_hash
 from pipeline import paths
+from pipeline.params import load_params
 from pipeline.tracking import is_used, tracking
 
 LOCK = Path("dvc.lock")
@@ -37,6 +38,15 @@ class Link:
     held: str
     now: str
     broken: bool = False
+
+
+@dataclass(frozen=True)
+class Data:
+    """A file or folder that a model was made from or judged by, with the hash that DVC knows it by."""
+
+    path: str
+    digest: str
+    context: str  # training or evaluation, as MLflow calls it
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ def trace(model_version: str) -> Iterator[Link]:
     present = bundle_hash(paths.BUNDLE) if paths.BUNDLE.is_dir() else "missing"
     same = present == model_version
     yield Link("model", f"bundle {model_version}", _now(paths.BUNDLE, present, same=same), broken=not same)
-    recorded = _recorded(model_version)
+    recorded = _recorded(model_version, _locked_source(lock))
     if recorded is None:
         yield Link("MLflow run", "none", "this bundle was never recorded; `fedelta track` does it", broken=True)
     else:
@@ -90,6 +100,16 @@ def lineage(project: Path = Path()) -> dict[str, str]:
         **_data(project, lock),
         **({"source_files": ", ".join(f"{path} {md5}" for path, md5 in sources.items())} if sources else {}),
     }
+
+
+def datasets() -> list[Data]:
+    """What the bundle was trained and evaluated on: by the lock, or where it says nothing, as it is on disk."""
+    lock, read = _read_lock(LOCK), ((paths.FEATURES, "training"), (paths.LABELS, "training"), (paths.PRIOR, "training"))
+    return [
+        Data(path.as_posix(), _locked(lock, path) or dvc_md5(path), context)
+        for path, context in (*read, (paths.EVALUATION, "evaluation"))
+        if path.exists()
+    ]
 
 
 def lock_fingerprint(lock: dict[str, Any]) -> str:
@@ -125,11 +145,11 @@ def _score_of(customer_id: str) -> dict[str, Any]:
     return found.row(0, named=True)
 
 
-def _recorded(bundle: str) -> _Recorded | None:
+def _recorded(bundle: str, source: str | None) -> _Recorded | None:
     """What MLflow says of a bundle; None if it never saw it."""
     if not is_used():
         return None
-    with tracking() as store:
+    with tracking(source or load_params().source) as store:
         if (run := store.run_of(bundle)) is None:
             return None
         version = store.version_of(bundle)
@@ -173,10 +193,19 @@ def _files(folder: Path) -> list[tuple[str, str]]:
 
 def _source_folders(lock: dict[str, Any]) -> list[Path]:
     """Where the locked run had its raw files and its mapping from."""
-    settings = lock.get("stages", {}).get("ingest", {}).get("params", {}).get("params.yaml", {})
-    if not {"data", "source"} <= set(settings):
-        return []
-    return [Path(settings["data"]), paths.SOURCES / settings["source"]]
+    settings, source = _ingested(lock), _locked_source(lock)
+    return [Path(settings["data"]), paths.SOURCES / source] if source and "data" in settings else []
+
+
+def _locked_source(lock: dict[str, Any]) -> str | None:
+    """The source of the locked run, which params.yaml may have left since."""
+    source = _ingested(lock).get("source")
+    return None if source is None else str(source)
+
+
+def _ingested(lock: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = lock.get("stages", {}).get("ingest", {}).get("params", {}).get("params.yaml", {})
+    return settings
 
 
 def _locked(lock: dict[str, Any], path: Path) -> str | None:

@@ -3,45 +3,51 @@
 Imported by ``tracking`` alone, and only when it is used: MLflow takes six CPU-seconds.
 """
 
+import contextlib
 import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import requires, version
 from pathlib import Path
 from time import time_ns
 
 import mlflow
 import mlflow.pyfunc
+import mlflow.store.db.utils
+import polars as pl
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModel, Metric, Param, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import AnyType
 from packaging.requirements import Requirement
-from sqlalchemy.engine import make_url
+from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 import features
 import models
-from features.errors import ExplainedError
 from models import pyfunc
+from models.panel import PRIOR_FEATURES
+from pipeline.lineage import Data
+from pipeline.mlflow_errors import explained
 from pipeline.mlflow_log import DecisionLog, aliases, give_alias
-from pipeline.tracking import MODEL
+from pipeline.panel import to_pandas
+from pipeline.tracking import StoreError, model_name, without_password
 
-RUNS = "fedelta"
-DECISIONS = "fedelta-promotions"
 BUNDLE = "fedelta.bundle"
 _PARAMS_NOW = "fedelta.params_now"
 _FILES = "fedelta.files"
+_DATA = "fedelta.datasets"
 _MOST_PARAMS = 100  # in one request
 
-
-class StoreError(ExplainedError):
-    """MLflow cannot be reached, or refuses."""
+mlflow.store.db.utils.MAX_RETRY_COUNT = 1  # a database that cannot be opened is told at once, not after 100 seconds
 
 
 @dataclass(frozen=True)
@@ -51,84 +57,70 @@ class Registered:
     number: str
     bundle: str
     run_id: str | None
+    model_id: str | None  # of the logged model
     tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a run says of a bundle. `lineage` is written once: how the bundle came about, not who looked at it last."""
+    """What MLflow keeps of a bundle. `lineage` is written once: how the bundle came about, not who looked last."""
 
     bundle: str
     name: str
+    description: str  # of the registered version: what was learned from, until when
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     lineage: Mapping[str, str]
-    files: Sequence[Path]
+    facts: Mapping[str, str]  # tags of the run and of the version: what each fit saw
+    files: Mapping[str, Sequence[Path]]  # by the folder they are kept in
     files_hash: str
+    folder: Path  # the bundle
+    example: pl.DataFrame  # a row as data/features has them, of nobody
+    data: Sequence[Data] = field(default=())
 
 
 @dataclass(frozen=True)
 class Store:
-    """MLflow, as far as fedelta uses it."""
+    """MLflow, as far as fedelta uses it for a source."""
 
     client: MlflowClient
+    model: str  # name of the registered model
     runs: str  # id of the experiment
     decisions: DecisionLog
 
-    def record(self, record: Record) -> tuple[str, bool]:
-        """Create or complete the one run of a bundle; its id, and whether anything was written.
+    def keep(self, record: Record) -> tuple[Registered, list[str]]:
+        """Create or complete the run, the logged model and the registered version of a bundle; and what was made.
 
-        MLflow never changes a parameter, so settings that came to differ without changing the bundle (`gate.max_ece`)
-        are kept in the tag ``fedelta.params_now``.
+        If anything fails the run is marked so and a model that is not registered is taken away, files and all; after a
+        kill, the next call completes what is there. MLflow never changes a parameter, so settings that came to differ
+        without changing the bundle (`gate.max_ece`) are kept in the tag ``fedelta.params_now``.
         """
-        run = self.run_of(record.bundle)
-        created = run is None
+        run, made = self.run_of(record.bundle), []
         if run is None:
-            tags = {BUNDLE: record.bundle, **record.lineage}
+            tags = {BUNDLE: record.bundle, **record.lineage, **record.facts}
             run = self.client.create_run(self.runs, tags=tags, run_name=record.name)
-        run_id, tags, now = run.info.run_id, dict(run.data.tags), time_ns() // 1_000_000
-        missing = [Param(k, v) for k, v in record.params.items() if k not in run.data.params]
-        for start in range(0, len(missing), _MOST_PARAMS):
-            self.client.log_batch(run_id, params=missing[start : start + _MOST_PARAMS])
-        fresh = [Metric(k, v, now, 0) for k, v in record.metrics.items() if run.data.metrics.get(k) != v]
-        if fresh:
-            self.client.log_batch(run_id, metrics=fresh)
-        changed = self._tell_changed_params(run, record.params)
-        if tags.get(_FILES) != record.files_hash:
-            for path in record.files:
-                self.client.log_artifact(run_id, str(path), "reports")
-            self.client.set_tag(run_id, _FILES, record.files_hash)
-            changed = True
-        written = bool(created or missing or fresh or changed)
-        if written or run.info.status != "FINISHED":
-            self.client.set_terminated(run_id)
-        return run_id, written
-
-    def register(self, bundle: str, run_id: str, folder: Path) -> tuple[Registered, bool]:
-        """The version of a bundle, logged and registered if there is none, as `challenger`; and whether it is new."""
-        found = self.version_of(bundle)
-        if found is None:
-            with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-                # An example would be a customer's data, in a registry that many read.
-                warnings.filterwarnings("ignore", message=".*input example was not provided")
-                logged = mlflow.pyfunc.log_model(
-                    name="bundle",
-                    loader_module=pyfunc.__name__,
-                    data_path=str(folder),
-                    code_paths=[str(Path(str(package.__file__)).parent) for package in (features, models)],
-                    pip_requirements=requirements(),
-                    signature=_signature(folder),
-                )
-            made = self.client.create_model_version(MODEL, logged.model_uri, run_id=run_id, tags={BUNDLE: bundle})
-            give_alias(self.client, "challenger", str(made.version))
-            return _registered(made), True
-        give_alias(self.client, "challenger", found.number)
-        return found, False
+            made.append("run recorded")
+        try:
+            written = self._settings(run, record)
+            found = self.version_of(record.bundle)
+            model = self._logged(found.model_id) if found else self._log(run, record)
+            written |= self._measured(run, record, model)
+            if found is None:
+                assert model is not None
+                found = self._register(run, record, model)
+                made.append("registered")
+            give_alias(self.client, self.model, "challenger", found.number)
+            if made or written or run.info.status != "FINISHED":
+                self.client.set_terminated(run.info.run_id)
+        except BaseException:
+            self._undo(run.info.run_id, record.bundle)
+            raise
+        return found, made or (["record updated"] if written else [])
 
     def holder(self, alias: str) -> Registered | None:
         """The version that has an alias."""
-        number = aliases(self.client).get(alias)
-        return _registered(self.client.get_model_version(MODEL, number)) if number else None
+        number = aliases(self.client, self.model).get(alias)
+        return _registered(self.client.get_model_version(self.model, number)) if number else None
 
     def version(self, number: str) -> Registered | None:
         """The version of a number."""
@@ -136,7 +128,7 @@ class Store:
 
     def version_of(self, bundle: str) -> Registered | None:
         """The version of a bundle."""
-        return next((held for held in self._versions() if held.bundle == bundle), None)
+        return next((held for held in self._versions(f"tags.`{BUNDLE}` = '{bundle}'")), None)
 
     def run_of(self, bundle: str) -> Run | None:
         """The run of a bundle."""
@@ -147,62 +139,172 @@ class Store:
 
     def aliases_of(self, registered: Registered) -> list[str]:
         """What a version is called, sorted."""
-        return sorted(alias for alias, number in aliases(self.client).items() if number == registered.number)
-
-    def param(self, registered: Registered, name: str) -> str | None:
-        """A parameter of the run behind a version; None where there is none."""
-        if registered.run_id is None:
-            return None
-        value = self.client.get_run(registered.run_id).data.params.get(name)
-        return None if value is None else str(value)
+        return sorted(
+            alias for alias, number in aliases(self.client, self.model).items() if number == registered.number
+        )
 
     @contextmanager
     def bundle_of(self, registered: Registered) -> Iterator[Path]:
         """The files of a registered bundle, in a folder that is gone afterwards."""
         with tempfile.TemporaryDirectory(prefix="fedelta-champion-") as scratch:
-            uri = f"models:/{MODEL}/{registered.number}"
+            uri = f"models:/{self.model}/{registered.number}"
             folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch)
             yield Path(folder) / "data" / "bundle"
 
-    def _versions(self) -> list[Registered]:
-        return [_registered(made) for made in self.client.search_model_versions(f"name = '{MODEL}'")]
+    @contextmanager
+    def file_of(self, registered: Registered, path: str) -> Iterator[Path | None]:
+        """A file of the run behind a version, in a folder that is gone afterwards; None where it is not there."""
+        run_id = registered.run_id or ""
+        found = self.client.list_artifacts(run_id, str(Path(path).parent)) if run_id else []
+        with tempfile.TemporaryDirectory(prefix="fedelta-champion-") as scratch:
+            there = path in {file.path for file in found}
+            yield Path(self.client.download_artifacts(run_id, path, scratch)) if there else None
 
-    def _tell_changed_params(self, run: Run, params: Mapping[str, str]) -> bool:
-        held = run.data.params
-        differing = {name: value for name, value in params.items() if held.get(name, value) != value}
+    def _versions(self, only: str = "") -> list[Registered]:
+        """The versions, newest first."""
+        found: list[ModelVersion] = []
+        token: str | None = None
+        while token != "":
+            wanted = " AND ".join(filter(None, [f"name = '{self.model}'", only]))
+            page = self.client.search_model_versions(wanted, page_token=token)
+            found += page
+            token = page.token or ""
+        return [_registered(made) for made in found]
+
+    def _settings(self, run: Run, record: Record) -> bool:
+        """Write the parameters that the run lacks, and those that came to differ; whether any were."""
+        run_id, held = run.info.run_id, run.data.params
+        missing = [Param(k, v) for k, v in record.params.items() if k not in held]
+        for start in range(0, len(missing), _MOST_PARAMS):
+            self.client.log_batch(run_id, params=missing[start : start + _MOST_PARAMS])
+        differing = {name: value for name, value in record.params.items() if held.get(name, value) != value}
         told = json.dumps(differing, sort_keys=True) if differing else None
         if told == run.data.tags.get(_PARAMS_NOW):
-            return False
+            return bool(missing)
         if told is None:
-            self.client.delete_tag(run.info.run_id, _PARAMS_NOW)
+            self.client.delete_tag(run_id, _PARAMS_NOW)
         else:
-            self.client.set_tag(run.info.run_id, _PARAMS_NOW, told)
+            self.client.set_tag(run_id, _PARAMS_NOW, told)
         return True
+
+    def _measured(self, run: Run, record: Record, model: LoggedModel | None) -> bool:
+        """Write data, metrics (of the run and of its logged model) and files as far as new; whether any were."""
+        run_id, tags, now = run.info.run_id, run.data.tags, time_ns() // 1_000_000
+        data = json.dumps([[held.path, held.digest, held.context] for held in record.data])
+        if tags.get(_DATA) != data:
+            self.client.log_inputs(run_id, [_dataset(held) for held in record.data])
+            self.client.set_tag(run_id, _DATA, data)
+        judged = next((held for held in record.data if held.context == "evaluation"), None)
+        named = {"dataset_name": judged.path, "dataset_digest": judged.digest} if judged else {}
+        linked = {"model_id": model.model_id, **named} if model else {}
+        held = _latest(model) if model else run.data.metrics
+        fresh = [Metric(k, v, now, 0, **linked) for k, v in record.metrics.items() if held.get(k) != v]
+        if fresh:
+            self.client.log_batch(run_id, metrics=fresh)
+        if new_files := tags.get(_FILES) != record.files_hash:
+            for place, paths in record.files.items():
+                for path in paths:
+                    self.client.log_artifact(run_id, str(path), place)
+            self.client.set_tag(run_id, _FILES, record.files_hash)
+        return bool(fresh or new_files or tags.get(_DATA) != data)
+
+    def _log(self, run: Run, record: Record) -> LoggedModel:
+        """The logged model of a bundle: what a killed run left whole, or a new one."""
+        run_id = run.info.run_id
+        for left in self._unregistered(run_id, record.bundle):
+            if left.status == "READY":
+                return left
+            self._remove(left)
+        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of MLflow's own use of pandas
+            logged = mlflow.pyfunc.log_model(
+                name="bundle",
+                loader_module=pyfunc.__name__,
+                data_path=str(record.folder),
+                code_paths=[str(Path(str(package.__file__)).parent) for package in (features, models)],
+                pip_requirements=requirements(),
+                signature=_signature(record),
+                input_example=to_pandas(record.example),
+                tags={BUNDLE: record.bundle},
+            )
+        return self.client.get_logged_model(logged.model_id)
+
+    def _register(self, run: Run, record: Record, model: LoggedModel) -> Registered:
+        return _registered(
+            self.client.create_model_version(
+                self.model,
+                model.model_uri,
+                run_id=run.info.run_id,
+                tags={BUNDLE: record.bundle, **record.facts},
+                description=record.description,
+                model_id=model.model_id,
+            )
+        )
+
+    def _logged(self, model_id: str | None) -> LoggedModel | None:
+        """The logged model behind a version; None where somebody deleted it."""
+        try:
+            return self.client.get_logged_model(model_id) if model_id else None
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+
+    def _unregistered(self, run_id: str, bundle: str) -> list[LoggedModel]:
+        """The logged models of a bundle and run that no version points at."""
+        found = self.client.search_logged_models([self.runs], f"tags.`{BUNDLE}` = '{bundle}'")
+        kept = {held.model_id for held in self._versions(f"tags.`{BUNDLE}` = '{bundle}'")}
+        return [model for model in found if model.source_run_id == run_id and model.model_id not in kept]
+
+    def _undo(self, run_id: str, bundle: str) -> None:
+        """Mark a run as failed and take away what nobody would look for; what MLflow refuses now, the next run does."""
+        with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
+            self.client.set_terminated(run_id, "FAILED")
+            for left in self._unregistered(run_id, bundle):
+                self._remove(left)
+
+    def _remove(self, model: LoggedModel) -> None:
+        self.client.delete_logged_model(model.model_id)
+        get_artifact_repository(model.artifact_location).delete_artifacts()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
-def opened(uri: str, artifacts: str | None) -> Iterator[Store]:
-    """MLflow at a tracking URI, with the experiments and the registered model of fedelta made if need be.
+def opened(uri: str, artifacts: str | None, source: str) -> Iterator[Store]:
+    """MLflow at a tracking URI, with the experiments and the registered model of a source made if need be.
 
     `artifacts` is where new experiments keep their files; None leaves it to the server.
 
     Raises
     ------
     StoreError
-        If MLflow cannot be reached or refuses what is asked of it, here or inside the block.
+        If MLflow cannot be reached, refuses what is asked of it, or something of a source was deleted there, here or
+        inside the block.
     """
+    with _in_words(uri, OSError):
+        store = _open(uri, artifacts, source)
+    with _in_words(uri, RequestException, shutil.Error):  # other errors of files are told by the command
+        yield store
+
+
+def _open(uri: str, artifacts: str | None, source: str) -> Store:
+    mlflow.set_tracking_uri(uri)
+    client, name = MlflowClient(), model_name(source)
+    runs, decisions = (_experiment(client, called, artifacts) for called in (name, f"{name}-promotions"))
+    made = client.search_registered_models(f"name = '{name}'") or [
+        client.create_registered_model(
+            name, {"fedelta.source": source}, f"Churn and lifetime value of source {source}; a version per bundle."
+        )
+    ]
+    return Store(client, name, runs, DecisionLog(client, decisions, name, str(made[0].creation_timestamp)))
+
+
+@contextmanager
+def _in_words(uri: str, *more: type[Exception]) -> Iterator[None]:
+    kinds: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, *more)
     try:
-        mlflow.set_tracking_uri(uri)
-        client = MlflowClient()
-        if not client.search_registered_models(f"name = '{MODEL}'"):
-            client.create_registered_model(MODEL, description="Churn and lifetime value; a version per bundle.")
-        runs, decisions = (_experiment(client, name, artifacts) for name in (RUNS, DECISIONS))
-        yield Store(client, runs, DecisionLog(client, decisions))
-    except (MlflowException, SQLAlchemyError) as error:
-        why = str(error).strip().split("\n", maxsplit=1)[0]
-        raise StoreError(
-            f"MLflow at {without_password(uri)} failed: {why} Check MLFLOW_TRACKING_URI, then run the command again."
-        ) from error
+        yield
+    except kinds as error:
+        raise StoreError(explained(error, uri)) from error
 
 
 def requirements() -> list[str]:
@@ -211,24 +313,46 @@ def requirements() -> list[str]:
     return [f"{need.name}=={version(need.name)}" for need in named if need.marker is None]
 
 
-def without_password(uri: str) -> str:
-    """A URI as it may be shown."""
-    return make_url(uri).render_as_string(hide_password=True) if "@" in uri else uri
-
-
 def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     held = client.get_experiment_by_name(name)
-    return str(held.experiment_id if held else client.create_experiment(name, artifact_location=artifacts))
+    if held is None:
+        return str(client.create_experiment(name, artifact_location=artifacts))
+    if held.lifecycle_stage != "active":
+        raise StoreError(
+            f"The experiment {name} was deleted in MLflow. Bring it back with `MLFLOW_TRACKING_URI="
+            f"{without_password(mlflow.get_tracking_uri())} mlflow experiments restore --experiment-id "
+            f"{held.experiment_id}`, or remove it for good with `mlflow gc`; then run the command again."
+        )
+    return str(held.experiment_id)
 
 
 def _registered(made: ModelVersion) -> Registered:
-    return Registered(str(made.version), made.tags.get(BUNDLE, ""), made.run_id, made.tags)
+    # Not every server tells the logged model's id; the source always does: models:/m-1234.
+    source = str(made.source or "")
+    model_id = source.removeprefix("models:/") if source.startswith("models:/m-") else None
+    return Registered(str(made.version), made.tags.get(BUNDLE, ""), made.run_id, model_id, made.tags)
 
 
-def _signature(folder: Path) -> ModelSignature:
-    model = pyfunc.load_bundle(folder)
-    outputs = ["churn_probability", *(["clv_expected"] if model.clv else [])]
-    return ModelSignature(
-        inputs=Schema([ColSpec(kind, name, required=False) for name, kind in model.columns.items()]),
-        outputs=Schema([ColSpec("double", name) for name in outputs]),
-    )
+def _latest(model: LoggedModel) -> dict[str, float]:
+    """The newest value of each metric of a logged model."""
+    return {held.key: held.value for held in sorted(model.metrics or [], key=lambda held: int(held.timestamp))}
+
+
+def _dataset(held: Data) -> DatasetInput:
+    named = Dataset(held.path, held.digest, "local", json.dumps({"uri": held.path}))
+    return DatasetInput(named, [InputTag("mlflow.data.context", held.context)])
+
+
+def _signature(record: Record) -> ModelSignature:
+    """A row of data/features: what the models read is required; the rest and BTYD's columns are optional."""
+    model = pyfunc.load_bundle(record.folder)
+    required = {*model.required}
+    inputs = [ColSpec(_type(kind), name, required=name in required) for name, kind in record.example.schema.items()]
+    prior = [ColSpec("double", name, required=False) for name in PRIOR_FEATURES]
+    return ModelSignature(Schema([*inputs, *prior]), Schema([ColSpec("double", name) for name in model.outputs]))
+
+
+def _type(kind: pl.DataType) -> str | AnyType:
+    """The type that MLflow checks; any, where it would refuse what pandas reads: zones, categories, long integers."""
+    plain = (pl.Float32, pl.Float64, pl.Int8, pl.Int16, pl.Int32)
+    return "double" if kind in plain else AnyType()  # type: ignore[no-untyped-call]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from features.errors import ExplainedError
 from models.bundle import bundle_hash
 from pipeline import paths
+from pipeline.params import load_params
 from pipeline.promotion_log import Decision, Outcome, champion_at, champions
-from pipeline.tracking import MODEL, tracking
+from pipeline.tracking import tracking
 
 if TYPE_CHECKING:
     from pipeline.mlflow_store import Registered, Store
@@ -22,45 +23,55 @@ class CannotPromote(ExplainedError):
 def promote(version: str | None, because: str) -> None:
     """Make a version champion whatever the gate said: the one named, or the challenger."""
     reason = _reason(because)
-    with tracking() as store:
+    with tracking(load_params().source) as store:
         chosen = _version(store, version)
         champion = store.holder("champion")
         if champion and champion.number == chosen.number:
             raise CannotPromote(f"Version {chosen.number} is champion already. `fedelta promotions` tells since when.")
         _decide(store, "promoted", chosen, champion=chosen, previous=champion, because=reason)
         was = f", version {champion.number} is previous" if champion else ""
-        print(f"promote: {MODEL} version {chosen.number} (bundle {chosen.bundle}) is champion{was}.{_scores(chosen)}")
+        told = f"{store.model} version {chosen.number} (bundle {chosen.bundle}) is champion"
+        print(f"promote: {told}{was}.{_scores(chosen)}")
 
 
 def rollback(because: str) -> None:
     """Bring back the champion before the present one, by the log; twice goes back twice."""
     reason = _reason(because)
-    with tracking() as store:
+    with tracking(load_params().source) as store:
         champion = store.holder("champion")
         if champion is None:
-            raise CannotPromote("There is no champion to roll back. `fedelta track` makes the first version champion.")
+            raise CannotPromote(_no_champion(store.decisions.read()))
         target, beneath = _before(store, champion)
         _decide(store, "rolled back", champion, champion=target, previous=beneath, because=reason)
         print(
-            f"rollback: {MODEL} version {target.number} (bundle {target.bundle}) is champion again, version "
+            f"rollback: {store.model} version {target.number} (bundle {target.bundle}) is champion again, version "
             f"{champion.number} is not, and the gate will not promote it.{_scores(target)}"
         )
 
 
 def promotions(at: str | None = None) -> None:
     """Print the log, or who was champion at an instant: ISO 8601, UTC unless it says otherwise; a date is its start."""
-    with tracking() as store:
-        decisions, holder = store.decisions.read(), store.holder("champion")
+    with tracking(load_params().source) as store:
+        everything, decisions, holder = store.decisions.everything(), store.decisions.read(), store.holder("champion")
     if at is not None:
-        print(_champion_at(decisions, at))
+        print(_champion_at(everything, at))
         return
-    for decision in decisions:
-        print(_line(decision))
+    for decision in everything:
+        print(_line(decision, "" if decision in decisions else f" ({store.model} was deleted since, and made anew)"))
     if holder is None:
-        print("There is no champion. `fedelta track` makes the first version champion.")
+        print(_no_champion(decisions))
     elif (row := champions(decisions))[-1:] != [holder.number]:
         logged = f"version {row[-1]}" if row else "none"
         print(f"The champion is version {holder.number}, by the log {logged}: it was moved by hand, outside this log.")
+
+
+def _no_champion(decisions: Sequence[Decision]) -> str:
+    if row := champions(decisions):
+        return (
+            f"There is no champion: by the log it is version {row[-1]}, but the alias was taken away in MLflow. "
+            "`fedelta promote VERSION --because REASON` gives it again."
+        )
+    return "There is no champion. `fedelta track` makes the first version champion."
 
 
 def _before(store: "Store", champion: "Registered") -> tuple["Registered", "Registered | None"]:
@@ -82,7 +93,9 @@ def _version(store: "Store", number: str | None) -> "Registered":
             raise CannotPromote("No version is registered yet. Run `fedelta track` first.")
         return challenger
     if (found := store.version(number)) is None:
-        raise CannotPromote(f"{MODEL} has no version {number}. `mlflow ui` shows them; `fedelta track` registers one.")
+        raise CannotPromote(
+            f"{store.model} has no version {number}. `mlflow ui` shows them; `fedelta track` registers one."
+        )
     return found
 
 
@@ -121,10 +134,10 @@ def _champion_at(decisions: Sequence[Decision], at: str) -> str:
     return f"At {told} version {decision.champion} (bundle {decision.champion_bundle}) was champion: {_line(decision)}"
 
 
-def _line(decision: Decision) -> str:
+def _line(decision: Decision, since: str = "") -> str:
     at = f"{decision.at:%Y-%m-%d %H:%M:%S}" if decision.at else "now"
     now = f", champion {decision.champion}" if decision.outcome == "rolled back" else ""
-    return f"{at} version {decision.version} {decision.outcome}{now}, by {decision.by}: {decision.because}"
+    return f"{at} version {decision.version} {decision.outcome}{now}, by {decision.by}: {decision.because}{since}"
 
 
 def _scores(champion: "Registered") -> str:

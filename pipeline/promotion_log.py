@@ -22,6 +22,7 @@ class Decision:
     by: str  # the gate, or the name of a person
     figures: Mapping[str, float] = field(default_factory=dict)
     key: str = ""  # of what the gate looked at, so that it says the same thing once
+    registry: str = ""  # which registered model it is about: when that was created, as one deleted is made anew
     at: datetime | None = None  # UTC, by the clock of who decided; None until logged
 
 

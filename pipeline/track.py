@@ -5,28 +5,46 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import polars.selectors as cs
 
+from features.cutoffs import Fit
 from features.errors import ExplainedError
 from models.bootstrap import Resampling
 from models.bundle import BadBundle, bundle_hash, read_contract
 from models.encoding import MissingFeatures
 from models.pyfunc import load_bundle
 from pipeline import paths
-from pipeline.gate import Candidate, Predictions, Verdict, incomparable, judge, without_champion
-from pipeline.lineage import lineage
+from pipeline.gate import (
+    BY_HAND,
+    Candidate,
+    Predictions,
+    Verdict,
+    common,
+    happened,
+    incomparable,
+    judge,
+    learned_until,
+    predictions,
+    without_champion,
+)
+from pipeline.lineage import datasets, lineage
 from pipeline.panel import ORDER, from_pandas, read_panel
 from pipeline.params import Params, load_params
-from pipeline.promotion_log import Decision, rolled_back
-from pipeline.tracking import MODEL, tracking
+from pipeline.promotion_log import Decision, champions, rolled_back
+from pipeline.tracking import tracking
 from pipeline.whole_files import whole
 
 if TYPE_CHECKING:
     from pipeline.mlflow_store import Registered, Store
+
+
+KEPT_EVALUATION = "evaluation"  # where a run keeps cross-fitted predictions
+Contracts = Mapping[Fit, Mapping[str, Any]]
 
 
 class NotEvaluated(ExplainedError):
@@ -36,30 +54,37 @@ class NotEvaluated(ExplainedError):
 def main() -> None:
     """Record the project's bundle, register it, let the gate decide; say in one line what changed."""
     params = load_params()
-    contract = read_contract(paths.measured_fit(paths.CHURN_BUNDLE))
+    fits = _contracts(paths.BUNDLE)
     report = _read_report(paths.EVALUATION_REPORT)
     bundle = bundle_hash(paths.BUNDLE)
-    files = [paths.EVALUATION_REPORT, *sorted(paths.PLOTS.glob("*.json")), _card()]
-    with tracking() as store:
+    files = {"reports": [paths.EVALUATION_REPORT, *sorted(paths.PLOTS.glob("*.json")), _card()]}
+    if "evaluated" not in fits:  # cross-fitted predictions: what a later challenger is compared with
+        files[KEPT_EVALUATION] = [paths.EVALUATION]
+    example, facts = _example(), _facts(fits)
+    with tracking(params.source) as store:
         from pipeline.mlflow_store import Record  # noqa: PLC0415 - six CPU-seconds
 
-        run_id, recorded = store.record(
+        version, made = store.keep(
             Record(
                 bundle=bundle,
                 name=f"{params.source} {report['cutoff']} {bundle}",
+                description=_description(bundle, facts, report),
                 params=dict(flattened(dataclasses.asdict(params))),
                 metrics=dict(measured(report)),
-                lineage=_lineage_tags(contract),
+                lineage=_lineage_tags(fits),
+                facts=facts,
                 files=files,
-                files_hash=_hash_of(path.read_bytes() for path in files),
+                files_hash=_hash_of(path.read_bytes() for held in files.values() for path in held),
+                folder=paths.BUNDLE,
+                example=example,
+                data=datasets(),
             )
         )
-        version, registered = store.register(bundle, run_id, paths.BUNDLE)
-        verdict = _decide(store, version, contract, params)
+        verdict = _decide(store, version, fits, params)
     with whole(paths.TRACKED) as receipt:
         receipt.write_text(f"{json.dumps({'bundle': bundle})}\n", encoding="utf-8")
-    made = [words for words, happened in (("run recorded", recorded), ("registered", registered)) if happened]
-    print(f"track: bundle {bundle} is {MODEL} version {version.number}: {_told(made, verdict)}")
+    told = "; ".join([*made, *([verdict] if verdict else [])]) or "recorded before, nothing changed"
+    print(f"track: bundle {bundle} is {store.model} version {version.number}: {told}")
 
 
 def flattened(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
@@ -72,7 +97,7 @@ def flattened(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, 
 
 
 def measured(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The figures of the report by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
+    """The figures of reports/metrics.json by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
     yield from ((name, float(report[name])) for name in ("rows", "churn_rate", "spend_total"))
     for what in ("churn", "clv"):
         for model, metrics in report[what].items():
@@ -84,11 +109,16 @@ def measured(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                         yield f"{place}/{metric}{'' if bound == 'value' else f'_{bound}'}", float(interval[bound])
 
 
-def _decide(store: "Store", challenger: "Registered", contract: Mapping[str, Any], params: Params) -> str | None:
+def _decide(store: "Store", challenger: "Registered", fits: Contracts, params: Params) -> str | None:
     """Let the gate decide and act on it; what it said, or None where the present champion or decision stands."""
-    champion = store.holder("champion")
+    champion, decided = store.holder("champion"), store.decisions.read()
     if champion and champion.number == challenger.number:
         return None
+    if champion is None and (row := champions(decided)):
+        return (
+            "the gate does not decide, as the alias champion was taken away in MLflow (by the log version "
+            f"{row[-1]} had it). Give it to a version with `fedelta promote VERSION --because REASON`"
+        )
     key = _hash_of(
         json.dumps(held).encode()
         for held in (
@@ -99,13 +129,12 @@ def _decide(store: "Store", challenger: "Registered", contract: Mapping[str, Any
             dataclasses.asdict(params.evaluate),
         )
     )
-    decided = store.decisions.read()
     if key in {decision.key for decision in decided}:
         return None
     if undone := rolled_back(decided, challenger.number):
         verdict = Verdict(False, f"it was rolled back by {undone.by}: {undone.because}")
     else:
-        verdict = _judge(store, champion, contract, params)
+        verdict = _judge(store, champion, fits, params)
     holder = challenger if verdict.promote else champion
     before = champion if verdict.promote else store.holder("previous")
     decision = Decision(
@@ -124,36 +153,46 @@ def _decide(store: "Store", challenger: "Registered", contract: Mapping[str, Any
     return f"{decision.outcome}: {decision.because}"
 
 
-def _judge(store: "Store", champion: "Registered | None", contract: Mapping[str, Any], params: Params) -> Verdict:
+def _judge(store: "Store", champion: "Registered | None", fits: Contracts, params: Params) -> Verdict:
     evaluation = pl.read_parquet(paths.EVALUATION)
-    happened = _predictions(evaluation, "churned", "spend_in_horizon")
-    mine = _predictions(evaluation, "churn_chosen", "clv_chosen")
     if champion is None:
-        return without_champion(happened.churn, mine.churn, params.gate)
-    with store.bundle_of(champion) as folder:
-        try:
-            its_contract = read_contract(folder / "churn" / "evaluated")
-            model = load_bundle(folder, "evaluated")
-        except BadBundle as error:
-            return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error}")
-    its = Candidate.of(its_contract, str(store.param(champion, "source")))
-    cutoff = evaluation["cutoff"][0].replace(tzinfo=None)
-    if why := incomparable(Candidate.of(contract, params.source), its, cutoff):
-        return Verdict(False, why)
-    table = _evaluated_rows(evaluation)
-    try:
-        spend = model.clv.expected_spend(table) if model.clv else None
-        theirs = Predictions(model.churn.churn_probability(table), spend)
-    except MissingFeatures as error:
-        return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error}")
+        return without_champion(happened(evaluation).churn, predictions(evaluation).churn, params.gate)
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    return judge(happened, mine, theirs, params.gate, resampling)
+    try:
+        with store.bundle_of(champion) as folder:
+            its = _contracts(folder)
+            model = load_bundle(folder, "evaluated") if "evaluated" in its else None
+        if ("evaluated" in fits) != ("evaluated" in its):
+            words = "one was evaluated on later outcomes, the other cross-fitted across customers"
+            return Verdict(False, f"champion and challenger cannot be compared: {words}. {BY_HAND}")
+        if model is None:
+            return _judge_stored(store, champion, (fits, its), params, resampling)
+        mine, theirs = Candidate.of(fits["evaluated"]), Candidate.of(its["evaluated"])
+        if why := incomparable(mine, theirs, evaluation["cutoff"][0].replace(tzinfo=None)):
+            return Verdict(False, why)
+        table = _evaluated_rows(evaluation)
+        spend = model.clv.expected_spend(table) if model.clv else None
+        predicted = Predictions(model.churn.churn_probability(table), spend)
+    except (BadBundle, MissingFeatures) as error:
+        return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error} {BY_HAND}")
+    return judge(happened(evaluation), predictions(evaluation), predicted, params.gate, resampling)
 
 
-def _predictions(evaluation: pl.DataFrame, churn: str, spend: str) -> Predictions:
-    """Two columns of data/evaluation.parquet; no spend where the bundle predicts none."""
-    money = evaluation[spend].to_numpy() if "clv_chosen" in evaluation.columns else None
-    return Predictions(evaluation[churn].to_numpy(), money)
+def _judge_stored(
+    store: "Store", champion: "Registered", fits: tuple[Contracts, Contracts], params: Params, resampling: Resampling
+) -> Verdict:
+    """Compare cross-fitted predictions: those of data/evaluation.parquet, and those kept in the champion's run."""
+    mine, theirs = (Candidate.of(held["delivered"]) for held in fits)
+    if why := incomparable(mine, theirs, None):
+        return Verdict(False, why)
+    with store.file_of(champion, f"{KEPT_EVALUATION}/{paths.EVALUATION.name}") as path:
+        if path is None:
+            return Verdict(False, f"the champion's cross-fitted predictions are gone from its run. {BY_HAND}")
+        both = common(pl.read_parquet(paths.EVALUATION), pl.read_parquet(path))
+    if isinstance(both, str):
+        return Verdict(False, both)
+    challenger, its = both
+    return judge(happened(challenger), predictions(challenger), predictions(its), params.gate, resampling)
 
 
 def _evaluated_rows(evaluation: pl.DataFrame) -> pd.DataFrame:
@@ -177,10 +216,57 @@ def _figures(verdict: Verdict) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items() if np.isfinite(value)}
 
 
-def _lineage_tags(contract: Mapping[str, Any]) -> dict[str, str]:
+def _contracts(bundle: Path) -> Contracts:
+    """What each fit of a bundle was trained on; none evaluated where there was no later outcome to evaluate it on."""
+    evaluated = bundle / "churn" / "evaluated"
+    fits: tuple[Fit, ...] = ("evaluated", "delivered") if evaluated.is_dir() else ("delivered",)
+    return {fit: read_contract(bundle / "churn" / fit) for fit in fits}
+
+
+def _lineage_tags(fits: Contracts) -> dict[str, str]:
     known = lineage()
-    tags = {f"fedelta.{name}": value for name, value in known.items()} | {"fedelta.registry": contract["registry"]}
+    tags = {f"fedelta.{name}": value for name, value in known.items()}
+    tags["fedelta.registry"] = fits["delivered"]["registry"]
     return tags | ({"mlflow.source.git.commit": known["git_commit"]} if "git_commit" in known else {})
+
+
+def _facts(fits: Contracts) -> dict[str, str]:
+    """What each fit learned from: its cutoffs, and when the last outcome was known."""
+    facts = {}
+    for fit, contract in fits.items():
+        facts[f"fedelta.{fit}.cutoffs"] = ", ".join(fact["cutoff"] for fact in contract["training"])
+        facts[f"fedelta.{fit}.learned_until"] = f"{learned_until(contract):%Y-%m-%d}"
+    return facts
+
+
+def _description(bundle: str, facts: Mapping[str, str], report: Mapping[str, Any]) -> str:
+    """What the registry says of a version."""
+    saw = [
+        f"The {fit} model was trained at the cutoffs {facts[f'fedelta.{fit}.cutoffs']}, on outcomes known until "
+        f"{facts[f'fedelta.{fit}.learned_until']}."
+        for fit in get_args(Fit)
+        if f"fedelta.{fit}.cutoffs" in facts
+    ]
+    figures = ", ".join(f"{name} {held['value']:.4f}" for name, held in _headline(report))
+    judged = f"Evaluated at {report['cutoff']} on {report['rows']:,} customers: {figures}."
+    return " ".join([f"Bundle {bundle}.", *saw, judged])
+
+
+def _headline(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, float]]]:
+    for name, words in (("auc", "AUC"), ("log_loss", "log loss"), ("ece", "ECE")):
+        if (held := report["churn"]["chosen"].get(name)) and held["value"] is not None:
+            yield words, held
+
+
+def _example() -> pl.DataFrame:
+    """A row of data/features of nobody: the middle of every number, the commonest of every text, at the last cutoff."""
+    rows = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(status="scored")
+    rows = rows.filter(pl.col("cutoff") == pl.col("cutoff").max()).with_columns(customer_id=pl.lit("example"))
+    middle = rows.select(
+        cs.numeric().quantile(0.5, "lower").name.keep(), (~cs.numeric()).drop_nulls().mode().sort().first()
+    )
+    schema = rows.collect_schema()
+    return middle.select(schema.names()).cast(schema).collect()
 
 
 def _read_report(path: Path) -> dict[str, Any]:
@@ -204,7 +290,3 @@ def _hash_of(parts: Iterable[bytes]) -> str:
     for part in parts:
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:16]
-
-
-def _told(made: list[str], verdict: str | None) -> str:
-    return "; ".join([*made, *([verdict] if verdict else [])]) or "recorded before, nothing changed"

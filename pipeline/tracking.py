@@ -1,27 +1,44 @@
 """Where MLflow is, and how it is opened: late, since importing it takes six CPU-seconds, and quietly."""
 
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from features.errors import ExplainedError
 
 if TYPE_CHECKING:
     from pipeline.mlflow_store import Store
 
-MODEL = "fedelta-churn"  # the registered model
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
+CONNECT_SECONDS = 5
 
-# Read when MLflow is imported: no telemetry, no chatter. What the environment says already stands.
-_QUIET = {
+# Read by MLflow: no telemetry, no chatter, and an answer in seconds. What the environment says already stands.
+_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+
+
+class StoreError(ExplainedError):
+    """MLflow cannot be reached, or refuses."""
+
+
+def model_name(source: str) -> str:
+    """The registered model of a source, which is also the experiment of its runs."""
+    return f"fedelta-{source}"
 
 
 def is_used() -> bool:
@@ -30,21 +47,61 @@ def is_used() -> bool:
 
 
 @contextmanager
-def tracking() -> Iterator["Store"]:
-    """The project's MLflow, every decision of the log carried out.
+def tracking(source: str) -> Iterator["Store"]:
+    """The project's MLflow for a source, every decision of its log carried out.
 
     Raises
     ------
     StoreError
         See `pipeline.mlflow_store.opened`.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    uri, artifacts = _place()
+    connect(uri)
+    set_defaults()
     from pipeline.mlflow_store import opened  # noqa: PLC0415 - after its settings
 
-    with opened(*_place()) as store:
+    with opened(uri, artifacts, source) as store:
         store.decisions.complete()
         yield store
+
+
+def set_defaults() -> None:
+    """Tell MLflow, before it is imported, how to behave where the environment says nothing."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def connect(uri: str) -> None:
+    """Make sure that a server listens, before MLflow is imported and waits for it in silence.
+
+    Raises
+    ------
+    StoreError
+        If nothing listens there.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return
+    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
+        return
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname, port), timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:  # ValueError: a port that is none
+        raise StoreError(unreachable(uri, str(error))) from None
+
+
+def unreachable(uri: str, why: str) -> str:
+    """What to tell of a server that does not answer."""
+    return (
+        f"No MLflow server answers at {without_password(uri)} ({why}). Start it, or correct MLFLOW_TRACKING_URI "
+        f"(without it fedelta keeps its own {DATABASE}), then run the command again: it completes what is missing."
+    )
+
+
+def without_password(text: str) -> str:
+    """A URI, or a text with one, as it may be shown."""
+    return re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
 
 
 def _place() -> tuple[str, str | None]:

@@ -1,15 +1,26 @@
-"""A champion falls only to a challenger that is surely better on the same later rows, and well calibrated."""
+"""A champion falls only to a challenger that is significantly better on the same later rows, and well calibrated."""
 
 from datetime import datetime
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.bootstrap import Resampling
 from models.metrics import ece, log_loss
-from pipeline.gate import Candidate, Predictions, Verdict, incomparable, judge, without_champion
+from pipeline.gate import (
+    Candidate,
+    Predictions,
+    Verdict,
+    common,
+    happened,
+    incomparable,
+    judge,
+    predictions,
+    without_champion,
+)
 from pipeline.params import GateSettings
 
 DRAWS = Resampling(n=50)
@@ -75,7 +86,7 @@ def test_a_challenger_of_lower_log_loss_that_earns_surely_less_is_refused():
     assert verdict.differences["log_loss"].high < 0
     assert verdict.differences["empc"].high < 0
     assert not verdict.promote
-    assert verdict.reason.endswith("better by log loss, but surely worse by EMPC")
+    assert verdict.reason.endswith("better by log loss, but significantly worse by EMPC")
 
 
 SPENT = np.tile([0.0, 0.0, 50.0, 100.0], 50)
@@ -85,7 +96,7 @@ def test_a_challenger_that_orders_spend_surely_worse_is_refused():
     verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=-SPENT, foresaw=SPENT)
     assert verdict.differences["clv_gini"].value == pytest.approx(-2)
     assert not verdict.promote
-    assert verdict.reason.endswith("better by log loss, but surely worse by CLV Gini")
+    assert verdict.reason.endswith("better by log loss, but significantly worse by CLV Gini")
 
 
 def test_a_challenger_as_good_at_spend_passes_on_churn():
@@ -140,25 +151,80 @@ def test_two_models_never_both_beat_each_other_and_a_winner_is_better_and_calibr
 
 
 def test_the_last_outcome_learned_is_the_latest_end_of_a_horizon():
-    assert Candidate.of(CONTRACT, "shop").learned_until == datetime(2024, 3, 9)  # noqa: DTZ001 - contracts hold dates
+    assert Candidate.of(CONTRACT).learned_until == datetime(2024, 3, 9)  # noqa: DTZ001 - contracts hold dates
 
 
 @pytest.mark.parametrize(
-    ("change", "source", "words"),
+    ("change", "words"),
     [
-        ({"horizon_days": 30}, "shop", "another horizon (30, not 90)"),
-        ({"lead_days": 0}, "shop", "another lead time (0, not 7)"),
-        ({"definition": "event"}, "shop", "another churn definition (event, not inactivity)"),
-        ({"registry": "xyz"}, "shop", "another set of features (xyz, not abc)"),
-        ({}, "bazaar", "another source (bazaar, not shop)"),
+        ({"horizon_days": 30}, "another horizon (30, not 90)"),
+        ({"lead_days": 0}, "another lead time (0, not 7)"),
+        ({"definition": "event"}, "another churn definition (event, not inactivity)"),
+        ({"registry": "xyz"}, "another set of features (xyz, not abc)"),
         (
             {"training": [{"cutoff": "2024-05-01", "horizon_days": 30}]},
-            "shop",
             "learned from outcomes until 2024-06-07",
         ),
     ],
 )
-def test_models_that_answer_other_questions_are_not_compared(change, source, words):
-    challenger, champion = Candidate.of(CONTRACT, "shop"), Candidate.of({**CONTRACT, **change}, source)
-    assert words in str(incomparable(challenger, champion, datetime(2024, 5, 1)))  # noqa: DTZ001
+def test_models_that_answer_other_questions_are_not_compared_and_the_remedy_is_told(change, words):
+    challenger, champion = Candidate.of(CONTRACT), Candidate.of({**CONTRACT, **change})
+    told = str(incomparable(challenger, champion, datetime(2024, 5, 1)))  # noqa: DTZ001
+    assert words in told
+    assert "`fedelta promote --because REASON`" in told
     assert incomparable(challenger, challenger, datetime(2024, 5, 1)) is None  # noqa: DTZ001
+
+
+def test_stored_predictions_may_be_of_other_features_but_not_of_another_question():
+    mine = Candidate.of(CONTRACT)
+    assert incomparable(mine, Candidate.of({**CONTRACT, "registry": "xyz"}), None) is None
+    assert "another horizon" in str(incomparable(mine, Candidate.of({**CONTRACT, "horizon_days": 30}), None))
+
+
+# Cross-fitted predictions
+
+
+def evaluated(customers, churned, predicted, **more) -> pl.DataFrame:
+    return pl.DataFrame({"customer_id": customers, "churned": churned, "churn_chosen": predicted, **more})
+
+
+MANY = [f"c{number:03}" for number in range(200)]
+
+
+def test_customers_of_both_evaluations_with_the_same_outcome_are_compared_in_the_same_order():
+    changed = CHURNED.copy()
+    changed[:20] = 1 - changed[:20]  # came back, or left since
+    challenger = evaluated(MANY, CHURNED, SHARP)
+    champion = evaluated(MANY, changed, BLUNT + np.arange(200) / 1e4)[150:20:-1]
+    mine, theirs = common(challenger, champion)
+    assert mine["customer_id"].to_list() == theirs["customer_id"].to_list() == MANY[21:151]
+    assert mine["churned"].to_list() == theirs["churned"].to_list()
+    assert theirs["churn_chosen"].to_list() == pytest.approx(BLUNT[21:151] + np.arange(21, 151) / 1e4)
+    verdict = judge(happened(mine), predictions(mine), predictions(theirs), LOOSE, DRAWS)
+    assert verdict.promote
+    assert "130 customers" in verdict.reason
+
+
+def test_customers_whose_spend_became_known_otherwise_are_left_out():
+    spent = np.where(CHURNED == 1, 0.0, 10.0)
+    money = {"clv_chosen": spent}
+    challenger = evaluated(MANY, CHURNED, SHARP, spend_in_horizon=spent, **money)
+    champion = evaluated(MANY, CHURNED, BLUNT, spend_in_horizon=spent + (np.arange(200) < 50), **money)
+    mine, _ = common(challenger, champion)
+    assert mine["customer_id"].to_list() == MANY[50:]
+
+
+@pytest.mark.parametrize(
+    ("champion", "words"),
+    [
+        (evaluated(MANY[:99], CHURNED[:99], BLUNT[:99]), "99 customers with the same outcome are in both evaluations"),
+        (evaluated(MANY, 1 - CHURNED, BLUNT), "0 customers with the same outcome"),
+        (evaluated(MANY, np.ones(200), BLUNT), "some of whom left and some stayed"),
+        (evaluated(MANY[:100] * 2, CHURNED, BLUNT), "a customer is in one of the evaluations twice"),
+    ],
+)
+def test_too_few_common_customers_are_not_compared_and_the_remedy_is_told(champion, words):
+    told = common(evaluated(MANY, CHURNED, SHARP), champion)
+    assert isinstance(told, str)
+    assert words in told
+    assert "`fedelta promote --because REASON`" in told

@@ -151,37 +151,21 @@ def lock() -> None:
     YAML().dump({"stages": {"ingest": ingest, "score": {"outs": held("data/scores.parquet")}}}, Path("dvc.lock"))
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow; its tables take seconds to make."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        with tracking():
-            return folder / "mlflow.db"
-
-
 @pytest.fixture
-def record(database: Path) -> Callable[[], None]:
+def record(project: Path, mlflow_database: Path) -> Callable[[], None]:
     """Keep of the bundle what `fedelta track` would, but its files."""
+    shutil.copy(mlflow_database, project / "mlflow.db")
 
     def recorded() -> None:
-        shutil.copy(database, "mlflow.db")
-        _record()
+        with tracking("demo") as store:
+            tags = {"fedelta.bundle": bundle_hash(paths.BUNDLE)} | {f"fedelta.{k}": v for k, v in lineage().items()}
+            run = store.client.create_run(store.runs, tags={**tags, "fedelta.git_commit": "0a1b"}, run_name="demo")
+            source = f"runs:/{run.info.run_id}/model"
+            held = {"fedelta.bundle": tags["fedelta.bundle"]}
+            store.client.create_model_version(store.model, source, run.info.run_id, held)
+            store.client.set_registered_model_alias(store.model, "champion", "1")
 
     return recorded
-
-
-def _record() -> None:
-    with tracking() as store:
-        tags = {"fedelta.bundle": bundle_hash(paths.BUNDLE)} | {f"fedelta.{k}": v for k, v in lineage().items()}
-        run = store.client.create_run(store.runs, tags={**tags, "fedelta.git_commit": "0a1b"}, run_name="demo")
-        source = Path("data/bundle").absolute().as_uri()
-        store.client.create_model_version(
-            "fedelta-churn", source, run_id=run.info.run_id, tags={"fedelta.bundle": tags["fedelta.bundle"]}
-        )
-        store.client.set_registered_model_alias("fedelta-churn", "champion", "1")
 
 
 def test_a_score_leads_back_to_model_run_commit_lock_data_and_files(

@@ -1,55 +1,64 @@
-"""A person moves the champion, says why, and the log tells it for ever. On a real MLflow."""
+"""A person moves the champion, says why, and the log tells it for ever. On a real MLflow, with and without a server."""
 
-import shutil
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from mlflow_place import Place
+from tiny_project import PARAMS
 
 from models.bundle import bundle_hash
 from pipeline import paths, promotion
 from pipeline.promotion import CannotPromote, promote, promotions, rollback
-from pipeline.tracking import MODEL, tracking
+from pipeline.tracking import set_defaults, tracking
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints when it is imported
+    set_defaults()
     from mlflow import MlflowClient
 
     from pipeline import mlflow_log
-    from pipeline.mlflow_store import BUNDLE, DECISIONS, opened
+    from pipeline.mlflow_store import BUNDLE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own queries
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow with three versions; the last is challenger, none is champion."""
-    folder = tmp_path_factory.mktemp("registry")
-    with opened(f"sqlite:///{folder / 'mlflow.db'}", folder.as_uri()) as store:
-        for number in (1, 2, 3):
-            store.client.create_model_version(MODEL, folder.as_uri(), tags={BUNDLE: f"bundle{number}"})
-        mlflow_log.give_alias(store.client, "challenger", "3")
-    return folder / "mlflow.db"
+class Registry:
+    """The registered model of the test's source, and the project one works in."""
+
+    def __init__(self, place: Place, folder: Path) -> None:
+        self.place, self.folder = place, folder
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.place.uri)
+
+    def add(self, bundle: str) -> str:
+        """A version of a bundle; its model is of no interest."""
+        with tracking(self.place.source) as store:
+            run = store.client.create_run(store.runs)
+            source = f"runs:/{run.info.run_id}/model"
+            tags = {BUNDLE: bundle}
+            return str(store.client.create_model_version(store.model, source, run.info.run_id, tags).version)
+
+    def aliases(self) -> dict[str, str]:
+        held = mlflow_log.aliases(self.client, self.place.model)
+        return {name: number for name, number in held.items() if name != "challenger"}
 
 
 @pytest.fixture(autouse=True)
-def project(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project's folder with an MLflow of its own, and ann at the keyboard."""
-    shutil.copy(registry, tmp_path / "mlflow.db")
+def registry(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Three versions, the last of them challenger and none champion; ann is at the keyboard."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(promotion.getpass, "getuser", lambda: "ann")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return tmp_path
-
-
-def client() -> MlflowClient:
-    return MlflowClient(f"sqlite:///{Path('mlflow.db').absolute()}")
-
-
-def aliases() -> dict[str, str]:
-    return {name: number for name, number in mlflow_log.aliases(client()).items() if name != "challenger"}
+    Path("params.yaml").write_text(PARAMS.replace("TREES", "2").replace("source: demo", f"source: {place.source}"))
+    held = Registry(place, tmp_path)
+    for number in (1, 2, 3):
+        held.add(f"bundle{number}")
+    mlflow_log.give_alias(held.client, place.model, "challenger", "3")
+    return held
 
 
 def printed(capsys: pytest.CaptureFixture[str], at: str | None = None) -> list[str]:
@@ -58,31 +67,31 @@ def printed(capsys: pytest.CaptureFixture[str], at: str | None = None) -> list[s
     return capsys.readouterr().out.splitlines()
 
 
-def test_the_challenger_is_promoted_unless_a_version_is_named(capsys: pytest.CaptureFixture[str]):
+def test_the_challenger_is_promoted_unless_a_version_is_named(registry: Registry, capsys: pytest.CaptureFixture[str]):
     promote(None, "it found the spring leavers")
-    assert aliases() == {"champion": "3"}
+    assert registry.aliases() == {"champion": "3"}
     promote("1", "less to explain")
-    assert aliases() == {"champion": "1", "previous": "3"}
+    assert registry.aliases() == {"champion": "1", "previous": "3"}
     assert "version 1 (bundle bundle1) is champion, version 3 is previous." in capsys.readouterr().out
-    tags = client().get_model_version(MODEL, "1").tags
+    tags = registry.client.get_model_version(registry.place.model, "1").tags
     assert (tags["fedelta.outcome"], tags["fedelta.by"], tags["fedelta.because"]) == (
         "promoted", "ann", "less to explain",
     )  # fmt: skip
 
 
-def test_rollbacks_go_back_one_champion_after_the_other(capsys: pytest.CaptureFixture[str]):
+def test_rollbacks_go_back_one_champion_after_the_other(registry: Registry, capsys: pytest.CaptureFixture[str]):
     for number in ("1", "2", "3"):
         promote(number, "a test")
     rollback("false alarms")
-    assert aliases() == {"champion": "2", "previous": "1"}
+    assert registry.aliases() == {"champion": "2", "previous": "1"}
     rollback("still")
-    assert aliases() == {"champion": "1"}
+    assert registry.aliases() == {"champion": "1"}
     with pytest.raises(CannotPromote, match="Version 1 is the first champion: there is none to go back to"):
         rollback("still")
     assert "version 1 (bundle bundle1) is champion again, version 2 is not" in capsys.readouterr().out
 
 
-def test_the_log_tells_who_was_champion_when_and_why(capsys: pytest.CaptureFixture[str]):
+def test_the_log_tells_who_was_champion_when_and_why(registry: Registry, capsys: pytest.CaptureFixture[str]):
     promote("1", "the first")
     promote("2", "better in May")
     rollback("worse in June")
@@ -94,32 +103,34 @@ def test_the_log_tells_who_was_champion_when_and_why(capsys: pytest.CaptureFixtu
     assert told == "At 2020-01-01 00:00 UTC there was no champion."
     (told,) = printed(capsys, f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}")
     assert "version 1 (bundle bundle1) was champion" in told
-    with tracking() as store:
+    with tracking(registry.place.source) as store:
         at = store.decisions.read()[1].at
     assert at is not None
     (told,) = printed(capsys, at.isoformat())
     assert "version 2 (bundle bundle2) was champion" in told
 
 
-def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(capsys: pytest.CaptureFixture[str]):
+def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+):
     promote("1", "the first")
     promote("2", "the second")
     before = printed(capsys)
-    experiment = client().get_experiment_by_name(DECISIONS).experiment_id
-    for run in client().search_runs([experiment]):
-        client().delete_run(run.info.run_id)
+    experiment = registry.client.get_experiment_by_name(f"{registry.place.model}-promotions").experiment_id
+    for run in registry.client.search_runs([experiment]):
+        registry.client.delete_run(run.info.run_id)
     assert printed(capsys) == before
     rollback("it still knows the way")
-    assert aliases() == {"champion": "1"}
+    assert registry.aliases() == {"champion": "1"}
     assert printed(capsys)[:2] == before
 
 
-def test_a_champion_moved_by_hand_is_told_and_can_be_undone(capsys: pytest.CaptureFixture[str]):
+def test_a_champion_moved_by_hand_is_told_and_can_be_undone(registry: Registry, capsys: pytest.CaptureFixture[str]):
     promote("1", "the first")
-    client().set_registered_model_alias(MODEL, "champion", "2")
+    registry.client.set_registered_model_alias(registry.place.model, "champion", "2")
     assert printed(capsys)[-1].startswith("The champion is version 2, by the log version 1: it was moved by hand")
     rollback("nobody knows why")
-    assert aliases() == {"champion": "1"}
+    assert registry.aliases() == {"champion": "1"}
 
 
 class Killed(BaseException):
@@ -130,7 +141,9 @@ STEPS = ("create_run", "set_model_version_tag", "set_registered_model_alias", "s
 
 
 @pytest.mark.parametrize("done", range(7))  # one run, three tags, two aliases, one end
-def test_a_process_killed_at_any_step_has_decided_all_or_nothing(done: int, monkeypatch: pytest.MonkeyPatch):
+def test_a_process_killed_at_any_step_has_decided_all_or_nothing(
+    registry: Registry, done: int, monkeypatch: pytest.MonkeyPatch
+):
     promote("1", "the first")
     promote("2", "the second")
     left = iter(range(done))
@@ -148,39 +161,38 @@ def test_a_process_killed_at_any_step_has_decided_all_or_nothing(done: int, monk
             patch.setattr(MlflowClient, name, mortal(getattr(MlflowClient, name)))
         with pytest.raises(Killed):
             promote("3", "the third")
-    with tracking() as store:  # what any next command does first
+    with tracking(registry.place.source) as store:  # what any next command does first
         versions = [decision.version for decision in store.decisions.read()]
     if done == 0:
-        assert (aliases(), versions) == ({"champion": "2", "previous": "1"}, ["1", "2"])
+        assert (registry.aliases(), versions) == ({"champion": "2", "previous": "1"}, ["1", "2"])
     else:
-        assert (aliases(), versions) == ({"champion": "3", "previous": "2"}, ["1", "2", "3"])
+        assert (registry.aliases(), versions) == ({"champion": "3", "previous": "2"}, ["1", "2", "3"])
 
 
-def test_scores_of_another_bundle_than_the_champions_are_told(project: Path, capsys: pytest.CaptureFixture[str]):
-    (project / paths.BUNDLE).mkdir(parents=True)
-    (project / paths.BUNDLE / "model.json").write_text("{}")
+def test_scores_of_another_bundle_than_the_champions_are_told(registry: Registry, capsys: pytest.CaptureFixture[str]):
+    (registry.folder / paths.BUNDLE).mkdir(parents=True)
+    (registry.folder / paths.BUNDLE / "model.json").write_text("{}")
     promote("1", "a test")
     assert f"The scores are still of bundle {bundle_hash(paths.BUNDLE)}" in capsys.readouterr().out
-    number = client().create_model_version(MODEL, project.as_uri(), tags={BUNDLE: bundle_hash(paths.BUNDLE)}).version
-    promote(str(number), "what we score with")
+    promote(registry.add(bundle_hash(paths.BUNDLE)), "what we score with")
     assert "The scores are still" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (lambda: promote("9", "why not"), "fedelta-churn has no version 9"),
+        (lambda: promote("9", "why not"), " has no version 9"),
         (lambda: promote("1", "  "), "Say why"),
         (lambda: rollback(""), "Say why"),
-        (lambda: rollback("why not"), "There is no champion to roll back"),
+        (lambda: rollback("why not"), "There is no champion. `fedelta track` makes"),
         (lambda: promotions("yesterday"), "'yesterday' is no date. Write 2026-01-31"),
     ],
 )
-def test_what_cannot_be_done_is_one_clear_line_and_decides_nothing(asked, words):
+def test_what_cannot_be_done_is_one_clear_line_and_decides_nothing(registry: Registry, asked, words):
     with pytest.raises(CannotPromote, match=words) as refused:
         asked()
     assert "\n" not in str(refused.value)
-    assert aliases() == {}
+    assert registry.aliases() == {}
 
 
 def test_the_champion_is_not_promoted_again():
@@ -189,7 +201,7 @@ def test_the_champion_is_not_promoted_again():
         promote("1", "again")
 
 
-def test_before_anything_is_tracked_there_is_nothing_to_promote():
-    client().delete_registered_model_alias(MODEL, "challenger")
+def test_before_anything_is_tracked_there_is_nothing_to_promote(registry: Registry):
+    registry.client.delete_registered_model_alias(registry.place.model, "challenger")
     with pytest.raises(CannotPromote, match="No version is registered yet"):
         promote(None, "why not")

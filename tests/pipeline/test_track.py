@@ -1,86 +1,114 @@
-"""Each bundle has one run and one version in MLflow, and the champion is the one that earned it. On a real MLflow."""
+"""Each bundle has one run and one version in MLflow, and the champion is the one that earned it.
+
+On a real MLflow: in the project's own SQLite, and behind a server.
+"""
 
 import json
+import os
+import re
 import shutil
-import sqlite3
+import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from tiny_project import make, retrained
+from clean_environment import install
+from mlflow_place import Place
+from tiny_project import HERE, make, retrained
 
 from models.bundle import BadBundle, bundle_hash, read_contract
-from models.encoding import MissingFeatures
 from pipeline import paths, track
+from pipeline.lineage import dvc_md5
 from pipeline.panel import read_panel
-from pipeline.promotion import rollback
-from pipeline.tracking import MODEL
+from pipeline.promotion import promote, promotions, rollback
+from pipeline.tracking import StoreError, set_defaults
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints when it is imported
+    set_defaults()
     import mlflow
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.exceptions import MlflowException
 
-    from pipeline import mlflow_log
-    from pipeline.mlflow_store import DECISIONS, RUNS, Store, StoreError, opened, requirements, without_password
+    from pipeline.mlflow_store import requirements
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own queries
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a `weak` project, a `strong` one of better models on the same data, and an empty `mlflow.db`."""
+    """A folder with a `weak` project, and a `strong` one of better models on the same data."""
     folder = tmp_path_factory.mktemp("track")
     (make(folder / "weak", trees=2) / paths.MODEL_CARD).write_text("# Model card\n")
     retrained(folder / "weak", folder / "strong", trees=20)
-    MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()  # its tables take seconds to make
     return folder
 
 
-Switch = Callable[[str], None]
+@dataclass
+class Shop:
+    """The project one works in, and what MLflow holds of its source."""
 
+    place: Place
+    made: Path
+    folder: Path
 
-@pytest.fixture
-def use(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Switch:
-    """Work in a project with an MLflow of its own; `use("strong")` puts other models in it."""
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shutil.copy(made / "mlflow.db", tmp_path / "mlflow.db")
+    def use(self, project: str, source: str = "") -> None:
+        """Put the data and models of a project here."""
+        shutil.copytree(self.made / project, self.folder, symlinks=True, dirs_exist_ok=True, ignore=_links)
+        text = paths.PARAMS.read_text()
+        paths.PARAMS.write_text(text.replace("source: demo", f"source: {source or self.place.source}"))
 
-    def switch(project: str) -> None:
-        shutil.copytree(made / project, tmp_path, symlinks=True, dirs_exist_ok=True, ignore=_links)
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it when told where it is
+    def track(self, project: str) -> None:
+        self.use(project)
+        track.main()
 
-    monkeypatch.chdir(tmp_path)
-    return switch
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.place.uri)
+
+    def aliases(self) -> dict[str, str]:
+        held = self.client.get_registered_model(self.place.model).aliases
+        return {name: str(number) for name, number in held.items()}
+
+    def experiment(self, promotions: str = "") -> str:
+        return str(self.client.get_experiment_by_name(self.place.model + promotions).experiment_id)
+
+    def runs(self) -> list[Run]:
+        return list(self.client.search_runs([self.experiment()]))
+
+    def decisions(self) -> list[Run]:
+        return list(self.client.search_runs([self.experiment("-promotions")]))
+
+    def logged(self) -> list[LoggedModel]:
+        return list(self.client.search_logged_models([self.experiment()]))
+
+    def tags(self, number: str) -> dict[str, str]:
+        return dict(self.client.get_model_version(self.place.model, number).tags)
+
+    def files(self) -> list[Path]:
+        """The files that MLflow keeps of the source."""
+        experiment = self.client.get_experiment(self.experiment()).artifact_location
+        folder = self.place.artifacts / (self.experiment() if experiment.startswith("mlflow-artifacts") else "")
+        return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _links(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if (Path(folder) / name).is_symlink() and Path(name).is_symlink()}
 
 
-def client() -> MlflowClient:
-    return MlflowClient(f"sqlite:///{Path('mlflow.db').absolute()}")
-
-
-def aliases() -> dict[str, str]:
-    return {name: str(number) for name, number in client().get_registered_model(MODEL).aliases.items()}
-
-
-def runs(experiment: str) -> list[mlflow.entities.Run]:
-    return list(client().search_runs([client().get_experiment_by_name(experiment).experiment_id]))
-
-
-def tags(number: str) -> dict[str, str]:
-    return dict(client().get_model_version(MODEL, number).tags)
-
-
-def dump() -> list[str]:
-    with sqlite3.connect("mlflow.db") as database:
-        return list(database.iterdump())
+@pytest.fixture
+def shop(made: Path, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """An empty folder to work in, with an MLflow that knows nothing of its source."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return Shop(place, made, tmp_path)
 
 
 def alter(**facts: object) -> None:
@@ -89,218 +117,460 @@ def alter(**facts: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
-def test_the_first_bundle_is_recorded_registered_and_champion(use: Switch, capfd: pytest.CaptureFixture[str]):
-    use("weak")
-    track.main()
+def change_params(one: str, other: str) -> None:
+    text = paths.PARAMS.read_text()
+    assert one in text
+    paths.PARAMS.write_text(text.replace(one, other))
+
+
+def test_the_first_bundle_is_recorded_registered_and_champion(shop: Shop, capfd: pytest.CaptureFixture[str]):
+    shop.track("weak")
     out, err = capfd.readouterr()
     assert err == ""
     assert out.count("\n") == 1
     bundle = bundle_hash(paths.BUNDLE)
-    assert f"bundle {bundle} is fedelta-churn version 1: run recorded; registered; promoted: there was no" in out
-    assert aliases() == {"champion": "1", "challenger": "1"}
-    assert tags("1")["fedelta.bundle"] == bundle
-    (run,) = runs(RUNS)
+    assert f"bundle {bundle} is {shop.place.model} version 1: run recorded; registered; promoted: there was no" in out
+    assert shop.aliases() == {"champion": "1", "challenger": "1"}
+    assert shop.tags("1")["fedelta.bundle"] == bundle
+    (run,) = shop.runs()
     assert run.info.status == "FINISHED"
     assert run.data.params["churn.trees"] == "2"
     assert run.data.params["experience.rules.late_delivery.when"] == "kind = 'delivery' AND delay_hours > 24"
     assert run.data.tags["fedelta.bundle"] == bundle
-    assert run.data.tags["fedelta.registry"] == read_contract(paths.CHURN_EVALUATED)["registry"]
+    assert run.data.tags["fedelta.registry"] == read_contract(paths.CHURN_DELIVERED)["registry"]
     assert len(run.data.tags["fedelta.data"]) == 64
     report = json.loads(paths.EVALUATION_REPORT.read_text())
     assert run.data.metrics["churn/auc"] == report["churn"]["chosen"]["auc"]["value"]
     assert run.data.metrics["churn/auc_low"] == report["churn"]["chosen"]["auc"]["low"]
     assert run.data.metrics["churn/pareto_nbd/log_loss"] == report["churn"]["pareto_nbd"]["log_loss"]["value"]
     assert run.data.metrics["clv/rmse"] == report["clv"]["chosen"]["rmse"]["value"]
-    assert {file.path for file in client().list_artifacts(run.info.run_id, "reports")} == {
+    assert {file.path for file in shop.client.list_artifacts(run.info.run_id, "reports")} == {
         "reports/evaluation.json", "reports/calibration.json", "reports/gains.json", "reports/model_card.md",
     }  # fmt: skip
 
 
-def test_the_registered_model_predicts_what_is_delivered_and_needs_no_pickle(use: Switch):
-    use("weak")
+def test_the_version_points_at_a_logged_model_with_the_runs_figures_and_settings(shop: Shop):
+    shop.track("weak")
+    (run,), (model,) = shop.runs(), shop.logged()
+    assert model.status == "READY"
+    assert model.source_run_id == run.info.run_id
+    assert {metric.key: metric.value for metric in model.metrics} == run.data.metrics
+    assert model.params == run.data.params
+    assert [held.model_id for held in run.outputs.model_outputs] == [model.model_id]
+    version = shop.client.get_model_version(shop.place.model, "1")
+    assert version.source == f"models:/{model.model_id}"
+    assert version.run_id == run.info.run_id
+
+
+def test_the_run_names_its_data_by_the_hash_that_dvc_knows_them_by(shop: Shop):
+    shop.use("weak")
+    Path("dvc.lock").write_text("stages: {build_features: {outs: [{path: data/features, md5: 0123456789.dir}]}}\n")
     track.main()
+    (run,), (model,) = shop.runs(), shop.logged()
+    held = {
+        given.dataset.name: (given.dataset.digest, json.loads(given.dataset.source)["uri"], given.tags[0].value)
+        for given in run.inputs.dataset_inputs
+    }
+    assert held == {
+        "data/features": ("0123456789.dir", "data/features", "training"),
+        "data/labels": (dvc_md5(paths.LABELS), "data/labels", "training"),
+        "data/prior.parquet": (dvc_md5(paths.PRIOR), "data/prior.parquet", "training"),
+        "data/evaluation.parquet": (dvc_md5(paths.EVALUATION), "data/evaluation.parquet", "evaluation"),
+    }
+    (auc,) = (metric for metric in model.metrics if metric.key == "churn/auc")
+    assert (auc.dataset_name, auc.dataset_digest) == ("data/evaluation.parquet", dvc_md5(paths.EVALUATION))
+
+
+def test_the_registered_version_tells_what_was_learned_from_until_when(shop: Shop):
+    shop.track("weak")
+    told = shop.client.get_model_version(shop.place.model, "1").description
+    assert "The evaluated model was trained at the cutoffs 2023-07-30, 2023-10-28, on outcomes known until" in told
+    assert "The delivered model was trained at the cutoffs 2023-10-28, 2024-01-26, on outcomes known until" in told
+    assert "Evaluated at 2024-01-26 on 285 customers: AUC 0." in told
+    assert shop.tags("1")["fedelta.evaluated.learned_until"] == "2024-01-26"
+    assert shop.tags("1")["fedelta.delivered.learned_until"] == "2024-04-25"
+
+
+def test_the_registered_model_predicts_what_is_delivered_and_needs_no_pickle(shop: Shop):
+    shop.track("weak")
     table = read_panel(["score"]).of_role("score").table
-    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
+    model = mlflow.pyfunc.load_model(f"models:/{shop.place.model}@champion")
     predicted = model.predict(table)
-    scores = pl.read_parquet(paths.SCORES).filter(pl.col("status") == "scored").sort("customer_id")
-    np.testing.assert_array_equal(predicted["churn_probability"], scores["churn_probability"])
-    np.testing.assert_array_equal(predicted["clv_expected"], scores["clv_expected"])
-    with pytest.raises(MissingFeatures, match="purchase"):
+    scores = pl.read_parquet(paths.SCORES).filter(status="scored").sort("customer_id")
+    for name in ("churn_probability", "clv_expected", "clv_low", "clv_high", "expected_orders"):
+        np.testing.assert_array_equal(predicted[name], scores[name])
+    with pytest.raises(MlflowException, match=r"Model is missing inputs \['cutoff', 'interaction_count_7d'"):
         model.predict(table[["interaction_count"]])
-    files = [path for path in Path("mlartifacts").rglob("*") if path.is_file()]
-    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".pyc")]
-    assert {path.name for path in files} >= {"churn-0-0.txt", "model.json", "requirements.txt"}
+    names = {path.name for path in shop.files()}
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pyc"))]
+    assert names >= {"churn-0-0.txt", "model.json", "requirements.txt", "input_example.json"}
 
 
-def test_tracking_twice_changes_nothing_and_says_so(use: Switch, capsys: pytest.CaptureFixture[str]):
-    use("weak")
-    track.main()
-    before, files = dump(), sorted(Path("mlartifacts").rglob("*"))
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that holds what the registered model asks for, and nothing of fedelta."""
+    needed = [f"mlflow=={mlflow.__version__}", *requirements()]  # MLflow adds itself
+    folder = install(needed, tmp_path_factory.mktemp("elsewhere") / "site-packages")
+    assert not any((folder / name).exists() for name in ("duckdb", "dvc", "cli.py", "pipeline"))
+    return folder
+
+
+def test_the_two_lines_of_the_docs_score_the_rows_of_data_features_in_a_clean_environment(
+    shop: Shop, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+):
+    text = (HERE / "docs/tracking.md").read_text()
+    (lines,) = re.findall(r"^    (model = .*)\n    (scores = .*)$", text, re.MULTILINE)
+    shop.track("weak")
+    script = Path("score.py")
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(elsewhere)!r})\nimport mlflow\nimport pandas as pd\n"
+        + "\n".join(lines).replace("fedelta-demo", shop.place.model)
+        + "\nscores.to_parquet('scores.parquet')\n"
+    )
+    if not shop.place.uri.startswith("http"):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")  # MLflow looks for mlflow.db in the folder by itself
+    done = subprocess.run([sys.executable, "-I", "-S", str(script)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    told = pl.read_parquet("scores.parquet")
+    rows = pl.read_parquet(paths.FEATURES / "*.parquet").select("customer_id", "role")
+    assert told.height == rows.height
+    delivered = pl.read_parquet(paths.SCORES).filter(status="scored").sort("customer_id")
+    mine = told.hstack(rows).filter(role="score").sort("customer_id")
+    for name in ("churn_probability", "clv_expected", "clv_low", "clv_high", "expected_orders"):
+        np.testing.assert_allclose(mine[name], delivered[name], rtol=1e-9)
+
+
+def test_the_input_example_is_of_nobody(shop: Shop):
+    shop.track("weak")
+    example = mlflow.pyfunc.load_model(f"models:/{shop.place.model}@champion").input_example
+    assert example["customer_id"].tolist() == ["example"]
+    features = pl.read_parquet(paths.FEATURES / "*.parquet").filter(role="score", status="scored")
+    assert example["purchase_count"].item() == features["purchase_count"].quantile(0.5, "lower")
+    assert example["cutoff"].item().startswith("2024-04-25")
+
+
+def test_tracking_twice_changes_nothing_and_says_so(shop: Shop, capsys: pytest.CaptureFixture[str]):
+    shop.track("weak")
+    before, files = shop.place.dump(), shop.files()
     capsys.readouterr()
     track.main()
-    assert capsys.readouterr().out.endswith("is fedelta-churn version 1: recorded before, nothing changed\n")
-    assert dump() == before
-    assert sorted(Path("mlartifacts").rglob("*")) == files
+    assert capsys.readouterr().out.endswith(f"is {shop.place.model} version 1: recorded before, nothing changed\n")
+    assert shop.place.dump() == before
+    assert shop.files() == files
 
 
-def test_a_better_challenger_becomes_champion_and_the_old_one_is_kept_as_previous(use: Switch):
-    use("weak")
-    track.main()
-    use("strong")
-    track.main()
-    assert aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
-    assert tags("2")["fedelta.outcome"] == "promoted"
-    assert tags("2")["fedelta.by"] == "the gate"
-    assert tags("2")["fedelta.because"].startswith("log loss -0.1")
-    decided = {run.info.run_name: run for run in runs(DECISIONS)}
+def test_a_better_challenger_becomes_champion_and_the_old_one_is_kept_as_previous(shop: Shop):
+    shop.track("weak")
+    shop.track("strong")
+    assert shop.aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
+    assert shop.tags("2")["fedelta.outcome"] == "promoted"
+    assert shop.tags("2")["fedelta.by"] == "the gate"
+    assert shop.tags("2")["fedelta.because"].startswith("log loss -0.1")
+    decided = {run.info.run_name: run for run in shop.decisions()}
     assert set(decided) == {"version 1: promoted", "version 2: promoted"}
     assert {run.info.status for run in decided.values()} == {"FINISHED"}
     figures = decided["version 2: promoted"].data.metrics
     assert figures["empc_difference"] > 0
     assert figures["clv_gini_difference_low"] <= figures["clv_gini_difference"]
     assert figures["log_loss_difference_low"] < figures["log_loss_difference"] < figures["log_loss_difference_high"] < 0
-    before = dump()
+    before = shop.place.dump()
     track.main()
-    assert dump() == before
+    assert shop.place.dump() == before
 
 
-def test_a_worse_challenger_is_registered_and_refused(use: Switch, capsys: pytest.CaptureFixture[str]):
-    use("strong")
-    track.main()
-    use("weak")
-    track.main()
-    assert aliases() == {"champion": "1", "challenger": "2"}
+def test_a_worse_challenger_is_registered_and_refused(shop: Shop, capsys: pytest.CaptureFixture[str]):
+    shop.track("strong")
+    shop.track("weak")
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
     assert "not promoted: log loss +0.1" in capsys.readouterr().out
-    assert tags("2")["fedelta.because"].endswith("the champion is better")
-    before = dump()
+    assert shop.tags("2")["fedelta.because"].endswith("the champion is better")
+    before = shop.place.dump()
     track.main()
-    assert dump() == before
+    assert shop.place.dump() == before
 
 
-def test_a_tie_is_refused(use: Switch):
-    use("weak")
-    track.main()
+def test_a_tie_is_refused(shop: Shop):
+    shop.track("weak")
     alter(note="the same trees, packed anew")
     track.main()
-    assert aliases() == {"champion": "1", "challenger": "2"}
-    assert "log loss +0.0000 [+0.0000, +0.0000]" in tags("2")["fedelta.because"]
-    assert "a tie keeps the champion" in tags("2")["fedelta.because"]
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
+    assert "log loss +0.0000 [+0.0000, +0.0000]" in shop.tags("2")["fedelta.because"]
+    assert "a tie keeps the champion" in shop.tags("2")["fedelta.because"]
 
 
-def test_a_champion_brought_back_by_hand_stays(use: Switch):
-    use("weak")
+def test_a_champion_brought_back_by_hand_stays(shop: Shop):
+    shop.track("weak")
+    shop.track("strong")
+    shop.client.set_registered_model_alias(shop.place.model, "champion", "1")
     track.main()
-    use("strong")
-    track.main()
-    client().set_registered_model_alias(MODEL, "champion", "1")
-    track.main()
-    assert aliases()["champion"] == "1"
+    assert shop.aliases()["champion"] == "1"
 
 
-def test_who_was_rolled_back_is_not_promoted_again_by_the_gate(use: Switch):
-    use("weak")
-    track.main()
-    use("strong")
-    track.main()
+def test_who_was_rolled_back_is_not_promoted_again_by_the_gate(shop: Shop):
+    shop.track("weak")
+    shop.track("strong")
     rollback("it frightened the shop")
-    assert aliases() == {"champion": "1", "challenger": "2"}
-    paths.PARAMS.write_text(paths.PARAMS.read_text().replace("bootstrap: 20", "bootstrap: 21"))  # looked at anew
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
+    change_params("bootstrap: 20", "bootstrap: 21")  # looked at anew
     track.main()
-    assert aliases() == {"champion": "1", "challenger": "2"}
-    assert tags("2")["fedelta.because"].endswith("it frightened the shop")
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
+    assert shop.tags("2")["fedelta.because"].endswith("it frightened the shop")
 
 
-def test_a_changed_limit_is_a_new_decision(use: Switch):
-    use("weak")
+def test_a_changed_limit_is_a_new_decision(shop: Shop):
+    shop.track("weak")
+    shop.use("strong")
+    change_params("max_ece: 0.3", "max_ece: 0.001")
     track.main()
-    use("strong")
-    text = paths.PARAMS.read_text()
-    paths.PARAMS.write_text(text.replace("max_ece: 0.3", "max_ece: 0.001"))
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
+    assert "is above gate.max_ece 0.001" in shop.tags("2")["fedelta.because"]
+    change_params("max_ece: 0.001", "max_ece: 0.3")
     track.main()
-    assert aliases() == {"champion": "1", "challenger": "2"}
-    assert "is above gate.max_ece 0.001" in tags("2")["fedelta.because"]
-    paths.PARAMS.write_text(text)
-    track.main()
-    assert aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
-    (run,) = (run for run in runs(RUNS) if run.data.params["churn.trees"] == "20")
+    assert shop.aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
+    (run,) = (run for run in shop.runs() if run.data.params["churn.trees"] == "20")
     assert json.loads(run.data.tags["fedelta.params_now"]) == {"gate.max_ece": "0.3"}
 
 
-def test_a_champion_of_other_data_is_not_compared(use: Switch):
-    use("weak")
+def test_every_source_has_a_champion_and_a_log_of_its_own(shop: Shop, capsys: pytest.CaptureFixture[str]):
+    shop.track("strong")
+    other = f"{shop.place.source}_abroad"
+    shop.use("weak", source=other)
     track.main()
-    use("strong")
-    paths.PARAMS.write_text(paths.PARAMS.read_text().replace("source: demo", "source: cdnow"))
-    track.main()
-    assert aliases()["champion"] == "1"
-    assert "another source (demo, not cdnow)" in tags("2")["fedelta.because"]
+    assert f"is fedelta-{other} version 1: run recorded; registered; promoted" in capsys.readouterr().out
+    assert shop.aliases() == {"champion": "1", "challenger": "1"}
+    promotions()
+    assert capsys.readouterr().out.count("\n") == 1
+    (run,) = shop.runs()
+    assert run.data.params["source"] == shop.place.source
 
 
-def test_a_champion_of_other_features_is_kept_and_the_reason_told(use: Switch):
-    use("weak")
+def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_told(shop: Shop):
+    shop.track("weak")
+    alter(horizon_days=30)
     track.main()
-    (contract,) = Path("mlartifacts").rglob("bundle/churn/evaluated/model.json")
-    contract.write_text(json.dumps(json.loads(contract.read_text()) | {"registry": "of last year"}))
-    use("strong")
-    track.main()
-    assert aliases()["champion"] == "1"
-    assert "trained on other features" in tags("2")["fedelta.because"]
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
+    assert "another horizon (90, not 30)" in shop.tags("2")["fedelta.because"]
+    assert "`fedelta promote --because REASON`" in shop.tags("2")["fedelta.because"]
 
 
-def test_measurements_made_anew_update_the_run_of_the_bundle(use: Switch):
-    use("weak")
-    track.main()
+def test_a_champion_of_other_features_is_kept_and_the_reason_told(shop: Shop):
+    shop.track("weak")
+    (path,) = (path for path in shop.files() if path.as_posix().endswith("bundle/churn/evaluated/model.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"registry": "of last year"}))
+    shop.track("strong")
+    assert shop.aliases()["champion"] == "1"
+    assert "trained on other features" in shop.tags("2")["fedelta.because"]
+
+
+def test_measurements_made_anew_update_the_run_and_the_logged_model_of_the_bundle(shop: Shop):
+    shop.track("weak")
     report = json.loads(paths.EVALUATION_REPORT.read_text())
     report["churn"]["chosen"]["auc"]["value"] = 0.625
     paths.EVALUATION_REPORT.write_text(json.dumps(report))
     track.main()
-    (run,) = runs(RUNS)
+    (run,), (model,) = shop.runs(), shop.logged()
     assert run.data.metrics["churn/auc"] == 0.625
-    assert aliases() == {"champion": "1", "challenger": "1"}
-
-
-def test_a_card_written_anew_takes_the_place_of_the_one_kept(use: Switch):
-    use("weak")
+    assert max((m.timestamp, m.value) for m in model.metrics if m.key == "churn/auc")[1] == 0.625
+    assert shop.aliases() == {"champion": "1", "challenger": "1"}
+    before = shop.place.dump()
     track.main()
+    assert shop.place.dump() == before
+
+
+def test_a_card_written_anew_takes_the_place_of_the_one_kept(shop: Shop):
+    shop.track("weak")
     paths.MODEL_CARD.write_text("# Model card, with a glossary\n")
     track.main()
-    (run,) = runs(RUNS)
-    (card,) = Path("mlartifacts").rglob("reports/model_card.md")
+    (run,) = shop.runs()
+    (card,) = (path for path in shop.files() if path.name == "model_card.md")
     assert run.info.run_id in card.parts
     assert card.read_text() == "# Model card, with a glossary\n"
-    before = dump()
+    before = shop.place.dump()
     track.main()
-    assert dump() == before
+    assert shop.place.dump() == before
 
 
-def test_a_run_that_was_killed_is_completed(use: Switch, monkeypatch: pytest.MonkeyPatch):
-    use("weak")
+# Models that no later outcomes could judge
 
-    def die(*_: object) -> None:
-        raise KeyboardInterrupt
 
-    for place, name in (
-        (Store, "register"),
-        (mlflow_log.DecisionLog, "decide"),  # nothing is decided yet
-        (mlflow_log.DecisionLog, "_carry_out"),  # decided, and nothing done
-        (mlflow_log, "give_alias"),  # a part done
-        (MlflowClient, "set_terminated"),  # all done, and not said
-    ):
-        with monkeypatch.context() as patch:
-            patch.setattr(place, name, die)
-            with pytest.raises(KeyboardInterrupt):
-                track.main()
+def cross_fitted() -> None:
+    """Leave the bundle as it is where there is no later outcome: without an evaluated fit."""
+    for folder in (paths.CHURN_EVALUATED, paths.CLV_EVALUATED):
+        shutil.rmtree(folder)
+
+
+def test_cross_fitted_predictions_are_compared_with_those_kept_of_the_champion(shop: Shop):
+    shop.use("weak")
+    cross_fitted()
     track.main()
-    assert aliases() == {"champion": "1", "challenger": "1"}
-    assert [run.info.status for run in runs(RUNS)] == ["FINISHED"]
-    assert [(run.info.run_name, run.info.status) for run in runs(DECISIONS)] == [("version 1: promoted", "FINISHED")]
-    assert tags("1")["fedelta.outcome"] == "promoted"
-
-
-def test_rows_of_another_evaluation_are_refused(use: Switch):
-    use("weak")
+    shop.use("strong")
+    cross_fitted()
+    evaluation = pl.read_parquet(paths.EVALUATION)
+    evaluation[10:].write_parquet(paths.EVALUATION)  # ten customers are gone
     track.main()
-    use("strong")
+    assert shop.aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
+    assert f"against the champion on {evaluation.height - 10} customers" in shop.tags("2")["fedelta.because"]
+
+
+def test_a_cross_fitted_challenger_is_not_compared_with_a_champion_judged_by_later_outcomes(shop: Shop):
+    shop.track("weak")
+    shop.use("strong")
+    cross_fitted()
+    track.main()
+    assert shop.aliases() == {"champion": "1", "challenger": "2"}
+    assert "evaluated on later outcomes, the other cross-fitted" in shop.tags("2")["fedelta.because"]
+    assert "`fedelta promote --because REASON`" in shop.tags("2")["fedelta.because"]
+
+
+# What goes wrong halfway
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+WRITES = (
+    "create_run", "log_batch", "_create_logged_model", "log_outputs", "log_model_artifacts", "finalize_logged_model",
+    "log_inputs", "log_artifact", "set_tag", "create_model_version", "set_registered_model_alias",
+    "set_model_version_tag", "set_terminated",
+)  # fmt: skip
+
+
+def failing(patch: pytest.MonkeyPatch, after: int, error: BaseException, *, for_ever: bool) -> None:
+    """Let so many writes to MLflow through; then one fails, or all."""
+    left = after
+
+    def mortal(write: Callable[..., object]) -> Callable[..., object]:
+        def done(*arguments: object, **more: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == -1 or (left < -1 and for_ever):
+                raise error
+            return write(*arguments, **more)
+
+        return done
+
+    for name in WRITES:
+        patch.setattr(MlflowClient, name, mortal(getattr(MlflowClient, name)))
+
+
+def assert_complete(shop: Shop) -> None:
+    """One run, one logged model, one version, one decision: all whole."""
+    (run,), (model,), (decision,) = shop.runs(), shop.logged(), shop.decisions()
+    assert run.info.status == decision.info.status == "FINISHED"
+    assert model.status == "READY"
+    assert {metric.key: metric.value for metric in model.metrics} == run.data.metrics
+    assert run.data.metrics == dict(track.measured(json.loads(paths.EVALUATION_REPORT.read_text())))
+    assert len(shop.client.list_artifacts(run.info.run_id, "reports")) == 4
+    assert len(run.inputs.dataset_inputs) == 4
+    (version,) = shop.client.search_model_versions(f"name = '{shop.place.model}'")
+    assert version.source == f"models:/{model.model_id}"
+    assert shop.aliases() == {"champion": "1", "challenger": "1"}
+    assert shop.tags("1")["fedelta.outcome"] == "promoted"
+
+
+@pytest.mark.parametrize("done", range(0, 24, 2))
+def test_a_process_that_was_killed_is_completed_by_the_next(shop: Shop, monkeypatch: pytest.MonkeyPatch, done: int):
+    shop.use("weak")
+    with monkeypatch.context() as patch:
+        failing(patch, done, Killed(), for_ever=True)
+        with pytest.raises(Killed):
+            track.main()
+    track.main()
+    assert_complete(shop)
+
+
+@pytest.mark.parametrize("done", range(1, 20, 2))
+def test_a_failure_halfway_leaves_nothing_behind(shop: Shop, monkeypatch: pytest.MonkeyPatch, done: int):
+    shop.use("weak")
+    with monkeypatch.context() as patch:
+        failing(patch, done, MlflowException("the disk burns\nand so on"), for_ever=False)
+        with pytest.raises(StoreError, match="failed: the disk burns Check") as failed:
+            track.main()
+    assert "\n" not in str(failed.value)
+    versions = shop.client.search_model_versions(f"name = '{shop.place.model}'")
+    assert {f"models:/{model.model_id}" for model in shop.logged()} == {version.source for version in versions}
+    if not versions:
+        assert [run.info.status for run in shop.runs()] == ["FAILED"]
+        assert not [path for path in shop.files() if "models" in path.parts]
+    track.main()
+    assert_complete(shop)
+
+
+def test_a_process_killed_by_the_system_is_completed_by_the_next(shop: Shop):
+    shop.use("weak")
+    script = (
+        "import os, signal\n"
+        "from mlflow import MlflowClient\n"
+        "MlflowClient.log_model_artifacts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from pipeline import track\n"
+        "track.main()\n"
+    )
+    killed = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False, env=os.environ)
+    assert killed.returncode == -signal.SIGKILL
+    assert [model.status for model in shop.logged()] == ["PENDING"]
+    track.main()
+    assert_complete(shop)
+
+
+# What was deleted in MLflow
+
+
+@pytest.mark.parametrize("log", ["", "-promotions"])
+def test_a_deleted_experiment_says_how_to_bring_it_back(shop: Shop, log: str):
+    shop.track("weak")
+    experiment = shop.experiment(log)
+    shop.client.delete_experiment(experiment)
+    with pytest.raises(StoreError, match=f"The experiment {shop.place.model}{log} was deleted in MLflow") as failed:
+        track.main()
+    assert f"`MLFLOW_TRACKING_URI={shop.place.uri} mlflow experiments restore --experiment-id {experiment}`" in str(
+        failed.value
+    )
+    shop.client.restore_experiment(experiment)
+    track.main()
+    assert_complete(shop)
+
+
+def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken_for_the_new_ones(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+):
+    shop.track("weak")
+    shop.track("strong")
+    shop.client.delete_registered_model(shop.place.model)
+    track.main()
+    assert shop.aliases() == {"champion": "1", "challenger": "1"}
+    assert len(shop.logged()) == 2
+    capsys.readouterr()
+    promotions()
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line.endswith(f"({shop.place.model} was deleted since, and made anew)") for line in lines] == [True, True]
+    assert "version 1 promoted, by the gate: there was no champion" in last
+
+
+def test_a_champion_alias_taken_away_is_told_and_not_given_by_the_gate(shop: Shop, capsys: pytest.CaptureFixture[str]):
+    shop.track("weak")
+    shop.client.delete_registered_model_alias(shop.place.model, "champion")
+    shop.track("strong")
+    assert "by the log version 1 had it). Give it to a version with `fedelta promote VERSION" in capsys.readouterr().out
+    assert shop.aliases() == {"challenger": "2"}
+    promotions()
+    assert "`fedelta promote VERSION --because REASON` gives it again" in capsys.readouterr().out
+    promote("2", "it is better")
+    assert shop.aliases() == {"champion": "2", "challenger": "2"}
+
+
+def test_a_deleted_version_is_registered_again_from_its_logged_model(shop: Shop):
+    shop.track("weak")
+    shop.client.delete_model_version(shop.place.model, "1")
+    track.main()
+    assert len(shop.logged()) == 1
+    assert shop.aliases() == {"challenger": "2"}
+
+
+def test_rows_of_another_evaluation_are_refused(shop: Shop):
+    shop.track("weak")
+    shop.use("strong")
     pl.read_parquet(paths.EVALUATION).reverse().write_parquet(paths.EVALUATION)
     with pytest.raises(track.NotEvaluated, match="Run `dvc repro evaluate`"):
         track.main()
@@ -319,26 +589,12 @@ def test_rows_of_another_evaluation_are_refused(use: Switch):
         (paths.CHURN_EVALUATED / "model.json", BadBundle, "holds no model"),
     ],
 )
-def test_without_a_bundle_or_its_measurements_there_is_nothing_to_track(use: Switch, missing, error, words):
-    use("weak")
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_without_a_bundle_or_its_measurements_there_is_nothing_to_track(shop: Shop, missing, error, words):
+    shop.use("weak")
     missing.unlink()
     with pytest.raises(error, match=words):
         track.main()
-
-
-def test_an_mlflow_that_cannot_be_opened_is_one_clear_line(tmp_path: Path):
-    (tmp_path / "mlflow.db").write_text("this is no database, " * 100)
-    with (
-        pytest.raises(StoreError, match="Check MLFLOW_TRACKING_URI") as failed,
-        opened(f"sqlite:///{tmp_path / 'mlflow.db'}", None),
-    ):
-        pass
-    assert "\n" not in str(failed.value)
-
-
-def test_a_password_in_the_address_is_not_shown():
-    assert without_password("postgresql://ann:secret@host/db") == "postgresql://ann:***@host/db"
-    assert without_password("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
 
 
 def test_a_bundle_needs_the_core_packages_as_installed_and_no_extra():

@@ -1,0 +1,26 @@
+"""Where a test's MLflow is."""
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a test's MLflow is. `source` is the test's own, so that tests share a server and nothing on it."""
+
+    uri: str
+    database: Path
+    artifacts: Path
+    source: str
+
+    @property
+    def model(self) -> str:
+        """The registered model of the test's source."""
+        return f"fedelta-{self.source}"
+
+    def dump(self) -> list[str]:
+        """Everything that MLflow holds."""
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            return list(database.iterdump())
