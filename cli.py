@@ -142,8 +142,8 @@ def _enter_project(arguments: argparse.Namespace) -> None:
     from pipeline.project import must_be_of_source, must_be_project
 
     here = Path.cwd()
-    needed = arguments.command is not _features and getattr(arguments, "out", None) is None
-    root = must_be_project(here) if needed else project_folder(here) or here
+    anywhere = arguments.command is _features or (arguments.command is _simulate and arguments.out is not None)
+    root = project_folder(here) or here if anywhere else must_be_project(here)
     if root != here:
         for name, value in vars(arguments).items():
             if isinstance(value, Path):
@@ -151,7 +151,7 @@ def _enter_project(arguments: argparse.Namespace) -> None:
                 setattr(arguments, name, given.relative_to(root) if given.is_relative_to(root) else given)
         print(f"fedelta: in the project {root}", file=sys.stderr)
         os.chdir(root)
-    if arguments.command in {_backtest, _churn_window, _tune, _explain, _lineage, _monitor}:
+    if arguments.command in {_backtest, _churn_window, _tune, _explain, _lineage, _monitor, _score}:
         must_be_of_source()
 
 

@@ -79,6 +79,7 @@ def test_a_path_given_below_means_the_folder_it_is_given_in(
         ["promotions"],
         ["track"],
         ["explain", "ann"],
+        ["score", "--data", "exports", "--out", "scores.parquet"],
         ["keys", "create", "crm", "--scope", "read:list"],
         ["keys", "list"],
         ["serve", "--port", "0"],
