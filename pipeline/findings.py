@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal, get_args
 
+from features.relationship import PURCHASES
 from models.baselines import BASELINES
 from models.explain import says, theme_of
 from models.season import NEAR_DAYS, YEAR_DAYS
@@ -339,6 +340,16 @@ class Importance:
     says: str
     theme: str
     share: float
+
+
+def leaves(contract: Mapping[str, Any]) -> str:
+    """What a customer does who leaves in the horizon, by the contract of a churn model, in words."""
+    if contract["definition"] == "event":
+        return "cancels"
+    if contract["definition"] == "declared":
+        return "leaves by the company's own account"
+    activity = list(contract.get("activity", PURCHASES))
+    return "buys nothing" if activity == [*PURCHASES] else f"has no {' or '.join(activity)}"
 
 
 def importances(shares: Mapping[str, float]) -> list[Importance]:

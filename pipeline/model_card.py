@@ -24,11 +24,6 @@ from pipeline.whole_files import whole
 
 Json = Mapping[str, Any]
 
-LABELS = {
-    "inactivity": "a customer has left who buys nothing in the horizon.",
-    "event": "a customer has left who cancels in the horizon.",
-    "declared": "a customer has left of whom the company says so.",
-}
 _MOST_FEATURES = 10
 _TEMPLATE = "model_card.md.jinja"
 
@@ -99,7 +94,7 @@ def card(inputs: Inputs) -> str:
     try:
         text = held.get_template(_TEMPLATE).render(
             **vars(inputs),
-            label=LABELS[churn["definition"]],
+            label=f"a customer has left who {findings.leaves(churn)} in the horizon.",
             churn_metrics=findings.CHURN,
             value_metrics=findings.VALUE,
             orders_metrics=findings.ORDERS,

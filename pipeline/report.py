@@ -135,6 +135,7 @@ def render(inputs: Inputs) -> str:
                 metrics=metrics,
                 data=inputs.data,
                 contract=inputs.churn,
+                leaves=findings.leaves,
                 experience=inputs.experience,
                 loyalty=inputs.loyalty,
                 policy=inputs.policy,

@@ -38,6 +38,7 @@ def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
     definition = params.churn.definition
     facts = {
         "definition": definition,
+        "activity": list(params.churn.activity),
         "training": training_facts(panel, definition),
         "baselines": {name: baseline.to_dict() for name, baseline in fit_baselines(panel, definition).items()},
         "importance": importance(model, panel.table),
