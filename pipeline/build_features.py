@@ -108,7 +108,7 @@ def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: P
     source = load_source(params.source)
     params.churn.relationship.check(source.all_kinds)
     digital = tuple(name for name, touch in source.all_channels.items() if touch == "digital")
-    settings = KernelSettings(params.experience, digital, relationship=params.churn.relationship)
+    settings = KernelSettings(source.experience(params.experience), digital, relationship=params.churn.relationship)
     declared = paths.DECLARED_LABELS if params.churn.definition == "declared" else None
     return Job(tuple(cutoffs), settings, paths.CUSTOMERS, source.attributes, features, labels, declared)
 

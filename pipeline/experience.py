@@ -37,7 +37,7 @@ def main() -> None:
         first, last, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days
     )
     job = Job(
-        params.experience,
+        source.experience(params.experience),
         source.all_channels,
         source.attributes,
         paths.CUSTOMERS,
@@ -54,7 +54,7 @@ def main() -> None:
         as_of=f"{job.as_of:%Y-%m-%d}",
         interactions=sum(part.interactions for part in parts),
         customers=len(counts),
-        rules=params.experience.rules,
+        rules=source.experience(params.experience).rules,
         experiences=experiences,
         priors=base,
         tallies=added(part.tallies for part in parts),

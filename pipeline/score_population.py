@@ -168,9 +168,8 @@ def read_population(
 def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFrame:
     """Indexes of experience as of a time, shrunk to the base of the bundle; only rules that it had broken count."""
     base, names = load_experience(paths.EXPERIENCE_BUNDLE)
-    recorded = replace(
-        params.experience, rules={name: rule for name, rule in params.experience.rules.items() if name in names}
-    )
+    experience = load_source(params.source).experience(params.experience)
+    recorded = replace(experience, rules={name: rule for name, rule in experience.rules.items() if name in names})
     counts = []
     for bucket in buckets(interactions, params.engine.buckets):
         events = bucket.read().filter(pl.col("occurred_at") < when)

@@ -8,7 +8,7 @@ docs/bring-your-own-data.md shows how to write one.
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args
 
@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from features.attributes import Attribute
-from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, PILLARS, REQUIRED, Pillar
+from features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, LEVELS, PILLARS, REQUIRED, Level, Pillar
 from features.errors import ExplainedError
+from features.experience_rules import ExperienceSettings, Rule
 from features.relationship import PURCHASES, Definition, Relationship, UnknownKind
 from pipeline.paths import SOURCES
 
@@ -135,6 +136,11 @@ class Source:
     obtain: str = ""  # how to come by the files
     kind: SourceKind = "interactions"
     as_of: dt.date | None = None  # of a table: the day whose end it describes
+    rules: Mapping[str, Rule] = field(default_factory=dict)  # of bad experiences, in the source's own kinds
+
+    def experience(self, settings: ExperienceSettings) -> ExperienceSettings:
+        """The settings of experience with the source's rules after them; a rule of the same name in them stands."""
+        return replace(settings, rules={**settings.rules, **dict(self.rules), **settings.rules})
 
     @property
     def all_kinds(self) -> tuple[str, ...]:
@@ -187,6 +193,7 @@ def load_source(name: str, root: Path = SOURCES) -> Source:
         recommends=_recommended(document.section("recommends"), kind),
         package=_package(document.section("package")),
         obtain=document.text("obtain", ""),
+        rules={name: _rule(section) for name, section in document.sections("rules").items()},
     )
     document.close()
     _check(source, document)
@@ -304,6 +311,18 @@ def _database_table(section: "_Section") -> DatabaseTable:
     if name and not re.fullmatch(r'("[^"]+"|[\w$]+)(\.("[^"]+"|[\w$]+))?', name):
         section.refuse("table", name, 'a name like orders, shop.orders or "Shop".orders; a SELECT goes into `query`')
     return DatabaseTable(url, query.strip().rstrip(";") or f"SELECT * FROM {name}")  # noqa: S608 - the author's own
+
+
+def _rule(section: "_Section") -> Rule:
+    rule = Rule(
+        when=section.text("when"),
+        pillar=cast("Pillar", section.among("pillar", section.text("pillar"), PILLARS)),
+        level=cast("Level", section.among("level", section.text("level"), LEVELS)),
+        severity=section.whole("severity", 1, least=1),
+        among=section.text("among", "TRUE"),
+    )
+    section.close()
+    return rule
 
 
 def _attribute(name: str, section: "_Section", of: SourceKind) -> Attribute:

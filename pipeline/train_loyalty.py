@@ -21,6 +21,7 @@ from pipeline import paths
 from pipeline.evaluate import write_json
 from pipeline.panel import read_panel
 from pipeline.params import Params, load_params
+from pipeline.sources import load_source
 from pipeline.whole_files import whole
 
 Document = dict[str, Any]
@@ -161,7 +162,8 @@ def main() -> None:
     params = load_params()
     panel = read_panel(["train", "refit", "evaluate", "score"])
     model, found, report = train(panel, params, remembered_personas(paths.PERSONAS_BUNDLE, params.source))
-    report["personas"] = persona_report(found, panel.of_role("score").table, params.experience)
+    experience = load_source(params.source).experience(params.experience)
+    report["personas"] = persona_report(found, panel.of_role("score").table, experience)
     with whole(paths.LOYALTY_BUNDLE) as folder:
         save_loyalty(model, folder, {})
     with whole(paths.PERSONAS_BUNDLE) as folder:
