@@ -156,9 +156,12 @@ def _enter_project(arguments: argparse.Namespace) -> None:
 
 
 def _run(_: argparse.Namespace) -> None:
+    from pipeline.paths import WHOLE_RUN_LOCK
     from pipeline.run import run
+    from pipeline.run_lock import sole_run
 
-    run()
+    with sole_run("run", WHOLE_RUN_LOCK):
+        run()
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
@@ -262,12 +265,14 @@ def _lineage(arguments: argparse.Namespace) -> None:
 
 
 def _stage_named(name: str) -> None:
-    from pipeline.project import must_be_of_source
+    from pipeline.project import features_must_be_current, must_be_of_source
     from pipeline.run_lock import sole_run
 
     with sole_run(f"stage {name}"):
         if name != "ingest":
             must_be_of_source()
+        if name not in {"ingest", "build_features", "experience"}:
+            features_must_be_current()
         importlib.import_module(f"pipeline.{name}").main()
 
 

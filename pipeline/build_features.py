@@ -113,9 +113,17 @@ def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: P
     return Job(tuple(cutoffs), settings, paths.CUSTOMERS, source.attributes, features, labels, declared)
 
 
+def cutoffs_now(params: Params, source: Source) -> tuple[Cutoff, ...]:
+    """The cutoffs that the project's interactions (or table) and settings ask for."""
+    if source.kind == "table":
+        return (cutoff_of(source, params.cutoffs, horizon_days=params.horizon_days),)
+    first, last = span(paths.INTERACTIONS)
+    return calendar(first, last, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days)
+
+
 def _build_table(params: Params, source: Source) -> None:
     """Features and labels of a table of customers, as of its one cutoff."""
-    cutoff = cutoff_of(source, params.cutoffs, horizon_days=params.horizon_days)
+    (cutoff,) = cutoffs_now(params, source)
     table, labels = table_features(read_customers(paths.CUSTOMERS, source), cutoff, source.attributes)
     with whole(paths.FEATURES) as features, whole(paths.LABELS) as outcomes:
         for folder, part in ((features, table), (outcomes, labels)):
@@ -134,10 +142,7 @@ def main() -> None:
     if source.kind == "table":
         _build_table(params, source)
         return
-    first, last = span(paths.INTERACTIONS)
-    cutoffs = calendar(
-        first, last, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days
-    )
+    cutoffs = cutoffs_now(params, source)
     with whole(paths.FEATURES) as features, whole(paths.LABELS) as labels:
         features.mkdir()
         labels.mkdir()

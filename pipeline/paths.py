@@ -30,7 +30,8 @@ EVALUATION = Path("data/evaluation.parquet")
 SCORES = Path("data/scores.parquet")
 TRACKED = Path("data/tracked.json")  # that MLflow holds the bundle: not here in a new clone
 
-RUN_LOCK = Path("data/.run.lock")
+RUN_LOCK = Path("data/.run.lock")  # of a stage
+WHOLE_RUN_LOCK = Path("data/.whole_run.lock")  # of `fedelta run`, whose stages take the other
 
 DATA_REPORT = Path("reports/data.json")
 METRICS = Path("reports/metrics.json")  # the headline figures, for `dvc metrics`

@@ -1,11 +1,15 @@
 """Whether there is a project here, and whether what lies in it is of the source that params.yaml names."""
 
 import json
+from datetime import datetime
 from pathlib import Path
+
+import polars as pl
 
 from features.errors import ExplainedError
 from pipeline.params import load_params
-from pipeline.paths import DATA_REPORT, PARAMS, project_folder
+from pipeline.paths import DATA_REPORT, FEATURES, INTERACTIONS, PARAMS, project_folder
+from pipeline.sources import load_source
 
 
 class NotAProject(ExplainedError):
@@ -14,6 +18,10 @@ class NotAProject(ExplainedError):
 
 class OtherSource(ExplainedError):
     """What lies in the project was made of another source than params.yaml names."""
+
+
+class OutOfDate(ExplainedError):
+    """The features are not those of the interactions and settings that lie here now."""
 
 
 def must_be_project(start: Path) -> Path:
@@ -48,3 +56,31 @@ def must_be_of_source() -> None:
             f"data/ and reports/ were made of source {made_of}, but params.yaml names {wanted}. "
             f"Run `dvc repro`, which makes them anew, or `fedelta use {made_of}` to go back."
         )
+
+
+def features_must_be_current() -> None:
+    """Refuse features of other data or settings than lie here now: their cutoffs tell.
+
+    Raises
+    ------
+    OutOfDate
+        If they have a cutoff, horizon or lead time that the present interactions and params.yaml do not ask for.
+    """
+    from pipeline.build_features import cutoffs_now  # noqa: PLC0415 - slow to import
+
+    if not any(FEATURES.glob("*.parquet")) or not any(INTERACTIONS.glob("*.parquet")):
+        return
+    params = load_params()
+    wanted = {(c.at, c.horizon_days, c.lead_days) for c in cutoffs_now(params, load_source(params.source))}
+    found = pl.scan_parquet(FEATURES / "*.parquet").select("cutoff", "horizon_days", "lead_days").unique().collect()
+    made = set(found.iter_rows())
+    if made - wanted or max(wanted) not in made:
+        raise OutOfDate(
+            f"data/features were made {_words(made)}, but the data and params.yaml ask for {_words(wanted)}. "
+            "Run `dvc repro`, which makes them anew, or the stage build_features."
+        )
+
+
+def _words(cutoffs: set[tuple[datetime, int, int]]) -> str:
+    at, horizon, lead = max(cutoffs)
+    return f"as of {at:%Y-%m-%d} for {horizon} days" + (f" after {lead}" if lead else "")

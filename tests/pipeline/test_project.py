@@ -2,14 +2,16 @@
 
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 from tiny_source import GOOD, Tiny, csv
 
 from cli import main
-from pipeline.paths import RUN_LOCK, project_folder
+from pipeline.paths import RUN_LOCK, WHOLE_RUN_LOCK, project_folder
 from pipeline.run_lock import sole_run
 
 HERE = Path(__file__).parents[2]
@@ -145,6 +147,28 @@ def test_what_was_made_of_another_source_is_not_taken_for_this_one(
     assert "\n" not in shown
 
 
+def test_features_of_other_settings_are_not_learned_from_in_silence(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = pl.date_range(date(2023, 1, 1), date(2023, 12, 31), eager=True)
+    rows = (f"{n},c{n % 7},{day} 12:00,visit,web,," for n, day in enumerate(days))
+    (project / "data/raw/tiny/events.csv").write_bytes(csv(*rows))
+    for name in ("ingest", "build_features"):
+        assert main(["stage", name]) == 0
+    params = project / "params.yaml"
+    as_built = params.read_text()
+    for setting, other in (("horizon_days: 90", "horizon_days: 30"), ("latest", "'2023-12-01'")):
+        params.write_text(as_built.replace(setting, other, 1))
+        capsys.readouterr()
+        assert main(["stage", "fit_btyd"]) == 1
+        shown = capsys.readouterr().err.strip()
+        assert "data/features were made as of 2024-01-01 for 90 days, but the data and params.yaml ask for" in shown
+        assert "Run `dvc repro`" in shown
+    params.write_text(as_built)
+    main(["stage", "fit_btyd"])
+    assert "data/features were made" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["ingest", "score"])
 def test_a_stage_waits_for_nobody_and_touches_nothing_while_another_run_writes(
     project: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -157,3 +181,11 @@ def test_a_stage_waits_for_nobody_and_touches_nothing_while_another_run_writes(
     assert "Another run is writing in" in shown
     assert "\n" not in shown
     assert main(["stage", "ingest"]) == 0, "once it has ended"
+
+
+def test_a_second_whole_run_is_refused_before_it_does_anything(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sole_run("run", project / WHOLE_RUN_LOCK):
+        assert main(["run"]) == 1
+    assert "Another run is writing in" in capsys.readouterr().err
