@@ -44,7 +44,7 @@ def report(fit: Fit, panel: Panel, model: ClvModel | None, orders: OrdersModel |
         print(f"train_clv: {fit}: {len(panel):,} rows without orders: none are predicted; {in_words(model)}")
         return
     spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon"
-    how = f"orders by {orders.chosen}. {orders.note} {orders.level.note} {orders.season.note}" if orders else _NONE
+    how = f"orders by {orders.chosen}. {orders.note} {orders.level.note} {orders.season.note}"
     print(f"train_clv: {fit}: {spenders}; {how}")
     print(f"train_clv: {fit}: {in_words(model)}")
 
@@ -85,9 +85,6 @@ def orders_out_of_fold(panel: Panel, params: Params) -> dict[str, Floats]:
         return orders_predictions(present.table, fit_orders(past, params.clv, **ahead))
 
     return cross_fitted(panel, predict, customer_folds(panel), threads=THREADS)
-
-
-_NONE = "no activity in training, so no orders are learned: expected_orders is null in scores"
 
 
 def in_words(model: ClvModel | None) -> str:
