@@ -130,6 +130,13 @@ def _judge(store: "Store", champion: "Registered | None", contract: Mapping[str,
     mine = _predictions(evaluation, "churn_chosen", "clv_chosen")
     if champion is None:
         return without_champion(happened.churn, mine.churn, params.gate)
+    if not paths.CHURN_EVALUATED.is_dir():
+        return Verdict(
+            False,
+            "the figures are cross-fitted, as there is no evaluation cutoff, and the champion (version "
+            f"{champion.number}) has learned from the rows that would compare them: compare the figures of both runs, "
+            "then `fedelta promote`",
+        )
     with store.bundle_of(champion) as folder:
         try:
             its_contract = read_contract(folder / "churn" / "evaluated")
