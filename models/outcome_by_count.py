@@ -42,7 +42,7 @@ class Curve:
 
     steps: tuple[Step, ...]
     unknown: int
-    difference: float | None  # of the last step minus the first, with a 95% interval; None with a single step
+    difference: float | None  # of all later steps minus the first, with a 95% interval; None with a single step
     low: float | None
     high: float | None
     says: str
@@ -74,14 +74,29 @@ def outcome_by_count(count: Floats, churned: Floats, what: str) -> Curve:
     unknown = int((~known).sum())
     if len(steps) < 2:
         return Curve(tuple(steps), unknown, None, None, None, f"Too few customers differ in {what} to compare them.")
-    first, last = steps[0], steps[-1]
-    value, low, high = _difference(last, first)
+    first, later = steps[0], steps[1:]
+    more = _step(later[0].least, None, sum(s.customers for s in later), sum(s.churned for s in later))
+    value, low, high = _difference(more, first)
     verdict = "significantly more" if low > 0 else "significantly fewer" if high < 0 else "no significant difference"
     says = (
-        f"{what[:1].upper()}{what[1:]}: of customers with {last.name}, {last.share:.1%} left, of those with "
-        f"{first.name}, {first.share:.1%}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}])."
+        f"{what[:1].upper()}{what[1:]}: {more.share:.1%} of customers with {more.name} left, {first.share:.1%} of those "
+        f"with {first.name}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]).{_from(steps)}"
     )
     return Curve(tuple(steps), unknown, value, low, high, says)
+
+
+def _from(steps: list[Step]) -> str:
+    """From which number on significantly more, or fewer, left than at the lowest; empty if from none or from all."""
+    first, last = steps[0], steps[-1]
+    signs = [int(low > 0) - int(high < 0) for _, low, high in (_difference(step, first) for step in steps[1:])]
+    start = next((i for i in range(len(signs)) if signs[i] and len(set(signs[i:])) == 1), None)
+    if not start:
+        return ""
+    word = "more" if signs[start] > 0 else "fewer"
+    return (
+        f" From {steps[start + 1].least} on significantly {word} left than of those with {first.name}: {last.share:.1%} "
+        f"of those with {last.name}."
+    )
 
 
 def _edges(customers: npt.NDArray[np.intp]) -> list[int]:

@@ -99,7 +99,10 @@ def span(folder: Path) -> tuple[datetime, datetime]:
             ).fetchall()[0]
     first, last = times
     if first is None or last is None:
-        raise NoInteractions(f"{folder} holds no interactions. Run `dvc repro ingest` first.")
+        raise NoInteractions(
+            f"{folder} holds no interactions. Run `dvc repro ingest` first. A source of kind: table has none: what "
+            "needs a history (backtest, churn-window) cannot be asked of it."
+        )
     return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
 
 

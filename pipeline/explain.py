@@ -20,12 +20,13 @@ from models.churn import ChurnModel
 from models.clv import ClvModel
 from models.explain import reasons, theme_contributions
 from models.purchase_prior import PurchasePrior, prior_columns
-from models.what_if import CAUTION, Change, How, changed
+from models.what_if import CAUTION, Change, How, NothingToChange, changed
 from pipeline import paths
 from pipeline.build_features import Job, job_for
-from pipeline.panel import to_pandas
+from pipeline.panel import ORDER, to_pandas
 from pipeline.params import load_params
 from pipeline.shuffle import Bucket
+from pipeline.sources import load_source
 
 SAME = 1e-9  # two computations of one probability differ by less
 
@@ -89,6 +90,8 @@ def explain(customer_id: str, how: How | None = None) -> Explanation:
         If no bad experience can be changed as asked.
     """
     scored = _score_of(customer_id)
+    if load_source(load_params().source).kind == "table":
+        return _of_a_table(customer_id, scored, how)
     scorer = _Scorer.of(scored["as_of"], int(scored["horizon_days"]))
     events = _events_of(customer_id)
     now = scorer.standing(events)
@@ -112,6 +115,43 @@ def explain(customer_id: str, how: How | None = None) -> Explanation:
         return found
     history, change = changed(events, scored["as_of"], scorer.job.settings.experience, how)
     return Explanation(**{**vars(found), "change": change, "then": scorer.standing(history)})
+
+
+def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) -> Explanation:
+    """Explain a score from the customer's row of a table: there is no history to change.
+
+    Who has a label is scored by a model that did not learn from them; what is explained is the model of everybody.
+    """
+    if how is not None:
+        raise NothingToChange(
+            f"The source is a table without a history: {customer_id} has no experience that could be changed."
+        )
+    features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(
+        pl.col("role") == "score", pl.col("customer_id") == customer_id
+    )
+    row = to_pandas(features.join(pl.scan_parquet(paths.PRIOR), on=ORDER, how="left").collect())
+    if row.empty or row["cutoff"].iloc[0] != scored["as_of"].replace(tzinfo=None):
+        raise OutOfDate(
+            f"{paths.FEATURES} holds no row of {customer_id} at {scored['as_of']:%Y-%m-%d}. Run `dvc repro`."
+        )
+    churn = load_churn(paths.CHURN_DELIVERED)
+    now = standing_of(row, churn, load_clv(paths.CLV_DELIVERED))
+    caution = CAUTION
+    if abs(now.churn_probability - scored["churn_probability"]) > SAME:
+        caution = (
+            f"The score is {scored['churn_probability']:.2%}, by a model that did not learn from this customer; "
+            f"explained is the model of all labelled customers. {CAUTION}"
+        )
+    return Explanation(
+        customer_id,
+        scored["as_of"],
+        int(scored["horizon_days"]),
+        scored["currency"],
+        scored["spared"],
+        churn.season.note,
+        now,
+        caution=caution,
+    )
 
 
 def main(customer_id: str, *, without: str | None = None, resolved: str | None = None, as_json: bool = False) -> None:
@@ -182,20 +222,7 @@ class _Scorer:
 
     def standing(self, events: pl.DataFrame) -> Standing:
         """What the models say of one customer's history."""
-        table = self._row(events)
-        contributions = theme_contributions(self.churn, table).iloc[0]
-        (calibration,), (season,) = self.churn.shifts(table)
-        facts = {str(r["theme"]): str(r["text"]) for r in reasons(self.churn, table)[0]}
-        return Standing(
-            churn_probability=float(self.churn.churn_probability(table)[0]),
-            log_odds=float(self.churn.log_odds(table)[0]),
-            themes={str(theme): float(value) for theme, value in contributions.items()},
-            calibration=float(calibration),
-            season=float(season),
-            facts=facts,
-            clv_expected=float(self.clv.expected_spend(table)[0]) if self.clv else None,
-            last_bad_experience=told if isinstance(told := table["last_bad_experience"].iloc[0], str) else None,
-        )
+        return standing_of(self._row(events), self.churn, self.clv)
 
     def _row(self, events: pl.DataFrame) -> pd.DataFrame:
         settings: KernelSettings = self.job.settings
@@ -208,6 +235,23 @@ class _Scorer:
             table = table.hstack(attributes_at(table, known, self.job.attributes))
         row = to_pandas(table)
         return pd.concat([row, prior_columns(self.prior, row)], axis=1)
+
+
+def standing_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) -> Standing:
+    """What the models predict of the one row of a table of features, and why."""
+    contributions = theme_contributions(churn, table).iloc[0]
+    (calibration,), (season,) = churn.shifts(table)
+    facts = {str(r["theme"]): str(r["text"]) for r in reasons(churn, table)[0]}
+    return Standing(
+        churn_probability=float(churn.churn_probability(table)[0]),
+        log_odds=float(churn.log_odds(table)[0]),
+        themes={str(theme): float(value) for theme, value in contributions.items()},
+        calibration=float(calibration),
+        season=float(season),
+        facts=facts,
+        clv_expected=float(clv.expected_spend(table)[0]) if clv else None,
+        last_bad_experience=told if isinstance(told := table["last_bad_experience"].iloc[0], str) else None,
+    )
 
 
 def _score_of(customer_id: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from models.panel import Panel
 from models.settings import CandidateName, ChurnSettings, TuneSettings
 from pipeline import paths
 from pipeline.evaluate import write_json
-from pipeline.panel import read_panel
+from pipeline.panel import read_training
 from pipeline.params import Params, load_params
 from pipeline.train_churn import THREADS
 from pipeline.use import set_params
@@ -97,7 +97,12 @@ def main(
     params = load_params()
     churn, why = to_tune(params.churn, candidate)
     params = replace(params, churn=churn)
-    panel = read_panel(["train"]).of_role("train")
+    panel = read_training("evaluated")
+    if not len(panel):
+        raise NothingToTune(
+            "There are no training cutoffs before an evaluation cutoff, as in a table of customers or a short history: "
+            "settings are compared on later cutoffs. Bring a longer history."
+        )
     storage.parent.mkdir(parents=True, exist_ok=True)
     tuned = tune(panel, params, settings, f"sqlite:///{storage}")
     print(f"Tuned: {churn.candidate}, {why}.\n{told(tuned, churn)}")

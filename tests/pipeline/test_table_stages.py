@@ -9,7 +9,11 @@ from table_project import HEADER, SOURCE, SQL, Gym, members
 from tiny_project import inside
 
 from features.contract import SCORES
+from features.errors import ExplainedError
+from models.settings import TuneSettings
+from models.what_if import NothingToChange
 from pipeline import (
+    backtest,
     build_features,
     evaluate,
     experience,
@@ -24,7 +28,9 @@ from pipeline import (
     train_churn,
     train_clv,
     train_loyalty,
+    tune,
 )
+from pipeline.explain import explain
 from pipeline.score_population import CannotScore
 from pipeline.score_population import main as score_population
 
@@ -198,3 +204,26 @@ def test_spend_of_a_table_is_learned_and_measured_out_of_fold(tmp_path):
     assert found["clv"]["chosen"]["rmse"]["value"] > 0
     scored = scores_of(folder).filter(status="scored")
     assert scored["clv_expected"].null_count() == 0
+
+
+def test_a_score_is_explained_and_says_when_it_is_not_the_delivered_models(project):
+    scored = scores_of(project).filter(status="scored")
+    learned = set(pl.read_parquet(project / paths.EVALUATION)["customer_id"])
+    with inside(project):
+        labelled = next(name for name in scored["customer_id"] if name in learned)
+        other = next(name for name in scored["customer_id"] if name not in learned)
+        assert "by a model that did not learn from this customer" in explain(labelled).caution
+        plain = explain(other)
+        assert "did not learn" not in plain.caution
+        row = scored.filter(customer_id=other)
+        assert plain.now.churn_probability == pytest.approx(row["churn_probability"].item(), abs=1e-9)
+        with pytest.raises(NothingToChange, match="a table without a history"):
+            explain(other, "without")
+
+
+def test_what_needs_a_history_says_that_there_is_none(project):
+    with inside(project):
+        with pytest.raises(ExplainedError, match="kind: table has none"):
+            backtest.main("2024-01-01")
+        with pytest.raises(ExplainedError, match="as in a table of customers"):
+            tune.main(TuneSettings(trials=1), candidate="trees")
