@@ -75,12 +75,13 @@ def outcome_by_count(count: Floats, churned: Floats, what: str) -> Curve:
     if len(steps) < 2:
         return Curve(tuple(steps), unknown, None, None, None, f"Too few customers differ in {what} to compare them.")
     first, later = steps[0], steps[1:]
-    more = _step(later[0].least, None, sum(s.customers for s in later), sum(s.churned for s in later))
+    most = later[0].most if len(later) == 1 else None
+    more = _step(later[0].least, most, sum(s.customers for s in later), sum(s.churned for s in later))
     value, low, high = _difference(more, first)
     verdict = "significantly more" if low > 0 else "significantly fewer" if high < 0 else "no significant difference"
     says = (
-        f"{what[:1].upper()}{what[1:]}: {more.share:.1%} of customers with {more.name} left, {first.share:.1%} of those "
-        f"with {first.name}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]).{_from(steps)}"
+        f"{what[:1].upper()}{what[1:]}: {more.share:.1%} of customers with {more.name} left, {first.share:.1%} of "
+        f"those with {first.name}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]).{_from(steps)}"
     )
     return Curve(tuple(steps), unknown, value, low, high, says)
 
@@ -94,8 +95,8 @@ def _from(steps: list[Step]) -> str:
         return ""
     word = "more" if signs[start] > 0 else "fewer"
     return (
-        f" From {steps[start + 1].least} on significantly {word} left than of those with {first.name}: {last.share:.1%} "
-        f"of those with {last.name}."
+        f" From {steps[start + 1].least} on significantly {word} left than of those with {first.name}: "
+        f"{last.share:.1%} of those with {last.name}."
     )
 
 
