@@ -79,9 +79,10 @@ def outcome_by_count(count: Floats, churned: Floats, what: str) -> Curve:
     more = _step(later[0].least, most, sum(s.customers for s in later), sum(s.churned for s in later))
     value, low, high = _difference(more, first)
     verdict = "significantly more" if low > 0 else "significantly fewer" if high < 0 else "no significant difference"
+    between = f"({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}])"
     says = (
         f"{what[:1].upper()}{what[1:]}: {more.share:.1%} of customers with {more.name} left, {first.share:.1%} of "
-        f"those with {first.name}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]).{_from(steps)}"
+        f"those with {first.name}: {verdict} {between}.{_from(steps)}"
     )
     return Curve(tuple(steps), unknown, value, low, high, says)
 
