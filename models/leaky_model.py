@@ -1,21 +1,23 @@
 """A model that is too good: the question to ask before it is believed."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from models.explain import says
 from models.telling import TELLING_AUC
 
 
-def questioned(auc: float | None, importance: Mapping[str, float], most: int = 3) -> str | None:
+def questioned(measured: Mapping[str, Any], importance: Mapping[str, float], most: int = 3) -> str | None:
     """The question to ask of a model that is better than customers usually are predictable; None if it is not.
 
     Parameters
     ----------
-    auc
-        Of the model, on rows it did not learn from; None where it is unknown.
+    measured : mapping of model to its figures
+        The churn models of an evaluation, the chosen one among them, on rows they did not learn from.
     importance : mapping of column to float
         Its share of what moves the scores.
     """
+    auc = measured.get("chosen", {}).get("auc", {}).get("value")
     if auc is None or auc <= TELLING_AUC:
         return None
     first = sorted(importance.items(), key=lambda item: (-item[1], item[0]))[:most]

@@ -75,12 +75,19 @@ def outcome_by_count(count: Floats, churned: Floats, what: str) -> Curve:
     if len(steps) < 2:
         return Curve(tuple(steps), unknown, None, None, None, f"Too few customers differ in {what} to compare them.")
     first, later = steps[0], steps[1:]
-    more = _step(later[0].least, None, sum(s.customers for s in later), sum(s.churned for s in later))
+    most = later[0].most if len(later) == 1 else None
+    more = _step(later[0].least, most, sum(s.customers for s in later), sum(s.churned for s in later))
     value, low, high = _difference(more, first)
     verdict = "significantly more" if low > 0 else "significantly fewer" if high < 0 else "no significant difference"
+    between = f"({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}])"
     says = (
         f"{what[:1].upper()}{what[1:]}: {more.share:.1%} of customers with {more.name} left, {first.share:.1%} of "
-        f"those with {first.name}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]).{_from(steps)}"
+<<<<<<< .merge_file_kZ2mtr
+        f"those with {first.name}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}])."
+        f"{_from(steps)}"
+=======
+        f"those with {first.name}: {verdict} {between}.{_from(steps)}"
+>>>>>>> .merge_file_YgCsji
     )
     return Curve(tuple(steps), unknown, value, low, high, says)
 

@@ -95,7 +95,7 @@ def _write(panel: Panel, found: Evaluation, importance: Mapping[str, float]) -> 
     write_json(paths.PLOTS / "calibration.json", found.report["deciles"]["churn"])
     write_json(paths.PLOTS / "gains.json", gains_curve(found.churned, found.churn["chosen"]).to_dict("records"))
     print(f"evaluate: {headline(found.report)}")
-    if question := questioned(found.report["churn"]["chosen"]["auc"]["value"], importance):
+    if question := questioned(found.report["churn"], importance):
         print(f"evaluate: {question}")
 
 

@@ -100,7 +100,7 @@ def card(inputs: Inputs) -> str:
             orders_metrics=findings.ORDERS,
             churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
-            question=questioned(metrics["churn"]["chosen"]["auc"]["value"], churn["importance"]),
+            question=questioned(metrics["churn"], churn["importance"]),
             rates=findings.rates(churn["training"], metrics),
             short_horizons=findings.short_horizons(inputs.delivered["training"], metrics["horizon_days"]),
             untested=findings.untested(churn, inputs.clv),

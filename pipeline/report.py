@@ -157,7 +157,7 @@ def render(inputs: Inputs) -> str:
                 value_compared=value,
                 churn_verdict=_verdict(metrics, "churn", findings.CHURN, chosen),
                 value_verdict=_verdict(metrics, "clv", findings.VALUE) if metrics["clv"] else "",
-                question=questioned(metrics["churn"]["chosen"]["auc"]["value"], inputs.churn["importance"]),
+                question=questioned(metrics["churn"], inputs.churn["importance"]),
                 expected_rate=_expected_rate(metrics["deciles"]["churn"]),
                 beaten=findings.beaten(churn),
                 against=partial(_against, chosen=chosen),
