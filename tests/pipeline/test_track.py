@@ -470,7 +470,7 @@ def assert_complete(shop: Shop) -> None:
     assert shop.tags("1")["fedelta.outcome"] == "promoted"
 
 
-@pytest.mark.parametrize("done", range(0, 24, 2))
+@pytest.mark.parametrize("done", range(0, 24, 3))
 def test_a_process_that_was_killed_is_completed_by_the_next(shop: Shop, monkeypatch: pytest.MonkeyPatch, done: int):
     shop.use("weak")
     with monkeypatch.context() as patch:
@@ -481,7 +481,7 @@ def test_a_process_that_was_killed_is_completed_by_the_next(shop: Shop, monkeypa
     assert_complete(shop)
 
 
-@pytest.mark.parametrize("done", range(1, 20, 2))
+@pytest.mark.parametrize("done", range(1, 20, 3))
 def test_a_failure_halfway_leaves_nothing_behind(shop: Shop, monkeypatch: pytest.MonkeyPatch, done: int):
     shop.use("weak")
     with monkeypatch.context() as patch:
