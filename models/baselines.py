@@ -21,6 +21,7 @@ BASE = "base"  # what every customer gets
 # Ridge on standardised terms. In young bases histories grow beyond those learned from: a strong penalty keeps the line
 # from running away. Chosen in ten backtests of five sources at cutoffs before those reported.
 _RIDGE_C = 0.02
+_BEYOND = 0.5  # standard deviations by which a value may lie outside those learned from
 _COMMON_SHARE = 0.01  # of the rows must hold a category for it to have a weight of its own
 
 # Not the time since the first purchase: at the scored cutoff it is longer than any learned from, and the line runs on.
@@ -88,9 +89,10 @@ class Term:
 class Logistic:
     """A fitted logistic regression of churn on standardised terms; what is unknown counts as average.
 
-    A value beyond those of the training rows counts as the nearest of them: a line learned from silences of four weeks
-    knows nothing of silences of a day. (On an airline's members, whose data come by the month, unlimited lines had a
-    log loss of .157 where a constant has .114 and limited ones .102.)
+    A term goes at most half a standard deviation beyond its values in the training rows: a line learned from silences
+    of four weeks knows nothing of silences of a day. (Members of an airline, whose data come by the month: tenure alone
+    had a log loss of .113 without limits and .105 with them. No room at all made ties of the longest silences, and AUC
+    fell by .007 to .023 on sparse sets.)
     """
 
     terms: tuple[Term, ...]
@@ -230,7 +232,7 @@ def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
         return Logistic((), (), (), (), (), (), float(_logit(np.array([churned.mean()]))[0]))
     values, kept = values[:, known], tuple(terms[i] for i in known)
     mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    low, high = np.nanmin(values, axis=0) - _BEYOND * deviation, np.nanmax(values, axis=0) + _BEYOND * deviation
     regression = LogisticRegression(C=_RIDGE_C, max_iter=2000).fit(np.nan_to_num((values - mean) / deviation), churned)
     return Logistic(
         kept,
