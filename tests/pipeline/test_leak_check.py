@@ -15,6 +15,7 @@ from models import selection
 from pipeline import leak_check, paths
 from pipeline.leak_check import REPORT, LeakFound
 from pipeline.panel import ORDER
+from pipeline.paths import PARAMS
 from pipeline.shuffle import shuffle
 
 ATTRIBUTES = ("country", "age_group", "plan")
@@ -102,6 +103,55 @@ def test_folds_that_share_customers_stop_the_run(project, monkeypatch):
     monkeypatch.setattr(selection, "customer_groups", lambda customer: by_row.integers(0, 2, len(customer)))
     with inside(project), pytest.raises(LeakFound, match=r"Leak \(shared_customers\): customer_id: .* both sides"):
         leak_check.main()
+
+
+def leavers(project: Path) -> pl.DataFrame:
+    """Cutoff and customer of those who bought nothing in the horizon."""
+    return (
+        pl.read_parquet(project / paths.LABELS / "*.parquet")
+        .filter(pl.col("horizon_purchase_count") == 0)
+        .select(*ORDER)
+    )
+
+
+def test_a_kind_recorded_on_leaving_and_dated_before_stops_the_run(project):
+    left = leavers(project).filter(pl.col("customer_id").hash(3) % 10 < 6)
+
+    def plant(table: pl.DataFrame) -> pl.DataFrame:
+        row = table.join(left, on="customer_id").unique(["customer_id", "cutoff"], keep="last", maintain_order=True)
+        closing = row.with_columns(
+            interaction_id=pl.format("closing-{}", pl.int_range(pl.len())),
+            occurred_at=pl.col("cutoff").cast(pl.Datetime("us", "UTC")) - pl.duration(days=5),
+            kind=pl.lit("outage", table.schema["kind"]),
+        )
+        return pl.concat([table, closing.select(table.columns)])
+
+    told_after(project, paths.INTERACTIONS, plant)
+    found = {(leak["check"], leak["column"]): leak for leak in json.loads((project / REPORT).read_text())["leaks"]}
+    assert "customers left" in found["telling_kind", "outage"]["evidence"]
+    assert "contact" not in {column for _, column in found}
+
+
+def test_a_static_attribute_is_judged_until_somebody_accepts_it(project, capsys):
+    """Country as of the extract: everybody who left at the last cutoff of a known outcome is set to `closed`."""
+    with inside(project):
+        kept = {path: path.read_bytes() for path in (paths.CUSTOMERS, paths.FEATURES / "part-00000.parquet", PARAMS)}
+        evaluated = pl.read_parquet(paths.FEATURES / "*.parquet").filter(pl.col("role") == "evaluate")["cutoff"].max()
+        gone = leavers(project).filter(pl.col("cutoff") == evaluated)["customer_id"].to_list()
+        country = pl.when(pl.col("customer_id").is_in(gone)).then(pl.lit("closed")).otherwise(pl.lit("IT"))
+        try:
+            pl.read_parquet(paths.CUSTOMERS).with_columns(country=country).write_parquet(paths.CUSTOMERS)
+            rewrite(paths.FEATURES, lambda t: t.with_columns(attribute_country=country))
+            with pytest.raises(LeakFound, match=r"attribute_country: .* AUC of 1\.000 at .*leak_check\.accept"):
+                leak_check.main()
+            PARAMS.write_text(PARAMS.read_text() + "leak_check: {accept: [country]}\n")
+            leak_check.main()
+            (accepted,) = json.loads(REPORT.read_text())["accepted"]
+        finally:
+            for path, content in kept.items():
+                path.write_bytes(content)
+    assert accepted["column"] == "attribute_country"
+    assert "accepted by params.yaml: attribute_country" in capsys.readouterr().out
 
 
 def test_interactions_dated_in_the_future_are_refused(project):

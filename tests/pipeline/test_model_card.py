@@ -254,3 +254,14 @@ def test_scores_of_an_older_version_are_refused(project: Path):
         finally:
             scores.write_parquet(paths.SCORES)
         assert paths.MODEL_CARD.read_bytes() == before
+
+
+def test_a_model_that_is_too_good_is_questioned_beside_its_figures(inputs):
+    """A stop would be wrong: contracts and usage reach .987 honestly."""
+    assert "**Question:**" not in card(inputs)
+    chosen = inputs.metrics["churn"]["chosen"] | {"auc": {"value": 0.987, "low": 0.98, "high": 0.99}}
+    churn = inputs.metrics["churn"] | {"chosen": chosen}
+    text = card(replace(inputs, metrics={**inputs.metrics, "churn": churn}))
+    most = max(inputs.churn["importance"].items(), key=lambda item: item[1])[0]
+    assert "**Question:** An AUC of 0.987" in text
+    assert most in text.split("**Question:**")[1].split("\n")[0]

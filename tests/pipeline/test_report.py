@@ -423,3 +423,10 @@ def test_scores_of_nobody_are_refused(project: Path):
                 report.main()
         finally:
             scores.write_parquet(paths.SCORES)
+
+
+def test_a_model_that_is_too_good_is_questioned_where_the_page_says_how_good_it_is(inputs: Inputs):
+    assert "Too good?" not in Page(render(inputs)).text
+    chosen = inputs.metrics["churn"]["chosen"] | {"auc": {"value": 0.987, "low": 0.98, "high": 0.99}}
+    text = Page(render(with_metrics(inputs, churn=inputs.metrics["churn"] | {"chosen": chosen}))).text
+    assert "Too good? An AUC of 0.987 is higher than a history of customers usually allows" in " ".join(text.split())
