@@ -1,61 +1,21 @@
 """`fedelta score --data`: other customers of an event log, scored by the bundle of the last run."""
 
-import shutil
 from datetime import timedelta
 
 import polars as pl
 import pytest
-from tiny_project import DAYS, HERE, PARAMS, START, inside, interactions
+from shop_project import make, write
+from tiny_project import DAYS, START, inside, interactions
 
 from features.contract import SCORES
-from pipeline import (
-    build_features,
-    evaluate,
-    experience,
-    fit_btyd,
-    ingest,
-    paths,
-    score,
-    train_churn,
-    train_clv,
-    train_loyalty,
-)
+from pipeline import paths
 from pipeline.score_population import CannotScore
 from pipeline.score_population import main as score_population
-
-SOURCE = """\
-name: shop
-says: purchases and deliveries
-currency: EUR
-files: { events: { path: "*.csv" } }
-"""
-SQL = "SELECT interaction_id, customer_id, occurred_at, kind, channel, amount, delay_hours FROM events"
-STAGES = (
-    ingest, build_features, experience, fit_btyd, train_churn, train_clv, train_loyalty, evaluate, score,
-)  # fmt: skip
-
-
-def write(folder, events):
-    folder.mkdir(parents=True)
-    named = events.select("interaction_id", "customer_id", "occurred_at", "kind", "channel", "amount", "delay_hours")
-    named.write_csv(folder / "events.csv")
-    return folder
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shop")
-    (folder / "sources/shop").mkdir(parents=True)
-    (folder / "sources/shop/source.yaml").write_text(SOURCE)
-    (folder / "sources/shop/interactions.sql").write_text(SQL)
-    shutil.copytree(HERE / "treatments", folder / "treatments")
-    params = PARAMS.replace("TREES", "10").replace("source: demo", "source: shop")
-    (folder / "params.yaml").write_text(params.replace("data/raw/demo", "data/raw"))
-    write(folder / "data/raw", interactions(300))
-    with inside(folder):
-        for stage in STAGES:
-            stage.main()
-    return folder
+    return make(tmp_path_factory.mktemp("shop"))
 
 
 def scored(project, name, at=None):
