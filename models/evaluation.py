@@ -152,14 +152,6 @@ def measure(
     return Evaluation(churned, spend, churn, values, report)
 
 
-def gains_curve(churned: Floats, probability: Floats, points: int = 100) -> pd.DataFrame:
-    """Share of churners caught when the riskiest are contacted: ``contacted_share``, ``caught_share``."""
-    order = np.argsort(-probability, kind="stable")
-    caught = np.append(0.0, np.cumsum(churned[order])) / max(churned.sum(), 1)
-    at = np.linspace(0, len(churned), points + 1).round().astype(int)
-    return pd.DataFrame({"contacted_share": at / len(churned), "caught_share": caught[at]})
-
-
 def _coverage(spend: Floats, table: pd.DataFrame, clv: ClvModel | None) -> dict[str, object] | None:
     """How often the interval of expected spend held what was spent; None where there is no interval."""
     if clv is None or clv.intervals is None:
