@@ -17,6 +17,7 @@ from models.curves import churn_curves, residuals
 from models.evaluation import Evaluation, evaluate, measure
 from models.leaky_model import questioned
 from models.panel import Panel
+from models.rounding import tidy
 from pipeline import paths
 from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
 from pipeline.params import Params, load_params
@@ -145,9 +146,9 @@ def headline(report: dict[str, Any]) -> str:
 
 
 def write_json(path: Path, document: object) -> None:
-    """A report file, the same bytes for the same figures."""
+    """A report file, the same bytes for the same figures, whose last digits are left out: processors differ in them."""
     with whole(path) as staged:
-        staged.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+        staged.write_text(json.dumps(tidy(document), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _has_value(figures: Mapping[str, Any], name: str) -> bool:
