@@ -82,12 +82,7 @@ def outcome_by_count(count: Floats, churned: Floats, what: str) -> Curve:
     between = f"({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}])"
     says = (
         f"{what[:1].upper()}{what[1:]}: {more.share:.1%} of customers with {more.name} left, {first.share:.1%} of "
-<<<<<<< .merge_file_kZ2mtr
-        f"those with {first.name}: {verdict} ({100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}])."
-        f"{_from(steps)}"
-=======
         f"those with {first.name}: {verdict} {between}.{_from(steps)}"
->>>>>>> .merge_file_YgCsji
     )
     return Curve(tuple(steps), unknown, value, low, high, says)
 
