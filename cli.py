@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    add("run", _run, "simulate the demo company if its data are missing, run every stage, say where to look")
+    run = add("run", _run, "simulate the demo company if its data are missing, run every stage, say where to look")
+    run.add_argument("--no-dvc", action="store_true", help="run every stage anew, without DVC and its cache")
     _add_data_commands(add)
     _add_model_commands(add)
     _add_answers(add)
@@ -155,13 +156,13 @@ def _enter_project(arguments: argparse.Namespace) -> None:
         must_be_of_source()
 
 
-def _run(_: argparse.Namespace) -> None:
+def _run(arguments: argparse.Namespace) -> None:
     from pipeline.paths import WHOLE_RUN_LOCK
     from pipeline.run import run
     from pipeline.run_lock import sole_run
 
     with sole_run("run", WHOLE_RUN_LOCK):
-        run()
+        run(dvc=not arguments.no_dvc)
 
 
 def _simulate(arguments: argparse.Namespace) -> None:

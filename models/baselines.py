@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from features.attributes import PREFIX
 from models.encoding import MissingFeatures
 from models.panel import Panel, activity_in, floats
+from models.rounding import FINEST, FITTED, rounded_log, significant
 
 Floats = npt.NDArray[np.float64]
 How = Literal["plain", "log", "logit", "is", "unknown"]
@@ -231,17 +232,22 @@ def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
     if not known or churned.min() == churned.max():
         return Logistic((), (), (), (), (), (), float(_logit(np.array([churned.mean()]))[0]))
     values, kept = values[:, known], tuple(terms[i] for i in known)
-    mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    low, high = np.nanmin(values, axis=0) - _BEYOND * deviation, np.nanmax(values, axis=0) + _BEYOND * deviation
-    regression = LogisticRegression(C=_RIDGE_C, max_iter=2000).fit(np.nan_to_num((values - mean) / deviation), churned)
+    mean, deviation, low, high = (
+        significant(np.asarray(of(values, axis=0)), FITTED) for of in (np.nanmean, np.nanstd, np.nanmin, np.nanmax)
+    )
+    low, high = low - _BEYOND * deviation, high + _BEYOND * deviation
+    # Newton's method ends at the optimum to the last digits, where the default stops short of it.
+    regression = LogisticRegression(C=_RIDGE_C, solver="newton-cholesky", tol=1e-8).fit(
+        np.nan_to_num((values - mean) / deviation), churned
+    )
     return Logistic(
         kept,
         tuple(low.tolist()),
         tuple(high.tolist()),
         tuple(mean.tolist()),
         tuple(deviation.tolist()),
-        tuple(regression.coef_[0].tolist()),
-        float(regression.intercept_[0]),
+        tuple(significant(np.asarray(regression.coef_[0]), FITTED, FINEST).tolist()),
+        significant(float(regression.intercept_[0]), FITTED, FINEST),
     )
 
 
@@ -274,4 +280,4 @@ def _inputs(table: pd.DataFrame, terms: Sequence[Term]) -> Floats:
 
 def _logit(probability: Floats) -> Floats:
     p = np.clip(probability, 1e-4, 1 - 1e-4)
-    return np.asarray(np.log(p) - np.log1p(-p), np.float64)
+    return rounded_log(np.log(p) - np.log1p(-p))

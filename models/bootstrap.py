@@ -11,6 +11,7 @@ import pandas as pd
 
 from models.metrics import CHURN_METRICS, Metric
 from models.ranking import Floats, LengthMismatchError, MetricInputError, Ranked
+from models.rounding import FIGURE, FINEST, significant
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ def _measure(
     for draw, weight in enumerate(_weights(codes, resampling)):
         sample = rows.sample(weight)
         figures[draw] = [metric.of(sample) for metric in metrics.values()]
+    figures = significant(figures, FIGURE, FINEST)
     return dict(zip(metrics, figures.T, strict=True))
 
 

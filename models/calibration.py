@@ -20,6 +20,7 @@ from models.bootstrap import USUAL, Resampling, paired_difference
 from models.calibration_line import clip_probability, clipped_logit, logistic_line
 from models.metrics import log_loss
 from models.ranking import Floats, LengthMismatchError, NotProbabilityError, Ranked, column
+from models.rounding import FINEST, FITTED, significant
 
 Kind = Literal["none", "platt", "isotonic"]
 CORRECTIONS: tuple[Kind, ...] = ("platt", "isotonic")  # the simpler first
@@ -182,7 +183,8 @@ def _fit(kind: Kind, probability: Floats, churned: Floats) -> Calibrator | None:
     if kind == "isotonic":
         return Calibrator("isotonic", knots=_isotonic_knots(probability, churned))
     line = logistic_line(churned, clipped_logit(probability), np.ones(churned.size))
-    return Calibrator("platt", line.intercept, line.slope) if line.slope > 0 else None
+    intercept, slope = (significant(figure, FITTED, FINEST) for figure in (line.intercept, line.slope))
+    return Calibrator("platt", intercept, slope) if slope > 0 else None
 
 
 def _isotonic_knots(probability: Floats, churned: Floats) -> tuple[tuple[float, float], ...]:

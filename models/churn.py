@@ -16,6 +16,7 @@ from models.candidates import Prior, Trees, Weighted, competing, fit_blend, fit_
 from models.encoding import Encoding
 from models.panel import Panel, floats
 from models.peers import Peers
+from models.rounding import probabilities
 from models.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
 from models.selection import IN_WORDS, Fold, How, Standing, customer_groups, folds, out_of_time_folds, weigh
 from models.settings import BadCandidate, BoostingSettings, CandidateName, ChurnSettings, ModelName
@@ -67,7 +68,7 @@ class ChurnModel:
             If `cutoff` or a column the model was trained on is absent.
         """
         calibrated = self.calibrator.apply(sigmoid(self.log_odds(table)))
-        return self.season.apply(calibrated, cutoff_of(table))
+        return probabilities(self.season.apply(calibrated, cutoff_of(table)))
 
     def shifts(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
         """What calibration and season add to `log_odds` (n_rows,): the sum is the log-odds of `churn_probability`."""
@@ -231,7 +232,8 @@ class _HeldOut:
 
     def probability(self, weights: Mapping[CandidateName, float]) -> Floats:
         """What the weighted sum of log-odds predicts, with the level of every cutoff set right where a season does."""
-        blended = sigmoid(np.sum([weight * self.log_odds[name] for name, weight in weights.items()], axis=0))
+        log_odds = np.sum([weight * self.log_odds[name] for name, weight in weights.items()], axis=0)
+        blended = probabilities(sigmoid(log_odds))
         return levelled(self.churned, blended, self.cutoff, event=self.event) if self.in_season else blended
 
     def weigh(self) -> tuple[dict[CandidateName, float], tuple[Standing, ...], str]:
@@ -274,7 +276,7 @@ def _season(
         past = panel.where(rest)
         if past.churned(settings.definition).std() > 0:
             parts = fit_blend(weights, past, replace(settings, seeds=1), prior, threads=1)
-            said = calibrator.apply(sigmoid(log_odds(parts, panel.table[rows])))
+            said = probabilities(calibrator.apply(sigmoid(log_odds(parts, panel.table[rows]))))
         else:
             said = np.full(rows.sum(), past.churned(settings.definition).mean())
         (known if cutoff is None else unknown)[rows] = said

@@ -15,6 +15,7 @@ from models.encoding import Encoding
 from models.level import Level, balanced
 from models.metrics import Metric
 from models.panel import Panel
+from models.rounding import PREDICTED, significant
 from models.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
 from models.selection import IN_WORDS, customer_groups
 from models.settings import ClvSettings
@@ -40,7 +41,7 @@ class ValueModel:
     def expected(self, table: pd.DataFrame) -> Floats:
         """Expected value within each row's horizon, in season: above 0, shape (n_rows,)."""
         said = forecasts([self.chosen], self.trees, table)[self.chosen]
-        return said * self.level.scale * np.exp(self.season.shift(cutoff_of(table)))
+        return significant(said * self.level.scale * np.exp(self.season.shift(cutoff_of(table))), PREDICTED)
 
     @property
     def encoding(self) -> Encoding:

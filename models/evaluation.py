@@ -15,6 +15,7 @@ from models.clv import ClvModel, OrdersModel
 from models.conformal import coverage
 from models.metrics import CHURN_METRICS, VALUE_METRICS, decile_table
 from models.panel import Panel, activity_in
+from models.rounding import probabilities
 from models.value_trees import orders as orders_of
 
 Floats = npt.NDArray[np.float64]
@@ -47,8 +48,8 @@ def churn_predictions(table: pd.DataFrame, model: ChurnModel, baselines: Mapping
     """Churn probability of each row by the chosen model, the model before calibration, and every baseline."""
     out = {
         "chosen": model.churn_probability(table),
-        "uncalibrated": sigmoid(model.log_odds(table)),
-        **{name: baseline.churn_probability(table) for name, baseline in baselines.items()},
+        "uncalibrated": probabilities(sigmoid(model.log_odds(table))),
+        **{name: probabilities(baseline.churn_probability(table)) for name, baseline in baselines.items()},
     }
     if table["pareto_p_any"].notna().all():
         out |= {f"{name}_nbd": btyd_churn(table, name) for name in ("pareto", "bg")}
@@ -150,14 +151,6 @@ def measure(
         },
     }
     return Evaluation(churned, spend, churn, values, report)
-
-
-def gains_curve(churned: Floats, probability: Floats, points: int = 100) -> pd.DataFrame:
-    """Share of churners caught when the riskiest are contacted: ``contacted_share``, ``caught_share``."""
-    order = np.argsort(-probability, kind="stable")
-    caught = np.append(0.0, np.cumsum(churned[order])) / max(churned.sum(), 1)
-    at = np.linspace(0, len(churned), points + 1).round().astype(int)
-    return pd.DataFrame({"contacted_share": at / len(churned), "caught_share": caught[at]})
 
 
 def _coverage(spend: Floats, table: pd.DataFrame, clv: ClvModel | None) -> dict[str, object] | None:

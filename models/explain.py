@@ -14,6 +14,7 @@ from models.candidates import contributions
 from models.churn import ChurnModel
 from models.panel import activity_in
 from models.peers import Peers, peers_of
+from models.rounding import FINEST, PREDICTED, significant
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,9 +68,9 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
     parts = contributions(model.components, table)
     by_theme = _by_theme(parts).drop(columns=BASE)
     names = [str(name) for name in parts.columns if name != BASE]
-    moved = parts[names].to_numpy(np.float64)
+    moved = significant(parts[names].to_numpy(np.float64), PREDICTED, FINEST)
     of = {theme: [i for i, name in enumerate(names) if theme_of(name) == theme] for theme in by_theme.columns}
-    values = by_theme.to_numpy()
+    values = significant(by_theme.to_numpy(np.float64), PREDICTED, FINEST)
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
     out, activity = [], activity_in(table)
     for row, peers in enumerate(peers_of(model.peers, table)):

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from models.rounding import FITTED, significant
+
 Floats = npt.NDArray[np.float64]
 
 FEWEST_SPENDERS = 100  # at a cutoff, for its total to say what the level is
@@ -45,7 +47,7 @@ def fit_level(actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
         return Level(note=f"Not scaled: {says}.")
     asked, variance = float(error.mean()), float(error.var(ddof=1)) / n + noise
     kept = max(0.0, 1 - variance / asked**2)  # James & Stein (1961), positive part
-    scale = float(np.exp(kept * asked))
+    scale = significant(float(np.exp(kept * asked)), FITTED)
     return Level(scale, f"Totals scaled by {scale:.3f} ({np.exp(asked):.3f} before shrinking): {says}.")
 
 
@@ -68,7 +70,7 @@ def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> Level:
     if not kept.any():
         return Level(note=f"Not scaled: at no cutoff did {FEWEST_SPENDERS} customers spend.")
     error, _ = _errors(actual[kept], fitted[kept], cutoff[kept])
-    scale = float(np.exp(error.mean()))
+    scale = significant(float(np.exp(error.mean())), FITTED)
     return Level(scale, f"Totals scaled by {scale:.3f}, which brings those of the training rows to what they were.")
 
 

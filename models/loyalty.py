@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from models.panel import Panel, floats
+from models.rounding import FITTED, significant
 from models.settings import LoyaltySettings
 
 Floats = npt.NDArray[np.float64]
@@ -149,7 +150,7 @@ def credibility_of(mean: Floats, count: Floats, base: float) -> float:
     The squared distance from the base is τ² + σ²/n in expectation: a straight line in 1/n, fitted without negatives.
     """
     (between, within), _ = nnls(np.column_stack([np.ones_like(count), 1 / count]), (mean - base) ** 2)
-    return float(min(within / between, _MOST_CREDIBILITY)) if between > 0 else _MOST_CREDIBILITY
+    return significant(min(within / between, _MOST_CREDIBILITY), FITTED) if between > 0 else _MOST_CREDIBILITY
 
 
 def _given(table: pd.DataFrame, signal: Signal) -> tuple[Floats, Floats]:

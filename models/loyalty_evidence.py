@@ -13,6 +13,7 @@ from models.bootstrap import Interval, Resampling, metric_intervals, paired_diff
 from models.loyalty import CLASSES, LoyaltyModel, spoken
 from models.metrics import base_rate, log_loss
 from models.panel import Panel, floats
+from models.rounding import probabilities
 
 Floats = npt.NDArray[np.float64]
 Figure = dict[str, float | None]
@@ -157,8 +158,8 @@ def _inputs(table: pd.DataFrame, model: LoyaltyModel, with_attitude: bool) -> Fl
 
 def _forecast(inputs: Floats, churned: Floats, later: Floats) -> Floats:
     scaler = StandardScaler().fit(inputs)
-    line = LogisticRegression(C=1.0, max_iter=2000).fit(scaler.transform(inputs), churned)
-    return np.asarray(line.predict_proba(scaler.transform(later))[:, 1], np.float64)
+    line = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8).fit(scaler.transform(inputs), churned)
+    return probabilities(np.asarray(line.predict_proba(scaler.transform(later))[:, 1], np.float64))
 
 
 def _verdict(gain: Interval) -> str:

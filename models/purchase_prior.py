@@ -13,6 +13,7 @@ import pandas as pd
 
 from models.btyd import BgNbd, GammaGamma, ParetoNbd, Summary, fit_bg_nbd, fit_gamma_gamma, fit_pareto_nbd
 from models.panel import activity_in, floats
+from models.rounding import PREDICTED, significant
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,7 +77,8 @@ class PurchasePrior:
             )
             out[f"{name}_expected_orders"] = orders
             out[f"{name}_expected_spend"] = orders * value
-        return pd.DataFrame(out, index=table.index).reindex(index)
+        rounded = {name: significant(values, PREDICTED) for name, values in out.items()}
+        return pd.DataFrame(rounded, index=table.index).reindex(index)
 
     def _order_value(self, table: pd.DataFrame) -> Floats:
         orders = _days(table)

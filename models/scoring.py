@@ -164,8 +164,10 @@ def _exact(days: Floats) -> pd.TimedeltaIndex:
 
 
 def _ahead(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
-    """The instants so many days ahead; not a time where the days are NaN, or more than a century."""
-    return (as_of + pd.to_timedelta(np.where(days <= _CENTURY_DAYS, days, np.nan), unit="D")).to_numpy("M8[us]")
+    """The instants so many days ahead, to the minute; not a time where the days are NaN, or more than a century."""
+    return (
+        as_of + pd.to_timedelta(np.round(np.where(days <= _CENTURY_DAYS, days, np.nan) * 1440), unit="min")
+    ).to_numpy("M8[us]")
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:

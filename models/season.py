@@ -22,6 +22,7 @@ from scipy.optimize import brentq
 from models.calibration_line import clip_probability
 from models.encoding import MissingFeatures
 from models.panel import Panel
+from models.rounding import FINEST, FITTED, probabilities, significant
 
 Floats = npt.NDArray[np.float64]
 
@@ -131,7 +132,8 @@ def _of_errors(day: Floats, error: Floats, rate: str, *, event: bool = False) ->
     height = float(np.exp(kept * np.hypot(cosine, sine)))
     seen = f"{height:.2f} times the usual at the height of the year: {kept:.0%} of the wave seen"
     note = f"The rate of {rate} is {seen}. Forecasts follow it."
-    return Season(float(day[0]), float(day[-1]), kept * float(cosine), kept * float(sine), note, event)
+    cosine, sine = (significant(kept * float(part), FITTED, FINEST) for part in (cosine, sine))
+    return Season(float(day[0]), float(day[-1]), cosine, sine, note, event)
 
 
 def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp], *, event: bool = False) -> Floats:
@@ -140,7 +142,7 @@ def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp]
     So models are compared where a season sets their level.
     """
     shift = _levels(happened, probability, cutoff, event)
-    return clip_probability(_probability(_log_rate(probability, event) + shift[cutoff], event))
+    return clip_probability(probabilities(_probability(_log_rate(probability, event) + shift[cutoff], event)))
 
 
 def seasonal(panel: Panel, horizon_days: int, lead_days: int) -> bool:
@@ -211,4 +213,4 @@ def _level(log_rate: Floats, share: float, event: bool) -> float:
     low, high = off(-_MOST), off(_MOST)
     if low * high >= 0:
         return float(np.copysign(_MOST, -off(0.0) if event else off(0.0)))
-    return float(brentq(off, -_MOST, _MOST))
+    return float(brentq(off, -_MOST, _MOST, xtol=1e-14))

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import betaincinv, betaln
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import betaincinv, betaln, digamma
+
+from models.rounding import FITTED, significant
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -60,8 +62,20 @@ def fit_prior(touchpoints: Integers, good: Integers) -> Prior:
         alpha, beta = np.exp(log_strength) * mean, np.exp(log_strength) * (1 - mean)
         return -float(times @ (betaln(g + alpha, n - g + beta) - betaln(alpha, beta)))
 
-    best = minimize_scalar(loss, bounds=(np.log(LEAST_STRENGTH), np.log(MOST_STRENGTH)), method="bounded")
-    return Prior(float(mean), float(np.exp(best.x)))
+    def slope(log_strength: float) -> float:
+        strength = np.exp(log_strength)
+        alpha, beta = strength * mean, strength * (1 - mean)
+        gain = mean * (digamma(g + alpha) - digamma(alpha)) + (1 - mean) * (digamma(n - g + beta) - digamma(beta))
+        return -float((times * strength * (gain - digamma(n + strength) + digamma(strength))).sum())
+
+    low, high = np.log(LEAST_STRENGTH), np.log(MOST_STRENGTH)
+    best = float(minimize_scalar(loss, bounds=(low, high), method="bounded").x)
+    near, far = max(best - 0.1, low), min(best + 0.1, high)
+    if slope(near) < 0 < slope(far):  # to ten digits, where the search of a flat optimum stops after five
+        best = float(brentq(slope, near, far, xtol=1e-13))
+    else:
+        best = near if slope(near) >= 0 else far
+    return Prior(float(mean), significant(float(np.exp(best)), FITTED))
 
 
 def shrunk(prior: Prior, touchpoints: Integers, good: Integers) -> tuple[Floats, Floats]:

@@ -13,6 +13,7 @@ from models.boosting import Ensemble, Objective, fit_ensemble, side_by_side
 from models.candidates import Prior
 from models.encoding import Encoding
 from models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
+from models.rounding import PREDICTED, rounded_log, significant
 from models.settings import ClvSettings
 
 Floats = npt.NDArray[np.float64]
@@ -102,7 +103,7 @@ def forecasts(names: Iterable[Name], trees: ValueTrees, table: pd.DataFrame) -> 
         logs["hurdle"] = np.log(sigmoid(log["buys"])) + log["basket"]
     if len(log) == len(_OBJECTIVES):
         logs["mean"] = np.mean([logs[name] for name in SPEND[:-1]], axis=0)
-    return {name: np.exp(logs[name]) for name in names}
+    return {name: significant(np.exp(logs[name]), PREDICTED) for name in names}
 
 
 def orders(panel: Panel) -> Floats:
@@ -118,9 +119,9 @@ def _start(table: pd.DataFrame) -> dict[Part, Floats]:
         "orders": _log(table, "pareto_expected_orders", _LEAST_ORDERS),
         "spend": log_spend,
         "buys": log_odds,
-        "basket": log_spend - np.log(sigmoid(log_odds)),
+        "basket": rounded_log(log_spend - np.log(sigmoid(log_odds))),
     }
 
 
 def _log(table: pd.DataFrame, name: str, least: float) -> Floats:
-    return np.asarray(np.log(np.maximum(np.nan_to_num(floats(table, name)), least)), np.float64)
+    return rounded_log(np.log(np.maximum(np.nan_to_num(floats(table, name)), least)))

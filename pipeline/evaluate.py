@@ -13,9 +13,11 @@ from features.errors import ExplainedError
 from models.baselines import Logistic
 from models.bootstrap import Resampling, replicate
 from models.bundle import load_churn, load_clv, load_orders, read_contract
-from models.evaluation import Evaluation, evaluate, gains_curve, measure
+from models.curves import churn_curves, residuals
+from models.evaluation import Evaluation, evaluate, measure
 from models.leaky_model import questioned
 from models.panel import Panel
+from models.rounding import tidy
 from pipeline import paths
 from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
 from pipeline.params import Params, load_params
@@ -88,15 +90,28 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
 
 
 def _write(panel: Panel, found: Evaluation, importance: Mapping[str, float]) -> None:
-    write_json(paths.EVALUATION_REPORT, found.report)
-    write_json(paths.METRICS, headline_figures(found.report))
     with whole(paths.EVALUATION) as staged:
         _predictions(panel.table, found).write_parquet(staged)
-    write_json(paths.PLOTS / "calibration.json", found.report["deciles"]["churn"])
-    write_json(paths.PLOTS / "gains.json", gains_curve(found.churned, found.churn["chosen"]).to_dict("records"))
+    write_reports(found)
     print(f"evaluate: {headline(found.report)}")
     if question := questioned(found.report["churn"], importance):
         print(f"evaluate: {question}")
+
+
+def write_reports(found: Evaluation) -> None:
+    """The whole document, its headline figures and the plots."""
+    write_json(paths.EVALUATION_REPORT, found.report)
+    write_json(paths.METRICS, headline_figures(found.report))
+    for name, curve in curves(found).items():
+        write_json(
+            paths.PLOTS / f"{name}.json", curve.round(6).astype(object).where(curve.notna(), None).to_dict("records")
+        )
+
+
+def curves(found: Evaluation) -> dict[str, pd.DataFrame]:
+    """The plots of the chosen models by file name, each of at most some hundred points; none of value without money."""
+    plots = dict(churn_curves(found.churned, found.churn["chosen"]))
+    return plots | {"residuals": residuals(found.spend, found.clv["chosen"]) if found.clv else pd.DataFrame()}
 
 
 def headline_figures(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -131,9 +146,9 @@ def headline(report: dict[str, Any]) -> str:
 
 
 def write_json(path: Path, document: object) -> None:
-    """A report file, the same bytes for the same figures."""
+    """A report file, the same bytes for the same figures, whose last digits are left out: processors differ in them."""
     with whole(path) as staged:
-        staged.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+        staged.write_text(json.dumps(tidy(document), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _has_value(figures: Mapping[str, Any], name: str) -> bool:

@@ -1,5 +1,6 @@
 """``fedelta run``: everything from raw files to a published scoring run, and where to look afterwards."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pipeline.params import load_params
 from pipeline.simulate import DEMO
 from pipeline.simulate import main as simulate
 from pipeline.sources import load_source
+from pipeline.stages import read_stages, run_stages
 from pipeline.use import dates_must_be_quoted
 
 
@@ -19,15 +21,19 @@ class RunFailed(ExplainedError):
     """A stage stopped; it has said why."""
 
 
-def run() -> None:
-    """Make or copy the data that are not here yet, then run the stages that are out of date.
+def run(*, dvc: bool = True) -> None:
+    """Make or copy the data that are not here yet, then run the stages.
 
     The demo company is simulated where it is the source; database tables of the source are copied anew.
+
+    Parameters
+    ----------
+    dvc : whether DVC runs them, those that are out of date; otherwise all are run, and nothing is cached or recorded
 
     Raises
     ------
     RunFailed
-        If a stage fails, or DVC is not installed.
+        If a stage fails (``StageFailed`` without DVC), or DVC is not installed.
     """
     params = load_params()
     dates_must_be_quoted()
@@ -36,13 +42,23 @@ def run() -> None:
         print(f"fetched {line}")
     if params.source == "demo" and Path(params.data) == DEMO and not DEMO.exists():
         simulate()
-    dvc = Path(sys.executable).with_name("dvc")
-    command = str(dvc) if dvc.exists() else shutil.which("dvc")
-    if command is None:
-        raise RunFailed("dvc is not installed. Run `make setup`, or install the extra `pipeline`.")
-    if subprocess.run([command, "repro"], check=False).returncode:  # noqa: S603 - our own command
-        raise RunFailed("the run stopped at the stage above. Mend what it says and run again: done stages are kept.")
+    # A stage finds this environment where the project has no .venv and no other is active (pipeline/python.sh).
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    if dvc:
+        _repro()
+    else:
+        run_stages(read_stages())
     print(
         f"\nReport:  {paths.REPORT} (open it in a browser)\nScores:  {paths.SCORES}\n"
         "Next:    make serve, then `fedelta keys create NAME` for a key to read scores with"
     )
+
+
+def _repro() -> None:
+    command = shutil.which("dvc")
+    if command is None:
+        raise RunFailed(
+            "dvc is not installed. Run `make setup`, or the extra `pipeline`, or use `fedelta run --no-dvc`."
+        )
+    if subprocess.run([command, "repro"], check=False).returncode:  # noqa: S603 - our own command
+        raise RunFailed("the run stopped at the stage above. Mend what it says and run again: done stages are kept.")

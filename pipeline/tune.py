@@ -1,7 +1,4 @@
-"""``fedelta tune``: search the settings of the churn model in use on training cutoffs alone; say what that gained.
-
-Also the stage of tuning/dvc.yaml, which `dvc repro` leaves alone.
-"""
+"""``fedelta tune``: search the settings of the churn model in use on training cutoffs alone; say what that gained."""
 
 import hashlib
 import sys

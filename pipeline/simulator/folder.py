@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import polars.selectors as cs
+
 from pipeline.simulator.dirt import Soiled
 from pipeline.simulator.simulation import Simulation
 
@@ -104,7 +106,8 @@ def _bytes(write_to: Callable[[io.BytesIO], object]) -> bytes:
 def _write_truth(simulation: Simulation, folder: Path) -> None:
     tables = {"customers": simulation.customers, "churn": simulation.churn, "experiences": simulation.experiences}
     for name, table in tables.items():
-        table.write_parquet(folder / f"{name}.parquet")
+        # Seven digits: the last ones of sixteen differ between processors.
+        table.with_columns(cs.float().round_sig_figs(7)).write_parquet(folder / f"{name}.parquet")
     _write_json(simulation.effects, folder / "effects.json")
     _write_json(simulation.dirt, folder / "dirt.json")
 

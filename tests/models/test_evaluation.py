@@ -11,7 +11,7 @@ from models.baselines import Logistic, fit_hiatus, fit_logistic
 from models.bootstrap import Resampling
 from models.churn import ChurnModel
 from models.clv import ClvModel, fit_orders
-from models.evaluation import Evaluation, evaluate, gains_curve
+from models.evaluation import Evaluation, evaluate
 from models.metrics import CHURN_METRICS, VALUE_METRICS, auc, log_loss, rmse
 from models.panel import Panel
 from models.settings import ClvSettings
@@ -130,11 +130,3 @@ def test_btyd_is_compared_only_where_it_has_an_answer_for_everybody(
     unknown = evaluated.table["pareto_p_any"].where(np.arange(len(evaluated)) > 0)
     report = report_of(with_columns(evaluated, pareto_p_any=unknown), churn, clv, baselines)
     assert not {"pareto_nbd", "bg_nbd"} & {*report["churn"], *report["clv"]}
-
-
-def test_contacting_the_riskiest_first_catches_churners_sooner_than_chance():
-    left, risk = np.array([1.0, 0, 1, 0]), np.array([0.9, 0.1, 0.8, 0.2])
-    curve = gains_curve(left, risk, points=4)
-    assert curve["contacted_share"].tolist() == [0, 0.25, 0.5, 0.75, 1]
-    assert curve["caught_share"].tolist() == [0, 0.5, 1, 1, 1]
-    assert gains_curve(np.zeros(4), risk, points=4)["caught_share"].tolist() == [0] * 5

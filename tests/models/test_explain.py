@@ -53,8 +53,8 @@ def test_reasons_are_the_weightiest_themes_first_with_their_share_of_the_score(
         assert weights == sorted(weights, reverse=True)
         assert len({reason["theme"] for reason in told}) == len(told) <= MOST_REASONS
         for reason in told:
-            assert reason["contribution"] == parts[reason["theme"]].iloc[row]
-        assert max(weights) == parts.iloc[row].abs().max()
+            assert reason["contribution"] == pytest.approx(parts[reason["theme"]].iloc[row], rel=1e-6, abs=1e-9)
+        assert max(weights) == pytest.approx(parts.iloc[row].abs().max())
 
 
 def test_a_fact_pulls_the_way_of_its_reason(model: ChurnModel, to_score: pd.DataFrame):

@@ -29,7 +29,7 @@ STAGES = (
 
 def make(folder: Path) -> Path:
     """A project of its own: the code, fewer trees, and a small company's raw files."""
-    for name in ("features", "models", "pipeline", "serve", "sources", "treatments", "tuning"):
+    for name in ("features", "models", "pipeline", "serve", "sources", "treatments"):
         shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(HERE / "dvc.yaml", folder)
     shutil.copy(HERE / ".dvcignore", folder)

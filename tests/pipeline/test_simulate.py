@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from features.contract import CHANNELS, KINDS
 from pipeline.ingest import Outputs, ingest
@@ -448,7 +449,7 @@ def test_a_run_that_fails_leaves_the_folder_as_it_was(corner_shop, tmp_path, mon
 def test_the_truth_lies_beside_the_files(corner_shop, tmp_path):
     write(corner_shop, tmp_path / "demo")
     truth = tmp_path / "demo" / "truth"
-    assert pl.read_parquet(truth / "churn.parquet").equals(corner_shop.churn)
+    assert_frame_equal(pl.read_parquet(truth / "churn.parquet"), corner_shop.churn, rel_tol=1e-6)
     assert json.loads((truth / "dirt.json").read_text()) == corner_shop.dirt
     assert json.loads((truth / "effects.json").read_text())["chance_of_leaving"]["recovery_share"] == 0.6
 

@@ -1,10 +1,8 @@
 """Tuning: seeded, resumable, out of time, and never believed because it was the best of many."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from models.candidates import deep
 from models.churn import out_of_time_folds
 from models.panel import Panel
 from models.settings import ChurnSettings, DeepSettings, TuneSettings
-from pipeline import build_features, fit_btyd, paths, train_churn, tune
+from pipeline import build_features, fit_btyd, paths, tune
 from pipeline.panel import read_panel
 from pipeline.params import Params, load_params
 from pipeline.tune import DEEP, SPACE, NothingToTune, Tuned, to_tune, told
@@ -209,32 +207,6 @@ def test_what_was_tuned_is_said_and_kept(project: Path, tmp_path: Path, capsys: 
     assert (report["candidate"], report["section"], report["trials"]) == ("mean", "churn", 2)
     assert report["gain"].keys() == {"value", "low", "high"}
     assert set(report["best"]) == set(SPACE)
-
-
-def test_the_stage_runs_when_it_is_asked_for_and_goes_on_with_a_larger_budget(project: Path, tmp_path: Path):
-    folder = tmp_path / "project"
-    shutil.copytree(project, folder, symlinks=True)
-    shutil.copytree(HERE / "tuning", folder / "tuning")
-    for name in ("features", "models", "pipeline"):
-        (folder / name).symlink_to(HERE / name)
-    (folder / "params.yaml").write_text(
-        (folder / "params.yaml").read_text() + "tune: {trials: 1, seconds: 60, customers: 400, seed: 7}\n"
-    )
-    with inside(folder):
-        train_churn.main()
-        shell("dvc", "init", "--no-scm", "-q")
-        assert "Tuned: trees, as churn.candidate says.\n1 trials" in shell("dvc", "repro", "tuning/dvc.yaml")
-        Path("params.yaml").write_text(Path("params.yaml").read_text().replace("trials: 1,", "trials: 2,"))
-        assert "\n2 trials" in shell("dvc", "repro", "tuning/dvc.yaml")
-        assert json.loads(tune.REPORT.read_text())["trials"] == 2
-
-
-def shell(*words: str) -> str:
-    """What a command printed; it must succeed."""
-    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize(

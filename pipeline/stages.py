@@ -1,0 +1,139 @@
+"""The stages of dvc.yaml without DVC: their order, commands and outputs, and running them."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from features.errors import ExplainedError
+from pipeline import paths
+
+FILE = Path("dvc.yaml")
+_REFERENCE = re.compile(r"\$\{\s*([\w.]+)\s*\}")
+
+
+class BadStages(ExplainedError):
+    """dvc.yaml is missing, or says something that only DVC can run."""
+
+
+class StageFailed(ExplainedError):
+    """A stage stopped; it has said why."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of dvc.yaml, its ``${…}`` filled in."""
+
+    name: str
+    command: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    persistent: tuple[str, ...]  # outs that the next run finds as this one left them
+
+    def feeds(self, other: "Stage") -> bool:
+        """Whether the other stage reads what this one writes."""
+        return any(_overlap(out, dep) for out in self.outs for dep in other.deps)
+
+
+def read_stages(file: Path = FILE, params: Path = paths.PARAMS) -> list[Stage]:
+    """The stages in an order in which each comes after those it reads from; otherwise as they stand in the file.
+
+    Raises
+    ------
+    BadStages
+        If a file is missing, ``${name}`` is in neither file, or stages wait for each other.
+    """
+    document, values = _read(file), _read(params)
+    for given in document.get("vars", []):
+        values |= given
+    waiting = [_stage(name, body, values) for name, body in document["stages"].items()]
+    ordered: list[Stage] = []
+    while waiting:
+        ready = next((s for s in waiting if not any(o.feeds(s) for o in waiting if o is not s)), None)
+        if ready is None:
+            raise BadStages(f"The stages {', '.join(s.name for s in waiting)} of {file} wait for each other.")
+        waiting.remove(ready)
+        ordered.append(ready)
+    return ordered
+
+
+def run_stages(stages: list[Stage]) -> None:
+    """Run every stage by its command, as DVC does: its outputs of before are removed first.
+
+    Raises
+    ------
+    StageFailed
+        At the first stage that fails, or leaves an output unwritten.
+    """
+    for number, stage in enumerate(stages, 1):
+        print(f"Running stage {stage.name!r} ({number} of {len(stages)}):\n> {stage.command}", flush=True)
+        for out in map(Path, stage.outs):
+            if str(out) not in stage.persistent:
+                _remove(out)
+            out.parent.mkdir(parents=True, exist_ok=True)
+        if code := subprocess.run(stage.command, shell=True, check=False).returncode:  # noqa: S602 - our own dvc.yaml
+            raise StageFailed(
+                f"stage {stage.name!r} failed (exit code {code}); it says above what to mend; earlier stages are done."
+            )
+        if missing := [out for out in stage.outs if not Path(out).exists()]:
+            raise StageFailed(f"stage {stage.name!r} ended without writing {', '.join(missing)}.")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise BadStages(f"{file} is missing here. Run the command in the project's folder.") from None
+    return document
+
+
+def _stage(name: str, body: Mapping[str, Any], values: Mapping[str, Any]) -> Stage:
+    outs = list(_entries(body, "outs")) + list(_entries(body, "metrics")) + list(_entries(body, "plots"))
+    filled = {_filled(out, values): settings for out, settings in outs}
+    return Stage(
+        name,
+        _filled(body["cmd"], values),
+        tuple(_filled(dep, values) for dep in body.get("deps", [])),
+        tuple(filled),
+        tuple(out for out, settings in filled.items() if settings.get("persist")),
+    )
+
+
+def _entries(body: Mapping[str, Any], section: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Outputs of a section with their settings: each a path, or a path with settings under it."""
+    for entry in body.get(section, []):
+        if isinstance(entry, str):
+            yield entry, {}
+        else:
+            yield from entry.items()
+
+
+def _filled(text: str, values: Mapping[str, Any]) -> str:
+    """The text with each ``${a.b}`` replaced by its value, as DVC does."""
+
+    def value(found: re.Match[str]) -> str:
+        held: Any = values
+        for key in found[1].split("."):
+            if not isinstance(held, Mapping) or key not in held:
+                raise BadStages(f"${{{found[1]}}} of {FILE} is neither among its vars nor in {paths.PARAMS}.")
+            held = held[key]
+        return str(held)
+
+    return _REFERENCE.sub(value, text)
+
+
+def _overlap(one: str, other: str) -> bool:
+    a, b = PurePosixPath(one), PurePosixPath(other)
+    return a.is_relative_to(b) or b.is_relative_to(a)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
