@@ -97,7 +97,7 @@ def flattened(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, 
 
 
 def measured(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The figures of reports/metrics.json by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
+    """The report's figures by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
     yield from ((name, float(report[name])) for name in ("rows", "churn_rate", "spend_total"))
     for what in ("churn", "clv"):
         for model, metrics in report[what].items():
