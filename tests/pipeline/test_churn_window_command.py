@@ -58,7 +58,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_shows_two_pictures(projec
 
 def test_pictures_are_well_formed_and_draw_every_group():
     curves = {"everyone": [[0, 0.9], [7, 0.5], [14, 0.1]], "after 1 purchase": [[0, 0.8], [7, 0.4]]}
-    drawn = ElementTree.fromstring(str(returning_picture(curves, 0.2, 7)))
+    drawn = ElementTree.fromstring(str(returning_picture(curves, 0.2, 7, ["purchase"])))
     assert len(drawn.findall("polyline")) == 4  # the limit, the advice and two groups
     tenures = [{"from_day": 0, "to_day": 30, "hazard": {"value": 0.02, "low": 0.01, "high": 0.03}}]
     assert len(ElementTree.fromstring(str(hazard_picture(tenures))).findall("rect")) == 1
@@ -66,7 +66,8 @@ def test_pictures_are_well_formed_and_draw_every_group():
 
 def test_where_nothing_can_be_told_the_page_says_so():
     report = {
-        "definition": "inactivity", "until": "2024-01-01", "customers": 1, "spells": 0, "reach_days": 0,
+        "definition": "inactivity", "activity": ["purchase"], "until": "2024-01-01",
+        "customers": 1, "spells": 0, "reach_days": 0,
         "most_returning": 0.2, "horizon_days": 90, "lead_days": 0, "advised_days": None, "horizons": [], "tenures": [],
         "because": "Nothing can be told: 1 customer is too few.", "curves": {},
     }  # fmt: skip
