@@ -105,7 +105,8 @@ def project(folder: Path, customers: int) -> Path:
     """A project of its own with a small company's raw files and models of few trees."""
     for name in ("features", "models", "pipeline", "serve", "sources", "treatments"):
         shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(HERE / "dvc.yaml", folder)
+    for name in ("dvc.yaml", "cli.py"):
+        shutil.copy(HERE / name, folder)
     params = (HERE / "params.yaml").read_text()
     params = re.sub(r"trees: \d+", "trees: 40", re.sub(r"seeds: \d+", "seeds: 1", params))
     (folder / "params.yaml").write_text(re.sub(r"bootstrap: \d+", "bootstrap: 50", params))
