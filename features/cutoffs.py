@@ -176,12 +176,12 @@ class BelievedSpan:
 def believed_span(days: Sequence[int], counts: Sequence[int]) -> BelievedSpan:
     """First and last day of ordinary activity: a few stray dates far from all others are not believed.
 
-    Days without any interaction at all cut the days into stretches wherever they are unusually many: 14 or more, and
-    more than twice as many as 95% of the interactions have between their day and the one before. The stretch at either
-    end is not believed if it is lonely: if it holds less than a tenth of the interactions that the usual four weeks
-    hold (in proportion, where it is longer), or is a single day more than a year away from the next. The stretch before
-    it is asked then, and so on; the last one left is believed. "Usual" is the median over interactions, so that neither
-    quiet times nor stray dates count for much.
+    The days are cut into stretches wherever two that follow each other are unusually far apart: more than 14 days, and
+    more than twice as far as 95% are (each pair weighted by the interactions of the lesser of its days). The stretch at
+    either end is not believed if it is lonely: if it holds less than a tenth of the interactions that the usual four
+    weeks hold (in proportion, where it is longer), or is a single day more than a year away from the next. The stretch
+    before it is asked then, and so on; the last one left is believed. "Usual" is the median over interactions, so that
+    neither quiet times nor stray dates count for much.
 
     A shop that opens again after such a pause is believed as soon as it has done a tenth of four weeks' business.
 
@@ -195,7 +195,7 @@ def believed_span(days: Sequence[int], counts: Sequence[int]) -> BelievedSpan:
     at, n = np.asarray(days, np.int64), np.asarray(counts, np.int64)
     gaps = np.diff(at)
     usual = _weighted_quantile(_total_within(at, n, _USUAL_DAYS), n, 0.5)
-    ordinary_gap = _weighted_quantile(gaps, n[1:], 0.95) if len(gaps) else 0.0
+    ordinary_gap = _weighted_quantile(gaps, np.minimum(n[1:], n[:-1]), 0.95) if len(gaps) else 0.0
     unusual = np.flatnonzero(gaps > max(_LEAST_GAP_DAYS, 2 * ordinary_gap)) + 1
     stretches = list(pairwise([0, *unusual.tolist(), len(at)]))
 

@@ -36,11 +36,7 @@ class LookAlikes:
     @property
     def mending(self) -> str:
         """SQL that writes them in one way."""
-        sql = "customer_id::VARCHAR"
-        for words, layer in _LAYERS:
-            if words in self.differences:
-                sql = layer.replace("{}", sql)
-        return sql
+        return _taken_away("customer_id::VARCHAR", *(layer for layer in _LAYERS if layer[0] in self.differences))
 
     @property
     def warning(self) -> str:
@@ -55,10 +51,9 @@ class LookAlikes:
 
 def define(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the SQL function `FORM`; the schema ``fedelta`` must exist."""
-    sql = "x"
-    for _, layer in _LAYERS:
-        sql = layer.replace("{}", sql)
-    connection.execute(f"CREATE MACRO {FORM}(x) AS CASE WHEN {_PLAIN.replace('{}', 'x')} THEN x ELSE {sql} END")
+    connection.execute(
+        f"CREATE MACRO {FORM}(x) AS CASE WHEN {_PLAIN.replace('{}', 'x')} THEN x ELSE {_taken_away('x', *_LAYERS)} END"
+    )
 
 
 def look_alikes(connection: duckdb.DuckDBPyConnection, places: str) -> LookAlikes | None:
@@ -72,15 +67,14 @@ def look_alikes(connection: duckdb.DuckDBPyConnection, places: str) -> LookAlike
         f"FROM {places} GROUP BY customer_id) "
         "SELECT * FROM ids WHERE form IN (SELECT form FROM ids GROUP BY form HAVING count(*) > 1)"
     )
-    layers, sql = ["customer_id"], "customer_id"
-    for _, layer in _LAYERS:
-        layers.append(sql := layer.replace("{}", sql))
-    distinct = [f"count(DISTINCT {layer})" for layer in layers]
-    differs = ", ".join(f"count(*) FILTER (d[{k}] > d[{k + 1}])" for k in range(1, len(distinct)))
+    # A customer differs by what it takes to make its ids one: with everything else taken away, they are still several.
+    without = [_taken_away("customer_id", *(layer for layer in _LAYERS if layer is not left)) for left in _LAYERS]
+    differs = ", ".join(f"count(*) FILTER (d[{k + 1}] > 1)" for k in range(len(without)))
+    distinct = ", ".join(f"count(DISTINCT {form})" for form in without)
     customers, ids, apart, *numbers = _row(
         connection,
         f"SELECT count(*), coalesce(sum(n), 0)::BIGINT, count(*) FILTER (places > 1), {differs} FROM ("
-        f"SELECT form, count(*) AS n, count(DISTINCT places) AS places, [{', '.join(distinct)}] AS d "
+        f"SELECT form, count(*) AS n, count(DISTINCT places) AS places, [{distinct}] AS d "
         "FROM look_alikes GROUP BY form)",
     )
     if not customers:
@@ -97,6 +91,13 @@ def look_alikes(connection: duckdb.DuckDBPyConnection, places: str) -> LookAlike
         {words: n for (words, _), n in zip(_LAYERS, numbers, strict=True) if n},
         tuple(text for (text,) in examples),
     )
+
+
+def _taken_away(sql: str, *layers: tuple[str, str]) -> str:
+    """SQL of an id without what the layers take away."""
+    for _, layer in layers:
+        sql = layer.replace("{}", sql)
+    return sql
 
 
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> list[int]:
