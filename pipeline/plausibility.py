@@ -59,6 +59,11 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
+def _rounded(number: float) -> str:
+    """To three figures."""
+    return f"{float(f'{number:.3g}'):,.10g}"
+
+
 def _interactions(number: int) -> str:
     return "1 interaction is" if number == 1 else f"{number:,} interactions are"
 
@@ -184,7 +189,7 @@ def of_money(tables: Tables, judged: Judged) -> Iterator[str]:
     for (before, low, _), (after, high, _) in pairwise(months):
         if max(low / high, high / low) >= _MONTHLY_JUMP:
             yield (
-                f"The usual purchase was {low:,.3g} in {before} and {high:,.3g} in {after}: has the unit "
+                f"The usual purchase was {_rounded(low)} in {before} and {_rounded(high)} in {after}: has the unit "
                 "changed (cents, another currency)?"
             )
     channels = tables.rows(
@@ -193,8 +198,8 @@ def of_money(tables: Tables, judged: Judged) -> Iterator[str]:
     if channels and channels[-1][1] >= _CHANNELS_APART * channels[0][1]:
         (least, low, _), (most, high, _) = channels[0], channels[-1]
         yield (
-            f"The usual purchase is {low:,.3g} through {least} and {high:,.3g} through {most}: are both of the same "
-            "unit and currency?"
+            f"The usual purchase is {_rounded(low)} through {least} and {_rounded(high)} through {most}: are both of "
+            "the same unit and currency?"
         )
 
 

@@ -178,6 +178,13 @@ def test_value_at_risk_is_the_margin_on_the_expected_spend_times_the_risk(
     assert held["historic_value_gross"].to_list() == rows["spend"].to_list()
     net = (rows["spend"] - rows["returned_value"]).round(4)
     assert held["historic_value"].to_list() == net.to_list()
+
+
+def test_who_was_given_back_more_than_bought_has_a_value_below_zero(to_score: pd.DataFrame, models: Models):
+    refunded = to_score[to_score["status"] == "scored"].head(3).assign(spend=109.96, returned_value=164.94)
+    held = score(refunded, models, POLICY, currency="EUR", model_version="v")
+    assert held["historic_value"].to_list() == [-54.98] * 3
+    assert held["historic_value_gross"].to_list() == [109.96] * 3
     assert set(held["currency"]) == {"EUR"}
 
 
