@@ -178,6 +178,7 @@ def test_value_at_risk_is_the_margin_on_the_expected_spend_times_the_risk(
     assert held["historic_value_gross"].to_list() == rows["spend"].to_list()
     net = (rows["spend"] - rows["returned_value"]).round(4)
     assert held["historic_value"].to_list() == net.to_list()
+    assert set(held["currency"]) == {"EUR"}
 
 
 def test_who_was_given_back_more_than_bought_has_a_value_below_zero(to_score: pd.DataFrame, models: Models):
@@ -185,7 +186,6 @@ def test_who_was_given_back_more_than_bought_has_a_value_below_zero(to_score: pd
     held = score(refunded, models, POLICY, currency="EUR", model_version="v")
     assert held["historic_value"].to_list() == [-54.98] * 3
     assert held["historic_value_gross"].to_list() == [109.96] * 3
-    assert set(held["currency"]) == {"EUR"}
 
 
 def test_the_last_bad_experience_is_named_and_dated_to_the_microsecond(scores: pl.DataFrame):
