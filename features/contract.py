@@ -49,6 +49,7 @@ INTERACTIONS = pl.Schema(
         "effort": pl.Float64(),  # 0 none, 1 most
         "reach": pl.Int64(),  # people who saw it
         "topic": pl.String(),
+        "known_at": pl.Datetime("us", "UTC"),  # when the company learned of it, where that is later than occurred_at
     }
 )
 REQUIRED = ("interaction_id", "customer_id", "occurred_at", "kind")
@@ -96,7 +97,8 @@ SCORES = pl.Schema(
         "clv_expected": pl.Float64(),
         "clv_low": pl.Float64(),  # clv_low to clv_high: a 90% interval
         "clv_high": pl.Float64(),
-        "historic_value": pl.Float64(),
+        "historic_value": pl.Float64(),  # bought minus given back, so far; below 0 where more was given back
+        "historic_value_gross": pl.Float64(),  # bought so far, whatever was given back
         "currency": pl.String(),
         "value_at_risk": pl.Float64(),
         "expected_orders": pl.Float64(),

@@ -13,7 +13,11 @@ A cutoff of role ``refit`` is learned from by the delivered fit alone.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from features.errors import ExplainedError
 
@@ -152,8 +156,84 @@ def midnight_after(instant: datetime) -> datetime:
     return datetime(instant.year, instant.month, instant.day, tzinfo=UTC) + timedelta(days=1)
 
 
+_USUAL_DAYS = 28  # whole weeks
+_LEAST_GAP_DAYS = 14
+_YEAR_DAYS = 365
+
+
+@dataclass(frozen=True)
+class BelievedSpan:
+    """The days between which the data are believed to lie, and what lies outside them. Days may count from anywhere."""
+
+    first: int  # day
+    last: int  # day
+    earlier: tuple[int, ...]  # days before, with interactions
+    later: tuple[int, ...]  # days after, with interactions
+    earlier_count: int  # interactions before
+    later_count: int  # interactions after
+
+
+def believed_span(days: Sequence[int], counts: Sequence[int]) -> BelievedSpan:
+    """First and last day of ordinary activity: a few stray dates far from all others are not believed.
+
+    The days are cut into stretches wherever two that follow each other are unusually far apart: more than 14 days, and
+    more than twice as far as 95% are (each pair weighted by the interactions of the lesser of its days). The stretch at
+    either end is not believed if it is lonely: if it holds less than a tenth of the interactions that the usual four
+    weeks hold (in proportion, where it is longer), or is a single day more than a year away from the next. The stretch
+    before it is asked then, and so on; the last one left is believed. "Usual" is the median over interactions, so that
+    neither quiet times nor stray dates count for much.
+
+    A shop that opens again after such a pause is believed as soon as it has done a tenth of four weeks' business.
+
+    Parameters
+    ----------
+    days : sequence of int
+        Days with at least one interaction, ascending: at least one.
+    counts : sequence of int
+        Interactions of each of the days.
+    """
+    at, n = np.asarray(days, np.int64), np.asarray(counts, np.int64)
+    gaps = np.diff(at)
+    usual = _weighted_quantile(_total_within(at, n, _USUAL_DAYS), n, 0.5)
+    ordinary_gap = _weighted_quantile(gaps, np.minimum(n[1:], n[:-1]), 0.95) if len(gaps) else 0.0
+    unusual = np.flatnonzero(gaps > max(_LEAST_GAP_DAYS, 2 * ordinary_gap)) + 1
+    stretches = list(pairwise([0, *unusual.tolist(), len(at)]))
+
+    def lonely(begin: int, end: int, gap: int) -> bool:
+        length = int(at[end - 1] - at[begin]) + 1
+        few = bool(n[begin:end].sum() * 10 < usual * max(1.0, length / _USUAL_DAYS))
+        return few or (length == 1 and gap > _YEAR_DAYS)
+
+    while len(stretches) > 1 and lonely(*stretches[-1], int(gaps[stretches[-1][0] - 1])):
+        stretches.pop()
+    while len(stretches) > 1 and lonely(*stretches[0], int(gaps[stretches[0][1] - 1])):
+        stretches.pop(0)
+    begin, end = stretches[0][0], stretches[-1][1]
+    return BelievedSpan(
+        int(at[begin]),
+        int(at[end - 1]),
+        tuple(at[:begin].tolist()),
+        tuple(at[end:].tolist()),
+        int(n[:begin].sum()),
+        int(n[end:].sum()),
+    )
+
+
+def _total_within(days: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
+    """Interactions of the `width` days up to each day."""
+    total = np.append(0, counts.cumsum())
+    return np.asarray(total[1:] - total[np.searchsorted(days, days - width, side="right")])
+
+
+def _weighted_quantile(values: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], share: float) -> float:
+    """The least value that the given share of the weight does not exceed."""
+    order = np.argsort(values, kind="stable")
+    cumulated = weights[order].cumsum()
+    return float(values[order][np.searchsorted(cumulated, share * cumulated[-1])])
+
+
 def score_cutoff(settings: CutoffSettings, last: datetime) -> datetime:
-    """The cutoff to score at: the date asked for, or the first midnight after the last interaction.
+    """The cutoff to score at: the date asked for, or the first midnight after the last interaction (that is believed).
 
     Raises
     ------

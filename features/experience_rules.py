@@ -16,8 +16,10 @@ from features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pillar
 from features.errors import ExplainedError
 from features.look_back import BASES, LOOK_BACK, with_look_back
 
-# What a rule may look at: ids tell nothing of an experience, and the shuffle's readers leave them on disk.
-COLUMNS = pl.Schema({**{name: dtype for name, dtype in INTERACTIONS.items() if name != "interaction_id"}, **LOOK_BACK})
+# What a rule may look at. Ids tell nothing of an experience, nor when it became known, and readers leave them on disk.
+COLUMNS = pl.Schema(
+    {**{n: dtype for n, dtype in INTERACTIONS.items() if n not in ("interaction_id", "known_at")}, **LOOK_BACK}
+)
 # Operations of a Polars expression that look at other rows: of the future, or of another customer.
 _LOOK_AROUND = frozenset({"Agg", "Over", "Len", "Quantile", "Rank", "Shift", "Gather"})
 _MOST_REACH = 9_999  # more readers weigh no more: five times the severity

@@ -12,12 +12,13 @@ from features.cutoffs import Cutoff
 from features.experience import BAD
 from features.experience_rules import ExperienceSettings
 from features.feature import Feature, table_of
-from features.history import History, Measure, View
+from features.history import Booleans, History, Integers, Measure, View
 from features.journeys import MEASURES as JOURNEY_MEASURES
 from features.journeys import journeys_at
 from features.labels import labels_at, microseconds, status_at, status_measures
 from features.registry import ACTIVITY_FEATURES, FEATURES, measures, named
 from features.relationship import USUAL, Relationship
+from features.visibility import KNOWN_AT, hidden_at
 
 # Every window some feature reads. A view finds their first rows once for all features.
 WINDOW_DAYS = (7, 30, 90, 180, 365)
@@ -54,7 +55,8 @@ def features_at(
     events : DataFrame
         Interactions of whole customers, sorted by customer, time and id.
     cutoffs : sequence of Cutoff
-        Instants to look from. An event at the cutoff or later is the future.
+        Instants to look from. An event at the cutoff or later is the future; so is one that was not known before it
+        (`known_at`, where there is such a column). Labels count by when things happened.
 
     Returns
     -------
@@ -64,8 +66,38 @@ def features_at(
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
         Of the same rows, what happened in the horizon.
     """
+    looked = _look(events, cutoffs, settings)
+    history, table, rows = looked.history, looked.table, looked.rows
+    if (hidden := hidden_at(events, microseconds(cutoffs))) is not None:
+        table, rows = _without_hidden(events, hidden, cutoffs, settings, looked)
+    return table, table.select("customer_id", "cutoff").hstack(labels_at(history, cutoffs, rows, settings.relationship))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a table, by the numbers of their cutoffs and customers."""
+
+    cutoff: Integers
+    customer: Integers
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A table of keys and features, and what it was read from."""
+
+    history: History
+    rows: _Rows
+    table: pl.DataFrame
+
+
+def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSettings) -> _Looked:
+    """Keys and features at the cutoffs, every event taken as known when it happened."""
     annotated = annotate(
-        events, settings.experience, settings.digital_channels, _columns(settings), settings.relationship
+        events.drop(KNOWN_AT, strict=False),
+        settings.experience,
+        settings.digital_channels,
+        _columns(settings),
+        settings.relationship,
     )
     history = History.of(annotated, _measures(settings))
     view = View(
@@ -89,13 +121,44 @@ def features_at(
         }
     ).hstack(journeys_at(view))
     table = keys.hstack(table_of(settings.computed, view))
-    outcomes = labels_at(history, cutoffs, view, settings.relationship)
-    return table, keys.select("customer_id", "cutoff").hstack(outcomes)
+    return _Looked(history, _Rows(view.cutoff, view.customer), table)
+
+
+def _without_hidden(
+    events: pl.DataFrame,
+    hidden: Sequence[Booleans],
+    cutoffs: Sequence[Cutoff],
+    settings: KernelSettings,
+    looked: _Looked,
+) -> tuple[pl.DataFrame, _Rows]:
+    """The table, where customers are looked at again from those cutoffs at which events of theirs were not known yet.
+
+    What an event looks back on changes with what is hidden before it, so these customers' events are read anew without
+    it: exact, and cheap while few customers have such an event at a given cutoff.
+    """
+    numbers = {name: number for number, name in enumerate(looked.history.customer_ids)}
+    anew = np.zeros((len(cutoffs), len(numbers)), bool)
+    for cutoff, mask in enumerate(hidden):
+        anew[cutoff, looked.history.customer[mask]] = True
+    kept = ~anew[looked.rows.cutoff, looked.rows.customer]
+    tables, rows = (
+        [looked.table.filter(pl.Series(kept))],
+        [np.stack([looked.rows.cutoff, looked.rows.customer])[:, kept]],
+    )
+    for number in np.flatnonzero(anew.any(axis=1)).tolist():
+        seen = anew[number, looked.history.customer] & ~hidden[number]
+        again = _look(events.filter(pl.Series(seen)), (cutoffs[number],), settings)
+        whose = np.array([numbers[name] for name in again.history.customer_ids], np.int64)[again.rows.customer]
+        tables.append(again.table)
+        rows.append(np.stack([np.full(len(whose), number), whose]))
+    cutoff, customer = np.concatenate(rows, axis=1)
+    order = np.lexsort((customer, cutoff))
+    return pl.concat(tables)[order], _Rows(cutoff[order], customer[order])
 
 
 def columns_read(settings: KernelSettings) -> list[str]:
     """The columns of an interaction that the kernel reads for these features and rules."""
-    return columns_needed(_columns(settings), settings.experience)
+    return [*columns_needed(_columns(settings), settings.experience), KNOWN_AT]
 
 
 def _columns(settings: KernelSettings) -> set[str]:

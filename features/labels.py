@@ -1,13 +1,14 @@
 """What happened in the horizon: the outcomes that models learn and are measured by; and who was a customer before."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from features.activity import ACTIVITY, ACTIVITY_DAY, RENEWAL
 from features.cutoffs import Cutoff
-from features.history import History, Measure, View
+from features.history import History, Integers, Measure, View
 from features.purchases import PURCHASE, PURCHASE_DAY, SPEND
 from features.relationship import USUAL, Relationship
 from features.tenure import ENROLMENT
@@ -53,17 +54,30 @@ def status_measures(relationship: Relationship) -> tuple[Measure, ...]:
     return (*_RESUMED_BY, *outcomes_of(relationship).values(), *((ENDING,) if relationship.ended else ()))
 
 
+class Rows(Protocol):
+    """Rows of a table of customers at cutoffs, by number: a `View` is one."""
+
+    @property
+    def customer(self) -> Integers:
+        """Number of the customer of every row."""
+
+    @property
+    def cutoff(self) -> Integers:
+        """Number of the cutoff of every row."""
+
+
 def microseconds(cutoffs: Sequence[Cutoff]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The instants of the cutoffs in µs since 1970."""
     return np.array([int(cutoff.at.timestamp()) * 1_000_000 for cutoff in cutoffs], np.int64)
 
 
 def labels_at(
-    history: History, cutoffs: Sequence[Cutoff], view: View, relationship: Relationship = USUAL
+    history: History, cutoffs: Sequence[Cutoff], table: Rows, relationship: Relationship = USUAL
 ) -> pl.DataFrame:
-    """Outcomes in ``[horizon_start, horizon_end)`` of every row of `view`: the columns of `outcomes_of`.
+    """Outcomes in ``[horizon_start, horizon_end)`` of every row of `table`: the columns of `outcomes_of`.
 
-    The view must be of the same history and cutoffs. A purchase day belongs to the horizon if its first purchase does.
+    The rows must be of the same history and cutoffs. A purchase day belongs to the horizon if its first purchase does.
+    What happened counts when it happened, whenever it became known. `horizon_spend` is sales: returns are not deducted.
     """
     edges = (
         np.array([[int(c.horizon_start.timestamp()), int(c.horizon_end.timestamp())] for c in cutoffs], np.int64)
@@ -71,7 +85,7 @@ def labels_at(
     )
     instants = np.unique(edges)
     rows = history.rows_before(instants)
-    begin, end = (rows[view.customer, np.searchsorted(instants, edges[:, side])[view.cutoff]] for side in (0, 1))
+    begin, end = (rows[table.customer, np.searchsorted(instants, edges[:, side])[table.cutoff]] for side in (0, 1))
     return pl.DataFrame(
         {
             name: (history.total(m)[end] - history.total(m)[begin]) / (m.scale if m.scale > 1 else 1)

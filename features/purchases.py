@@ -1,4 +1,8 @@
-"""Purchases: how many, how much, what came back."""
+"""Purchases: how many, how much, what came back.
+
+Spend is sales, before anything is given back: it tells how a customer buys, and BTYD's value of an order must be
+positive. What came back has features of its own. Only `historic_value` of the scores is net.
+"""
 
 import numpy as np
 import polars as pl
@@ -68,6 +72,6 @@ FEATURES: tuple[Feature, ...] = (
         ),
     ),
     *_family.in_windows(RETURN, (90, 365), lifetime=True),
-    *_family.in_windows(RETURNED_VALUE, (365,)),
+    *_family.in_windows(RETURNED_VALUE, (365,), lifetime=True),
     _family.ratio("return_rate_365d", RETURN, PURCHASE, 365, "returns per purchase, in the last 365 days", "ratio"),
 )

@@ -1,7 +1,7 @@
 """Which horizon says that a customer has left: how many of the silent come back, how well leaving can be foreseen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,6 @@ from models.spells import EVERYONE, PURCHASE_GROUPS
 CANDIDATES = (30, 45, 60, 75, 90, 120, 150, 180, 240, 300, 365)
 TENURES = (0, 30, 60, 90, 180, 365, 730, 1095, 1825, 3650)
 _WATCHED = 100  # spells that must still be watched for a share to mean something
-_MINIMUM = Minimum()
 
 
 class BadWindow(ExplainedError, ValueError):
@@ -30,6 +29,7 @@ class WindowSettings:
     """When a silence counts as leaving."""
 
     most_returning: float = 0.2  # of those silent for the horizon, the share that may still come back
+    minimum: Minimum = field(default_factory=Minimum)  # below it nothing is advised
 
     def __post_init__(self) -> None:
         """Refuse a share that is none, or that lets any silence count as leaving.
@@ -118,9 +118,9 @@ def advise(
         for days in candidates
     ]
     if history.definition == "event":
-        days, because = _by_cancellations(history, horizons)
+        days, because = _by_cancellations(history, horizons, settings.minimum)
         return Advice(days, because, reach, horizons, _tenures(everyone, reach), {})
-    days, because = _by_returns(history, everyone, horizons, settings.most_returning)
+    days, because = _by_returns(history, everyone, horizons, settings)
     return Advice(days, because, reach, horizons, (), _curves(tables, reach))
 
 
@@ -154,10 +154,11 @@ def _returning(table: LifeTable, days: int, reach: int) -> float | None:
 
 
 def _by_returns(
-    history: History, everyone: LifeTable, horizons: Sequence[Horizon], most: float
+    history: History, everyone: LifeTable, horizons: Sequence[Horizon], settings: WindowSettings
 ) -> tuple[int | None, str]:
-    if history.customers < _MINIMUM.customers:
-        return None, _too_few(history.customers)
+    most = settings.most_returning
+    if history.customers < settings.minimum.customers:
+        return None, _too_few(history.customers, settings.minimum)
     if not everyone.ended.any():
         return None, "Nothing can be told: nobody has been active on two days yet, so no silence has ever ended."
     tested = [(h, h.returning) for h in horizons if h.returning is not None and h.tests]
@@ -180,25 +181,25 @@ def _by_returns(
     )
 
 
-def _by_cancellations(history: History, horizons: Sequence[Horizon]) -> tuple[int | None, str]:
-    if history.customers < _MINIMUM.customers:
-        return None, _too_few(history.customers)
+def _by_cancellations(history: History, horizons: Sequence[Horizon], minimum: Minimum) -> tuple[int | None, str]:
+    if history.customers < minimum.customers:
+        return None, _too_few(history.customers, minimum)
     for horizon in horizons:
-        if horizon.tests and min(horizon.tests[0].churners, horizon.tests[-1].churners) >= _MINIMUM.positives:
+        if horizon.tests and min(horizon.tests[0].churners, horizon.tests[-1].churners) >= minimum.positives:
             return horizon.days, (
                 f"The cancellation says who left, whatever the horizon; it is the shortest in which at least "
-                f"{_MINIMUM.positives} members cancel ({horizon.tests[0].churners} in the last one), enough to learn "
+                f"{minimum.positives} members cancel ({horizon.tests[0].churners} in the last one), enough to learn "
                 "from."
             )
     return None, (
-        f"Nothing can be told: in no horizon that the history can test do {_MINIMUM.positives} members cancel. "
+        f"Nothing can be told: in no horizon that the history can test do {minimum.positives} members cancel. "
         "Bring a longer history or more members."
     )
 
 
-def _too_few(customers: int) -> str:
+def _too_few(customers: int, minimum: Minimum) -> str:
     who = "customer is" if customers == 1 else "customers are"
-    return f"Nothing can be told: {customers:,} {who} too few; bring at least {_MINIMUM.customers}."
+    return f"Nothing can be told: {customers:,} {who} too few; bring at least {minimum.customers}."
 
 
 def _nothing(definition: Definition) -> str:

@@ -114,7 +114,8 @@ def _scored(
         "churn_score": (probability * 100).round(1),
         "risk_tier": risk_tier(probability, policy).tolist(),
         "percentile": rankdata(probability, "max") * (100 / max(len(table), 1)),
-        "historic_value": floats(table, "spend") if clv else None,
+        "historic_value": _net(table) if clv else None,
+        "historic_value_gross": floats(table, "spend") if clv else None,
         "currency": [currency] * len(table) if clv or value is not None else None,
         "expected_orders": models.orders.expected_orders(table) if models.orders else None,
         "expected_next_order_at": _ahead(as_of, days_to_next_order(table, models.pareto)) if models.pareto else None,
@@ -155,6 +156,11 @@ def _percentile_within(group: str) -> pl.Expr:
     """Share of the customers of one's group at lower or equal risk, 0-100; null for those of no group."""
     rank = pl.col("churn_probability").rank("max").over(group) * 100 / pl.len().over(group)
     return pl.when(pl.col(group).is_not_null()).then(rank)
+
+
+def _net(table: pd.DataFrame) -> Floats:
+    """What customers bought minus what they were given back, to the 1/10,000 that money is counted in."""
+    return np.round(floats(table, "spend") - floats(table, "returned_value"), 4)
 
 
 def _exact(days: Floats) -> pd.TimedeltaIndex:

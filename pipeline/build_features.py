@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from features.attributes import Attribute, attributes_at
 from features.customer_table import table_features
-from features.cutoffs import Cutoff, calendar
+from features.cutoffs import Cutoff, believed_span, calendar
 from features.declared import with_declared
 from features.errors import ExplainedError
 from features.kernel import KernelSettings, columns_read, features_at
@@ -82,27 +82,30 @@ def build(job: Job, work: Iterable[Bucket], workers: int) -> int:
 
 
 def span(folder: Path) -> tuple[datetime, datetime]:
-    """Time of the first and of the last interaction, from the statistics of the files.
+    """Time of the first and of the last interaction, but for stray dates (`features.cutoffs.believed_span`).
 
     Raises
     ------
     NoInteractions
         If the folder holds none.
     """
-    times: tuple[datetime | None, datetime | None] = (None, None)
+    days: list[tuple[int, int, datetime, datetime]] = []
     if files := [str(path) for path in folder.glob("*.parquet")]:
         with duckdb.connect() as connection:
-            times = connection.execute(
-                "SELECT min(stats_min_value::TIMESTAMP), max(stats_max_value::TIMESTAMP) FROM parquet_metadata(?) "
-                "WHERE path_in_schema = 'occurred_at'",
+            days = connection.execute(
+                "SELECT epoch_us(occurred_at) // 86_400_000_000 AS day, count(*), "
+                "make_timestamp(min(epoch_us(occurred_at))), make_timestamp(max(epoch_us(occurred_at))) "
+                "FROM read_parquet(?) GROUP BY day ORDER BY day",
                 [files],
-            ).fetchall()[0]
-    first, last = times
-    if first is None or last is None:
+            ).fetchall()
+    if not days:
         raise NoInteractions(
             f"{folder} holds no interactions. Run `dvc repro ingest` first. A source of kind: table has none: what "
             "needs a history (backtest, churn-window) cannot be asked of it."
         )
+    believed = believed_span([day for day, *_ in days], [count for _, count, *_ in days])
+    first = next(first for day, _, first, _ in days if day == believed.first)
+    last = next(last for day, *_, last in days if day == believed.last)
     return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
 
 

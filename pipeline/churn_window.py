@@ -32,7 +32,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def main(most_returning: float = WindowSettings.most_returning) -> None:
     """Advise a horizon for the project, print the table, write reports/churn_window.json and .html."""
-    params, settings = load_params(), WindowSettings(most_returning)
+    params = load_params()
+    settings = WindowSettings(most_returning, params.churn.minimum)
     history = read_history(params)
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     advice = advise(history, settings, resampling, lead_days=params.lead_days)

@@ -19,6 +19,7 @@ from features.experience_rules import ExperienceSettings, broken, exercised
 from features.journeys import with_journeys
 from features.ledger import ledger
 from features.relationship import Relationship
+from features.visibility import KNOWN_AT, seen_before
 from models.exposure import Key, Tally, customer_counts, tally
 from models.journey_map import moved, through, visited
 from pipeline.shuffle import Bucket
@@ -61,7 +62,7 @@ class Job:
 
     def rules_broken(self, bucket: Bucket) -> set[str]:
         """Names of the rules that somebody in the bucket broke."""
-        events = bucket.read(columns_needed((), self.settings)).filter(pl.col("occurred_at") < self.as_of)
+        events = bucket.read([*columns_needed((), self.settings), KNOWN_AT]).filter(seen_before(self.as_of))
         found = broken(events, self.settings)
         return {name for name in found.columns if found[name].any()}
 
@@ -70,7 +71,7 @@ class Job:
 
         `recorded` has the rules that the data break anywhere: only they put a touchpoint to the test.
         """
-        events = bucket.read().filter(pl.col("occurred_at") < self.as_of)
+        events = bucket.read().filter(seen_before(self.as_of))
         if events.is_empty():
             return None
         digital, physical = (

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.customers import CUSTOMERS as CUSTOMERS_TABLE
+from pipeline.customers import gather
 from pipeline.params import load_params
 from pipeline.paths import CUSTOMERS, DATA_REPORT, DECLARED_LABELS, INTERACTIONS, QUARANTINE
-from pipeline.quarantine import LABEL_COLUMNS, Column, customer_columns
+from pipeline.plausibility import Tables
+from pipeline.quarantine import customer_columns
 from pipeline.raw_files import identifier
 from pipeline.reconciliation import Equation
 from pipeline.shuffle import shuffle
@@ -23,7 +26,7 @@ from pipeline.source_check import check
 from pipeline.sources import Source, SourceError, load_source
 from pipeline.staging import Judged, OutOfRoom, Staged, staged
 from pipeline.table_source import check_labels, check_spend, labels_in
-from pipeline.usability import Account, DataReport, Written, account, counts, measure, measure_table, parquet
+from pipeline.usability import Account, DataReport, Needs, account, counts, measure, measure_table, parquet, shortfalls
 
 __all__ = ["Outputs", "check", "ingest", "main"]
 
@@ -54,7 +57,10 @@ def main() -> None:
         now=datetime.now(UTC),
         tell=lambda words: print(f"ingest: {words}", file=sys.stderr, flush=True),
     )
-    for warning in report.warnings:
+    needs = Needs(
+        params.churn.minimum, params.horizon_days + params.lead_days, params.churn.definition, params.churn.activity
+    )
+    for warning in (*report.warnings, *shortfalls(report, needs)):
         print(f"ingest: warning: {warning}", file=sys.stderr)
     print(f"ingest: {report.line}")
 
@@ -98,9 +104,6 @@ def ingest(
     return report
 
 
-_NO_LABELS = f"SELECT {', '.join(f'NULL::{c.sql_type} AS {c.name}' for c in LABEL_COLUMNS)} WHERE false"
-
-
 def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], None], *, labelled: bool) -> DataReport:
     connection = stage.connection
     tell("setting rows aside")
@@ -112,26 +115,27 @@ def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], N
         raise SourceError(_nothing_valid(source, stage, stage.interactions))
     accounts = {"interactions": _reconciled(connection, stage.interactions, valid, aside["interactions"])}
     tell("writing customers")
-    added = _write_customers(connection, stage, customer_columns(source), made)
+    gathered = gather(connection, source, stage, parquet(made.interactions / "*.parquet"))
+    listed = ", ".join(identifier(column.name) for column in customer_columns(source))
+    _copy(connection, f"SELECT {listed} FROM {CUSTOMERS_TABLE} ORDER BY customer_id", made.customers)
     if stage.customers:
-        kept = _rows(connection, made.customers) - added
+        kept = _rows(connection, made.customers) - gathered.without_a_row
         accounts["customers"] = _reconciled(connection, stage.customers, kept, aside["customers"])
-    declared = stage.labels.valid if stage.labels else _NO_LABELS
-    _copy(connection, f"{declared} ORDER BY customer_id, as_of", made.labels)
+    _copy(connection, f"{stage.declared} ORDER BY customer_id, as_of", made.labels)
     if stage.labels:
         kept = _rows(connection, made.labels)
         accounts["labels"] = _reconciled(connection, stage.labels, kept, aside["labels"])
+    tell("looking for what is implausible")
+    tables = Tables(connection, parquet(made.interactions / "*.parquet"), parquet(made.customers), parquet(made.labels))
     if stage.customers and source.kind == "table":
         if not accounts["customers"].equation.valid:
             raise SourceError(_nothing_valid(source, stage, stage.customers))
-        labels = labels_in(connection, f"FROM {parquet(made.customers)}")
+        labels = labels_in(connection, f"FROM {tables.customers}")
         if labelled:
             check_labels(source, labels)
-            check_spend(connection, source, f"FROM {parquet(made.customers)}")
-        return measure_table(source, stage, accounts["customers"], made.customers, labels)
-    return measure(
-        source, stage, accounts, Written(made.interactions / "*.parquet", made.customers, added, made.labels)
-    )
+            check_spend(connection, source, f"FROM {tables.customers}")
+        return measure_table(source, stage, accounts, tables, gathered, labels)
+    return measure(source, stage, accounts, tables, gathered)
 
 
 def _set_aside(connection: duckdb.DuckDBPyConnection, judged: Judged, folder: Path) -> tuple[int, int]:
@@ -150,29 +154,6 @@ def _reconciled(connection: duckdb.DuckDBPyConnection, judged: Judged, valid: in
     equation = Equation(judged.rows + judged.malformed, valid, duplicate, out_of_scope, quarantined)
     equation.check(judged.name)
     return account(connection, judged, equation)
-
-
-def _write_customers(
-    connection: duckdb.DuckDBPyConnection, stage: Staged, columns: tuple[Column, ...], made: Outputs
-) -> int:
-    """Write every customer of the source or with an interaction; how many of the latter had no row of their own."""
-    listed = ", ".join(f"{identifier(c.name)}" for c in columns)
-    nothing = ", ".join(f"NULL::{c.sql_type} AS {identifier(c.name)}" for c in columns[1:])
-    known = stage.customers.valid if stage.customers else f"SELECT NULL::VARCHAR AS customer_id, {nothing} WHERE false"
-    connection.execute(f"CREATE TEMP TABLE known_customers AS {known}")
-    connection.execute(
-        "CREATE TEMP TABLE met_customers AS "
-        f"SELECT DISTINCT customer_id FROM {parquet(made.interactions / '*.parquet')} "
-        "ANTI JOIN known_customers USING (customer_id)"
-    )
-    _copy(
-        connection,
-        f"SELECT {listed} FROM known_customers "
-        f"UNION ALL SELECT customer_id, {nothing} FROM met_customers ORDER BY customer_id",
-        made.customers,
-    )
-    row = connection.execute("SELECT count(*) FROM met_customers").fetchone()
-    return int(row[0]) if row else 0
 
 
 def _nothing_valid(source: Source, stage: Staged, table: Judged) -> str:

@@ -17,6 +17,7 @@ from features.cutoffs import Cutoff
 from features.errors import ExplainedError
 from features.history import DAY_US
 from features.kernel import columns_read, features_at
+from features.visibility import KNOWN_AT, seen_before
 from models.leakage import leaks, replayed, without_accepted
 from models.leaky_rows import Leak, future_dated
 from models.panel import Panel
@@ -105,7 +106,7 @@ def replay_of(job: Job, cutoffs: Sequence[Cutoff], number: int) -> pd.DataFrame:
     tables = []
     events = next(read for b in buckets(paths.INTERACTIONS, number) if len(read := b.read(columns_read(job.settings))))
     for cutoff in cutoffs:
-        past = events.filter(pl.col("occurred_at") < cutoff.at)
+        past = events.filter(seen_before(cutoff.at)).drop(KNOWN_AT)
         table, _ = features_at(past, (cutoff,), job.settings)
         if job.customers is not None and job.attributes:
             table = table.hstack(attributes_at(table, pl.read_parquet(job.customers), job.attributes))

@@ -18,7 +18,7 @@ from pipeline.sources import Source, SourceError
 HELPERS = ("out_of_scope", "unreadable", "source_row")
 VERDICT = ("out_of_scope", "rule", "reason", "source_row", "source_text")
 
-Kind = Literal["text", "time", "date", "money", "number", "whole", "flag"]
+Kind = Literal["text", "time", "date", "money", "number", "whole", "flag", "opt_out"]
 _SQL_TYPE: Mapping[Kind, str] = {
     "text": "VARCHAR",
     "time": "TIMESTAMPTZ",
@@ -27,6 +27,7 @@ _SQL_TYPE: Mapping[Kind, str] = {
     "number": "DOUBLE",
     "whole": "BIGINT",
     "flag": "BOOLEAN",
+    "opt_out": "BOOLEAN",
 }
 _WORDS: Mapping[Kind, str] = {
     "text": "text",
@@ -36,6 +37,7 @@ _WORDS: Mapping[Kind, str] = {
     "number": "a number",
     "whole": "a whole number",
     "flag": "true or false",
+    "opt_out": "yes or no",
 }
 _CONTRACT_KIND: Mapping[str, Kind] = {
     "String": "text", "Datetime": "time", "Date": "date", "Decimal": "money", "Float64": "number", "Int64": "whole",
@@ -77,13 +79,28 @@ LABEL_COLUMNS = tuple(
 )
 
 
+OPT_OUT = Column("opted_out", "opt_out")
+OPT_OUT_AS_CAME = "opted_out_as_came"  # of a staged row: the value, where it is neither yes nor no
+# What is read as no; everything else that is there counts as opted out.
+_NO = (
+    "no", "n", "false", "f", "0", "off", "nein", "non", "nee", "nej", "nei", "nie", "ne", "não", "nao", "faux",
+    "falsch", "falso", "нет", "いいえ", "否", "subscribed", "opted in", "opted-in", "opt-in", "opt in",
+)  # fmt: skip
+# What is read as yes, and so no cause for a warning.
+_YES = (
+    "yes", "y", "true", "t", "1", "on", "ja", "j", "oui", "si", "sì", "sí", "s", "sim", "tak", "ano", "да", "はい",
+    "是", "vrai", "wahr", "vero", "verdadero", "verdadeiro", "unsubscribed", "opted out", "opted-out", "opt-out",
+    "opt out", "optout",
+)  # fmt: skip
+
+
 def customer_columns(source: Source) -> tuple[Column, ...]:
     """Columns of the customers table: the contract's, those of a table with labels, the declared attributes, and the
     times they are known from."""
     columns = [
         Column("customer_id", "text", required=True),
         Column("signed_up_at", "time"),
-        Column("opted_out", "flag"),
+        OPT_OUT,
     ]
     if source.kind == "table":
         columns += [Column("churned", "flag"), Column("spend", "number"), Column("value", "number")]
@@ -101,6 +118,13 @@ def interaction_rules(source: Source, now: datetime) -> tuple[Rule, ...]:
         _unknown("kind", source.all_kinds),
         _unknown("channel", tuple(source.all_channels)),
         *_time_bounds("occurred_at", "1970-01-01", now),
+        Rule(
+            "placeholder_date",
+            "occurred_at",
+            "occurred_at < TIMESTAMPTZ '1970-01-02 00:00:00+00'",
+            _came("occurred_at", "a date: 1970-01-01 stands for none"),
+        ),
+        _not_yet("known_at", now),
         Rule("amount_not_finite", "amount", "NOT isfinite(amount_given)", _came("amount", "a finite amount")),
         Rule(
             "amount_negative",
@@ -188,21 +212,30 @@ def judged(select: str, came: Mapping[str, str], columns: Sequence[Column], rule
         typed.append(f"TRY_CAST({_given('amount', came)} AS DOUBLE) AS amount_given")
     elif any(column.kind == "money" for column in columns):
         typed.append("NULL::DOUBLE AS amount_given")
+    if any(column.kind == "opt_out" for column in columns):
+        typed.append(f"{_opt_out_as_came(came)} AS {OPT_OUT_AS_CAME}")
     helpers = [f"{_given(h, came)}::VARCHAR AS {h}" if h in came else f"NULL::VARCHAR AS {h}" for h in HELPERS]
     every = [
         Rule("unreadable", "unreadable", "unreadable IS NOT NULL", "unreadable"),
-        *(_unreadable(column, came) for column in present if column.kind != "text"),
+        *(_unreadable(column, came) for column in present if column.kind not in ("text", "opt_out")),
         *(rule for rule in rules if rule.column in came),
     ]
     rule = _first_broken(every, [literal(r.name) for r in every])
     reason = _first_broken(every, [r.reason for r in every])
-    listed = ", ".join(identifier(column.name) for column in columns)
+    listed = ", ".join(_listed(column) for column in columns)
     return (
         f"SELECT {listed}, out_of_scope, rule, CASE WHEN rule IS NOT NULL THEN {reason} END AS reason, source_row, "
         "CASE WHEN rule IS NOT NULL OR out_of_scope IS NOT NULL THEN to_json(raw)::VARCHAR END AS source_text "
         f"FROM (SELECT *, CASE WHEN out_of_scope IS NULL THEN {rule} END AS rule "
         f"FROM (SELECT raw, {', '.join(typed + helpers)} FROM (\n{select}\n) AS raw))"
     )
+
+
+def _listed(column: Column) -> str:
+    """The column as it is staged."""
+    if column.name == "known_at":  # told only where it is later
+        return "CASE WHEN known_at > occurred_at THEN known_at END AS known_at"
+    return f"{OPT_OUT_AS_CAME}, opted_out" if column.kind == "opt_out" else identifier(column.name)
 
 
 def _check_columns(came: Mapping[str, str], columns: Sequence[Column], what: str) -> None:
@@ -238,6 +271,9 @@ def _typed(column: Column, came: Mapping[str, str]) -> str:
         return f"NULL::{column.sql_type} AS {name}"
     if column.kind == "date":
         return f"{_date(_given(column.name, came), came[column.name])} AS {name}"
+    if column.kind == "opt_out":
+        text = _opt_out_text()
+        return f"CASE WHEN {text} IS NOT NULL THEN {text} NOT IN ({_words(_NO)}) END AS {name}"
     if column.kind != "text":
         return f"TRY_CAST({_given(column.name, came)} AS {column.sql_type}) AS {name}"
     text = f"raw.{name}::VARCHAR"
@@ -250,6 +286,25 @@ def _date(given: str, kind: str) -> str:
     if kind == "VARCHAR":
         return f"CASE WHEN length({given}) <= 10 THEN TRY_CAST({given} AS DATE) ELSE {of_instant} END"
     return f"TRY_CAST({given} AS DATE)" if kind in ("DATE", '"NULL"') else of_instant
+
+
+def _opt_out_text() -> str:
+    """The opt-out in small letters without blanks around it; a number without its decimals; null where it is empty."""
+    text = f"raw.{identifier(OPT_OUT.name)}::VARCHAR"
+    bare = rf"regexp_replace({text}, '^[\s\p{{Z}}]+|[\s\p{{Z}}]+$', '', 'g')"
+    return rf"nullif(regexp_replace(lower({bare}), '^([01])\.0*$', '\1'), '')"
+
+
+def _opt_out_as_came(came: Mapping[str, str]) -> str:
+    if OPT_OUT.name not in came:
+        return "NULL::VARCHAR"
+    return (
+        f"CASE WHEN {_opt_out_text()} NOT IN ({_words((*_NO, *_YES))}) THEN raw.{identifier(OPT_OUT.name)}::VARCHAR END"
+    )
+
+
+def _words(words: Sequence[str]) -> str:
+    return ", ".join(literal(word) for word in words)
 
 
 def _unreadable(column: Column, came: Mapping[str, str]) -> Rule:
@@ -277,7 +332,11 @@ def _time_bounds(name: str, first: str, now: datetime) -> Iterator[Rule]:
     yield Rule(
         "before_" + first[:4], name, f"{name} < TIMESTAMPTZ '{first} 00:00:00+00'", _came(name, f"{first} or later")
     )
-    yield Rule(
+    yield _not_yet(name, now)
+
+
+def _not_yet(name: str, now: datetime) -> Rule:
+    return Rule(
         "in_the_future",
         name,
         f"{name} > TIMESTAMPTZ '{now.isoformat(sep=' ')}' + INTERVAL 1 DAY",

@@ -47,7 +47,7 @@ def _few_valued(connection: duckdb.DuckDBPyConnection, select: str, name: str) -
     distinct = f"SELECT DISTINCT {name} FROM ({select}) WHERE {name} IS NOT NULL LIMIT {_FEW + 1}"  # noqa: S608
     values = sorted(str(row[0]) for row in connection.execute(distinct).fetchall())
     if len(values) > _FEW:
-        return name
+        return f"{name} AS {name}"
     if not values:
         return f"CAST(NULL AS VARCHAR) AS {name}"
     quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)

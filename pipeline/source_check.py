@@ -8,14 +8,16 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.customers import CUSTOMERS, Customers, gather
 from pipeline.databases import fetch
 from pipeline.paths import SOURCES
+from pipeline.plausibility import Tables
 from pipeline.raw_files import FileCount
 from pipeline.reconciliation import Equation
 from pipeline.sources import Source, load_source
 from pipeline.staging import Judged, Staged, staged
 from pipeline.table_source import NoLabels, check_labels, labels_in
-from pipeline.usability import counts
+from pipeline.usability import Account, DataReport, Needs, account, counts, measure, measure_table, shortfalls
 
 _EXAMPLES = 3  # of each rule
 _WIDTH = 160
@@ -80,27 +82,45 @@ def _tables(source: Source, stage: Staged) -> list[str]:
         assert stage.customers is not None
         labels = labels_in(stage.connection, stage.customers.valid)
         told = ", ".join(f"{what} {n:,}" for what, n in labels.items())
-        lines = [*_table(stage.connection, stage.customers), "", f"labels: {told}"]
+        lines, account = _table(stage.connection, stage.customers)
+        lines += ["", f"labels: {told}"]
         try:
             check_labels(source, labels)
         except NoLabels as error:
-            lines += [f"`ingest` would stop: {error}"]
-        return lines
-    lines = _table(stage.connection, stage.interactions)
+            return [*lines, f"`ingest` would stop: {error}"]
+        report = measure_table(source, stage, {"customers": account}, *_gathered(source, stage), labels)
+        return [*lines, *_warnings(report, source)]
+    lines, account = _table(stage.connection, stage.interactions)
+    accounts = {"interactions": account}
     if stage.customers:
-        lines += _table(stage.connection, stage.customers)
+        more, accounts["customers"] = _table(stage.connection, stage.customers)
+        lines += more
     else:
         lines += ["", "customers: no customers.sql, so they are those who appear in interactions"]
     if stage.labels:
-        lines += _table(stage.connection, stage.labels)
+        more, accounts["labels"] = _table(stage.connection, stage.labels)
+        lines += more
     kinds = counts(stage.connection, f"SELECT kind FROM ({stage.interactions.valid})")
     lines += ["", "kinds kept: " + (", ".join(f"{kind} {n:,}" for kind, n in kinds.items()) or "none")]
     if not kinds:
-        lines += [f"Nothing is valid: `ingest` would stop. Correct {source.name}/interactions.sql or the files."]
-    return lines
+        return [*lines, f"Nothing is valid: `ingest` would stop. Correct {source.name}/interactions.sql or the files."]
+    report = measure(source, stage, accounts, *_gathered(source, stage))
+    return [*lines, *_warnings(report, source)]
 
 
-def _table(connection: duckdb.DuckDBPyConnection, judged: Judged) -> list[str]:
+def _gathered(source: Source, stage: Staged) -> tuple[Tables, Customers]:
+    """The tables that `ingest` would write, in the scratch database."""
+    stage.connection.execute(f"CREATE TEMP TABLE kept AS {stage.interactions.valid}")
+    gathered = gather(stage.connection, source, stage, "kept")
+    return Tables(stage.connection, "kept", CUSTOMERS, f"({stage.declared})"), gathered
+
+
+def _warnings(report: DataReport, source: Source) -> list[str]:
+    warnings = [*report.warnings, *shortfalls(report, Needs.recommended(source))]
+    return ["", *(f"warning: {words}" for words in warnings)] if warnings else []
+
+
+def _table(connection: duckdb.DuckDBPyConnection, judged: Judged) -> tuple[list[str], Account]:
     valid, duplicate, quarantined = (
         sum(counts(connection, f"SELECT 1 FROM ({select})").values())
         for select in (judged.valid, judged.duplicates, judged.quarantined)
@@ -108,13 +128,14 @@ def _table(connection: duckdb.DuckDBPyConnection, judged: Judged) -> list[str]:
     out_of_scope = counts(connection, judged.out_of_scope)
     equation = Equation(judged.rows + judged.malformed, valid, duplicate, sum(out_of_scope.values()), quarantined)
     equation.check(judged.name)
+    entry = account(connection, judged, equation)
     lines = ["", f"{judged.name}: {equation}"]
     lines += [f"  out of scope: {reason} ({n:,})" for reason, n in out_of_scope.items()]
-    for rule, n in counts(connection, f"SELECT rule FROM ({judged.quarantined})").items():
+    for rule, n in entry.quarantined_for.items():
         lines += [f"  {rule} ({n:,})", *_examples(connection, judged.quarantined, rule)]
     if duplicate:
         lines += [f"  duplicate ({duplicate:,})", *_examples(connection, judged.duplicates, "duplicate")]
-    return lines
+    return lines, entry
 
 
 def _examples(connection: duckdb.DuckDBPyConnection, select: str, rule: str) -> list[str]:

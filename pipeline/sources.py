@@ -174,10 +174,11 @@ def load_source(name: str, root: Path = SOURCES) -> Source:
     document = _Section(f"{folder}/source.yaml", _yaml(folder / "source.yaml"))
     kind = cast("SourceKind", document.among("kind", document.text("kind", "interactions"), get_args(SourceKind)))
     table = kind == "table"
+    document.text("name", name)  # for readers; commands and params.yaml call a source by its folder
     source = Source(
         kind=kind,
         as_of=document.date("as_of") if table else None,
-        name=document.text("name", name),
+        name=name,
         says=document.text("says"),
         currency=document.text("currency"),
         time_zone=document.text("time_zone", "UTC"),

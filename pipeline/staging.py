@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from features.errors import ExplainedError
+from pipeline.id_forms import define as define_id_form
 from pipeline.quarantine import (
     INTERACTION_COLUMNS,
     LABEL_COLUMNS,
@@ -61,6 +62,7 @@ class Judged:
     key: str  # columns that tell rows apart
     rows: int  # what the source's SELECT yielded
     malformed: int  # lines of raw files that never became a row
+    given: tuple[str, ...]  # what the source's SELECT yields
 
     @property
     def table(self) -> str:
@@ -119,6 +121,12 @@ class Staged:
         """All that there are."""
         return tuple(table for table in (self.interactions, self.customers, self.labels) if table is not None)
 
+    @property
+    def declared(self) -> str:
+        """SELECT of the company's own labels: none where the source has no labels.sql."""
+        nothing = ", ".join(f"NULL::{column.sql_type} AS {column.name}" for column in LABEL_COLUMNS)
+        return self.labels.valid if self.labels else f"SELECT {nothing} WHERE false"
+
 
 @contextmanager
 def staged(
@@ -152,6 +160,7 @@ def _configure(
     connection.execute("SET preserve_insertion_order = false")
     connection.execute("SET enable_progress_bar = false")
     connection.execute("CREATE SCHEMA fedelta")
+    define_id_form(connection)
     try:
         connection.execute(f"SET TimeZone = {literal(source.time_zone)}")
     except duckdb.Error as error:
@@ -195,13 +204,20 @@ def _one_select(sql: str, what: str) -> str:
 
 
 def _say_whom_malformed_lines_feed(connection: duckdb.DuckDBPyConnection, selects: dict[str, str]) -> None:
-    """A malformed line counts once: with interactions, unless only customers' or labels' SQL reads the file."""
+    """A malformed line counts once: with interactions, unless only customers' or labels' SQL reads the file.
+
+    Whether customers' SQL reads the file at all is noted too.
+    """
     connection.execute(f"ALTER TABLE {MALFORMED} ADD COLUMN feeds VARCHAR DEFAULT 'interactions'")
+    connection.execute(f"ALTER TABLE {MALFORMED} ADD COLUMN of_customers BOOLEAN DEFAULT false")
     told = _tables_read(connection, selects["interactions"])
     for name in list(selects)[1:]:
         read = _tables_read(connection, selects[name])
         for table in sorted(read - told):
             connection.execute(f"UPDATE {MALFORMED} SET feeds = ? WHERE table_name = ?", [name, table])
+        if name == "customers":
+            for table in sorted(read):
+                connection.execute(f"UPDATE {MALFORMED} SET of_customers = true WHERE table_name = ?", [table])
         told |= read
 
 
@@ -235,7 +251,7 @@ def _judged_table(
     if source.kind == "table" and name == "customers":
         set_contradictions_aside(connection, f"fedelta.{name}", [column.name for column in columns])
     _drop_duplicates(connection, f"fedelta.{name}", key, columns)
-    return Judged(name, columns, key, rows, malformed)
+    return Judged(name, columns, key, rows, malformed, tuple(names))
 
 
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection, table: str, key: str, columns: Sequence[Column]) -> None:

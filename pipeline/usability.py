@@ -1,15 +1,23 @@
-"""What the data is good for: counts, spans and silences of the tables written, and what there is too little of."""
+"""What the data is good for: counts, spans and silences, what looks wrong, and what there is too little of."""
 
 # ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import duckdb
 
-from features.relationship import REVENUE
+from features.cutoffs import believed_span
+from features.feeds import Series, Stopped, stopped
+from features.relationship import REVENUE, Definition
 from models.settings import Minimum
+from pipeline import plausibility
+from pipeline.customers import Customers, OptOuts
+from pipeline.id_forms import LookAlikes, look_alikes
+from pipeline.plausibility import Tables, day
 from pipeline.quarantine import Column, customer_columns
 from pipeline.raw_files import FileCount, identifier, literal
 from pipeline.reconciliation import Equation
@@ -17,9 +25,24 @@ from pipeline.sources import Source
 from pipeline.staging import Judged, Staged
 from pipeline.table_source import warnings_of
 
-LEAST_CUSTOMERS = 500
 LEAST_HORIZONS = 2  # one to learn from, one to be judged by
 MOST_QUARANTINED = 0.01
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the project's settings ask of the data."""
+
+    minimum: Minimum  # to learn from
+    horizon_days: int  # lead time included
+    churn_definition: Definition
+    activity: tuple[str, ...]
+
+    @classmethod
+    def recommended(cls, source: Source) -> "Needs":
+        """What a project would need that `fedelta use` has just made of the source."""
+        asked = source.recommends
+        return cls(Minimum(), asked.horizon_days + asked.lead_days, asked.churn_definition, asked.activity)
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,15 @@ class Declared:
 
 
 @dataclass(frozen=True)
+class Feed:
+    """What came in of one kind, or through one channel."""
+
+    first: str  # days
+    last: str
+    weekly: tuple[int, ...]  # interactions in each of the report's weeks
+
+
+@dataclass(frozen=True)
 class DataReport:
     """reports/data.json: what came in, what was kept, what it can be used for."""
 
@@ -54,11 +86,19 @@ class DataReport:
     customers: Account | None
     customer_count: int
     customers_without_a_row: int  # customers known from interactions only
+    opt_outs: OptOuts | None  # None: the source says nothing of opt-outs
+    look_alikes: LookAlikes | None  # None: no customer is written in more than one way
     first_at: str
     last_at: str
     span_days: int  # first to last, both counted
+    believed_first: str  # days: but for stray dates
+    believed_last: str
+    outside_believed: int  # interactions dated before or after
     kinds: dict[str, int]
     channels: dict[str, int]
+    feeds: dict[str, "Feed"]  # by "kind NAME" and "channel NAME"
+    weeks: tuple[str, ...]  # Mondays of the believed weeks
+    stopped: tuple[Stopped, ...]  # of the feeds; days since 1970
     nulls: dict[str, int]
     customer_nulls: dict[str, int]
     warnings: tuple[str, ...]
@@ -83,55 +123,156 @@ class DataReport:
         )
 
 
-@dataclass(frozen=True)
-class Written:
-    """The tables ingest made."""
-
-    interactions: Path  # a glob
-    customers: Path
-    customers_without_a_row: int
-    labels: Path
-
-
-def measure(source: Source, stage: Staged, accounts: Mapping[str, Account], written: Written) -> DataReport:
-    """Read the written tables and say what they are good for; `accounts` says where the rows of each table went."""
+def measure(
+    source: Source, stage: Staged, accounts: Mapping[str, Account], tables: Tables, gathered: Customers
+) -> DataReport:
+    """Read the tables of the contract and say what they are good for; `accounts` says where the rows of each went."""
     connection = stage.connection
-    interactions_table, customers_table = parquet(written.interactions), parquet(written.customers)
-    first, last, days, rows = _row(
-        connection,
+    first, last, days, rows = tables.row(
         "SELECT strftime(min(\"at\"), '%Y-%m-%dT%H:%M:%SZ'), strftime(max(\"at\"), '%Y-%m-%dT%H:%M:%SZ'), "
         'date_diff(\'day\', min("at")::DATE, max("at")::DATE) + 1, count(*) '
-        f"FROM (SELECT timezone('UTC', occurred_at) AS \"at\" FROM {interactions_table})",
+        f"FROM (SELECT timezone('UTC', occurred_at) AS \"at\" FROM {tables.interactions})"
     )
-    customer_count = int(str(_row(connection, f"SELECT count(*) FROM {customers_table}")[0]))
+    total, feeds = _daily(tables)
+    span = believed_span(total.days, total.counts)
+    ended = stopped(feeds, span.last)
+    alike = look_alikes(connection, _places(tables, source))
+    weeks = range(_monday(span.first), span.last + 1, 7)
     report = DataReport(
         source=source.name,
         currency=source.currency,
         files=stage.files,
         interactions=accounts["interactions"],
         customers=accounts.get("customers"),
-        customer_count=customer_count,
-        customers_without_a_row=written.customers_without_a_row,
+        customer_count=int(tables.row(f"SELECT count(*) FROM {tables.customers}")[0]),
+        customers_without_a_row=gathered.without_a_row,
+        opt_outs=gathered.opt_outs,
+        look_alikes=alike,
         first_at=str(first),
         last_at=str(last),
-        span_days=int(str(days)),
-        kinds=counts(connection, f"SELECT kind FROM {interactions_table}"),
-        channels=counts(connection, f"SELECT channel FROM {interactions_table} WHERE channel IS NOT NULL"),
-        nulls=_nulls(connection, interactions_table, stage.interactions.columns),
-        customer_nulls=_nulls(connection, customers_table, customer_columns(source)),
+        span_days=int(days),
+        believed_first=str(day(span.first)),
+        believed_last=str(day(span.last)),
+        outside_believed=span.earlier_count + span.later_count,
+        kinds=counts(connection, f"SELECT kind FROM {tables.interactions}"),
+        channels=counts(connection, f"SELECT channel FROM {tables.interactions} WHERE channel IS NOT NULL"),
+        feeds={name: _feed(series, weeks) for name, series in feeds.items()},
+        weeks=tuple(str(day(monday)) for monday in weeks),
+        stopped=tuple(ended),
+        nulls=_nulls(connection, tables.interactions, stage.interactions.columns),
+        customer_nulls=_nulls(connection, tables.customers, customer_columns(source)),
         warnings=(),
         declared_labels=accounts.get("labels"),
-        declared=_declared(connection, written),
+        declared=_declared(tables),
     )
-    return DataReport(**{**report.__dict__, "warnings": tuple(_warnings(report, source, int(str(rows))))})
+    warnings = [
+        *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
+        *plausibility.stray_dates(span),
+        *plausibility.stopped_feeds(ended, span.last),
+        *((alike.warning,) if alike else ()),
+        *plausibility.of_ids(tables, source),
+        *plausibility.of_money(tables, stage.interactions),
+        *plausibility.of_measures(tables, stage.interactions),
+        *plausibility.of_customers(tables, source),
+        *plausibility.of_times(tables, span.last),
+        *_warnings(report, int(rows)),
+    ]
+    return replace(report, warnings=tuple(warnings))
+
+
+def shortfalls(report: DataReport, needs: Needs) -> list[str]:
+    """What the data are too few for, in words."""
+    if report.labels is not None:
+        return warnings_of(report.labels, needs.minimum)
+    days = needs.horizon_days
+    span = (_date(report.believed_last) - _date(report.believed_first)).days + 1
+    checks = (
+        (
+            report.customer_count < needs.minimum.customers,
+            f"{report.customer_count} customers are too few to learn from: at least {needs.minimum.customers} are "
+            "needed "
+            "(churn.minimum.customers).",
+        ),
+        (
+            span < LEAST_HORIZONS * days,
+            f"{span} days are too few for a horizon of {days} days: at least {LEAST_HORIZONS * days} "
+            "are needed, one horizon to learn from and one to be judged by.",
+        ),
+        (
+            needs.churn_definition == "inactivity" and not {*needs.activity} & {*report.kinds},
+            f"No {' or '.join(needs.activity)}: churn by inactivity cannot be predicted. Set "
+            f"churn.activity to kinds that the data have ({', '.join(report.kinds)}), or churn.definition to event.",
+        ),
+        (
+            needs.churn_definition == "event" and "cancellation" not in report.kinds,
+            "No cancellations: churn by event cannot be learned.",
+        ),
+    )
+    return [words for holds, words in checks if holds]
+
+
+def _date(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def _monday(number: int) -> int:
+    return number - day(number).weekday()
+
+
+def _daily(tables: Tables) -> tuple[Series, dict[str, Series]]:
+    """Interactions per day since 1970, all together, and by kind and by channel."""
+    rows = tables.rows(
+        "SELECT kind, channel, epoch_us(occurred_at) // 86400000000 AS day, count(*) "
+        f"FROM {tables.interactions} GROUP BY ALL"
+    )
+    total: Counter[int] = Counter()
+    feeds: dict[str, Counter[int]] = {}
+    for kind, channel, number, n in rows:
+        total[number] += n
+        for name in (f"kind {kind}", *([f"channel {channel}"] if channel is not None else [])):
+            feeds.setdefault(name, Counter())[number] += n
+    return _series(total), {name: _series(feeds[name]) for name in sorted(feeds)}
+
+
+def _series(by_day: "Counter[int]") -> Series:
+    days = sorted(by_day)
+    return Series(days, [by_day[number] for number in days])
+
+
+def _feed(series: Series, weeks: range) -> Feed:
+    weekly = [0] * len(weeks)
+    for number, n in zip(series.days, series.counts, strict=True):
+        if weeks and weeks[0] <= number < weeks[-1] + 7:
+            weekly[(number - weeks[0]) // 7] += n
+    return Feed(str(day(series.days[0])), str(day(series.days[-1])), tuple(weekly))
+
+
+def _places(tables: Tables, source: Source) -> str:
+    """A relation of every way to write a customer and where it occurs."""
+    places = f"SELECT DISTINCT customer_id, kind AS place FROM {tables.interactions}"
+    if source.customers_sql is not None:
+        places += " UNION ALL SELECT customer_id, 'customers.sql' FROM known_customers"
+    return f"({places})"
 
 
 def measure_table(
-    source: Source, stage: Staged, customers: Account, written: Path, labels: Mapping[str, int]
+    source: Source,
+    stage: Staged,
+    accounts: Mapping[str, Account],
+    tables: Tables,
+    gathered: Customers,
+    labels: Mapping[str, int],
 ) -> DataReport:
     """The account of a table of customers, which has neither interactions nor a span."""
-    connection = stage.connection
-    day = f"{source.as_of:%Y-%m-%d}T00:00:00Z"
+    connection, customers = stage.connection, accounts["customers"]
+    alike = look_alikes(connection, _places(tables, source))
+    warnings = [
+        *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
+        *((alike.warning,) if alike else ()),
+        *plausibility.of_customers(tables, source),
+        *_set_aside_warnings(customers),
+    ]
+    at = f"{source.as_of:%Y-%m-%d}"
     return DataReport(
         source=source.name,
         currency=source.currency,
@@ -140,14 +281,22 @@ def measure_table(
         customers=customers,
         customer_count=customers.equation.valid,
         customers_without_a_row=0,
-        first_at=day,
-        last_at=day,
+        opt_outs=gathered.opt_outs,
+        look_alikes=alike,
+        first_at=f"{at}T00:00:00Z",
+        last_at=f"{at}T00:00:00Z",
         span_days=0,
+        believed_first=at,
+        believed_last=at,
+        outside_believed=0,
         kinds={},
         channels={},
+        feeds={},
+        weeks=(),
+        stopped=(),
         nulls={},
-        customer_nulls=_nulls(connection, parquet(written), customer_columns(source)),
-        warnings=(*warnings_of(labels, Minimum()), *_set_aside_warnings(customers)),
+        customer_nulls=_nulls(connection, tables.customers, customer_columns(source)),
+        warnings=tuple(warnings),
         labels=dict(labels),
     )
 
@@ -167,13 +316,13 @@ def _set_aside_warnings(entry: Account) -> list[str]:
     return [words for holds, words in checks if holds]
 
 
-def _declared(connection: duckdb.DuckDBPyConnection, written: Written) -> tuple[Declared, ...]:
-    rows = connection.execute(
+def _declared(tables: Tables) -> tuple[Declared, ...]:
+    rows = tables.rows(
         "SELECT strftime(as_of, '%Y-%m-%d'), count(*), count(*) FILTER (WHERE churned), "
         "count(*) FILTER (WHERE first_at IS NULL OR first_at >= timezone('UTC', as_of::TIMESTAMP)) "
-        f"FROM {parquet(written.labels)} LEFT JOIN (SELECT customer_id, min(occurred_at) AS first_at "
-        f"FROM {parquet(written.interactions)} GROUP BY customer_id) USING (customer_id) GROUP BY as_of ORDER BY as_of"
-    ).fetchall()
+        f"FROM {tables.labels} LEFT JOIN (SELECT customer_id, min(occurred_at) AS first_at "
+        f"FROM {tables.interactions} GROUP BY customer_id) USING (customer_id) GROUP BY as_of ORDER BY as_of"
+    )
     return tuple(Declared(str(at), int(n), int(churned), int(unknown)) for at, n, churned, unknown in rows)
 
 
@@ -202,25 +351,10 @@ def parquet(path: Path) -> str:
     return f"read_parquet({literal(str(path))})"
 
 
-def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
-    horizon = source.recommends.horizon_days + source.recommends.lead_days
+def _warnings(report: DataReport, rows: int) -> Iterator[str]:
     entry = report.interactions
     contradicting = report.declared_labels.conflicting_duplicates if report.declared_labels else 0
     checks = (
-        (
-            report.customer_count < LEAST_CUSTOMERS,
-            f"{report.customer_count} customers are too few to learn from: at least {LEAST_CUSTOMERS} are needed.",
-        ),
-        (
-            report.span_days < LEAST_HORIZONS * horizon,
-            f"{report.span_days} days are too few for a horizon of {horizon} days: at least {LEAST_HORIZONS * horizon} "
-            "are needed, one horizon to learn from and one to be judged by.",
-        ),
-        (
-            source.recommends.churn_definition == "inactivity" and not {*source.recommends.activity} & {*report.kinds},
-            f"No {' or '.join(source.recommends.activity)}: churn by inactivity cannot be predicted. Set "
-            f"churn.activity to kinds that the data have ({', '.join(report.kinds)}), or churn.definition to event.",
-        ),
         (
             not {*REVENUE} & {*report.kinds},
             f"No {' or '.join(REVENUE)}: customer value cannot be predicted.",
@@ -228,10 +362,6 @@ def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
         (
             bool({*REVENUE} & {*report.kinds}) and report.nulls["amount"] == rows,
             "No amounts: orders can be predicted, money cannot.",
-        ),
-        (
-            source.recommends.churn_definition == "event" and "cancellation" not in report.kinds,
-            "No cancellations: churn by event cannot be learned.",
         ),
         (
             all(report.nulls[c] == rows for c in ("rating", "resolved", "delay_hours", "effort")),
@@ -247,7 +377,8 @@ def _warnings(report: DataReport, source: Source, rows: int) -> list[str]:
             "are of customers without an interaction before as_of: nothing is learned from them. Do their ids match?",
         ),
     )
-    return [*(words for holds, words in checks if holds), *_set_aside_warnings(entry)]
+    yield from (words for holds, words in checks if holds)
+    yield from _set_aside_warnings(entry)
 
 
 def _nulls(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[Column]) -> dict[str, int]:

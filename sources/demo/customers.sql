@@ -2,7 +2,7 @@
 SELECT
     customer AS customer_id,
     registered_at AS signed_up_at,
-    newsletter = 'no' AS opted_out,
+    CASE newsletter WHEN 'yes' THEN 'no' WHEN 'no' THEN 'yes' ELSE newsletter END AS opted_out, -- what is neither, is out
     country,
     age_group,
     plan,

@@ -154,6 +154,7 @@ def purchases(past: Past) -> dict[str, Value]:
         out[f"purchase_day_count{suffix}"] = purchase_days(past.of_kind("purchase", days=days))
     for days, suffix in ((90, "_90d"), (365, "_365d"), (None, "")):
         out[f"return_count{suffix}"] = len(past.of_kind("return", days=days))
+    out["returned_value"] = float(money(past.of_kind("return")))
     out["returned_value_365d"] = float(money(past.of_kind("return", days=365)))
     out["mean_spend"] = over(money(all_time), purchase_days(all_time))
     out["max_spend"] = float(max((e.amount or Decimal(0) for e in all_time), default=Decimal(0)))

@@ -10,6 +10,7 @@ from models.bootstrap import Resampling
 from models.churn_window import Advice, BadWindow, History, WindowSettings, advise
 from models.life_table import added
 from models.reachable import Sample, foresee
+from models.settings import Minimum
 from models.spells import membership_spells, silences
 
 PARTS, RESAMPLING = 20, Resampling(20)
@@ -114,6 +115,15 @@ def test_where_nothing_can_be_told_the_advice_says_so(days: list[Day], end: int,
     assert found.days is None
     assert "Nothing can be told" in found.because
     assert says in found.because
+
+
+def test_how_many_customers_are_needed_is_what_the_settings_say():
+    held = history(shoppers(300, leave=0.1, mean_gap=10, end=730), 730)
+    few = WindowSettings(minimum=Minimum(customers=301))
+    assert advise(held, WindowSettings(), RESAMPLING, lead_days=0).days is not None
+    refused = advise(held, few, RESAMPLING, lead_days=0)
+    assert refused.days is None
+    assert "bring at least 301" in refused.because
 
 
 def test_where_too_many_return_after_every_horizon_none_is_advised():

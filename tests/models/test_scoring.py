@@ -175,8 +175,17 @@ def test_value_at_risk_is_the_margin_on_the_expected_spend_times_the_risk(
     assert held["clv_expected"].to_numpy() == pytest.approx(clv.expected_spend(rows))
     risk = held["churn_probability"].to_numpy() * clv.expected_spend(rows) * 0.5
     assert held["value_at_risk"].to_numpy() == pytest.approx(risk)
-    assert held["historic_value"].to_list() == rows["spend"].to_list()
+    assert held["historic_value_gross"].to_list() == rows["spend"].to_list()
+    net = (rows["spend"] - rows["returned_value"]).round(4)
+    assert held["historic_value"].to_list() == net.to_list()
     assert set(held["currency"]) == {"EUR"}
+
+
+def test_who_was_given_back_more_than_bought_has_a_value_below_zero(to_score: pd.DataFrame, models: Models):
+    refunded = to_score[to_score["status"] == "scored"].head(3).assign(spend=109.96, returned_value=164.94)
+    held = score(refunded, models, POLICY, currency="EUR", model_version="v")
+    assert held["historic_value"].to_list() == [-54.98] * 3
+    assert held["historic_value_gross"].to_list() == [109.96] * 3
 
 
 def test_the_last_bad_experience_is_named_and_dated_to_the_microsecond(scores: pl.DataFrame):
@@ -198,7 +207,15 @@ def test_bad_experiences_and_open_issues_are_those_of_the_features(scores: pl.Da
 
 def test_without_money_there_is_no_value_and_no_currency(to_score: pd.DataFrame, churn: ChurnModel):
     table = scored(to_score, churn, None)
-    money = ["clv_expected", "clv_low", "clv_high", "historic_value", "currency", "value_at_risk"]
+    money = [
+        "clv_expected",
+        "clv_low",
+        "clv_high",
+        "historic_value",
+        "historic_value_gross",
+        "currency",
+        "value_at_risk",
+    ]
     assert table.select(money).null_count().row(0) == (len(table),) * len(money)
     assert table["churn_probability"].null_count() == 0
 

@@ -185,6 +185,14 @@ def test_the_span_of_the_history_is_that_of_its_first_and_last_interaction(event
     assert span(interactions) == (events["occurred_at"].min(), events["occurred_at"].max())
 
 
+def test_a_stray_date_does_not_move_the_span_of_the_history(events: pl.DataFrame, tmp_path: Path):
+    stray = events.head(1).with_columns(
+        interaction_id=pl.lit("stray"), occurred_at=pl.col("occurred_at").dt.offset_by("3y")
+    )
+    strayed = shuffled(pl.concat([events, stray]), tmp_path / "strayed")
+    assert span(strayed) == (events["occurred_at"].min(), events["occurred_at"].max())
+
+
 def test_no_interactions_say_which_stage_to_run(tmp_path: Path):
     with pytest.raises(NoInteractions, match=r"holds no interactions\. Run `dvc repro ingest` first"):
         span(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import ruamel.yaml
-from tiny_source import YAML, Tiny
+from tiny_source import GOOD, YAML, Tiny, csv
 
 from pipeline.params import BadParams
 from pipeline.sources import Recommended, SourceError, known_sources, load_source
@@ -159,6 +159,12 @@ def test_dates_without_quotes_get_them_since_dvc_refuses_them(tmp_path: Path) ->
 def test_a_recommended_date_may_stand_in_quotes(tmp_path: Path) -> None:
     source = Tiny(tmp_path, yaml=YAML + RECOMMENDS.replace("1998-07-01", "'1998-07-01'")).source()
     assert source.recommends.score_at == date(1998, 7, 1)
+
+
+def test_a_source_is_called_by_its_folder_whatever_its_description_says(tmp_path: Path) -> None:
+    tiny = Tiny(tmp_path, csv(GOOD), YAML.replace("name: tiny", "name: another"))
+    assert tiny.source().name == "tiny"
+    assert tiny.ingest().source == "tiny"
 
 
 def test_a_date_without_quotes_anywhere_is_named_before_dvc_meets_it(tmp_path: Path) -> None:
