@@ -59,12 +59,12 @@ def inside(folder: Path) -> Iterator[Path]:
         os.chdir(before)
 
 
-def make(folder: Path, *, customers: int = 300, trees: int = 20) -> Path:
-    """A project with every stage run up to `score`."""
+def make(folder: Path, *, customers: int = 300, trees: int = 20, events: pl.DataFrame | None = None) -> Path:
+    """A project with every stage run up to `score`, of these interactions or else the usual ones."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sources").symlink_to(HERE / "sources")
     (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(trees)))
-    events = interactions(customers)
+    events = interactions(customers) if events is None else events
     with inside(folder):
         table, labels = features_at(events, CUTOFFS, KernelSettings(load_params().experience))
         for path, frame in ((paths.FEATURES, table), (paths.LABELS, labels)):
