@@ -205,4 +205,5 @@ class MonitorSettings:
 
     customers: int = 10_000  # looked at, drawn by hash
     false_alarms: int = 1  # at most, in twelve monthly runs
+    on_data_alarm: Literal["stop", "warn"] = "stop"  # where what churn is made of stopped coming in, or ids changed
     tolerance: float = 0.05  # by which realised churn rate, AUC or log loss may miss the expected without an alarm

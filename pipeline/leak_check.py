@@ -23,6 +23,7 @@ from models.leaky_rows import Leak, future_dated
 from models.panel import Panel
 from pipeline import paths
 from pipeline.build_features import Job, job_for
+from pipeline.data_alarms import stop_on_alarm
 from pipeline.evaluate import write_json
 from pipeline.panel import read_panel, to_pandas
 from pipeline.params import load_params
@@ -43,7 +44,10 @@ def main() -> None:
     ------
     LeakFound
         If it is not: the message names the worst leak, the report holds them all.
+    DataAlarm
+        If the data that came in would give wrong scores.
     """
+    stop_on_alarm(load_params())
     found, rows, replay = check(datetime.now(UTC))
     found, accepted = without_accepted(found, load_params().leak_check.accept)
     document = {"leaks": [asdict(leak) for leak in found], "accepted": [asdict(leak) for leak in accepted]}

@@ -1,7 +1,7 @@
 """DVC stage ``monitor``: the newest month judged by those before; how well the model does, expected and realised."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from models.panel import Panel
 from models.purchase_prior import PurchasePrior
 from models.settings import MonitorSettings
 from pipeline import paths
+from pipeline.data_alarms import Alarm, data_alarms
 from pipeline.drift_report import Check, checked, document, headline
 from pipeline.evaluate import write_json
 from pipeline.experience_report import tidy
@@ -75,12 +76,28 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
     known = performance(panel, model, params.churn.definition, draws, settings.tolerance, evaluated)
     checks, effects = checked(watch, months, when.cutoffs, found, age, settings)
     evidence = [row for row in known if row["evidence"]]
+    feeds = feeds_check(data_alarms(params))
     return {
         "as_of": f"{when.score_at:%Y-%m-%d}",
-        **document([*checks, *map(performance_check, evidence)], effects),
+        **document([*checks, feeds, *map(performance_check, evidence)], effects),
         "performance_says": next((row["says"] for row in evidence), AHEAD),
         "performance": known,
     }
+
+
+def feeds_check(alarms: Sequence[Alarm]) -> Check:
+    """The question whether every kind still comes in and customers are written in one way, answered by the intake."""
+    says = " ".join(alarm.says for alarm in alarms)
+    return Check(
+        "feeds",
+        "Does every kind still come in, and is each customer written in one way?",
+        len(alarms),
+        None,
+        None,
+        0,
+        bool(alarms),
+        says or "No kind or channel stopped coming in, and each customer is written in one way.",
+    )
 
 
 def performance_check(row: Mapping[str, Any]) -> Check:
