@@ -88,16 +88,19 @@ def check(now: datetime) -> tuple[list[Leak], int, int]:
 
 
 def days_since_kinds(panel: Panel, without: Collection[str]) -> pd.DataFrame:
-    """Days from each customer's last interaction of each kind to the row's cutoff (n_rows, n_kinds); null for never."""
-    events = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(
-        "customer_id", "kind", pl.col("occurred_at").dt.replace_time_zone(None)
-    )
+    """Days from each customer's last interaction of each kind to the row's cutoff (n_rows, n_kinds); null for never.
+
+    An interaction counts from when it was known, where that is later than when it happened.
+    """
+    events = pl.scan_parquet(paths.INTERACTIONS / "*.parquet")
+    times = [name for name in ("occurred_at", "known_at") if name in events.collect_schema()]
+    events = events.select("customer_id", "kind", pl.max_horizontal(times).dt.replace_time_zone(None).alias("seen_at"))
     keys = pl.from_pandas(panel.table[["customer_id", "cutoff"]]).with_columns(pl.col("cutoff").dt.cast_time_unit("us"))
     tables = []
     for cutoff in panel.cutoffs:
-        before = events.filter(pl.col("occurred_at") < cutoff, ~pl.col("kind").is_in(list(without)))
-        last = before.group_by("customer_id", "kind").agg(pl.col("occurred_at").max()).collect(engine="streaming")
-        age = last.with_columns(days=(pl.lit(cutoff) - pl.col("occurred_at")).dt.total_microseconds() / DAY_US)
+        before = events.filter(pl.col("seen_at") < cutoff, ~pl.col("kind").is_in(list(without)))
+        last = before.group_by("customer_id", "kind").agg(pl.col("seen_at").max()).collect(engine="streaming")
+        age = last.with_columns(days=(pl.lit(cutoff) - pl.col("seen_at")).dt.total_microseconds() / DAY_US)
         wide = age.pivot("kind", index="customer_id", values="days", sort_columns=True)
         at = keys.filter(pl.col("cutoff") == cutoff)
         tables.append(at.join(wide, on="customer_id", how="left", maintain_order="left"))
