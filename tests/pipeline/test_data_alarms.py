@@ -11,8 +11,9 @@ from tiny_project import inside
 
 from features.feeds import Stopped
 from pipeline import leak_check, paths
-from pipeline.data_alarms import DataAlarm, alarms_of
+from pipeline.data_alarms import DataAlarm, alarms_of, stop_on_alarm
 from pipeline.id_forms import LookAlikes
+from pipeline.params import load_params
 
 PURCHASES = Stopped("kind purchase", last=19_700, silent_days=60, expected=900.0, strays=0)
 TWICE = LookAlikes(50, 100, 50, {"'.0' at the end": 50}, ("412 (purchase) and 412.0 (contact)",))
@@ -52,6 +53,5 @@ def test_the_run_stops_before_anything_is_learned_unless_told_to_go_on(tmp_path:
         paths.DATA_REPORT.write_text(json.dumps(report(PURCHASES, replace(PURCHASES, name="kind visit"))))
         with pytest.raises(DataAlarm, match=r"Alarm: Interactions of kind purchase stopped .*on_data_alarm: warn"):
             leak_check.main()
-        params = paths.PARAMS.read_text() + "monitor: {on_data_alarm: warn}\n"
-        paths.PARAMS.write_text(params)
-        leak_check.main()
+        params = load_params()
+        stop_on_alarm(replace(params, monitor=replace(params.monitor, on_data_alarm="warn")))
