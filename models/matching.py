@@ -209,7 +209,8 @@ def staying_values(days: Floats, ended: Booleans, horizon: int, weight: Floats |
     survival = float(fitted.survival_function_["KM_estimate"].loc[:horizon].iloc[-1])
     beyond = np.maximum(at_risk - ends, 1e-9)
     compensator = np.cumsum(ends / (np.maximum(at_risk, 1e-9) * beyond))
-    place = np.searchsorted(table.index.to_numpy(), day)
+    # A day of none but weights too small to count is not in the table: the day before it holds.
+    place = np.searchsorted(table.index.to_numpy(), day, side="right") - 1
     return np.asarray(survival + survival * whole.sum() * (compensator[place] - ended / beyond[place]))
 
 

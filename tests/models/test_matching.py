@@ -84,3 +84,11 @@ def test_pooled_strata_count_by_their_bad_experiences():
     nothing = pd.Series([0.0, 0.0])
     effect = pooled([Effect(30, 0.5, 0.1, nothing, nothing), Effect(10, 0.1, 0.5, nothing, nothing)])
     assert (effect.n, effect.bad, effect.difference) == (40, pytest.approx(0.4), pytest.approx(0.2))
+
+
+def test_weights_too_small_to_count_on_a_day_of_their_own_do_no_harm():
+    days, ended = np.array([2.0, 4.0, 9.0, 9.0, 30.0]), np.array([True, False, True, False, False])
+    weight = np.array([1.0, 1.0, 1.0, 1.0, 1e-12])
+    with_it, without = staying_values(days, ended, 20, weight), staying_values(days[:4], ended[:4], 20, weight[:4])
+    assert with_it[:4] == pytest.approx(without, abs=1e-6)
+    assert np.isfinite(with_it).all()
