@@ -1,0 +1,43 @@
+"""What is delivered is what a backtest at the scoring cutoff measures, to the bit."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import hashed_project
+import numpy as np
+from tiny_project import START, inside
+
+from features.cutoffs import backtest_calendar
+from models.bundle import load_churn, load_clv, read_contract
+from pipeline import build_features, fit_btyd, paths, train_churn, train_clv
+from pipeline.backtest import measured, panel_at
+from pipeline.build_features import span
+from pipeline.panel import read_panel
+from pipeline.params import load_params
+
+
+def test_scores_of_a_run_at_a_date_are_those_of_a_backtest_at_that_date(tmp_path: Path):
+    at = START + timedelta(days=390)
+    with inside(hashed_project.make(tmp_path / "project")):
+        written = paths.PARAMS.read_text()
+        paths.PARAMS.write_text(
+            written.replace("train: 2}", f'train: 2, score_at: "{at:%Y-%m-%d}"}}').replace(", candidate: trees", "")
+        )
+        params, (first, last) = load_params(), span(paths.INTERACTIONS)
+        for stage in (build_features, fit_btyd, train_churn, train_clv):
+            stage.main()
+        scored = read_panel(["score"]).of_role("score").table
+        churn, clv = load_churn(paths.CHURN_DELIVERED), load_clv(paths.CLV_DELIVERED)
+        assert clv is not None
+        days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
+        panel = panel_at(backtest_calendar(first, last, at, params.cutoffs, **days), params)
+        found = measured(panel, params)
+
+        assert panel.of_role("evaluate").table["customer_id"].tolist() == scored["customer_id"].tolist()
+        np.testing.assert_array_equal(found.churn["chosen"], churn.churn_probability(scored))
+        np.testing.assert_array_equal(found.clv["chosen"], clv.expected_spend(scored))
+        evaluated, delivered = (read_contract(folder) for folder in (paths.CHURN_EVALUATED, paths.CHURN_DELIVERED))
+        assert evaluated["training"][-1]["cutoff"] < delivered["training"][-1]["cutoff"]
+        assert [fact["cutoff"] for fact in delivered["training"]] == [
+            fact["cutoff"] for fact in found.report["training"]
+        ]
