@@ -222,7 +222,7 @@ def judged(select: str, came: Mapping[str, str], columns: Sequence[Column], rule
     ]
     rule = _first_broken(every, [literal(r.name) for r in every])
     reason = _first_broken(every, [r.reason for r in every])
-    listed = ", ".join(_listed(column) for column in columns)
+    listed = ", ".join(_listed(column, columns) for column in columns)
     return (
         f"SELECT {listed}, out_of_scope, rule, CASE WHEN rule IS NOT NULL THEN {reason} END AS reason, source_row, "
         "CASE WHEN rule IS NOT NULL OR out_of_scope IS NOT NULL THEN to_json(raw)::VARCHAR END AS source_text "
@@ -231,9 +231,9 @@ def judged(select: str, came: Mapping[str, str], columns: Sequence[Column], rule
     )
 
 
-def _listed(column: Column) -> str:
+def _listed(column: Column, columns: Sequence[Column]) -> str:
     """The column as it is staged."""
-    if column.name == "known_at":  # told only where it is later
+    if column.name == "known_at" and any(c.name == "occurred_at" for c in columns):  # told only where it is later
         return "CASE WHEN known_at > occurred_at THEN known_at END AS known_at"
     return f"{OPT_OUT_AS_CAME}, opted_out" if column.kind == "opt_out" else identifier(column.name)
 
