@@ -122,8 +122,8 @@ def _with_opt_outs(connection: duckdb.DuckDBPyConnection, source: Source) -> Opt
         f"ELSE coalesce(r.own, r.exact) END FROM reasons r WHERE {CUSTOMERS}.customer_id = r.customer_id"
     )
     values = connection.execute(
-        f"SELECT left({OPT_OUT_AS_CAME}, 40) AS value, count(*) AS n FROM {rows} WHERE {OPT_OUT_AS_CAME} IS NOT NULL "
-        f"GROUP BY value ORDER BY n DESC, value LIMIT {_VALUES}"
+        f"SELECT left({OPT_OUT_AS_CAME}, 40), count(*) FROM {rows} WHERE {OPT_OUT_AS_CAME} IS NOT NULL "
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_VALUES}"
     ).fetchall()
     numbers = [
         _number(connection, f"SELECT count(*) FROM reasons WHERE {condition}")
