@@ -39,12 +39,12 @@ def alarms_of(report: Mapping[str, Any], activity: Collection[str]) -> list[Alar
     Grave is a feed of the kinds that are `activity`, whose absence would be taken for churn, and ids of 5% of the
     customers and more that differ only in how they are written.
     """
-    end = (date.fromisoformat(report["believed_last"]) - _EPOCH).days
     found = []
-    for one in (Stopped(**{name: held[name] for name in _names(Stopped)}) for held in report["stopped"]):
+    for one in (Stopped(**{name: held[name] for name in _names(Stopped)}) for held in report.get("stopped", ())):
+        end = (date.fromisoformat(report["believed_last"]) - _EPOCH).days
         grave = one.name in {f"kind {kind}" for kind in activity}
         found += [Alarm(says, grave) for says in plausibility.stopped_feeds([one], end)]
-    if held := report["look_alikes"]:
+    if held := report.get("look_alikes"):
         alike = LookAlikes(**{name: held[name] for name in _names(LookAlikes)})
         found.append(Alarm(alike.warning, alike.customers >= _LEAST_SHARE * report["customer_count"]))
     return sorted(found, key=lambda alarm: not alarm.grave)

@@ -26,7 +26,7 @@ from pipeline.shuffle import buckets
 
 MOST = 2 * YEAR  # a year to compare with, and a year that tells what is usual
 _MONTH = timedelta(days=MONTH_DAYS)
-_COLUMNS = tuple(name for name in INTERACTIONS if name not in (*REQUIRED, "channel"))
+_COLUMNS = tuple(name for name in INTERACTIONS if name not in (*REQUIRED, "channel", "known_at"))
 
 
 @dataclass(frozen=True)

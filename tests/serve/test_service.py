@@ -225,7 +225,7 @@ def test_a_locked_database_is_503(stranger: Client, database: Database, monkeypa
 
 
 def test_the_model_behind_the_scores_is_described(client: Client, publish_customers: Publish, tmp_path: Path) -> None:
-    json_file(tmp_path / "bundle/churn/model.json", {"thresholds": {"high": 0.5}, "feature_names": ["a"]})
+    json_file(tmp_path / "bundle/churn/delivered/model.json", {"thresholds": {"high": 0.5}, "feature_names": ["a"]})
     json_file(tmp_path / "metrics.json", {"churn": {"chosen": {"auc": {"value": 0.8, "low": float("nan")}}}})
     run = publish_customers(
         customer("ann", churn_probability=0.9, risk_tier="high"),
