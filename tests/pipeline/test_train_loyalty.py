@@ -26,6 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project before its first training: features, labels, what BTYD says, and no bad experience."""
     folder = tmp_path_factory.mktemp("loyalty")
     (folder / "params.yaml").write_text(tiny_project.PARAMS.replace("TREES", "2"))
+    (folder / "sources").symlink_to(tiny_project.HERE / "sources")
     with tiny_project.inside(folder):
         events = tiny_project.interactions(400)
         table, labels = features_at(events, tiny_project.CUTOFFS, KernelSettings(load_params().experience))
