@@ -82,7 +82,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a rule fared on a draw: its figures among the others, and whether a baseline was significantly better."""
+    """How a rule did on a draw: its figures beside the others, and whether a baseline was significantly better."""
 
     log_loss: float
     auc: float
