@@ -1,7 +1,7 @@
 """Do other processors give the same bytes? Every stage under simulated ones: ``python -m benchmarks.processors DIR``.
 
 NumPy, OpenBLAS and the C library choose their kernels by the processor they find, and sum in other orders or end in
-other last digits on each. Here all three are made to report lesser processors. Each stage reads what the stages before it
+other last digits on each. Here all three see lesser processors. Each stage reads what the stages before it
 wrote on this processor, so that the table names the stages that differ, not those that follow them; ``--whole`` runs
 the whole path under each processor instead. Ends with 1 if an output differs.
 """
