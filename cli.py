@@ -2,19 +2,34 @@
 
 import argparse
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from features.errors import ExplainedError
+if __name__ in {"__main__", "__mp_main__"} and not __package__:
+    # Run as a file, as the stages of dvc.yaml do: the folder it lies in is the package, whatever is installed. So the
+    # copy that `dvc exp run --temp` works in runs its own code.
+    _home = Path(__file__).resolve().parent
+    _spec = importlib.util.spec_from_file_location(
+        "fedelta", _home / "__init__.py", submodule_search_locations=[str(_home)]
+    )
+    assert _spec
+    assert _spec.loader
+    sys.modules["fedelta"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["fedelta"])
+
+from fedelta.features.errors import ExplainedError
 
 STAGES = (
     "ingest", "build_features", "experience", "fit_btyd", "leak_check", "train_churn", "train_clv", "train_loyalty",
     "evaluate", "score", "report", "monitor", "model_card", "track",
 )  # fmt: skip
 
+
+SERVICE = {"keys": "fedelta.serve.keys", "serve": "fedelta.serve.main", "publish": "fedelta.serve.publish"}
 
 Command = Callable[[argparse.Namespace], None]
 Add = Callable[[str, Command, str], argparse.ArgumentParser]
@@ -25,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads of LightGBM that wait must not spin: on a busy machine that cost six times the CPU.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["keys"] or words[:1] == ["serve"]:
+    if words[:1] and words[0] in SERVICE:
         return _service(words)
     arguments = _parser().parse_args(words)
     command: Command = arguments.command
@@ -39,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = error.filename or error
         print(f"fedelta: {missing} is missing. `dvc repro` makes what a command reads.", file=sys.stderr)
         return 1
-    except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/whole_files.py)
+    except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
         print(f"fedelta: {error}. Make room or grant access, then run again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -60,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = add("run", _run, "simulate the demo company if its data are missing, run every stage, say where to look")
+    add("init", _init, "make the present folder a project: settings, sources and stages")
     run.add_argument("--no-dvc", action="store_true", help="run every stage anew, without DVC and its cache")
     _add_data_commands(add)
     _add_model_commands(add)
@@ -71,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     stage.add_argument("name", choices=STAGES)
     commands.add_parser("keys", help="create, list and revoke API keys")
+    commands.add_parser("publish", help="load the scores into the service's database and make them current")
     commands.add_parser("serve", help="start the scoring service")
     return parser
 
@@ -139,11 +156,13 @@ def _add_answers(add: Add) -> None:
 
 def _enter_project(arguments: argparse.Namespace) -> None:
     """Work in the project's folder, as a command given in a folder below it means; paths stay what was given."""
-    from pipeline.paths import project_folder
-    from pipeline.project import must_be_of_source, must_be_project
+    from fedelta.pipeline.paths import project_folder
+    from fedelta.pipeline.project import must_be_of_source, must_be_project
 
     here = Path.cwd()
-    anywhere = arguments.command is _features or (arguments.command is _simulate and arguments.out is not None)
+    anywhere = arguments.command in {_features, _init, _run} or (
+        arguments.command is _simulate and arguments.out is not None
+    )
     root = project_folder(here) or here if anywhere else must_be_project(here)
     if root != here:
         for name, value in vars(arguments).items():
@@ -156,71 +175,77 @@ def _enter_project(arguments: argparse.Namespace) -> None:
         must_be_of_source()
 
 
+def _init(arguments: argparse.Namespace) -> None:
+    from fedelta.pipeline.commands.init import init
+
+    print(init())
+
+
 def _run(arguments: argparse.Namespace) -> None:
-    from pipeline.paths import WHOLE_RUN_LOCK
-    from pipeline.run import run
-    from pipeline.run_lock import sole_run
+    from fedelta.pipeline.commands.run import run
+    from fedelta.pipeline.paths import WHOLE_RUN_LOCK
+    from fedelta.pipeline.run_lock import sole_run
 
     with sole_run("run", WHOLE_RUN_LOCK):
         run(dvc=not arguments.no_dvc)
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
-    from pipeline.simulate import main as simulate
+    from fedelta.pipeline.commands.simulate import main as simulate
 
     simulate(customers=arguments.customers, seed=arguments.seed, out=arguments.out or Path("data/raw/demo"))
 
 
 def _source_check(arguments: argparse.Namespace) -> None:
-    from pipeline.ingest import check
+    from fedelta.pipeline.ingest import check
 
     print(check(arguments.name, arguments.data))
 
 
 def _use(arguments: argparse.Namespace) -> None:
-    from pipeline.use import use
+    from fedelta.pipeline.commands.use import use
 
     print(use(arguments.name, arguments.data))
 
 
 def _fetch(arguments: argparse.Namespace) -> None:
-    from pipeline.use import fetch
+    from fedelta.pipeline.commands.use import fetch
 
     print(fetch(arguments.name, arguments.data))
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from pipeline.score_population import main as score
+    from fedelta.pipeline.commands.score_population import main as score
 
     score(arguments.data, arguments.out, arguments.at)
 
 
 def _features(arguments: argparse.Namespace) -> None:
-    from pipeline.dictionary import printed
+    from fedelta.pipeline.commands.dictionary import printed
 
     print(printed(arguments.format))
 
 
 def _backtest(arguments: argparse.Namespace) -> None:
     if arguments.rolling is not None:
-        from pipeline.rolling import main as rolling
+        from fedelta.pipeline.commands.rolling import main as rolling
 
         rolling(arguments.rolling, arguments.step)
         return
-    from pipeline.backtest import main as backtest
+    from fedelta.pipeline.commands.backtest import main as backtest
 
     backtest(arguments.at)
 
 
 def _churn_window(arguments: argparse.Namespace) -> None:
-    from pipeline.churn_window import main as churn_window
+    from fedelta.pipeline.commands.churn_window import main as churn_window
 
     churn_window(arguments.most_returning)
 
 
 def _tune(arguments: argparse.Namespace) -> None:
-    from pipeline.params import load_params
-    from pipeline.tune import main as tune
+    from fedelta.pipeline.commands.tune import main as tune
+    from fedelta.pipeline.params import load_params
 
     asked = {"trials": arguments.budget, "seconds": arguments.seconds}
     settings = replace(load_params().tune, **{name: value for name, value in asked.items() if value is not None})
@@ -228,58 +253,58 @@ def _tune(arguments: argparse.Namespace) -> None:
 
 
 def _explain(arguments: argparse.Namespace) -> None:
-    from pipeline.explain import main as explain
+    from fedelta.pipeline.commands.explain import main as explain
 
     explain(arguments.customer_id, without=arguments.without, resolved=arguments.resolved, as_json=arguments.as_json)
 
 
 def _monitor(arguments: argparse.Namespace) -> None:
-    from pipeline.monitor import main as monitor
-    from pipeline.run_lock import sole_run
+    from fedelta.pipeline.monitor import main as monitor
+    from fedelta.pipeline.run_lock import sole_run
 
     with sole_run("monitor"):
         monitor(fail_on_alarm=arguments.fail_on_alarm)
 
 
 def _promote(arguments: argparse.Namespace) -> None:
-    from pipeline.promotion import promote
+    from fedelta.pipeline.registry.promotion import promote
 
     promote(arguments.version, arguments.because)
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
-    from pipeline.promotion import rollback
+    from fedelta.pipeline.registry.promotion import rollback
 
     rollback(arguments.because)
 
 
 def _promotions(arguments: argparse.Namespace) -> None:
-    from pipeline.promotion import promotions
+    from fedelta.pipeline.registry.promotion import promotions
 
     promotions(arguments.at)
 
 
 def _lineage(arguments: argparse.Namespace) -> None:
-    from pipeline.lineage import main as lineage
+    from fedelta.pipeline.commands.lineage import main as lineage
 
     lineage(arguments.customer_id)
 
 
 def _stage_named(name: str) -> None:
-    from pipeline.project import features_must_be_current, must_be_of_source
-    from pipeline.run_lock import sole_run
+    from fedelta.pipeline.project import features_must_be_current, must_be_of_source
+    from fedelta.pipeline.run_lock import sole_run
 
     with sole_run(f"stage {name}"):
         if name != "ingest":
             must_be_of_source()
         if name not in {"ingest", "build_features", "experience"}:
             features_must_be_current()
-        importlib.import_module(f"pipeline.{name}").main()
+        importlib.import_module(f"fedelta.pipeline.{name}").main()
 
 
 def _entered_for_service(words: Sequence[str]) -> bool:
     """Whether a database is named or a project is here to hold it, which is entered: none is made by accident."""
-    from pipeline.paths import project_folder
+    from fedelta.pipeline.paths import project_folder
 
     if any(word.split("=")[0] in {"--database", "-h", "--help"} for word in words):
         return True
@@ -299,7 +324,7 @@ def _entered_for_service(words: Sequence[str]) -> bool:
 def _service(words: Sequence[str]) -> int:
     if not _entered_for_service(words):
         return 1
-    module = importlib.import_module("serve.keys" if words[0] == "keys" else "serve.main")
+    module = importlib.import_module(SERVICE[words[0]])
     return int(module.main(list(words[1:])) or 0)
 
 

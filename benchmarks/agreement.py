@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.feature import Feature
+from fedelta.features.feature import Feature
 
 TOLERANCE = 1e-6
 

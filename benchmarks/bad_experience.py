@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import polars as pl
 
 from benchmarks.tables import dmc, iranian, iranian_distinct, mlc, out_of_fold
-from models.bootstrap import USUAL, Interval, Resampling, replicate
-from models.metrics import auc, log_loss
-from models.settings import ChurnSettings
-from pipeline import paths
-from pipeline.params import load_params
+from fedelta.models.churn.settings import ChurnSettings
+from fedelta.models.metrics.bootstrap import USUAL, Interval, Resampling, replicate
+from fedelta.models.metrics.metrics import auc, log_loss
+from fedelta.pipeline import paths
+from fedelta.pipeline.params import load_params
 
 METRICS = {"auc": auc, "log_loss": log_loss}
 

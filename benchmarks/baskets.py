@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.panels import panel_of, project
-from models.panel import Panel
-from pipeline.params import Params
+from fedelta.models.panel import Panel
+from fedelta.pipeline.params import Params
 
 SOLD, NAMED = "transactions.parquet", "products.parquet"
 DAYS = 182

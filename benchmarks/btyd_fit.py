@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import gammaln, hyp2f1
 
-from models.btyd import BgNbd, ParetoNbd, Summary, fit_bg_nbd, fit_pareto_nbd
-from models.purchase_summary import Condensed
+from fedelta.models.btyd.fits import BgNbd, ParetoNbd, Summary, fit_bg_nbd, fit_pareto_nbd
+from fedelta.models.btyd.purchase_summary import Condensed
 
 Floats = npt.NDArray[np.float64]
 HORIZON = 90.0

@@ -9,7 +9,7 @@ missing is skipped. Draws with too little to learn from are left out, so an even
 `--customers 2400`.
 
 Rules: `simplest`, the simplest candidate not significantly worse than that of the lowest held-out log loss, which was
-the rule of the first release; `lowest`, the one of the lowest; `weights`, that of the product (`models.selection`).
+the rule of the first release; `lowest`, the one of the lowest; `weights`, that of the product (`churn.selection`).
 """
 
 import argparse
@@ -28,18 +28,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.panels import LOGS, company_panel, log_project, panel_of, project
-from models.baselines import BASELINES, sigmoid
-from models.bootstrap import USUAL, replicate
-from models.candidates import competing, fit_candidates, log_odds
-from models.churn import prior_use, too_little
-from models.metrics import CHURN_METRICS
-from models.panel import Panel
-from models.purchase_prior import fit_prior
-from models.season import levelled, seasonal
-from models.selection import folds, weigh
-from models.settings import BTYD, CandidateName
-from pipeline.params import Params
-from pipeline.simulator import Company
+from fedelta.models.btyd.purchase_prior import fit_prior
+from fedelta.models.churn.baselines import BASELINES, sigmoid
+from fedelta.models.churn.candidates import competing, fit_candidates, log_odds
+from fedelta.models.churn.model import prior_use, too_little
+from fedelta.models.churn.selection import folds, weigh
+from fedelta.models.churn.settings import BTYD, CandidateName
+from fedelta.models.learning.season import levelled, seasonal
+from fedelta.models.metrics.bootstrap import USUAL, replicate
+from fedelta.models.metrics.metrics import CHURN_METRICS
+from fedelta.models.panel import Panel
+from fedelta.pipeline.params import Params
+from fedelta.pipeline.simulator import Company
 
 Floats = npt.NDArray[np.float64]
 Weights = Mapping[CandidateName, float]

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from features.contract import CHANNELS, DIGITAL_CHANNELS
-from features.history import DAY_US
-from features.registry import FEATURES
+from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS
+from fedelta.features.history import DAY_US
+from fedelta.features.registry import FEATURES
 
 _DIGITAL = ", ".join(f"'{name}'" for name in DIGITAL_CHANNELS)
 

@@ -19,24 +19,24 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from features.annotate import annotate
-from features.cutoffs import Cutoff
-from features.kernel import KernelSettings, features_at
-from models.churn import ChurnModel
-from models.drift import RUNS
-from models.panel import Panel
-from models.population_drift import MONTH_DAYS, Watch
-from models.purchase_prior import PurchasePrior, fit_prior
-from models.settings import MonitorSettings
-from pipeline import paths
-from pipeline.drift_report import Check, checked
-from pipeline.ingest import Outputs, ingest
-from pipeline.months import Calendar, calendar_of, data_tracks, months_of, watched
-from pipeline.panel import to_pandas
-from pipeline.params import Params, load_params
-from pipeline.simulator import Company, Regime, simulate, write
-from pipeline.sources import load_source
-from pipeline.train_churn import train
+from fedelta.features.annotate import annotate
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.kernel import KernelSettings, features_at
+from fedelta.models.btyd.purchase_prior import PurchasePrior, fit_prior
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.monitoring.drift import RUNS
+from fedelta.models.monitoring.population_drift import MONTH_DAYS, Watch
+from fedelta.models.monitoring.settings import MonitorSettings
+from fedelta.models.panel import Panel
+from fedelta.pipeline import paths
+from fedelta.pipeline.ingest import Outputs, ingest
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.monitoring.drift_report import Check, checked
+from fedelta.pipeline.monitoring.months import Calendar, calendar_of, data_tracks, months_of, watched
+from fedelta.pipeline.panel import to_pandas
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.simulator import Company, Regime, simulate, write
+from fedelta.pipeline.train_churn import train
 
 HERE = Path(__file__).parents[1]
 DAYS = 3 * 364 + 2

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow.parquet as pq
 
-from features.contract import INTERACTIONS
-from features.history import DAY_US, Booleans, Integers
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.history import DAY_US, Booleans, Integers
 
 BEGINS = datetime(2024, 1, 1, tzinfo=UTC)
 SPAN_DAYS = 730

@@ -18,19 +18,19 @@ import numpy as np
 import polars as pl
 
 from benchmarks.planted_harm import true_harm
-from features.contract import INTERACTIONS
-from features.episodes import episodes
-from features.experience_rules import ExperienceSettings, Rule
-from models.bootstrap import Interval
-from models.harm import NUMBERS
-from models.moments import moments_of_truth
-from models.tolerance import tolerance_curve
-from pipeline.simulator import touchpoints
-from pipeline.simulator.company import Company
-from pipeline.simulator.life import Life, live
-from pipeline.simulator.raw import customer_id, moment
-from pipeline.simulator.simulation import PLANTED_RULES
-from pipeline.simulator.touchpoints import while_customer
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.episodes import episodes
+from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.models.experience.harm import NUMBERS
+from fedelta.models.experience.moments import moments_of_truth
+from fedelta.models.experience.tolerance import tolerance_curve
+from fedelta.models.metrics.bootstrap import Interval
+from fedelta.pipeline.simulator import touchpoints
+from fedelta.pipeline.simulator.company import Company
+from fedelta.pipeline.simulator.life import Life, live
+from fedelta.pipeline.simulator.raw import customer_id, moment
+from fedelta.pipeline.simulator.simulation import PLANTED_RULES
+from fedelta.pipeline.simulator.touchpoints import while_customer
 
 MEASURED_DAYS = 730
 RULES = {

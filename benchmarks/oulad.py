@@ -24,15 +24,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import pandas as pd
 
-from features.cutoffs import backtest_calendar
-from models.bootstrap import Resampling, replicate
-from models.metrics import auc, ece, log_loss
-from pipeline import ingest, paths
-from pipeline.backtest import measured, panel_at
-from pipeline.build_features import span
-from pipeline.declared import cutoff_settings
-from pipeline.params import load_params
-from pipeline.use import set_params, use
+from fedelta.features.cutoffs import backtest_calendar
+from fedelta.models.metrics.bootstrap import Resampling, replicate
+from fedelta.models.metrics.metrics import auc, ece, log_loss
+from fedelta.pipeline import ingest, paths
+from fedelta.pipeline.build_features import span
+from fedelta.pipeline.commands.backtest import measured, panel_at
+from fedelta.pipeline.commands.use import set_params, use
+from fedelta.pipeline.declared import cutoff_settings
+from fedelta.pipeline.params import load_params
 
 HERE = Path(__file__).resolve().parents[1]
 METRICS = {"auc": auc, "log_loss": log_loss, "ece": ece}

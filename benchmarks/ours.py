@@ -7,11 +7,11 @@ import duckdb
 
 from benchmarks.compared import COMPARED
 from benchmarks.task import Task, asked, instant
-from features.cutoffs import Cutoff
-from features.experience_rules import ExperienceSettings, Rule
-from features.kernel import KernelSettings
-from pipeline.build_features import Job, build
-from pipeline.shuffle import buckets, shuffle
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.features.kernel import KernelSettings
+from fedelta.pipeline.buckets.shuffle import buckets, shuffle
+from fedelta.pipeline.build_features import Job, build
 
 
 def main(task: Task) -> None:

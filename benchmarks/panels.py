@@ -12,19 +12,19 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from features.cutoffs import Cutoff, backtest_calendar, calendar
-from models.panel import Panel
-from pipeline import paths
-from pipeline.backtest import panel_at
-from pipeline.build_features import span
-from pipeline.ingest import Outputs, ingest
-from pipeline.params import Params, load_params
-from pipeline.simulator import Company, simulate, write
-from pipeline.simulator.clock import company_clock
-from pipeline.simulator.journeys import draw_outages
-from pipeline.simulator.traits import draw_traits
-from pipeline.sources import load_source
-from pipeline.use import use
+from fedelta.features.cutoffs import Cutoff, backtest_calendar, calendar
+from fedelta.models.panel import Panel
+from fedelta.pipeline import paths
+from fedelta.pipeline.build_features import span
+from fedelta.pipeline.commands.backtest import panel_at
+from fedelta.pipeline.commands.use import use
+from fedelta.pipeline.ingest import Outputs, ingest
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.simulator import Company, simulate, write
+from fedelta.pipeline.simulator.clock import company_clock
+from fedelta.pipeline.simulator.journeys import draw_outages
+from fedelta.pipeline.simulator.traits import draw_traits
 
 HERE = Path(__file__).parents[1]
 NOW = datetime(2026, 6, 1, tzinfo=UTC)  # no event of the data sets is later

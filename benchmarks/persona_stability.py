@@ -18,17 +18,17 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from features.cutoffs import Cutoff
-from features.kernel import KernelSettings, features_at
-from models.persona_search import find_personas
-from models.personas import PersonaModel
-from models.settings import PersonaSettings
-from pipeline import paths
-from pipeline.ingest import Outputs, ingest
-from pipeline.panel import to_pandas
-from pipeline.params import load_params
-from pipeline.simulator import Company, simulate, write
-from pipeline.sources import load_source
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.kernel import KernelSettings, features_at
+from fedelta.models.loyalty.persona_search import find_personas
+from fedelta.models.loyalty.personas import PersonaModel
+from fedelta.models.loyalty.settings import PersonaSettings
+from fedelta.pipeline import paths
+from fedelta.pipeline.ingest import Outputs, ingest
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.panel import to_pandas
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.simulator import Company, simulate, write
 
 HERE = Path(__file__).parents[1]
 ROWS = ("customer_id", "occurred_at", "interaction_id")

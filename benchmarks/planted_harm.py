@@ -3,13 +3,13 @@
 import numpy as np
 import polars as pl
 
-from features.episodes import SESSION_US
-from features.history import DAY_US, Floats
-from pipeline.simulator.company import Ints
-from pipeline.simulator.journeys import bad_orders
-from pipeline.simulator.life import LIFETIME, Life, kind_weights
-from pipeline.simulator.raw import customer_id, moment
-from pipeline.simulator.truth import LADDER, gap_survival
+from fedelta.features.episodes import SESSION_US
+from fedelta.features.history import DAY_US, Floats
+from fedelta.pipeline.simulator.company import Ints
+from fedelta.pipeline.simulator.journeys import bad_orders
+from fedelta.pipeline.simulator.life import LIFETIME, Life, kind_weights
+from fedelta.pipeline.simulator.raw import customer_id, moment
+from fedelta.pipeline.simulator.truth import LADDER, gap_survival
 
 
 def true_harm(life: Life, days: int, horizon_days: int) -> pl.DataFrame:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.stages import Stage, read_stages
+from fedelta.pipeline.stages import Stage, read_stages
 
 HERE = Path(__file__).parents[1]
 
@@ -110,7 +110,7 @@ def project(folder: Path, customers: int) -> Path:
     params = (HERE / "params.yaml").read_text()
     params = re.sub(r"trees: \d+", "trees: 40", re.sub(r"seeds: \d+", "seeds: 1", params))
     (folder / "params.yaml").write_text(re.sub(r"bootstrap: \d+", "bootstrap: 50", params))
-    simulate = [sys.executable, "-m", "cli", "simulate", "--customers", str(customers), "--seed", "3"]
+    simulate = [sys.executable, "-m", "fedelta.cli", "simulate", "--customers", str(customers), "--seed", "3"]
     subprocess.run([*simulate, "--out", "data/raw/demo"], cwd=folder, check=True)
     return folder
 

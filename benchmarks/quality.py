@@ -46,14 +46,14 @@ from benchmarks.panels import (
 )
 from benchmarks.quality_row import Better, QualityRow, over_companies, surely_worse, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
-from models.baselines import btyd_churn, fit_hiatus, fit_logistic
-from models.bootstrap import Resampling, replicate
-from models.churn import fit_churn
-from models.metrics import CHURN_METRICS
-from models.panel import Panel
-from pipeline import paths
-from pipeline.params import Params, load_params
-from pipeline.simulator import Company, Regime
+from fedelta.models.churn.baselines import btyd_churn, fit_hiatus, fit_logistic
+from fedelta.models.churn.model import fit_churn
+from fedelta.models.metrics.bootstrap import Resampling, replicate
+from fedelta.models.metrics.metrics import CHURN_METRICS
+from fedelta.models.panel import Panel
+from fedelta.pipeline import paths
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.simulator import Company, Regime
 
 Floats = npt.NDArray[np.float64]
 Goals = Mapping[str, tuple[float, float | None]]  # metric: goal, peer

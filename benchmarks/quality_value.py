@@ -19,15 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.panels import LOGS, Log, company_panel, log_panel
 from benchmarks.quality_row import Better, QualityRow, table_of, verdict
-from models.bootstrap import USUAL, Replicates, Resampling, replicate
-from models.clv import ClvModel, fit_clv, fit_orders
-from models.conformal import NOMINAL, coverage
-from models.metrics import VALUE_METRICS, base_rate
-from models.panel import Panel, floats
-from models.ranking import Floats
-from models.value_trees import orders
-from pipeline.params import Params
-from pipeline.simulator import Company, Regime
+from fedelta.models.learning.conformal import NOMINAL, coverage
+from fedelta.models.metrics.bootstrap import USUAL, Replicates, Resampling, replicate
+from fedelta.models.metrics.metrics import VALUE_METRICS, base_rate
+from fedelta.models.metrics.ranking import Floats
+from fedelta.models.panel import Panel, floats
+from fedelta.models.value.model import ClvModel, fit_clv, fit_orders
+from fedelta.models.value.value_trees import orders
+from fedelta.pipeline.params import Params
+from fedelta.pipeline.simulator import Company, Regime
 
 BETTER: Mapping[str, Better] = {
     "rmse": "lower", "r2": "higher", "bias": "near 0", "gini": "higher", "spearman": "higher"

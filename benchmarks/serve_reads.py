@@ -25,10 +25,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from features.contract import SCORES
-from serve.database import Database
-from serve.keys import create_key
-from serve.publish import publish
+from fedelta.features.contract import SCORES
+from fedelta.serve.database import Database
+from fedelta.serve.keys import create_key
+from fedelta.serve.publish import publish
 
 ROUNDS = 7
 BODY_BYTES = 1100
@@ -60,7 +60,7 @@ def main() -> None:
         url = f"sqlite:///{database.path}"
         with (
             server([sys.executable, "-c", BARE]) as bare,
-            server([sys.executable, "-m", "serve.main", "--port", "0", "--database", url]) as ours,
+            server([sys.executable, "-m", "fedelta.serve.main", "--port", "0", "--database", url]) as ours,
         ):
             ids = random.Random(7)
             each = arguments.reads // ROUNDS

@@ -9,12 +9,13 @@ import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from features.attributes import PREFIX
-from features.registry import FEATURES
-from models.baselines import fit_logistic
-from models.churn import fit_churn
-from models.panel import PRIOR_FEATURES, Panel
-from models.settings import ChurnSettings, Minimum
+from fedelta.features.attributes import PREFIX
+from fedelta.features.registry import FEATURES
+from fedelta.models.churn.baselines import fit_logistic
+from fedelta.models.churn.model import fit_churn
+from fedelta.models.churn.settings import ChurnSettings
+from fedelta.models.minimum import Minimum
+from fedelta.models.panel import PRIOR_FEATURES, Panel
 
 Floats = npt.NDArray[np.float64]
 FOLDS = 5

@@ -18,7 +18,7 @@ from benchmarks.compared import (
     totals,
 )
 from benchmarks.task import Task, asked
-from features.history import DAY_US
+from fedelta.features.history import DAY_US
 
 _TYPES: dict[pl.DataType, str] = {pl.Int32(): "INTEGER", pl.Float32(): "FLOAT", pl.Float64(): "DOUBLE"}
 

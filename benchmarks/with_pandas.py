@@ -21,8 +21,8 @@ from benchmarks.compared import (
     totals,
 )
 from benchmarks.task import WINDOW_DAYS, Task, asked, instant
-from features.contract import CHANNELS, DIGITAL_CHANNELS
-from features.history import DAY_US
+from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS
+from fedelta.features.history import DAY_US
 
 _READ = ("kind", "channel", "amount", "rating", "resolved", "wait_hours", "delay_hours", "effort")
 

@@ -15,8 +15,8 @@ from benchmarks.compared import (
     totals,
 )
 from benchmarks.task import Partial, Task, asked, instant
-from features.contract import CHANNELS, KINDS
-from features.history import DAY_US
+from fedelta.features.contract import CHANNELS, KINDS
+from fedelta.features.history import DAY_US
 
 
 def main(task: Task) -> None:

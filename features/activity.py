@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from features.feature import Family, Feature
-from features.history import DAY_US, Measure
+from fedelta.features.feature import Family, Feature
+from fedelta.features.history import DAY_US, Measure
 
 _family = Family("activity")
 

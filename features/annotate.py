@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.contract import DIGITAL_CHANNELS, LEVELS, PILLARS
-from features.experience_rules import ExperienceSettings, columns_of, with_bad_experiences
-from features.history import DAY_US, Booleans, Integers
-from features.recovery import recoveries
-from features.relationship import RESUMING, USUAL, Relationship
+from fedelta.features.contract import DIGITAL_CHANNELS, LEVELS, PILLARS
+from fedelta.features.experience_rules import ExperienceSettings, columns_of, with_bad_experiences
+from fedelta.features.history import DAY_US, Booleans, Integers
+from fedelta.features.recovery import recoveries
+from fedelta.features.relationship import RESUMING, USUAL, Relationship
 
 # The columns of an interaction that features read.
 COLUMNS = (

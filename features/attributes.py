@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from features.contract import Pillar
+from fedelta.features.contract import Pillar
 
 PREFIX = "attribute_"
 BAD_PREFIX = f"{PREFIX}bad_experience_"  # of columns that count bad experiences: their reasons are told as such

@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 
-from features.contract import CHANNELS
-from features.feature import Family, Feature, quotient
-from features.history import Floats, Measure, View
+from fedelta.features.contract import CHANNELS
+from fedelta.features.feature import Family, Feature, quotient
+from fedelta.features.history import Floats, Measure, View
 
 _family = Family("channels")
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from features.attributes import Attribute, attributes_at
-from features.cutoffs import Cutoff
-from features.feature import Feature
-from features.history import DAY_US
-from features.journeys import JOURNEYS, STAGES
-from features.labels import DECLARED, OUTCOMES
-from features.registry import FEATURES
+from fedelta.features.attributes import Attribute, attributes_at
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.feature import Feature
+from fedelta.features.history import DAY_US
+from fedelta.features.journeys import JOURNEYS, STAGES
+from fedelta.features.labels import DECLARED, OUTCOMES
+from fedelta.features.registry import FEATURES
 
 TENURE = "tenure_days"
 

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Interval
 
-from features.errors import ExplainedError
+from fedelta.features.errors import ExplainedError
+from fedelta.features.ranges import DayCount
 
 Role = Literal["train", "evaluate", "score", "refit"]
 Fit = Literal["evaluated", "delivered"]
@@ -37,10 +39,10 @@ class BadCutoff(ExplainedError, ValueError):
 class CutoffSettings:
     """Where the cutoffs stand: so many to train on, stepping back, or those of a list of dates."""
 
-    step_days: int = 30
-    train: int | tuple[str, ...] = 6
-    score_at: str | date = "latest"
-    min_history_days: int = 60
+    step_days: Annotated[int, Interval(ge=1, le=3_650)] = 30
+    train: Annotated[int, Interval(ge=1, le=100)] | tuple[str, ...] = 6
+    score_at: str = "latest"
+    min_history_days: DayCount = 60
 
     def __post_init__(self) -> None:
         """Refuse training dates that are none.
@@ -240,8 +242,6 @@ def score_cutoff(settings: CutoffSettings, last: datetime) -> datetime:
     BadCutoff
         If it is neither a date nor "latest".
     """
-    if isinstance(settings.score_at, date):
-        return datetime(settings.score_at.year, settings.score_at.month, settings.score_at.day, tzinfo=UTC)
     if settings.score_at == "latest":
         return midnight_after(last)
     return _date(settings.score_at, "cutoffs.score_at", " or latest")

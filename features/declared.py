@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from features.labels import DECLARED
+from fedelta.features.labels import DECLARED
 
 KNOWN_AT = "declared_known_at"  # when the label was known; null where there is none, or with the end of the horizon
 

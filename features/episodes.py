@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from features.contract import DIGITAL_CHANNELS, PHYSICAL_CHANNELS
-from features.experience_rules import ExperienceSettings, exercising, with_bad_experiences
-from features.history import DAY_US, Booleans, Floats, Integers
-from features.look_back import with_look_back
-from features.passage import Passage, counted
-from features.relationship import RESUMING, REVENUE, USUAL, Relationship
+from fedelta.features.contract import DIGITAL_CHANNELS, PHYSICAL_CHANNELS
+from fedelta.features.experience_rules import ExperienceSettings, exercising, with_bad_experiences
+from fedelta.features.history import DAY_US, Booleans, Floats, Integers
+from fedelta.features.look_back import with_look_back
+from fedelta.features.passage import Passage, counted
+from fedelta.features.relationship import RESUMING, REVENUE, USUAL, Relationship
 
 # A purchase within this time belongs to the touchpoint itself (the basket of a visit), not to what comes of it.
 SESSION_US = DAY_US // 24

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from features.activity import CONTACT, DELIVERY, INTERACTION
-from features.annotate import DECAYED_SCALE, HOUR_MS
-from features.contract import LEVELS, PILLARS
-from features.feature import Family, Feature, quotient
-from features.history import DAY_US, Floats, Measure, View
-from features.purchases import PURCHASE
+from fedelta.features.activity import CONTACT, DELIVERY, INTERACTION
+from fedelta.features.annotate import DECAYED_SCALE, HOUR_MS
+from fedelta.features.contract import LEVELS, PILLARS
+from fedelta.features.feature import Family, Feature, quotient
+from fedelta.features.history import DAY_US, Floats, Measure, View
+from fedelta.features.purchases import PURCHASE
 
 _family = Family("experience")
 _is_bad = pl.col("severity") > 0

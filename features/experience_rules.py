@@ -12,9 +12,9 @@ import numpy.typing as npt
 import polars as pl
 from polars.exceptions import PolarsError
 
-from features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pillar
-from features.errors import ExplainedError
-from features.look_back import BASES, LOOK_BACK, with_look_back
+from fedelta.features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pillar
+from fedelta.features.errors import ExplainedError
+from fedelta.features.look_back import BASES, LOOK_BACK, with_look_back
 
 # What a rule may look at. Ids tell nothing of an experience, nor when it became known, and readers leave them on disk.
 COLUMNS = pl.Schema(

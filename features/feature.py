@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
-from features.history import Floats, Measure, Unit, View
+from fedelta.features.history import Floats, Measure, Unit, View
 
 Theme = Literal["activity", "purchases", "rhythm", "experience", "channels", "ratings", "tenure", "attributes"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.cutoffs import believed_span
+from fedelta.features.cutoffs import believed_span
 
 _RATE_DAYS = 182  # of the series before it stopped, that say how much is usual
 _LEAST_ACTIVE_DAYS = 10  # fewer tell nothing of the gaps between them

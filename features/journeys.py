@@ -27,12 +27,12 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from features.activity import DOWNGRADE, INTERACTION, REFERRAL, RENEWAL
-from features.experience import BAD, ONBOARDING_DAYS, RESOLVED, UNRESOLVED
-from features.history import DAY_US, Booleans, Floats, History, Integers, Measure, View
-from features.labels import CANCELLATION
-from features.purchases import PURCHASE
-from features.tenure import ENROLMENT
+from fedelta.features.activity import DOWNGRADE, INTERACTION, REFERRAL, RENEWAL
+from fedelta.features.experience import BAD, ONBOARDING_DAYS, RESOLVED, UNRESOLVED
+from fedelta.features.history import DAY_US, Booleans, Floats, History, Integers, Measure, View
+from fedelta.features.labels import CANCELLATION
+from fedelta.features.purchases import PURCHASE
+from fedelta.features.tenure import ENROLMENT
 
 JOURNEYS = ("onboarding", "use", "maintenance", "renewal")
 STAGES = ("awareness", "familiarity", "consideration", "purchase", "loyalty")

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.annotate import annotate, columns_needed
-from features.contract import DIGITAL_CHANNELS
-from features.cutoffs import Cutoff
-from features.experience import BAD
-from features.experience_rules import ExperienceSettings
-from features.feature import Feature, table_of
-from features.history import Booleans, History, Integers, Measure, View
-from features.journeys import MEASURES as JOURNEY_MEASURES
-from features.journeys import journeys_at
-from features.labels import labels_at, microseconds, status_at, status_measures
-from features.registry import ACTIVITY_FEATURES, FEATURES, measures, named
-from features.relationship import USUAL, Relationship
-from features.visibility import KNOWN_AT, hidden_at
+from fedelta.features.annotate import annotate, columns_needed
+from fedelta.features.contract import DIGITAL_CHANNELS
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.experience import BAD
+from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.features.feature import Feature, table_of
+from fedelta.features.history import Booleans, History, Integers, Measure, View
+from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
+from fedelta.features.journeys import journeys_at
+from fedelta.features.labels import labels_at, microseconds, status_at, status_measures
+from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES, measures, named
+from fedelta.features.relationship import USUAL, Relationship
+from fedelta.features.visibility import KNOWN_AT, hidden_at
 
 # Every window some feature reads. A view finds their first rows once for all features.
 WINDOW_DAYS = (7, 30, 90, 180, 365)

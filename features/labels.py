@@ -6,12 +6,12 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from features.activity import ACTIVITY, ACTIVITY_DAY, RENEWAL
-from features.cutoffs import Cutoff
-from features.history import History, Integers, Measure, View
-from features.purchases import PURCHASE, PURCHASE_DAY, SPEND
-from features.relationship import USUAL, Relationship
-from features.tenure import ENROLMENT
+from fedelta.features.activity import ACTIVITY, ACTIVITY_DAY, RENEWAL
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.history import History, Integers, Measure, View
+from fedelta.features.purchases import PURCHASE, PURCHASE_DAY, SPEND
+from fedelta.features.relationship import USUAL, Relationship
+from fedelta.features.tenure import ENROLMENT
 
 CANCELLATION = Measure("cancellation", pl.col("kind") == "cancellation", "count", "cancellations")
 # Where kinds end the relationship: a cancellation after its end cancels nothing.

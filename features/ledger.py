@@ -4,11 +4,11 @@ from collections.abc import Collection
 
 import polars as pl
 
-from features.annotate import annotate
-from features.contract import DIGITAL_CHANNELS
-from features.experience_rules import ExperienceSettings, broken
-from features.journeys import with_journeys
-from features.recovery import recoveries
+from fedelta.features.annotate import annotate
+from fedelta.features.contract import DIGITAL_CHANNELS
+from fedelta.features.experience_rules import ExperienceSettings, broken
+from fedelta.features.journeys import with_journeys
+from fedelta.features.recovery import recoveries
 
 LEDGER = pl.Schema(
     {

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-from features.history import DAY_US
+from fedelta.features.history import DAY_US
 
 # Days since the customer's previous contact or complaint on the same topic; null where there was none, or no topic.
 SAME_TOPIC = "days_since_same_topic"

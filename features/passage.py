@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from features.history import DAY_US, Booleans, Floats, Integers
+from fedelta.features.history import DAY_US, Booleans, Floats, Integers
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Past outcomes: how often the customer did, in earlier periods as long as the horizon, what is to be predicted."""
 
-from features.activity import ACTIVITY, INTERACTION
-from features.feature import Family, Feature, quotient
-from features.history import Floats, View
-from features.labels import CANCELLATION
+from fedelta.features.activity import ACTIVITY, INTERACTION
+from fedelta.features.feature import Family, Feature, quotient
+from fedelta.features.history import Floats, View
+from fedelta.features.labels import CANCELLATION
 
 _family = Family("rhythm")
 

@@ -7,9 +7,9 @@ positive. What came back has features of its own. Only `historic_value` of the s
 import numpy as np
 import polars as pl
 
-from features.feature import Family, Feature, quotient
-from features.history import DAY_US, Measure
-from features.relationship import REVENUE
+from fedelta.features.feature import Family, Feature, quotient
+from fedelta.features.history import DAY_US, Measure
+from fedelta.features.relationship import REVENUE
 
 _family = Family("purchases")
 _is_purchase = pl.col("kind") == "purchase"

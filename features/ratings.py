@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from features.feature import Family, Feature
-from features.history import Measure
+from fedelta.features.feature import Family, Feature
+from fedelta.features.history import Measure
 
 _family = Family("ratings")
 _given = pl.col("rating").is_not_null()

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from features import activity, channels, experience, past_outcomes, purchases, ratings, rhythm, tenure
-from features.feature import Feature
-from features.history import Measure
+from fedelta.features import activity, channels, experience, past_outcomes, purchases, ratings, rhythm, tenure
+from fedelta.features.feature import Feature
+from fedelta.features.history import Measure
 
 
 class DuplicateFeature(ValueError):

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from features.errors import ExplainedError
+from fedelta.features.errors import ExplainedError
 
 Definition = Literal["inactivity", "event", "declared"]
 

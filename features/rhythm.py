@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.activity import ACTIVITY, ACTIVITY_DAY, INTERACTION, VISIT
-from features.feature import Family, Feature, quotient
-from features.history import DAY_US, Floats, Measure, View
-from features.purchases import PURCHASE, PURCHASE_DAY
+from fedelta.features.activity import ACTIVITY, ACTIVITY_DAY, INTERACTION, VISIT
+from fedelta.features.feature import Family, Feature, quotient
+from fedelta.features.history import DAY_US, Floats, Measure, View
+from fedelta.features.purchases import PURCHASE, PURCHASE_DAY
 
 _family = Family("rhythm")
 _MINUTE_US = 60_000_000

@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from features.activity import INTERACTION
-from features.feature import Family, Feature, quotient
-from features.history import Measure
-from features.purchases import PURCHASE, SPEND
+from fedelta.features.activity import INTERACTION
+from fedelta.features.feature import Family, Feature, quotient
+from fedelta.features.history import Measure
+from fedelta.features.purchases import PURCHASE, SPEND
 
 _family = Family("tenure")
 

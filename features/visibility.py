@@ -5,7 +5,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from features.history import Booleans, Integers
+from fedelta.features.history import Booleans, Integers
 
 KNOWN_AT = "known_at"
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.errors import ExplainedError
+from fedelta.features.errors import ExplainedError
 
 Matrix = npt.NDArray[np.float64]
 

@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from models.baselines import Logistic, btyd_churn, sigmoid, spend_as_before
-from models.bootstrap import Replicates, Resampling, replicate
-from models.churn import ChurnModel
-from models.clv import ClvModel, OrdersModel
-from models.conformal import coverage
-from models.metrics import CHURN_METRICS, VALUE_METRICS, decile_table
-from models.panel import Panel, activity_in
-from models.rounding import probabilities
-from models.value_trees import orders as orders_of
+from fedelta.models.churn.baselines import Logistic
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.churn.predictions import churn_predictions
+from fedelta.models.learning.conformal import coverage
+from fedelta.models.metrics.bootstrap import Replicates, Resampling, replicate
+from fedelta.models.metrics.metrics import CHURN_METRICS, VALUE_METRICS, decile_table
+from fedelta.models.panel import Panel, activity_in
+from fedelta.models.value.model import ClvModel, OrdersModel
+from fedelta.models.value.predictions import clv_predictions, orders_predictions
+from fedelta.models.value.value_trees import orders as orders_of
 
 Floats = npt.NDArray[np.float64]
 Predictions = dict[str, Floats]
@@ -42,38 +43,6 @@ class Evaluation:
     churn: Predictions
     clv: Predictions
     report: dict[str, Any]
-
-
-def churn_predictions(table: pd.DataFrame, model: ChurnModel, baselines: Mapping[str, Logistic]) -> Predictions:
-    """Churn probability of each row by the chosen model, the model before calibration, and every baseline."""
-    out = {
-        "chosen": model.churn_probability(table),
-        "uncalibrated": probabilities(sigmoid(model.log_odds(table))),
-        **{name: probabilities(baseline.churn_probability(table)) for name, baseline in baselines.items()},
-    }
-    if table["pareto_p_any"].notna().all():
-        out |= {f"{name}_nbd": btyd_churn(table, name) for name in ("pareto", "bg")}
-    return out
-
-
-def clv_predictions(table: pd.DataFrame, model: ClvModel | None) -> Predictions:
-    """Expected spend of each row in the horizon by the chosen model and baselines; empty without money."""
-    if model is None:
-        return {}
-    out = {"chosen": model.expected_spend(table), "as_before": spend_as_before(table)}
-    if table["pareto_p_any"].notna().all() and (table["pareto_expected_spend"] > 0).any():
-        out |= {f"{name}_nbd": table[f"{name}_expected_spend"].to_numpy(np.float64) for name in ("pareto", "bg")}
-    return out
-
-
-def orders_predictions(table: pd.DataFrame, model: OrdersModel | None) -> Predictions:
-    """Expected days with a purchase of each row in the horizon by the chosen model and BTYD; empty without a model."""
-    if model is None:
-        return {}
-    out = {"chosen": model.expected_orders(table)}
-    if table["pareto_p_any"].notna().all():
-        out |= {f"{name}_nbd": table[f"{name}_expected_orders"].to_numpy(np.float64) for name in ("pareto", "bg")}
-    return out
 
 
 def evaluate(
@@ -117,7 +86,7 @@ def measure(
     churn, values, counts : mapping of model to ndarray of shape (n_rows,)
         Probabilities of churn, expected spend and orders; empty where there is no model.
     folds : int, optional
-        In how many folds of customers they were cross-fitted (`models.cross_fitting`); None: they are out of time.
+        In how many folds of customers they were cross-fitted (`learning.cross_fitting`); None: they are out of time.
     """
     table, churned, spend = panel.table, panel.churned(definition), panel.spend
     what = activity_in(table)

@@ -6,15 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.attributes import BAD_PREFIX, PREFIX
-from features.feature import Feature
-from features.registry import EVERY
-from models.baselines import BASE
-from models.candidates import contributions
-from models.churn import ChurnModel
-from models.panel import activity_in
-from models.peers import Peers, peers_of
-from models.rounding import FINEST, PREDICTED, significant
+from fedelta.features.attributes import BAD_PREFIX, PREFIX
+from fedelta.features.feature import Feature
+from fedelta.features.registry import EVERY
+from fedelta.models.churn.baselines import BASE
+from fedelta.models.churn.candidates import contributions
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.panel import activity_in
+from fedelta.models.peers import Peers, peers_of
+from fedelta.models.rounding import FINEST, PREDICTED, significant
 
 Floats = npt.NDArray[np.float64]
 

@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.attributes import PREFIX
-from features.cutoffs import Fit
-from features.labels import DECLARED, LATE
-from features.registry import ACTIVITY_FEATURES, FEATURES
+from fedelta.features.attributes import PREFIX
+from fedelta.features.cutoffs import Fit
+from fedelta.features.labels import DECLARED, LATE
+from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES
 
 Floats = npt.NDArray[np.float64]
 
-# Columns that buy-till-you-die models add to a row, all at the row's own horizon (models/purchase_prior.py).
+# Columns that buy-till-you-die models add to a row, all at the row's own horizon (models/btyd/purchase_prior.py).
 PRIOR_FEATURES = ("pareto_p_alive", "pareto_p_any", "pareto_expected_orders", "pareto_expected_spend", "bg_p_any")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from models.encoding import Encoding
-from models.panel import activity_in, floats
+from fedelta.models.encoding import Encoding
+from fedelta.models.panel import activity_in, floats
 
 _LEAST = 20  # rows of a group; of fewer nothing is usual, and all customers stand in
 _GROUPS = {

@@ -10,15 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from features.cutoffs import Fit
-from features.errors import ExplainedError
-from models.bundle import BadBundle, load_churn, load_clv, load_orders
-from models.churn import ChurnModel
-from models.clv import ClvModel, OrdersModel
-from models.encoding import MissingFeatures
-from models.panel import PRIOR_FEATURES
-from models.purchase_prior import PurchasePrior, columns_read
-from models.season import cutoff_of
+from fedelta.features.cutoffs import Fit
+from fedelta.features.errors import ExplainedError
+from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read
+from fedelta.models.bundle import BadBundle
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.churn.storage import load_churn
+from fedelta.models.encoding import MissingFeatures
+from fedelta.models.learning.season import cutoff_of
+from fedelta.models.panel import PRIOR_FEATURES
+from fedelta.models.value.model import ClvModel, OrdersModel
+from fedelta.models.value.storage import load_clv, load_orders
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,17 +9,18 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from features.contract import SCORES, Spared
-from features.history import DAY_US
-from models.btyd import ParetoNbd
-from models.churn import ChurnModel
-from models.clv import ClvModel, OrdersModel
-from models.explain import reasons
-from models.loyalty import LoyaltyModel
-from models.next_order import days_to_next_order
-from models.panel import floats
-from models.personas import PersonaModel
-from models.policy import PolicySettings, policy_table, risk_tier, value_at_risk
+from fedelta.features.contract import SCORES, Spared
+from fedelta.features.history import DAY_US
+from fedelta.models.btyd.fits import ParetoNbd
+from fedelta.models.btyd.next_order import days_to_next_order
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.explain import reasons
+from fedelta.models.loyalty.model import LoyaltyModel
+from fedelta.models.loyalty.personas import PersonaModel
+from fedelta.models.panel import floats
+from fedelta.models.policy.actions import policy_table, risk_tier, value_at_risk
+from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
 KNOWN_VALUE = "known_value"
@@ -62,7 +63,7 @@ def score(
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
     spared : mapping of str to str, optional
-        Customers who must not be contacted, and why: `models.policy.spared_customers`.
+        Customers who must not be contacted, and why: `models.policy.actions.spared_customers`.
     unseen : sequence of str
         Known customers without features at the cutoff, as nothing had happened yet: status "no_history".
     out_of_fold : mapping of customer to float, optional

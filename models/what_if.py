@@ -6,9 +6,9 @@ from typing import Literal
 
 import polars as pl
 
-from features.annotate import annotate
-from features.errors import ExplainedError
-from features.experience_rules import ExperienceSettings
+from fedelta.features.annotate import annotate
+from fedelta.features.errors import ExplainedError
+from fedelta.features.experience_rules import ExperienceSettings
 
 How = Literal["without", "resolved"]
 

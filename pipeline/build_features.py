@@ -13,19 +13,19 @@ import duckdb
 import polars as pl
 from tqdm import tqdm
 
-from features.attributes import Attribute, attributes_at
-from features.customer_table import table_features
-from features.cutoffs import Cutoff, believed_span, calendar
-from features.declared import with_declared
-from features.errors import ExplainedError
-from features.kernel import KernelSettings, columns_read, features_at
-from pipeline import paths
-from pipeline.declared import cutoff_settings
-from pipeline.params import Params, load_params
-from pipeline.shuffle import Bucket, buckets
-from pipeline.sources import Source, load_source
-from pipeline.table_source import cutoff_of, read_customers
-from pipeline.whole_files import whole
+from fedelta.features.attributes import Attribute, attributes_at
+from fedelta.features.customer_table import table_features
+from fedelta.features.cutoffs import Cutoff, believed_span, calendar
+from fedelta.features.declared import with_declared
+from fedelta.features.errors import ExplainedError
+from fedelta.features.kernel import KernelSettings, columns_read, features_at
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.buckets.shuffle import Bucket, buckets
+from fedelta.pipeline.declared import cutoff_settings
+from fedelta.pipeline.intake.sources import Source, load_source
+from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
+from fedelta.pipeline.params import Params, load_params
 
 
 class NoInteractions(ExplainedError):

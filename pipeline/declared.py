@@ -2,12 +2,12 @@
 
 import polars as pl
 
-from features.cutoffs import CutoffSettings, LabelledCutoffs
-from features.declared import KNOWN_AT
-from features.errors import ExplainedError
-from features.labels import DECLARED, LATE
-from pipeline import paths
-from pipeline.params import Params
+from fedelta.features.cutoffs import CutoffSettings, LabelledCutoffs
+from fedelta.features.declared import KNOWN_AT
+from fedelta.features.errors import ExplainedError
+from fedelta.features.labels import DECLARED, LATE
+from fedelta.pipeline import paths
+from fedelta.pipeline.params import Params
 
 
 class NoLabels(ExplainedError):

@@ -1,29 +1,28 @@
 """DVC stage ``evaluate``: the models on rows after everything they learned from; metrics, predictions and plots out."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import polars as pl
 
-from features.attributes import BAD_PREFIX
-from features.errors import ExplainedError
-from models.baselines import Logistic
-from models.bootstrap import Resampling, replicate
-from models.bundle import load_churn, load_clv, load_orders, read_contract
-from models.curves import churn_curves, residuals
-from models.evaluation import Evaluation, evaluate, measure
-from models.leaky_model import questioned
-from models.panel import Panel
-from models.rounding import tidy
-from pipeline import paths
-from pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
-from pipeline.params import Params, load_params
-from pipeline.train_churn import out_of_fold
-from pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
-from pipeline.whole_files import whole
+from fedelta.features.attributes import BAD_PREFIX
+from fedelta.features.errors import ExplainedError
+from fedelta.models.bundle import read_contract
+from fedelta.models.churn.baselines import Logistic
+from fedelta.models.churn.storage import load_churn
+from fedelta.models.evaluation import Evaluation, evaluate, measure
+from fedelta.models.leakage.leaky_model import questioned
+from fedelta.models.metrics.bootstrap import Resampling, replicate
+from fedelta.models.metrics.curves import churn_curves, residuals
+from fedelta.models.panel import Panel
+from fedelta.models.value.storage import load_clv, load_orders
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole, write_json
+from fedelta.pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.train_churn import out_of_fold
+from fedelta.pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
 
 # `dvc metrics show` prints these in one row of 100 columns; `--targets reports/evaluation.json` diffs all of them.
 HEADLINE = {"churn": ("auc", "log_loss", "ece"), "clv": ("gini", "r2", "bias")}
@@ -143,12 +142,6 @@ def headline(report: dict[str, Any]) -> str:
     if report["clv"] and report["clv"]["chosen"]["r2"]["value"] is not None:
         words.append(f"spend R² {report['clv']['chosen']['r2']['value']:.3f}")
     return "; ".join(words)
-
-
-def write_json(path: Path, document: object) -> None:
-    """A report file, the same bytes for the same figures, whose last digits are left out: processors differ in them."""
-    with whole(path) as staged:
-        staged.write_text(json.dumps(tidy(document), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _has_value(figures: Mapping[str, Any], name: str) -> bool:

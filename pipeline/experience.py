@@ -6,23 +6,23 @@ from collections.abc import Sequence
 import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from features.cutoffs import calendar, midnight_after
-from models.bundle import save_experience
-from models.exposure import added
-from models.journey_map import channels, journey_maps
-from models.moments import Moments, moments_of_truth
-from models.pillars import customer_indexes, priors
-from models.tolerance import ToleranceCurve, tolerance_curve
-from pipeline import paths
-from pipeline.build_features import span
-from pipeline.declared import cutoff_settings
-from pipeline.experience_buckets import Job, Part, look
-from pipeline.experience_report import Found, document
-from pipeline.params import load_params
-from pipeline.shuffle import buckets
-from pipeline.sources import load_source
-from pipeline.table_experience import table_experience
-from pipeline.whole_files import whole
+from fedelta.features.cutoffs import calendar, midnight_after
+from fedelta.models.experience.exposure import added
+from fedelta.models.experience.journey_map import channels, journey_maps
+from fedelta.models.experience.moments import Moments, moments_of_truth
+from fedelta.models.experience.pillars import customer_indexes, priors
+from fedelta.models.experience.storage import save_experience
+from fedelta.models.experience.tolerance import ToleranceCurve, tolerance_curve
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.buckets.experience_buckets import Job, Part, look
+from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.build_features import span
+from fedelta.pipeline.declared import cutoff_settings
+from fedelta.pipeline.experience_report import Found, document
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.table_experience import table_experience
 
 
 def main() -> None:

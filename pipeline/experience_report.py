@@ -9,15 +9,15 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from features.contract import LEVELS, PILLARS
-from features.experience_rules import Rule
-from features.journeys import UNKNOWN
-from models.exposure import EXPERIENCE, Key, Tally
-from models.journey_map import Channel, JourneyMap
-from models.moments import Moments
-from models.pillars import group_index
-from models.shrinkage import Prior
-from models.tolerance import ToleranceCurve
+from fedelta.features.contract import LEVELS, PILLARS
+from fedelta.features.experience_rules import Rule
+from fedelta.features.journeys import UNKNOWN
+from fedelta.models.experience.exposure import EXPERIENCE, Key, Tally
+from fedelta.models.experience.journey_map import Channel, JourneyMap
+from fedelta.models.experience.moments import Moments
+from fedelta.models.experience.pillars import group_index
+from fedelta.models.experience.shrinkage import Prior
+from fedelta.models.experience.tolerance import ToleranceCurve
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from models.panel import activity_in
-from models.purchase_prior import COLUMNS, PurchasePrior, columns_read, fit_prior
-from pipeline import paths
-from pipeline.panel import ORDER, from_pandas, read_features, to_pandas
-from pipeline.params import Params, load_params
-from pipeline.whole_files import whole
+from fedelta.models.btyd.purchase_prior import COLUMNS, PurchasePrior, columns_read, fit_prior
+from fedelta.models.panel import activity_in
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.panel import ORDER, from_pandas, read_features, to_pandas
+from fedelta.pipeline.params import Params, load_params
 
 # What the models add to a row, named by them and by fedelta (`PurchasePrior.columns`).
 _ADDED = [

@@ -13,20 +13,30 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.customers import CUSTOMERS as CUSTOMERS_TABLE
-from pipeline.customers import gather
-from pipeline.params import load_params
-from pipeline.paths import CUSTOMERS, DATA_REPORT, DECLARED_LABELS, INTERACTIONS, QUARANTINE
-from pipeline.plausibility import Tables
-from pipeline.quarantine import customer_columns
-from pipeline.raw_files import identifier
-from pipeline.reconciliation import Equation
-from pipeline.shuffle import shuffle
-from pipeline.source_check import check
-from pipeline.sources import Source, SourceError, load_source
-from pipeline.staging import Judged, OutOfRoom, Staged, staged
-from pipeline.table_source import check_labels, check_spend, labels_in
-from pipeline.usability import Account, DataReport, Needs, account, counts, measure, measure_table, parquet, shortfalls
+from fedelta.pipeline.buckets.shuffle import shuffle
+from fedelta.pipeline.intake.customers import CUSTOMERS as CUSTOMERS_TABLE
+from fedelta.pipeline.intake.customers import gather
+from fedelta.pipeline.intake.plausibility import Tables
+from fedelta.pipeline.intake.quarantine import customer_columns
+from fedelta.pipeline.intake.raw_files import identifier
+from fedelta.pipeline.intake.reconciliation import Equation
+from fedelta.pipeline.intake.source_check import check
+from fedelta.pipeline.intake.sources import Source, SourceError, load_source
+from fedelta.pipeline.intake.staging import Judged, OutOfRoom, Staged, staged
+from fedelta.pipeline.intake.table_source import check_labels, check_spend, labels_in
+from fedelta.pipeline.intake.usability import (
+    Account,
+    DataReport,
+    Needs,
+    account,
+    counts,
+    measure,
+    measure_table,
+    parquet,
+    shortfalls,
+)
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.paths import CUSTOMERS, DATA_REPORT, DECLARED_LABELS, INTERACTIONS, QUARANTINE
 
 __all__ = ["Outputs", "check", "ingest", "main"]
 

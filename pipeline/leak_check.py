@@ -1,6 +1,6 @@
 """DVC stage ``leak_check``: the panel judged before anything is learned from it; a leak stops the run.
 
-Beside the checks of ``models.leakage`` it replays: the events from a cutoff on are deleted, the features computed again
+Beside the checks of `models.leakage` it replays: the events from a cutoff on are deleted, the features computed again
 and compared with those on disk, for the customers of one bucket at every cutoff.
 """
 
@@ -12,23 +12,23 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from features.attributes import attributes_at
-from features.cutoffs import Cutoff
-from features.errors import ExplainedError
-from features.history import DAY_US
-from features.kernel import columns_read, features_at
-from features.visibility import KNOWN_AT, seen_before
-from models.leakage import leaks, replayed, without_accepted
-from models.leaky_rows import Leak, future_dated
-from models.panel import Panel
-from pipeline import paths
-from pipeline.build_features import Job, job_for
-from pipeline.data_alarms import stop_on_alarm
-from pipeline.evaluate import write_json
-from pipeline.panel import read_panel, to_pandas
-from pipeline.params import load_params
-from pipeline.shuffle import buckets
-from pipeline.sources import load_source
+from fedelta.features.attributes import attributes_at
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.errors import ExplainedError
+from fedelta.features.history import DAY_US
+from fedelta.features.kernel import columns_read, features_at
+from fedelta.features.visibility import KNOWN_AT, seen_before
+from fedelta.models.leakage.gate import leaks, replayed, without_accepted
+from fedelta.models.leakage.leaky_rows import Leak, future_dated
+from fedelta.models.panel import Panel
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import write_json
+from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.build_features import Job, job_for
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.monitoring.data_alarms import stop_on_alarm
+from fedelta.pipeline.panel import read_panel, to_pandas
+from fedelta.pipeline.params import load_params
 
 REPORT = Path("reports/leakage.json")
 

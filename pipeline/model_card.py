@@ -10,17 +10,18 @@ from typing import Any
 import polars as pl
 from jinja2 import UndefinedError
 
-from features.errors import ExplainedError
-from models.bundle import bundle_hash, read_contract
-from models.leaky_model import questioned
-from models.plan import plan_of
-from models.policy import PolicySettings
-from pipeline import findings, paths
-from pipeline.monitor import REPORT as DRIFT
-from pipeline.page import environment
-from pipeline.params import load_params
-from pipeline.report import economics_of, read_scores
-from pipeline.whole_files import whole
+from fedelta.features.errors import ExplainedError
+from fedelta.models.bundle import bundle_hash, read_contract
+from fedelta.models.leakage.leaky_model import questioned
+from fedelta.models.policy.plan import plan_of
+from fedelta.models.policy.settings import PolicySettings
+from fedelta.pages import findings
+from fedelta.pages.page import environment
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.monitor import REPORT as DRIFT
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.report import economics_of, read_scores
 
 Json = Mapping[str, Any]
 

@@ -8,24 +8,25 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from features.errors import ExplainedError
-from models.bootstrap import Resampling
-from models.bundle import load_churn, read_contract
-from models.churn import ChurnModel
-from models.expected_performance import expected_performance, judge_performance, realised_performance
-from models.panel import Panel
-from models.purchase_prior import PurchasePrior
-from models.settings import MonitorSettings
-from pipeline import paths
-from pipeline.data_alarms import Alarm, data_alarms
-from pipeline.drift_report import Check, checked, document, headline
-from pipeline.evaluate import write_json
-from pipeline.experience_report import tidy
-from pipeline.months import calendar, data_tracks, months_of, sampled_features, watched
-from pipeline.panel import read_panel
-from pipeline.params import load_params
-from pipeline.sources import load_source
-from pipeline.table_monitor import table_checks
+from fedelta.features.errors import ExplainedError
+from fedelta.models.btyd.purchase_prior import PurchasePrior
+from fedelta.models.bundle import read_contract
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.churn.storage import load_churn
+from fedelta.models.metrics.bootstrap import Resampling
+from fedelta.models.monitoring.cbpe import expected_performance, judge_performance, realised_performance
+from fedelta.models.monitoring.settings import MonitorSettings
+from fedelta.models.panel import Panel
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import write_json
+from fedelta.pipeline.experience_report import tidy
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.monitoring.data_alarms import Alarm, data_alarms
+from fedelta.pipeline.monitoring.drift_report import Check, checked, document, headline
+from fedelta.pipeline.monitoring.months import calendar, data_tracks, months_of, sampled_features, watched
+from fedelta.pipeline.monitoring.table_monitor import table_checks
+from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.params import load_params
 
 REPORT = Path("reports/drift.json")
 LEARNED = "The model learned from these outcomes: what it gets right here is no evidence."

@@ -7,12 +7,12 @@ import pandas as pd
 import polars as pl
 import polars.selectors as cs
 
-from features.cutoffs import Fit
-from features.errors import ExplainedError
-from features.labels import LATE
-from models.panel import Panel
-from pipeline import paths
-from pipeline.declared import known_labels
+from fedelta.features.cutoffs import Fit
+from fedelta.features.errors import ExplainedError
+from fedelta.features.labels import LATE
+from fedelta.models.panel import Panel
+from fedelta.pipeline import paths
+from fedelta.pipeline.declared import known_labels
 
 ORDER = ("cutoff", "customer_id")
 

@@ -1,35 +1,47 @@
-"""Typed settings: params.yaml in, frozen dataclasses out, unknown keys refused."""
+"""Typed settings: params.yaml in, frozen dataclasses out, unknown keys refused.
 
-import dataclasses
+A section is a dataclass beside the code that uses it, with the range of each number in its type
+(``Annotated[int, Ge(1)]``); pydantic checks them all, strictly: no text becomes a number.
+"""
+
+import json
 import math
-import operator
 import re
-import types
-import typing
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+from annotated_types import Ge
+from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from features.cutoffs import CutoffSettings
-from features.errors import ExplainedError
-from features.experience_rules import ExperienceSettings
-from models.policy import PolicySettings
-from models.settings import (
-    ChurnSettings,
-    ClvSettings,
-    LoyaltySettings,
-    MonitorSettings,
-    PersonaSettings,
-    TuneSettings,
-)
-from pipeline.paths import PARAMS
+from fedelta.features.cutoffs import CutoffSettings
+from fedelta.features.errors import ExplainedError
+from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.features.ranges import Count, DayCount, DaysOrNone, Seed, Share
+from fedelta.models.churn.settings import ChurnSettings, TuneSettings
+from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
+from fedelta.models.monitoring.settings import MonitorSettings
+from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.value.settings import ClvSettings
+from fedelta.pipeline.paths import PARAMS
 
 
 class BadParams(ExplainedError):
     """params.yaml cannot be read as settings."""
+
+
+def _memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text):
+        raise ValueError("it must be as 2GB is")
+    return text
+
+
+Memory = Annotated[str, AfterValidator(_memory)]
 
 
 @dataclass(frozen=True)
@@ -37,17 +49,17 @@ class EngineSettings:
     """How much of the machine a run may use."""
 
     backend: Literal["duckdb"] = "duckdb"
-    memory_limit: str = "2GB"
-    workers: int = 2
-    buckets: int = 16
+    memory_limit: Memory = "2GB"
+    workers: Count = 2
+    buckets: Count = 16
 
 
 @dataclass(frozen=True)
 class EvaluateSettings:
     """How sure the report wants to be."""
 
-    bootstrap: int = 200
-    seed: int = 7
+    bootstrap: Annotated[int, Ge(20)] = 200
+    seed: Seed = 7
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class GateSettings:
     """When a challenger may become champion."""
 
     metric: Literal["log_loss", "brier"] = "log_loss"
-    max_ece: float = 0.1
+    max_ece: Share = 0.1
 
 
 @dataclass(frozen=True)
@@ -71,8 +83,8 @@ class Params:
 
     source: str
     data: str
-    horizon_days: int
-    lead_days: int
+    horizon_days: DayCount
+    lead_days: DaysOrNone
     cutoffs: CutoffSettings
     engine: EngineSettings
     experience: ExperienceSettings
@@ -88,6 +100,9 @@ class Params:
     leak_check: LeakCheckSettings = field(default_factory=LeakCheckSettings)
 
 
+_MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)? ?([KMGT](i?B)?|%)", re.IGNORECASE)
+
+
 def load_params(path: Path = PARAMS) -> Params:
     """Settings of this project.
 
@@ -95,6 +110,8 @@ def load_params(path: Path = PARAMS) -> Params:
     ------
     BadParams
         If the file is absent or not YAML, or a key is unknown, missing, of another type than its field or out of range.
+    ExplainedError
+        If settings that are each in range do not go together, such as risk tiers that do not ascend.
     """
     try:
         raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -102,144 +119,100 @@ def load_params(path: Path = PARAMS) -> Params:
         raise BadParams(f"There is no {path} here. Run fedelta in the project's folder.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise BadParams(f"{path} is not YAML: {error}".replace("\n", " ")) from None
-    params = typing.cast("Params", _read(Params, raw, at=""))
-    _check(params)
+    try:
+        # As JSON, which has no tuples and dates: pydantic's strict mode takes lists and text for them there.
+        params = _adapter().validate_json(json.dumps(raw, default=str), strict=True, extra="forbid")
+    except ValidationError as error:
+        raise _explained(error.errors(include_url=False), raw) from None
+    params.experience.check()
     return params
 
 
-@dataclass(frozen=True)
-class _Range:
-    """The values that a number may take; no infinity and no NaN among them."""
-
-    least: float = -math.inf
-    above: float = -math.inf
-    most: float = math.inf
-    below: float = math.inf
-
-    def holds(self, value: float) -> bool:
-        return self.least <= value <= self.most and self.above < value < self.below
-
-    def __str__(self) -> str:
-        limits = (("at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
-        return " and ".join(f"{word} {limit}" for word, limit in limits if math.isfinite(limit))
+@cache
+def _adapter() -> TypeAdapter[Params]:
+    return TypeAdapter(Params)
 
 
-_SOME, _ANY, _SHARE = _Range(least=1), _Range(least=0), _Range(least=0, most=1)
-_PART = _Range(above=0, most=1)  # of something, and never nothing
-_DAYS = _Range(least=1, most=36_525)
-_SEED = _Range(least=0, most=2**31 - 1)
-_GROWN = {
-    "trees": _SOME,
-    "learning_rate": _PART,
-    "leaves": _Range(least=2, most=131_072),  # LightGBM's own limits
-    "min_rows_share": _SHARE,
-    "min_rows": _SOME,
-    "row_share": _PART,
-    "column_share": _PART,
-    "l2": _ANY,
-}
-_RANGES = {
-    "horizon_days": _DAYS,
-    "lead_days": _Range(least=0, most=36_525),
-    "cutoffs.step_days": _Range(least=1, most=3_650),
-    "cutoffs.train": _Range(least=1, most=100),
-    "cutoffs.min_history_days": _DAYS,
-    "engine.workers": _SOME,
-    "engine.buckets": _SOME,
-    **{f"{section}.{name}": held for section in ("churn", "churn.deep", "clv") for name, held in _GROWN.items()},
-    "churn.seeds": _SOME,
-    "churn.minimum.customers": _ANY,
-    "churn.minimum.positives": _ANY,
-    "churn.minimum.negatives": _ANY,
-    "churn.minimum.span_days": _ANY,
-    "clv.seeds": _SOME,
-    "clv.tweedie_power": _Range(above=1, below=2),
-    "personas.kept_within": _ANY,
-    "personas.seed": _SEED,
-    "monitor.customers": _SOME,
-    "monitor.false_alarms": _Range(least=0, below=12),
-    "monitor.tolerance": _SHARE,
-    "tune.seed": _SEED,
-    "evaluate.bootstrap": _Range(least=20),
-    "evaluate.seed": _SEED,
-    "policy.margin": _PART,
-    "policy.explained": _ANY,
-    "policy.cooldown_days": _Range(least=0, most=36_525),
-    "gate.max_ece": _SHARE,
-}
-_MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)? ?([KMGT](i?B)?|%)", re.IGNORECASE)
+def _explained(errors: Sequence[ErrorDetails], raw: object) -> ExplainedError:
+    """The first thing that is wrong, in words: where, what came and what is allowed."""
+    first = errors[0]
+    at, value = _place(first["loc"], raw)
+    if isinstance(why := first.get("ctx", {}).get("error"), ExplainedError):
+        return why
+    return BadParams(f"params.yaml: {_in_words(first, at, value, [e['type'] for e in errors if _same(e, first)])}")
 
 
-def _check(params: Params) -> None:
-    params.experience.check()
-    for name, held in _RANGES.items():
-        value = operator.attrgetter(name)(params)
-        if isinstance(value, int | float) and not held.holds(value):
-            raise BadParams(f"params.yaml: {name} is {value}; it must be {held}.")
-    if not _MEMORY.fullmatch(params.engine.memory_limit):
-        raise BadParams(f"params.yaml: engine.memory_limit is {params.engine.memory_limit!r}; it must be as 2GB is.")
+def _in_words(  # noqa: PLR0911 - a line per kind of mistake
+    error: ErrorDetails, at: tuple[str | int, ...], value: object, kinds: Sequence[str]
+) -> str:
+    name, kind = _dotted(at), error["type"]
+    if kind in ("missing", "unexpected_keyword_argument"):
+        last, section = str(error["loc"][-1]), _dotted(at[:-1])
+        place = f"{section}: " if section else ""
+        if kind == "missing":
+            return f"{place}{last} missing."
+        return f"{place}unknown {last}. Known: {', '.join(f.name for f in fields(_type_at(at[:-1])))}."
+    if kind == "dataclass_type":
+        return f"{name or 'the file'} must be a section of settings; it is {value!r}."
+    came = f"{name} is {value!r}"
+    if kind == "dict_type":
+        return f"{came}; it must be a section of names and values."
+    if kind == "literal_error":
+        allowed = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
+        return f"{came}; it must be one of {allowed}."
+    if limits := _limits(_type_at(at)) if kind.startswith(("greater", "less")) else "":
+        return f"{came}; it must be {limits}."
+    if types := [_TYPES[kind] for kind in kinds if kind in _TYPES]:
+        return f"{came} ({type(value).__name__}); it must be of type {' or '.join(dict.fromkeys(types))}."
+    return f"{came}; {error['msg'].removeprefix('Value error, ')}."
 
 
-def _read(kind: object, value: object, at: str) -> object:
-    """`value` of a YAML document as an instance of `kind`; `at` is its dotted place, for messages."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _read_section(kind, value, at)
-    origin = typing.get_origin(kind)
-    if origin is Literal:
-        if value not in typing.get_args(kind):
-            raise BadParams(
-                f"params.yaml: {at} is {value!r}; it must be one of {', '.join(map(str, typing.get_args(kind)))}."
-            )
-        return value
-    if origin is types.UnionType:
-        return _read_union(kind, value, at)
-    if origin in (dict, typing.get_origin(typing.Mapping[str, int])):
-        if not isinstance(value, dict):
-            raise BadParams(f"params.yaml: {at} is {value!r}; it must be a section of names and values.")
-        inner = typing.get_args(kind)[1]
-        return {str(k): _read(inner, v, f"{at}.{k}") for k, v in value.items()}
-    if origin is tuple:
-        return _read_list(kind, value, at)
-    number = float(value) if kind is float and type(value) is int else value
-    return number if _fits(kind, number) else _refuse(kind, value, at)
+_TYPES = {
+    "int_type": "int", "int_from_float": "int", "float_type": "float", "finite_number": "a finite float",
+    "string_type": "str", "bool_type": "bool", "tuple_type": "list", "none_required": "null",
+}  # fmt: skip
 
 
-def _read_list(kind: object, value: object, at: str) -> object:
-    if not isinstance(value, list):
-        raise BadParams(f"params.yaml: {at} is {value!r}; it must be a list, such as [{value}].")
-    inner = typing.get_args(kind)[0]
-    return tuple(_read(inner, item, f"{at}[{number}]") for number, item in enumerate(value))
+def _same(one: ErrorDetails, other: ErrorDetails) -> bool:
+    """Whether two errors are of the same value, which fits none of several types."""
+    return one["input"] is other["input"] or one["loc"][:-1] == other["loc"][:-1]
 
 
-def _read_union(kind: object, value: object, at: str) -> object:
-    kinds = typing.get_args(kind)
-    if isinstance(value, list) and (lists := [k for k in kinds if typing.get_origin(k) is tuple]):
-        return _read(lists[0], value, at)
-    if type(value) is int and int not in kinds and float in kinds:
-        return float(value)
-    return value if any(_fits(k, value) for k in kinds) else _refuse(kind, value, at)
+def _place(loc: Sequence[str | int], raw: Any) -> tuple[tuple[str | int, ...], object]:
+    """The keys of a location, without the names of types among them, and what stands there."""
+    at: list[str | int] = []
+    step: Any
+    for step in loc:
+        if (isinstance(raw, Mapping) and step in raw) or (
+            isinstance(raw, list) and isinstance(step, int) and step < len(raw)
+        ):
+            raw = raw[step]
+        elif not isinstance(raw, Mapping) or step is not loc[-1]:
+            continue  # the name of a type
+        at.append(step)
+    return tuple(at), raw
 
 
-def _fits(kind: object, value: object) -> bool:
-    return value is None if kind is type(None) else isinstance(kind, type) and type(value) is kind
+def _dotted(at: Sequence[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at).removeprefix(".")
 
 
-def _refuse(kind: object, value: object, at: str) -> typing.NoReturn:
-    name = getattr(kind, "__name__", str(kind))
-    raise BadParams(f"params.yaml: {at} is {value!r} ({type(value).__name__}); it must be of type {name}.")
+def _type_at(at: Sequence[str | int]) -> Any:
+    """The annotated type of a setting: of the value, in a section of names and values."""
+    kind: Any = Params
+    for step in at:
+        kind = get_type_hints(kind, include_extras=True)[str(step)] if is_dataclass(kind) else get_args(kind)[-1]
+    return kind
 
 
-def _read_section(kind: type, value: object, at: str) -> object:
-    place = f"{at}: " if at else ""
-    if not isinstance(value, dict):
-        raise BadParams(f"params.yaml: {at or 'the file'} must be a section of settings; it is {value!r}.")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    if unknown := sorted(map(str, set(value) - set(fields))):
-        raise BadParams(f"params.yaml: {place}unknown {', '.join(unknown)}. Known: {', '.join(fields)}.")
-    required = {
-        n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    if missing := sorted(required - set(value)):
-        raise BadParams(f"params.yaml: {place}{', '.join(missing)} missing.")
-    hints = typing.get_type_hints(kind)
-    return kind(**{n: _read(hints[n], v, f"{at}.{n}" if at else n) for n, v in value.items()})
+def _limits(kind: Any) -> str:
+    """The range of a number, in words; empty if it has none."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    found = [
+        f"{words[name]} {limit}"
+        for alternative in (kind, *get_args(kind))
+        for held in getattr(alternative, "__metadata__", ())
+        for name in words
+        if (limit := getattr(held, name, None)) is not None and math.isfinite(limit)
+    ]
+    return " and ".join(dict.fromkeys(found))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
-from features.errors import ExplainedError
-from pipeline.params import load_params
-from pipeline.paths import DATA_REPORT, FEATURES, INTERACTIONS, PARAMS, project_folder
-from pipeline.sources import load_source
+from fedelta.features.errors import ExplainedError
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.paths import DATA_REPORT, FEATURES, INTERACTIONS, PARAMS, project_folder
 
 
 class NotAProject(ExplainedError):
@@ -66,7 +66,7 @@ def features_must_be_current() -> None:
     OutOfDate
         If they have a cutoff, horizon or lead time that the present interactions and params.yaml do not ask for.
     """
-    from pipeline.build_features import cutoffs_now  # noqa: PLC0415 - slow to import
+    from fedelta.pipeline.build_features import cutoffs_now  # noqa: PLC0415 - slow to import
 
     if not any(FEATURES.glob("*.parquet")) or not any(INTERACTIONS.glob("*.parquet")):
         return

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Python of the project's environment, activated or not: `sh pipeline/python.sh -m cli stage ingest`.
+# Python of the project's environment, activated or not: `sh pipeline/python.sh cli.py stage ingest`.
 #
 # It is .venv of this folder or of the nearest folder above that has one (`dvc exp run --temp` works in a copy under
-# .dvc/tmp), else the environment whose fedelta is on the PATH. `-m` reads the code of this folder, a copy's its own.
+# .dvc/tmp), else the environment whose fedelta is on the PATH. `cli.py` runs the code of its folder, a copy's its own.
 folder=$PWD
 while [ ! -x "$folder/.venv/bin/fedelta" ] && [ "$folder" != / ]; do
     folder=$(dirname "$folder")

@@ -12,18 +12,20 @@ import numpy as np
 import polars as pl
 from jinja2 import UndefinedError
 
-from features.contract import RISK_TIERS, SCORES
-from features.errors import ExplainedError
-from models.bundle import read_contract
-from models.economics import Economics, economics
-from models.leaky_model import questioned
-from models.plan import LEFT_ALONE, plan_of
-from models.policy import PolicySettings
-from pipeline import charts, findings, paths, report_experience
-from pipeline.journey_chart import journey_chart
-from pipeline.page import environment
-from pipeline.params import load_params
-from pipeline.whole_files import whole
+from fedelta.features.contract import RISK_TIERS, SCORES
+from fedelta.features.errors import ExplainedError
+from fedelta.models.bundle import read_contract
+from fedelta.models.leakage.leaky_model import questioned
+from fedelta.models.policy.economics import Economics, economics
+from fedelta.models.policy.plan import LEFT_ALONE, plan_of
+from fedelta.models.policy.settings import PolicySettings
+from fedelta.pages import charts, findings
+from fedelta.pages import experience_section as report_experience
+from fedelta.pages.journey_chart import journey_chart
+from fedelta.pages.page import environment
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.params import load_params
 
 Json = Mapping[str, Any]
 

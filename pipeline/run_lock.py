@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from features.errors import ExplainedError
-from pipeline.paths import RUN_LOCK
+from fedelta.features.errors import ExplainedError
+from fedelta.pipeline.paths import RUN_LOCK
 
 
 class AnotherRun(ExplainedError):

@@ -5,17 +5,20 @@ from datetime import datetime
 
 import polars as pl
 
-from features.contract import SCORES
-from models.btyd import ParetoNbd
-from models.bundle import bundle_hash, load_churn, load_clv, load_loyalty, load_orders, load_personas
-from models.purchase_prior import PurchasePrior
-from models.scoring import KNOWN_VALUE, Models, score
-from pipeline import paths
-from pipeline.panel import ORDER, NoRows, to_pandas
-from pipeline.params import load_params
-from pipeline.sources import load_source
-from pipeline.treatments import spared_at
-from pipeline.whole_files import whole
+from fedelta.features.contract import SCORES
+from fedelta.models.btyd.fits import ParetoNbd
+from fedelta.models.btyd.purchase_prior import PurchasePrior
+from fedelta.models.bundle import bundle_hash
+from fedelta.models.churn.storage import load_churn
+from fedelta.models.loyalty.storage import load_loyalty, load_personas
+from fedelta.models.scoring import KNOWN_VALUE, Models, score
+from fedelta.models.value.storage import load_clv, load_orders
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.panel import ORDER, NoRows, to_pandas
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.treatments import spared_at
 
 
 def main() -> None:

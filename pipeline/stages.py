@@ -10,8 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from features.errors import ExplainedError
-from pipeline import paths
+from fedelta.features.errors import ExplainedError
+from fedelta.pipeline import paths
 
 FILE = Path("dvc.yaml")
 _REFERENCE = re.compile(r"\$\{\s*([\w.]+)\s*\}")

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from features.attributes import Attribute
-from features.contract import LEVELS, PILLARS
-from features.customer_table import table_features
-from models.bundle import save_experience
-from models.explain import says
-from models.outcome_by_count import Curve, outcome_by_count
-from models.panel import Panel, floats
-from pipeline import paths
-from pipeline.experience_report import Json, tidy
-from pipeline.panel import to_pandas
-from pipeline.params import Params
-from pipeline.sources import Source
-from pipeline.table_source import cutoff_of, read_customers
-from pipeline.whole_files import whole
+from fedelta.features.attributes import Attribute
+from fedelta.features.contract import LEVELS, PILLARS
+from fedelta.features.customer_table import table_features
+from fedelta.models.experience.outcome_by_count import Curve, outcome_by_count
+from fedelta.models.experience.storage import save_experience
+from fedelta.models.explain import says
+from fedelta.models.panel import Panel, floats
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.experience_report import Json, tidy
+from fedelta.pipeline.intake.sources import Source
+from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
+from fedelta.pipeline.panel import to_pandas
+from fedelta.pipeline.params import Params
 
 NO_HISTORY = (
     "The source is a table with one row per customer: it holds no interactions, so pillars, journeys, channels, "

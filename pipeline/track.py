@@ -12,14 +12,17 @@ import pandas as pd
 import polars as pl
 import polars.selectors as cs
 
-from features.cutoffs import Fit
-from features.errors import ExplainedError
-from models.bootstrap import Resampling
-from models.bundle import BadBundle, bundle_hash, read_contract
-from models.encoding import MissingFeatures
-from models.pyfunc import load_bundle
-from pipeline import paths
-from pipeline.gate import (
+from fedelta.features.cutoffs import Fit
+from fedelta.features.errors import ExplainedError
+from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
+from fedelta.models.encoding import MissingFeatures
+from fedelta.models.metrics.bootstrap import Resampling
+from fedelta.models.pyfunc import load_bundle
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.panel import ORDER, from_pandas, read_panel
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.registry.gate import (
     BY_HAND,
     Candidate,
     Predictions,
@@ -32,15 +35,12 @@ from pipeline.gate import (
     predictions,
     without_champion,
 )
-from pipeline.lineage import datasets, lineage
-from pipeline.panel import ORDER, from_pandas, read_panel
-from pipeline.params import Params, load_params
-from pipeline.promotion_log import Decision, champions, rolled_back
-from pipeline.tracking import tracking
-from pipeline.whole_files import whole
+from fedelta.pipeline.registry.lineage import datasets, lineage
+from fedelta.pipeline.registry.promotion_log import Decision, champions, rolled_back
+from fedelta.pipeline.registry.tracking import tracking
 
 if TYPE_CHECKING:
-    from pipeline.mlflow_store import Registered, Store
+    from fedelta.pipeline.registry.mlflow_store import Registered, Store
 
 
 KEPT_EVALUATION = "evaluation"  # where a run keeps cross-fitted predictions
@@ -62,7 +62,7 @@ def main() -> None:
         files[KEPT_EVALUATION] = [paths.EVALUATION]
     example, facts = _example(), _facts(fits)
     with tracking(params.source) as store:
-        from pipeline.mlflow_store import Record  # noqa: PLC0415 - six CPU-seconds
+        from fedelta.pipeline.registry.mlflow_store import Record  # noqa: PLC0415 - six CPU-seconds
 
         version, made = store.keep(
             Record(

@@ -7,21 +7,21 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from features.cutoffs import Fit
-from features.errors import ExplainedError
-from models.baselines import BASE, fit_baselines
-from models.bundle import save_churn
-from models.candidates import contributions
-from models.churn import ChurnModel, fit_churn
-from models.cross_fitting import copies_as_one, cross_fitted, customer_folds
-from models.evaluation import churn_predictions
-from models.inputs import profile_of
-from models.panel import Floats, Panel
-from models.peers import fit_peers
-from pipeline import paths
-from pipeline.panel import read_training
-from pipeline.params import Params, load_params
-from pipeline.whole_files import whole
+from fedelta.features.cutoffs import Fit
+from fedelta.features.errors import ExplainedError
+from fedelta.models.churn.baselines import BASE, fit_baselines
+from fedelta.models.churn.candidates import contributions
+from fedelta.models.churn.model import ChurnModel, fit_churn
+from fedelta.models.churn.predictions import churn_predictions
+from fedelta.models.churn.storage import save_churn
+from fedelta.models.learning.cross_fitting import copies_as_one, cross_fitted, customer_folds
+from fedelta.models.monitoring.input_drift import profile_of
+from fedelta.models.panel import Floats, Panel
+from fedelta.models.peers import fit_peers
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.panel import read_training
+from fedelta.pipeline.params import Params, load_params
 
 THREADS = 2  # fixed: the number of threads must not change the model
 _ASKED = 2_000  # rows whose contributions give the importance

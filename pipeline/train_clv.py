@@ -4,18 +4,18 @@ from typing import get_args
 
 import numpy as np
 
-from features.cutoffs import Fit
-from models.bundle import save_clv
-from models.clv import ClvModel, OrdersModel, fit_clv, fit_orders
-from models.conformal import coverage
-from models.cross_fitting import copies_as_one, cross_fitted, customer_folds
-from models.evaluation import clv_predictions, orders_predictions
-from models.panel import Floats, Panel
-from pipeline import paths
-from pipeline.panel import read_training
-from pipeline.params import Params, load_params
-from pipeline.train_churn import THREADS, TooFewToEvaluate, training_facts
-from pipeline.whole_files import whole
+from fedelta.features.cutoffs import Fit
+from fedelta.models.learning.conformal import coverage
+from fedelta.models.learning.cross_fitting import copies_as_one, cross_fitted, customer_folds
+from fedelta.models.panel import Floats, Panel
+from fedelta.models.value.model import ClvModel, OrdersModel, fit_clv, fit_orders
+from fedelta.models.value.predictions import clv_predictions, orders_predictions
+from fedelta.models.value.storage import save_clv
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.panel import read_training
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.train_churn import THREADS, TooFewToEvaluate, training_facts
 
 
 def main() -> None:

@@ -8,21 +8,20 @@ import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
-from features.experience_rules import ExperienceSettings
-from models.bootstrap import Resampling
-from models.bundle import remembered_personas, save_loyalty, save_personas
-from models.loyalty import CLASSES, LoyaltyModel, fit_loyalty
-from models.loyalty_evidence import attitude_adds, spurious_of_value, what_they_did
-from models.panel import Panel, floats, horizon_end
-from models.persona_cards import cards
-from models.persona_search import Search, find_personas
-from models.personas import PersonaModel
-from pipeline import paths
-from pipeline.evaluate import write_json
-from pipeline.panel import read_panel
-from pipeline.params import Params, load_params
-from pipeline.sources import load_source
-from pipeline.whole_files import whole
+from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.models.loyalty.evidence import attitude_adds, spurious_of_value, what_they_did
+from fedelta.models.loyalty.model import CLASSES, LoyaltyModel, fit_loyalty
+from fedelta.models.loyalty.persona_cards import cards
+from fedelta.models.loyalty.persona_search import Search, find_personas
+from fedelta.models.loyalty.personas import PersonaModel
+from fedelta.models.loyalty.storage import remembered_personas, save_loyalty, save_personas
+from fedelta.models.metrics.bootstrap import Resampling
+from fedelta.models.panel import Panel, floats, horizon_end
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole, write_json
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.params import Params, load_params
 
 Document = dict[str, Any]
 YEAR = timedelta(days=365)

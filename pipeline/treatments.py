@@ -7,10 +7,11 @@ from typing import get_args
 import polars as pl
 from polars.exceptions import PolarsError
 
-from features.contract import TREATMENTS, Arm, Spared
-from features.errors import ExplainedError
-from models.policy import PolicySettings, spared_customers
-from pipeline import paths
+from fedelta.features.contract import TREATMENTS, Arm, Spared
+from fedelta.features.errors import ExplainedError
+from fedelta.models.policy.actions import spared_customers
+from fedelta.models.policy.settings import PolicySettings
+from fedelta.pipeline import paths
 
 _NEEDED = ("customer_id", "treated_at", "arm")  # never null
 

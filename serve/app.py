@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from serve import at_risk, customers, health
-from serve.auth import Keyring
-from serve.database import Database, DatabaseError
-from serve.guard import Guard
-from serve.problems import answer_with_problems
-from serve.store import SqliteStore
+from fedelta.serve import at_risk, customers, health
+from fedelta.serve.auth import Keyring
+from fedelta.serve.database import Database, DatabaseError
+from fedelta.serve.guard import Guard
+from fedelta.serve.problems import answer_with_problems
+from fedelta.serve.store import SqliteStore
 
 _log = logging.getLogger("fedelta.serve")
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from features.contract import RiskTier
-from serve.auth import needs
-from serve.document import Score, csv_chunks
-from serve.listing import (
+from fedelta.features.contract import RiskTier
+from fedelta.serve.auth import needs
+from fedelta.serve.document import Score, csv_chunks
+from fedelta.serve.listing import (
     Aside,
     AtRisk,
     Journey,
@@ -22,8 +22,8 @@ from serve.listing import (
     cursor,
     read_cursor,
 )
-from serve.problems import responses
-from serve.store import ScoreStore, StoredKey
+from fedelta.serve.problems import responses
+from fedelta.serve.store import ScoreStore, StoredKey
 
 DEFAULT_LIMIT = 100
 MOST_ROWS = 1_000

@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from serve.keys import Scope, digest
-from serve.problems import Problem
-from serve.store import ScoreStore, StoredKey
+from fedelta.serve.keys import Scope, digest
+from fedelta.serve.problems import Problem
+from fedelta.serve.store import ScoreStore, StoredKey
 
 REMEMBERED_SECONDS = 2.0
 _REMEMBERED_KEYS = 10_000

@@ -10,10 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, Field
 
-from serve.auth import authorise, needs
-from serve.document import Score
-from serve.problems import Problem, responses
-from serve.store import ScoreStore, StoredKey
+from fedelta.serve.auth import authorise, needs
+from fedelta.serve.document import Score
+from fedelta.serve.problems import Problem, responses
+from fedelta.serve.store import ScoreStore, StoredKey
 
 MOST_IDS = 1_000
 JSON = "application/json"

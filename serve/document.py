@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
-from features.contract import SCORES, STATUS_REASON, Status
+from fedelta.features.contract import SCORES, STATUS_REASON, Status
 
 # What each field means, in the order in which it is served: the columns of a scoring run, then provenance.
 MEANING = {

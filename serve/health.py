@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from serve.auth import needs
-from serve.problems import responses
-from serve.store import ScoreStore, StoredKey
+from fedelta.serve.auth import needs
+from fedelta.serve.problems import responses
+from fedelta.serve.store import ScoreStore, StoredKey
 
 router = APIRouter()
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import sqlalchemy as sa
 
-from serve.database import Database, DatabaseError, api_keys
+from fedelta.serve.database import Database, DatabaseError, api_keys
 
 Scope = Literal["read:score", "read:list"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -8,9 +8,9 @@ from contextlib import closing
 
 import uvicorn
 
-from serve.app import create_app
-from serve.database import Database, DatabaseError
-from serve.store import NothingPublished, SqliteStore, Unavailable
+from fedelta.serve.app import create_app
+from fedelta.serve.database import Database, DatabaseError
+from fedelta.serve.store import NothingPublished, SqliteStore, Unavailable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +71,7 @@ def _contents(database: Database) -> str:
     try:
         snapshot = store.current()
     except (NothingPublished, Unavailable):
-        return "nothing is published yet: run `python -m serve.publish`"
+        return "nothing is published yet: run `fedelta publish`"
     finally:
         store.close()
     return f"snapshot {snapshot.snapshot_id}, as of {snapshot.as_of}"

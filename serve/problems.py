@@ -10,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from serve.listing import InvalidCursor
-from serve.store import NothingPublished, SnapshotGone, Unavailable
+from fedelta.serve.listing import InvalidCursor
+from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
@@ -135,7 +135,7 @@ def answer_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(NothingPublished)
     async def not_ready(request: Request, _error: NothingPublished) -> Response:
-        detail = "Publish a scoring run with `python -m serve.publish`."
+        detail = "Publish a scoring run with `fedelta publish`."
         return _answer(request, 503, "not-ready", detail, headers=_RETRY_LATER)
 
     @app.exception_handler(Unavailable)

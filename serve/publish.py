@@ -1,4 +1,4 @@
-"""``python -m serve.publish``: load a scoring run beside the current one, then switch to it in one transaction."""
+"""``fedelta publish``: load a scoring run beside the current one, then switch to it in one transaction."""
 
 import argparse
 import sqlite3
@@ -14,10 +14,10 @@ import orjson
 import polars as pl
 import sqlalchemy as sa
 
-from features.contract import SCORES
-from serve import document
-from serve.database import FILTERED, Database, DatabaseError, scores, snapshots
-from serve.scoring_run import RunRefused, ScoringRun, read_document
+from fedelta.features.contract import SCORES
+from fedelta.serve import document
+from fedelta.serve.database import FILTERED, Database, DatabaseError, scores, snapshots
+from fedelta.serve.scoring_run import RunRefused, ScoringRun, read_document
 
 SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
@@ -98,7 +98,7 @@ def publish(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``python -m serve.publish``: 0 when the run is current, 1 with one line that says why not."""
+    """``fedelta publish``: 0 when the run is current, 1 with one line that says why not."""
     parser = argparse.ArgumentParser(prog="fedelta publish", description="Make a scoring run the one that is served.")
     parser.add_argument("--scores", type=Path, default=SCORES_FILE, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="FOLDER", help="default: %(default)s")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 
-from features.contract import RISK_TIERS, SCORES, Status
+from fedelta.features.contract import RISK_TIERS, SCORES, Status
 
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
 DOCUMENT_VERSION = b"3"  # raise it when the same scores would give other documents

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from serve.listing import AtRisk
+from fedelta.serve.listing import AtRisk
 
 T = TypeVar("T")
 

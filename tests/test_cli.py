@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import main
+from fedelta.cli import main
 
 HERE = Path(__file__).parents[1]
 

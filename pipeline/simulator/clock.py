@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from pipeline.simulator.company import Company, Floats
+from fedelta.pipeline.simulator.company import Company, Floats
 
 BEFORE = 365  # days of history before the start, for those who signed up earlier
 BEYOND = 181  # days after the end that the truth looks ahead

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
-from pipeline.simulator.company import Company
+from fedelta.pipeline.simulator.company import Company
 
 DUPLICATE_SHARE = 0.002
 FLAW_ID = 900_000_000  # ids from here on are flawed rows

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars.selectors as cs
 
-from pipeline.simulator.dirt import Soiled
-from pipeline.simulator.simulation import Simulation
+from fedelta.pipeline.simulator.dirt import Soiled
+from fedelta.pipeline.simulator.simulation import Simulation
 
 MARK = Path("truth") / "written.json"  # path → sha256 of every other file of the folder
 

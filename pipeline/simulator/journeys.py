@@ -6,9 +6,9 @@ These tables run from sign-up to the end of the span; leaving cuts them later. T
 import numpy as np
 import polars as pl
 
-from pipeline.simulator.clock import BEYOND, Clock
-from pipeline.simulator.company import Company, Floats, Ints
-from pipeline.simulator.traits import CATEGORIES, CONTACT_CHANNELS, ORDER_CHANNELS, VISIT_CHANNELS, mostly
+from fedelta.pipeline.simulator.clock import BEYOND, Clock
+from fedelta.pipeline.simulator.company import Company, Floats, Ints
+from fedelta.pipeline.simulator.traits import CATEGORIES, CONTACT_CHANNELS, ORDER_CHANNELS, VISIT_CHANNELS, mostly
 
 LATE_HOURS = 24.0  # a parcel this late is a bad experience
 FAULTY_SHARE = 0.025  # of parcels

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from pipeline.simulator import journeys
-from pipeline.simulator.clock import Clock, company_clock
-from pipeline.simulator.company import BAD_KINDS, Company, Effects, Floats, Ints
-from pipeline.simulator.traits import draw_traits
+from fedelta.pipeline.simulator import journeys
+from fedelta.pipeline.simulator.clock import Clock, company_clock
+from fedelta.pipeline.simulator.company import BAD_KINDS, Company, Effects, Floats, Ints
+from fedelta.pipeline.simulator.traits import draw_traits
 
 LIFETIME = 8192.0  # days, more than any simulation spans: customer * LIFETIME + day orders events of all customers
 

@@ -7,10 +7,10 @@ local to Rome everywhere else.
 import numpy as np
 import polars as pl
 
-from pipeline.simulator import touchpoints
-from pipeline.simulator.company import Company
-from pipeline.simulator.life import Life
-from pipeline.simulator.touchpoints import while_customer
+from fedelta.pipeline.simulator import touchpoints
+from fedelta.pipeline.simulator.company import Company
+from fedelta.pipeline.simulator.life import Life
+from fedelta.pipeline.simulator.touchpoints import while_customer
 
 ZONE = "Europe/Rome"
 SHOPS = {"web": "Web shop", "app": "App", "phone": "Phone order", "partner": "Marketplace"}

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 
-from pipeline.simulator.company import BAD_KINDS, Company
-from pipeline.simulator.dirt import Soiled, soil
-from pipeline.simulator.life import Life, live
-from pipeline.simulator.raw import company_files, customer_id, moment
-from pipeline.simulator.truth import HORIZONS, cutoffs_of, true_churn
+from fedelta.pipeline.simulator.company import BAD_KINDS, Company
+from fedelta.pipeline.simulator.dirt import Soiled, soil
+from fedelta.pipeline.simulator.life import Life, live
+from fedelta.pipeline.simulator.raw import company_files, customer_id, moment
+from fedelta.pipeline.simulator.truth import HORIZONS, cutoffs_of, true_churn
 
 Json = Mapping[str, object]
 

@@ -7,8 +7,8 @@ may still voice the last bad experience.
 import numpy as np
 import polars as pl
 
-from pipeline.simulator.company import Company, Floats
-from pipeline.simulator.life import Life
+from fedelta.pipeline.simulator.company import Company, Floats
+from fedelta.pipeline.simulator.life import Life
 
 CAMPAIGN_DAYS = 20
 MEDIA = ("newsletter", "newsletter", "app push", "newsletter", "sms")  # of one campaign after the other

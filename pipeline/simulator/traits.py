@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from pipeline.simulator.clock import BEFORE, Clock
-from pipeline.simulator.company import Company, Floats, Ints
+from fedelta.pipeline.simulator.clock import BEFORE, Clock
+from fedelta.pipeline.simulator.company import Company, Floats, Ints
 
 COUNTRIES = {"IT": (0.55, 1.0), "DE": (0.20, 1.2), "FR": (0.15, 1.1), "ES": (0.10, 1.5)}  # share, late parcels
 AGE_GROUPS = {"18-29": 0.22, "30-44": 0.34, "45-59": 0.28, "60+": 0.16}

@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 from scipy.special import gammaincc
 
-from pipeline.simulator.company import Bools, CompanyError, Effects, Floats, Ints
-from pipeline.simulator.journeys import CALLS_AGAIN, ERROR_SHARE, UNSOLVED_SHARE, outage_exposure
-from pipeline.simulator.life import LIFETIME, Life, kind_weights
+from fedelta.pipeline.simulator.company import Bools, CompanyError, Effects, Floats, Ints
+from fedelta.pipeline.simulator.journeys import CALLS_AGAIN, ERROR_SHARE, UNSOLVED_SHARE, outage_exposure
+from fedelta.pipeline.simulator.life import LIFETIME, Life, kind_weights
 
 LADDER = np.array(
     [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 30, 37, 45, 52, 60, 75, 90, 105, 120, 135, 150, 165, 180.0]

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from serve.database import metadata
+from fedelta.serve.database import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.bad_experience import Gain, Goal, main, measure
 from benchmarks.tables import FOLDS, folds
-from models.bootstrap import Interval, Resampling
-from models.settings import ChurnSettings
+from fedelta.models.churn.settings import ChurnSettings
+from fedelta.models.metrics.bootstrap import Interval, Resampling
 
 QUICK = ChurnSettings(trees=30, seeds=1, candidate="trees")
 FEW = Resampling(60)

@@ -3,9 +3,9 @@
 import pytest
 
 from benchmarks.drift_alarms import DAYS, PLANTED, Replay
-from models.drift import RUNS
-from pipeline.drift_report import CHECKS
-from pipeline.simulator import Company
+from fedelta.models.monitoring.drift import RUNS
+from fedelta.pipeline.monitoring.drift_report import CHECKS
+from fedelta.pipeline.simulator import Company
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3], ids=lambda seed: f"company {seed}")

@@ -10,8 +10,8 @@ from benchmarks.compared import COMPARED, NOT_COMPARED
 from benchmarks.events import write_events
 from benchmarks.features import main
 from benchmarks.task import Task, instant
-from features.contract import INTERACTIONS
-from features.registry import FEATURES
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.registry import FEATURES
 
 CUTOFF = instant(20_000)
 SHOWN = tuple(feature for feature in FEATURES if feature.name in ("purchase_count", "bad_experience_rate"))

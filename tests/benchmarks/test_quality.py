@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.quality_row import Better, QualityRow, Verdict, over_companies, table_of, verdict
 from benchmarks.tables import out_of_fold, panel_of_table
-from models.settings import ChurnSettings
+from fedelta.models.churn.settings import ChurnSettings
 
 
 @pytest.mark.parametrize(

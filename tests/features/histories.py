@@ -9,10 +9,10 @@ import polars as pl
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from features.contract import INTERACTIONS, KINDS
-from features.cutoffs import Cutoff
-from features.experience_rules import ExperienceSettings, Rule
-from features.kernel import KernelSettings, features_at
+from fedelta.features.contract import INTERACTIONS, KINDS
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.features.kernel import KernelSettings, features_at
 
 law = settings(max_examples=25, derandomize=True)
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from types import SimpleNamespace
 
-from features.contract import CHANNELS, DIGITAL_CHANNELS
+from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS
 
 DAY = timedelta(days=1)
 Value = float | None

@@ -5,8 +5,8 @@ from histories import EVENTS, RULES, SETTINGS, Event, event, interactions, law
 from hypothesis import given
 from polars.testing import assert_frame_equal
 
-from features.annotate import COLUMNS, ON_DEMAND, annotate, columns_needed
-from features.experience_rules import ExperienceSettings
+from fedelta.features.annotate import COLUMNS, ON_DEMAND, annotate, columns_needed
+from fedelta.features.experience_rules import ExperienceSettings
 
 
 @given(EVENTS)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import polars as pl
 from histories import CUTOFF
 
-from features.attributes import Attribute, attributes_at
-from features.contract import INTERACTIONS
+from fedelta.features.attributes import Attribute, attributes_at
+from fedelta.features.contract import INTERACTIONS
 
 TIME = INTERACTIONS["occurred_at"]
 INSTANT = timedelta(microseconds=1)

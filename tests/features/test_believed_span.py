@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.cutoffs import BelievedSpan, believed_span
+from fedelta.features.cutoffs import BelievedSpan, believed_span
 
 law = settings(max_examples=60, derandomize=True)
 

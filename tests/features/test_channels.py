@@ -3,8 +3,8 @@
 import pytest
 from histories import RULES, event, known
 
-from features.experience_rules import ExperienceSettings
-from features.kernel import KernelSettings
+from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.features.kernel import KernelSettings
 
 
 def test_shares_are_of_the_interactions_whose_channel_is_known():

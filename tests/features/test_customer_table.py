@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from features.attributes import Attribute
-from features.customer_table import table_features
-from features.cutoffs import Cutoff
-from features.kernel import KEYS
-from features.registry import FEATURES
+from fedelta.features.attributes import Attribute
+from fedelta.features.customer_table import table_features
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.kernel import KEYS
+from fedelta.features.registry import FEATURES
 
 AT = datetime(2024, 4, 1, tzinfo=UTC)
 ATTRIBUTES = (

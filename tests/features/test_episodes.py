@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.episodes import EPISODES, episodes
-from features.experience_rules import ExperienceSettings, Rule
-from features.relationship import Relationship
+from fedelta.features.episodes import EPISODES, episodes
+from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.features.relationship import Relationship
 from tests.features.histories import CUTOFF, EVENTS, Event, event, interactions, law
 
 PARCELS = "kind = 'delivery'"

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from histories import CUTOFF, RULES, Event, event, known
 
-from features.experience_rules import ExperienceSettings
-from features.kernel import KernelSettings
+from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.features.kernel import KernelSettings
 
 
 def late(days_ago: float) -> Event:

@@ -7,7 +7,7 @@ import pytest
 from histories import CUTOFF, EVENTS, SETTINGS, Event, event, interactions, known, law
 from hypothesis import given
 
-from features.experience_rules import (
+from fedelta.features.experience_rules import (
     LEVELS,
     PILLARS,
     BadRule,
@@ -19,7 +19,7 @@ from features.experience_rules import (
     predicate,
     with_bad_experiences,
 )
-from features.kernel import KernelSettings
+from fedelta.features.kernel import KernelSettings
 
 
 def rule(when: str, severity: int = 1) -> Rule:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.feeds import Series, stopped
+from fedelta.features.feeds import Series, stopped
 
 law = settings(max_examples=60, derandomize=True)
 END = 729

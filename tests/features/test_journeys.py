@@ -7,10 +7,10 @@ from histories import CUTOFF, EVENTS, NOW, SETTINGS, Event, event, interactions,
 from hypothesis import given
 from polars.testing import assert_frame_equal
 
-from features.annotate import annotate
-from features.history import History, View
-from features.journeys import JOURNEYS, MEASURES, STAGES, journeys_at, with_journeys
-from features.labels import microseconds
+from fedelta.features.annotate import annotate
+from fedelta.features.history import History, View
+from fedelta.features.journeys import JOURNEYS, MEASURES, STAGES, journeys_at, with_journeys
+from fedelta.features.labels import microseconds
 
 
 def annotated(*events: Event) -> pl.DataFrame:

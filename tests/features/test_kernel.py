@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.contract import INTERACTIONS
-from features.cutoffs import Cutoff
-from features.experience_rules import ExperienceSettings
-from features.kernel import KEYS, WINDOW_DAYS, KernelSettings, features_at
-from features.registry import FEATURES
-from features.relationship import Relationship
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.features.kernel import KEYS, WINDOW_DAYS, KernelSettings, features_at
+from fedelta.features.registry import FEATURES
+from fedelta.features.relationship import Relationship
 
 CUTOFFS = (EARLIER, NOW)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from histories import CUTOFF, Event, event, outcome
 
-from features.cutoffs import Cutoff
+from fedelta.features.cutoffs import Cutoff
 
 LATER = Cutoff(CUTOFF, 30, 7, "evaluate")
 INSTANT = timedelta(microseconds=1)

@@ -10,8 +10,8 @@ from histories import CUTOFF, EVENTS, RULES, SETTINGS, Event, event, interaction
 from hypothesis import given
 from polars.testing import assert_frame_equal
 
-from features.experience_rules import ExperienceSettings, Rule
-from features.ledger import LEDGER, ledger
+from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.features.ledger import LEDGER, ledger
 
 
 def entries(*events: Event, rules: Mapping[str, Rule] = RULES) -> list[dict[str, object]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from histories import SETTINGS, event, known
 
-from features.relationship import Relationship
+from fedelta.features.relationship import Relationship
 
 EVENT = replace(SETTINGS, relationship=Relationship("event"))
 

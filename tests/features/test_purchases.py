@@ -7,7 +7,7 @@ from histories import NOW, SETTINGS, event, interactions, known
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.kernel import features_at
+from fedelta.features.kernel import features_at
 
 
 def test_money_is_summed_to_the_ten_thousandth():

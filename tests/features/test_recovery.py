@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 from histories import SETTINGS, Event, event, interactions
 
-from features.experience_rules import with_bad_experiences
-from features.recovery import recoveries
+from fedelta.features.experience_rules import with_bad_experiences
+from fedelta.features.recovery import recoveries
 
 
 def late(days_ago: float, **more: object) -> Event:

@@ -5,12 +5,20 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from features import activity, purchases
-from features.contract import CHANNELS, DIGITAL_CHANNELS, INTERACTIONS, KINDS, PHYSICAL_CHANNELS, REQUIRED, SCORES
-from features.feature import Family
-from features.history import Measure
-from features.kernel import KEYS
-from features.registry import FEATURES, DuplicateFeature, collect, dictionary, measures, named, registry_hash
+from fedelta.features import activity, purchases
+from fedelta.features.contract import (
+    CHANNELS,
+    DIGITAL_CHANNELS,
+    INTERACTIONS,
+    KINDS,
+    PHYSICAL_CHANNELS,
+    REQUIRED,
+    SCORES,
+)
+from fedelta.features.feature import Family
+from fedelta.features.history import Measure
+from fedelta.features.kernel import KEYS
+from fedelta.features.registry import FEATURES, DuplicateFeature, collect, dictionary, measures, named, registry_hash
 
 
 def test_no_two_features_share_a_name_and_none_is_called_like_a_key():

@@ -8,11 +8,11 @@ from histories import CUTOFF, EARLIER, EVENTS, NOW, RULES, SETTINGS, Event, even
 from hypothesis import given
 from polars.testing import assert_frame_equal
 
-from features.contract import KINDS
-from features.experience_rules import ExperienceSettings
-from features.kernel import KEYS, KernelSettings, features_at
-from features.registry import ACTIVITY_FEATURES, FEATURES
-from features.relationship import Relationship, UnknownKind
+from fedelta.features.contract import KINDS
+from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.features.kernel import KEYS, KernelSettings, features_at
+from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES
+from fedelta.features.relationship import Relationship, UnknownKind
 
 HELP_DESK = Relationship(activity=("contact",))
 COURSES = Relationship("event", ended=("completion",))

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.cutoffs import Cutoff
-from features.kernel import features_at
-from features.visibility import KNOWN_AT
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.kernel import features_at
+from fedelta.features.visibility import KNOWN_AT
 
 BETWEEN = Cutoff(CUTOFF - timedelta(days=30), 30, 0, "evaluate")
 CUTOFFS = (EARLIER, BETWEEN, NOW)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.contract import INTERACTIONS
-from features.cutoffs import Cutoff
-from features.experience_rules import ExperienceSettings, Rule
-from features.kernel import KernelSettings, features_at
-from features.labels import OUTCOMES
-from models.btyd import BgNbd, GammaGamma, ParetoNbd
-from models.panel import Panel
-from models.purchase_prior import PurchasePrior
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.features.kernel import KernelSettings, features_at
+from fedelta.features.labels import OUTCOMES
+from fedelta.models.btyd.fits import BgNbd, GammaGamma, ParetoNbd
+from fedelta.models.btyd.purchase_prior import PurchasePrior
+from fedelta.models.panel import Panel
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 RULES = ExperienceSettings({"late_delivery": Rule("delay_hours > 24", "expectations", "needs", 2)})

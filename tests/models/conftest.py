@@ -4,10 +4,11 @@ import pandas as pd
 import pytest
 from company import cutoffs, interactions, panel_of
 
-from models.churn import ChurnModel, fit_churn
-from models.clv import ClvModel, fit_clv
-from models.panel import Panel
-from models.settings import ChurnSettings, ClvSettings
+from fedelta.models.churn.model import ChurnModel, fit_churn
+from fedelta.models.churn.settings import ChurnSettings
+from fedelta.models.panel import Panel
+from fedelta.models.value.model import ClvModel, fit_clv
+from fedelta.models.value.settings import ClvSettings
 
 SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
 SMALL_CLV = ClvSettings(trees=12, seeds=1)

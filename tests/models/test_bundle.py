@@ -7,12 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from models.bundle import BadBundle, bundle_hash, load_churn, load_clv, read_contract, save_churn, save_clv
-from models.churn import ChurnModel, fit_churn
-from models.clv import ClvModel
-from models.panel import Panel
-from models.peers import fit_peers
-from models.settings import CandidateName, ChurnSettings
+from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
+from fedelta.models.churn.model import ChurnModel, fit_churn
+from fedelta.models.churn.settings import CandidateName, ChurnSettings
+from fedelta.models.churn.storage import load_churn, save_churn
+from fedelta.models.panel import Panel
+from fedelta.models.peers import fit_peers
+from fedelta.models.value.model import ClvModel
+from fedelta.models.value.storage import load_clv, save_clv
 
 FACTS = {"training": [{"cutoff": "2025-07-01", "churn_rate": 0.25}]}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.encoding import Encoding, MissingFeatures
+from fedelta.models.encoding import Encoding, MissingFeatures
 
 TABLE = pd.DataFrame(
     {"spend": [1.5, 2.0, None, 4.0], "plan": ["gold", "tin", "tin", None], "flag": [True, False, True, True], "same": 7}

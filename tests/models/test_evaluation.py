@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from company import with_columns, with_outcomes
 
-from models.baselines import Logistic, fit_hiatus, fit_logistic
-from models.bootstrap import Resampling
-from models.churn import ChurnModel
-from models.clv import ClvModel, fit_orders
-from models.evaluation import Evaluation, evaluate
-from models.metrics import CHURN_METRICS, VALUE_METRICS, auc, log_loss, rmse
-from models.panel import Panel
-from models.settings import ClvSettings
+from fedelta.models.churn.baselines import Logistic, fit_hiatus, fit_logistic
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.evaluation import Evaluation, evaluate
+from fedelta.models.metrics.bootstrap import Resampling
+from fedelta.models.metrics.metrics import CHURN_METRICS, VALUE_METRICS, auc, log_loss, rmse
+from fedelta.models.panel import Panel
+from fedelta.models.value.model import ClvModel, fit_orders
+from fedelta.models.value.settings import ClvSettings
 
 FEW = Resampling(20)
 

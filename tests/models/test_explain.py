@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from company import with_columns
 
-from features.registry import FEATURES
-from models.candidates import contributions
-from models.churn import ChurnModel, fit_churn
-from models.explain import MOST_REASONS, _telling, reasons, says, theme_contributions, theme_of
-from models.panel import Panel
-from models.peers import Peers, fit_peers
-from models.settings import CandidateName, ChurnSettings
+from fedelta.features.registry import FEATURES
+from fedelta.models.churn.candidates import contributions
+from fedelta.models.churn.model import ChurnModel, fit_churn
+from fedelta.models.churn.settings import CandidateName, ChurnSettings
+from fedelta.models.explain import MOST_REASONS, _telling, reasons, says, theme_contributions, theme_of
+from fedelta.models.panel import Panel
+from fedelta.models.peers import Peers, fit_peers
 
 THEMES = {feature.theme for feature in FEATURES}
 

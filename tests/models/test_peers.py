@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.encoding import Encoding
-from models.peers import fit_peers, peers_of
+from fedelta.models.encoding import Encoding
+from fedelta.models.peers import fit_peers, peers_of
 
 READ = Encoding(("wait", "plan"), {"plan": ("tin", "gold")})
 

@@ -6,9 +6,9 @@ import pytest
 from company import PRIOR
 from pandas.testing import assert_frame_equal
 
-from models.encoding import MissingFeatures
-from models.panel import PRIOR_FEATURES
-from models.pyfunc import BadCutoff, BundleModel
+from fedelta.models.encoding import MissingFeatures
+from fedelta.models.panel import PRIOR_FEATURES
+from fedelta.models.pyfunc import BadCutoff, BundleModel
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rounding import probabilities, significant, tidy
+from fedelta.models.rounding import probabilities, significant, tidy
 
 FINITE = st.floats(1e-200, 1e200) | st.floats(-1e200, -1e-200) | st.just(0.0)
 

@@ -8,19 +8,19 @@ import polars as pl
 import pytest
 from company import cutoffs, interactions
 
-from features.contract import SCORES, Spared
-from models.churn import ChurnModel
-from models.clv import ClvModel, fit_orders
-from models.explain import reasons
-from models.holdout import HoldoutSettings
-from models.loyalty import LoyaltyModel, fit_loyalty
-from models.panel import Panel
-from models.persona_search import find_personas
-from models.personas import PersonaModel
-from models.policy import EconomicsSettings, PolicySettings
-from models.purchase_prior import fit_prior
-from models.scoring import INDEXES, Models, score
-from models.settings import ClvSettings, LoyaltySettings, PersonaSettings
+from fedelta.features.contract import SCORES, Spared
+from fedelta.models.btyd.purchase_prior import fit_prior
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.explain import reasons
+from fedelta.models.loyalty.model import LoyaltyModel, fit_loyalty
+from fedelta.models.loyalty.persona_search import find_personas
+from fedelta.models.loyalty.personas import PersonaModel
+from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
+from fedelta.models.panel import Panel
+from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings
+from fedelta.models.scoring import INDEXES, Models, score
+from fedelta.models.value.model import ClvModel, fit_orders
+from fedelta.models.value.settings import ClvSettings
 
 POLICY = PolicySettings(margin=0.5)
 AS_OF = cutoffs()[-1].at

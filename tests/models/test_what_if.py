@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.annotate import annotate
-from features.contract import INTERACTIONS
-from features.experience_rules import ExperienceSettings, Rule
-from models.what_if import NothingToChange, changed
+from fedelta.features.annotate import annotate
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.models.what_if import NothingToChange, changed
 
 CUTOFF = datetime(2026, 3, 1, tzinfo=UTC)
 RULES = ExperienceSettings(

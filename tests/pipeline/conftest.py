@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import pytest
 from mlflow_place import Place
 
-from pipeline.tracking import set_defaults
+from fedelta.pipeline.registry.address import set_defaults
 
 _numbers = itertools.count(1)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 from tiny_project import HERE, PARAMS, inside, interactions
 
-from pipeline import paths
-from pipeline.shuffle import HASH
+from fedelta.pipeline import paths
+from fedelta.pipeline.buckets.shuffle import HASH
 
 
 def make(folder: Path, *, customers: int = 300, trees: int = 10) -> Path:

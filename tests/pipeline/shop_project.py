@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 from tiny_project import HERE, PARAMS, inside, interactions
 
-from pipeline import (
+from fedelta.pipeline import (
     build_features,
     evaluate,
     experience,

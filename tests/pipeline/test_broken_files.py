@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_source import GOOD, HEADER, YAML, Tiny, csv, zipped
 
-from features.errors import ExplainedError
-from pipeline import raw_files
-from pipeline.raw_files import found_files
-from pipeline.sources import SourceError
+from fedelta.features.errors import ExplainedError
+from fedelta.pipeline.intake import raw_files
+from fedelta.pipeline.intake.raw_files import found_files
+from fedelta.pipeline.intake.sources import SourceError
 
 OTHER = "2,bob,2024-01-06,visit,app,,"
 BOM = b"\xef\xbb\xbf"
@@ -367,7 +367,7 @@ def test_a_file_that_changes_between_reading_and_judging_stops_the_run(
         (tiny.raw / "events.csv").write_bytes(csv(OTHER, GOOD))
         return counts
 
-    monkeypatch.setattr("pipeline.staging.load_raw_files", load_then_change)
+    monkeypatch.setattr("fedelta.pipeline.intake.staging.load_raw_files", load_then_change)
     with pytest.raises(SourceError, match=r"events\.csv changed while it was read"):
         tiny.ingest()
 

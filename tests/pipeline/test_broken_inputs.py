@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_source import GOOD, HEADER, SQL, YAML, Tiny, csv, zipped
 
-from features.errors import ExplainedError
+from fedelta.features.errors import ExplainedError
 
 MANY = csv(GOOD, *(f"{n},ann,2024-01-05,visit,web,,{n % 7 / 7}" for n in range(2, 3000)))
 TWO_GOOD = (GOOD, "2,bob,2024-01-06,visit,app,,")

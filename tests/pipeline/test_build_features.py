@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.attributes import Attribute
-from features.contract import INTERACTIONS
-from features.cutoffs import Cutoff
-from features.experience_rules import BadRule, ExperienceSettings, Rule
-from features.kernel import KernelSettings, features_at
-from features.registry import FEATURES
-from pipeline.build_features import Job, NoInteractions, build, span
-from pipeline.shuffle import buckets, shuffle
+from fedelta.features.attributes import Attribute
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.experience_rules import BadRule, ExperienceSettings, Rule
+from fedelta.features.kernel import KernelSettings, features_at
+from fedelta.features.registry import FEATURES
+from fedelta.pipeline.buckets.shuffle import buckets, shuffle
+from fedelta.pipeline.build_features import Job, NoInteractions, build, span
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 CUTOFFS = (

@@ -8,8 +8,8 @@ import hashed_project
 import pytest
 from tiny_project import inside
 
-from pipeline import churn_window
-from pipeline.churn_window_page import hazard_picture, page, returning_picture
+from fedelta.pages.churn_window import hazard_picture, page, returning_picture
+from fedelta.pipeline.commands import churn_window
 
 MOST = 0.5  # may still return: the base is too small and young to be sure of less
 

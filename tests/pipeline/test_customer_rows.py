@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_source import NOW, YAML, Tiny, csv
 
-from pipeline.reconciliation import Equation
-from pipeline.source_check import check
+from fedelta.pipeline.intake.reconciliation import Equation
+from fedelta.pipeline.intake.source_check import check
 
 PEOPLE = "SELECT who AS customer_id, since AS signed_up_at, out AS opted_out FROM people"
 WHO = ("ann", "bob", "cid", "dan")

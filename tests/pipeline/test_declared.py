@@ -11,14 +11,15 @@ from polars.testing import assert_frame_equal
 from tiny_project import PARAMS, inside
 from tiny_source import SQL, YAML, Tiny, csv
 
-from features.contract import LABELS
-from features.cutoffs import BadCutoff, CutoffSettings, LabelledCutoffs, TooLittleHistory, calendar
-from pipeline import backtest, build_features, fit_btyd, paths, train_churn
-from pipeline.declared import NoLabels, cutoff_settings
-from pipeline.panel import read_panel
-from pipeline.params import load_params
-from pipeline.rolling import rolling_calendars
-from pipeline.sources import SourceError
+from fedelta.features.contract import LABELS
+from fedelta.features.cutoffs import BadCutoff, CutoffSettings, LabelledCutoffs, TooLittleHistory, calendar
+from fedelta.pipeline import build_features, fit_btyd, paths, train_churn
+from fedelta.pipeline.commands import backtest
+from fedelta.pipeline.commands.rolling import rolling_calendars
+from fedelta.pipeline.declared import NoLabels, cutoff_settings
+from fedelta.pipeline.intake.sources import SourceError
+from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.params import load_params
 
 NOTES = "who,day,gone,money,told\n"
 LABELS_SQL = "SELECT who AS customer_id, day AS as_of, gone AS churned, money AS spend, told AS known_at FROM notes"

@@ -7,13 +7,15 @@ import hashed_project
 import numpy as np
 from tiny_project import START, inside
 
-from features.cutoffs import backtest_calendar
-from models.bundle import load_churn, load_clv, read_contract
-from pipeline import build_features, fit_btyd, paths, train_churn, train_clv
-from pipeline.backtest import measured, panel_at
-from pipeline.build_features import span
-from pipeline.panel import read_panel
-from pipeline.params import load_params
+from fedelta.features.cutoffs import backtest_calendar
+from fedelta.models.bundle import read_contract
+from fedelta.models.churn.storage import load_churn
+from fedelta.models.value.storage import load_clv
+from fedelta.pipeline import build_features, fit_btyd, paths, train_churn, train_clv
+from fedelta.pipeline.build_features import span
+from fedelta.pipeline.commands.backtest import measured, panel_at
+from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.params import load_params
 
 
 def test_scores_of_a_run_at_a_date_are_those_of_a_backtest_at_that_date(tmp_path: Path):

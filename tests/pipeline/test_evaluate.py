@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from models.evaluation import Evaluation
-from pipeline import paths
-from pipeline.evaluate import HEADLINE, headline_figures, write_reports
+from fedelta.models.evaluation import Evaluation
+from fedelta.pipeline import paths
+from fedelta.pipeline.evaluate import HEADLINE, headline_figures, write_reports
 
 HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -106,6 +106,6 @@ def test_without_money_the_plot_of_value_is_empty_and_dvc_draws_the_others(proje
 
 @pytest.mark.parametrize("what", HEADLINE)
 def test_every_headline_figure_is_one_that_is_measured(what):
-    from models.metrics import CHURN_METRICS, VALUE_METRICS
+    from fedelta.models.metrics.metrics import CHURN_METRICS, VALUE_METRICS
 
     assert set(HEADLINE[what]) <= set(CHURN_METRICS if what == "churn" else VALUE_METRICS)

@@ -8,11 +8,10 @@ import polars as pl
 import pytest
 from tiny_project import PARAMS, inside
 
-from pipeline import (
+from fedelta.pipeline import (
     build_features,
     evaluate,
     experience,
-    explain,
     fit_btyd,
     leak_check,
     monitor,
@@ -21,8 +20,9 @@ from pipeline import (
     train_churn,
     train_clv,
     train_loyalty,
-)  # fmt: skip
-from pipeline.shuffle import HASH, shuffle
+)
+from fedelta.pipeline.buckets.shuffle import HASH, shuffle
+from fedelta.pipeline.commands import explain  # fmt: skip
 
 STAGES = (
     build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, evaluate, score, monitor,

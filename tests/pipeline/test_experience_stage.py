@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from tiny_project import HERE, inside, interactions
 
-from features.contract import DIGITAL_CHANNELS, PILLARS
-from models.pillars import COLUMNS
-from pipeline import experience, paths
-from pipeline.shuffle import shuffle
+from fedelta.features.contract import DIGITAL_CHANNELS, PILLARS
+from fedelta.models.experience.pillars import COLUMNS
+from fedelta.pipeline import experience, paths
+from fedelta.pipeline.buckets.shuffle import shuffle
 
 Report = dict[str, Any]
 

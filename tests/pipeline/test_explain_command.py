@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 from tiny_project import PARAMS, inside, make
 
-from features.errors import ExplainedError
-from models.what_if import CAUTION, NothingToChange
-from pipeline import paths, score
-from pipeline.explain import NoScore, OutOfDate, explain, main, text_of
-from pipeline.shuffle import shuffle
+from fedelta.features.errors import ExplainedError
+from fedelta.models.what_if import CAUTION, NothingToChange
+from fedelta.pipeline import paths, score
+from fedelta.pipeline.buckets.shuffle import shuffle
+from fedelta.pipeline.commands.explain import NoScore, OutOfDate, explain, main, text_of
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_source import NOW, SQL, YAML, Tiny, csv
 
-from pipeline.source_check import check
+from fedelta.pipeline.intake.source_check import check
 
 HEADER = "id,who,at,what,how,money,stars,late,known"
 FULL = SQL.replace("FROM events", ", late AS delay_hours, known AS known_at FROM events")

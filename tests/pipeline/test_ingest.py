@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from tiny_source import GOOD, NOW, SQL, YAML, Tiny, csv
 
-from features.contract import INTERACTIONS
-from pipeline.ingest import Outputs, ingest
-from pipeline.reconciliation import Equation, ReconciliationError
-from pipeline.shuffle import shuffle
-from pipeline.source_check import check
-from pipeline.sources import SourceError, load_source
-from pipeline.staging import OutOfRoom
+from fedelta.features.contract import INTERACTIONS
+from fedelta.pipeline.buckets.shuffle import shuffle
+from fedelta.pipeline.ingest import Outputs, ingest
+from fedelta.pipeline.intake.reconciliation import Equation, ReconciliationError
+from fedelta.pipeline.intake.source_check import check
+from fedelta.pipeline.intake.sources import SourceError, load_source
+from fedelta.pipeline.intake.staging import OutOfRoom
 
 SHARED = Path("/work/shared/data")
 
@@ -178,7 +178,7 @@ def test_rows_lost_on_the_way_are_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     def careless(connection: object, select: str, folder: Path) -> int:
         return shuffle(connection, f"SELECT * FROM ({select}) WHERE interaction_id <> '2'", folder)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("pipeline.ingest.shuffle", careless)
+    monkeypatch.setattr("fedelta.pipeline.ingest.shuffle", careless)
     with pytest.raises(ReconciliationError, match=r"2 rows in = 1 valid .* 1 rows vanished"):
         Tiny(tmp_path, csv(GOOD, "2,bob,2024-01-05,visit,,,")).ingest()
     assert not (tmp_path / "data" / "interactions").exists()
@@ -291,9 +291,9 @@ import resource, sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path.cwd())!r}]
 from pathlib import Path
 from tiny_source import NOW, Tiny
-from pipeline.ingest import ingest
-from pipeline.sources import load_source
-from pipeline.staging import OutOfRoom
+from fedelta.pipeline.ingest import ingest
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.intake.staging import OutOfRoom
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 tiny = Tiny(Path({str(tmp_path)!r}))
 source = load_source("tiny", tiny.folder / "sources")

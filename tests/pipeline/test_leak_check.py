@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 from tiny_project import inside, make
 
-from models import selection
-from pipeline import leak_check, paths
-from pipeline.leak_check import REPORT, LeakFound
-from pipeline.panel import ORDER
-from pipeline.paths import PARAMS
-from pipeline.shuffle import shuffle
+from fedelta.models.churn import selection
+from fedelta.pipeline import leak_check, paths
+from fedelta.pipeline.buckets.shuffle import shuffle
+from fedelta.pipeline.leak_check import REPORT, LeakFound
+from fedelta.pipeline.panel import ORDER
+from fedelta.pipeline.paths import PARAMS
 
 ATTRIBUTES = ("country", "age_group", "plan")
 

@@ -9,18 +9,18 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.attributes import PREFIX
-from features.cutoffs import calendar
-from models.churn import ChurnModel, fit_churn
-from models.metrics import auc
-from models.panel import Panel
-from pipeline import paths
-from pipeline.backtest import panel_at
-from pipeline.build_features import span
-from pipeline.ingest import Outputs, ingest
-from pipeline.params import Params, load_params
-from pipeline.simulator import Company, simulate, write
-from pipeline.sources import load_source
+from fedelta.features.attributes import PREFIX
+from fedelta.features.cutoffs import calendar
+from fedelta.models.churn.model import ChurnModel, fit_churn
+from fedelta.models.metrics.metrics import auc
+from fedelta.models.panel import Panel
+from fedelta.pipeline import paths
+from fedelta.pipeline.build_features import span
+from fedelta.pipeline.commands.backtest import panel_at
+from fedelta.pipeline.ingest import Outputs, ingest
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.simulator import Company, simulate, write
 
 HERE = Path(__file__).parents[2]
 RATES = (

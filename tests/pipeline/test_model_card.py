@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from tiny_project import inside, make
 
-from models.bundle import bundle_hash, read_contract
-from models.plan import HELD_OUT, plan_of
-from pipeline import model_card, monitor, paths
-from pipeline.findings import CHURN, VALUE, candidate
-from pipeline.model_card import Inputs, NoCard, card
-from pipeline.monitor import REPORT as DRIFT
-from pipeline.params import load_params
-from pipeline.report import NothingToReport
+from fedelta.models.bundle import bundle_hash, read_contract
+from fedelta.models.policy.plan import HELD_OUT, plan_of
+from fedelta.pages.findings import CHURN, VALUE, candidate
+from fedelta.pipeline import model_card, monitor, paths
+from fedelta.pipeline.model_card import Inputs, NoCard, card
+from fedelta.pipeline.monitor import REPORT as DRIFT
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.report import NothingToReport
 
 DATA: dict[str, Any] = {
     "source": "demo",

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from tiny_project import DAYS, START, inside, make
 
-from models.data_drift import Track
-from models.population_drift import MONTH_DAYS, Month, Watch
-from models.settings import MonitorSettings
-from pipeline import monitor, paths
-from pipeline.drift_report import TOO_SHORT, checked, document, headline
-from pipeline.monitor import REPORT, DriftAlarm
-from pipeline.months import calendar_of, data_tracks
+from fedelta.models.monitoring.data_drift import Track
+from fedelta.models.monitoring.population_drift import MONTH_DAYS, Month, Watch
+from fedelta.models.monitoring.settings import MonitorSettings
+from fedelta.pipeline import monitor, paths
+from fedelta.pipeline.monitor import REPORT, DriftAlarm
+from fedelta.pipeline.monitoring.drift_report import TOO_SHORT, checked, document, headline
+from fedelta.pipeline.monitoring.months import calendar_of, data_tracks
 
 
 @pytest.fixture(scope="module")

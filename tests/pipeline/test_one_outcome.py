@@ -10,7 +10,7 @@ import pytest
 import tiny_project
 from tiny_project import DAYS, START, inside
 
-from pipeline import paths
+from fedelta.pipeline import paths
 
 
 def bought_once() -> pl.DataFrame:

@@ -11,10 +11,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from ruamel.yaml import YAML
 
-from features.errors import ExplainedError
-from features.experience_rules import Rule
-from models.policy import BadPolicy
-from pipeline.params import BadParams, Params, load_params
+from fedelta.features.errors import ExplainedError
+from fedelta.features.experience_rules import Rule
+from fedelta.models.policy.settings import BadPolicy
+from fedelta.pipeline.params import BadParams, Params, load_params
 
 OWN = Path(__file__).parents[2] / "params.yaml"
 Document = dict[str, Any]
@@ -74,9 +74,8 @@ def test_a_whole_number_will_do_for_a_fraction(tmp_path: Path):
 
 
 def test_the_scoring_cutoff_is_a_date_or_a_word(tmp_path: Path):
-    assert load_params(with_change(tmp_path, "cutoffs.score_at", dt.date(2026, 1, 31))).cutoffs.score_at == dt.date(
-        2026, 1, 31
-    )
+    for value in ("2026-01-31", dt.date(2026, 1, 31)):
+        assert load_params(with_change(tmp_path, "cutoffs.score_at", value)).cutoffs.score_at == "2026-01-31"
     assert load_params(with_change(tmp_path, "cutoffs.score_at", "latest")).cutoffs.score_at == "latest"
     assert "cutoffs.score_at is 20260131" in refused(with_change(tmp_path, "cutoffs.score_at", 20260131))
 
@@ -122,19 +121,19 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
         ("engine.memory_limit", "-1GB", "engine.memory_limit is '-1GB'"),
         ("churn.trees", 0, "churn.trees is 0; it must be at least 1."),
         ("churn.leaves", 1, "churn.leaves is 1; it must be at least 2 and at most 131072."),
-        ("churn.row_share", 7, "churn.row_share is 7.0; it must be above 0 and at most 1."),
-        ("churn.column_share", 0, "churn.column_share is 0.0; it must be above 0 and at most 1."),
-        ("churn.learning_rate", -1, "churn.learning_rate is -1.0; it must be above 0 and at most 1."),
+        ("churn.row_share", 7, "churn.row_share is 7; it must be above 0 and at most 1."),
+        ("churn.column_share", 0, "churn.column_share is 0; it must be above 0 and at most 1."),
+        ("churn.learning_rate", -1, "churn.learning_rate is -1; it must be above 0 and at most 1."),
         ("churn.seeds", 0, "churn.seeds is 0; it must be at least 1."),
         ("churn.minimum.positives", -1, "churn.minimum.positives is -1; it must be at least 0."),
         ("churn.deep.leaves", 1, "churn.deep.leaves is 1; it must be at least 2"),
         ("churn.deep.trees", 0, "churn.deep.trees is 0; it must be at least 1."),
         ("clv.trees", 0, "clv.trees is 0; it must be at least 1."),
         ("clv.seeds", 0, "clv.seeds is 0; it must be at least 1."),
-        ("clv.tweedie_power", 2, "clv.tweedie_power is 2.0; it must be above 1 and below 2."),
-        ("policy.margin", -3, "policy.margin is -3.0; it must be above 0 and at most 1."),
+        ("clv.tweedie_power", 2, "clv.tweedie_power is 2; it must be above 1 and below 2."),
+        ("policy.margin", -3, "policy.margin is -3; it must be above 0 and at most 1."),
         ("policy.explained", -5, "policy.explained is -5; it must be at least 0."),
-        ("gate.max_ece", -1, "gate.max_ece is -1.0; it must be at least 0 and at most 1."),
+        ("gate.max_ece", -1, "gate.max_ece is -1; it must be at least 0 and at most 1."),
         ("monitor.false_alarms", 12, "monitor.false_alarms is 12; it must be at least 0 and below 12."),
     ],
 )

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 from tiny_source import GOOD, Tiny, csv
 
-from cli import main
-from pipeline.paths import RUN_LOCK, WHOLE_RUN_LOCK, project_folder
-from pipeline.run_lock import sole_run
+from fedelta.cli import main
+from fedelta.pipeline.paths import RUN_LOCK, WHOLE_RUN_LOCK, project_folder
+from fedelta.pipeline.run_lock import sole_run
 
 HERE = Path(__file__).parents[2]
 
@@ -116,7 +116,7 @@ def test_what_needs_no_project_runs_anywhere(
 def test_promotions_are_those_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where: list[Path] = []
     stand_in = SimpleNamespace(promotions=lambda _: where.append(Path.cwd()))  # for a module that imports MLflow
-    monkeypatch.setitem(sys.modules, "pipeline.promotion", stand_in)
+    monkeypatch.setitem(sys.modules, "fedelta.pipeline.registry.promotion", stand_in)
     monkeypatch.chdir(project / "notebooks")
     assert main(["promotions"]) == 0
     assert where == [project], "MLflow's database is made in the present folder"

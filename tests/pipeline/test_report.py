@@ -12,11 +12,12 @@ import polars as pl
 import pytest
 from tiny_project import inside, make
 
-from models.bundle import bundle_hash, read_contract
-from models.plan import HELD_OUT, plan_of
-from pipeline import findings, paths, report
-from pipeline.params import load_params
-from pipeline.report import Inputs, render, risk_of
+from fedelta.models.bundle import bundle_hash, read_contract
+from fedelta.models.policy.plan import HELD_OUT, plan_of
+from fedelta.pages import findings
+from fedelta.pipeline import paths, report
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.report import Inputs, render, risk_of
 
 DATA: dict[str, Any] = {
     "source": "demo",

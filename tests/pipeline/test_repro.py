@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 import polars as pl
 import pytest
 
-from features.contract import SCORES
-from pipeline.simulate import main as simulate
+from fedelta.features.contract import SCORES
+from fedelta.pipeline.commands.simulate import main as simulate
 
 HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

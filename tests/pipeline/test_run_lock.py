@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run_lock import AnotherRun, sole_run
+from fedelta.pipeline.run_lock import AnotherRun, sole_run
 
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.run_lock import sole_run
+from fedelta.pipeline.run_lock import sole_run
 with sole_run("stage ingest", Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

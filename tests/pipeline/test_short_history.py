@@ -7,7 +7,7 @@ import pytest
 from shop_project import make
 from tiny_project import inside
 
-from pipeline import leak_check, model_card, monitor, paths, report
+from fedelta.pipeline import leak_check, model_card, monitor, paths, report
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import cli
-from pipeline.stages import BadStages, StageFailed, read_stages, run_stages
+from fedelta import cli
+from fedelta.pipeline.stages import BadStages, StageFailed, read_stages, run_stages
 
 HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -8,12 +8,11 @@ import pytest
 from table_project import HEADER, SOURCE, SQL, Gym, members
 from tiny_project import inside
 
-from features.contract import SCORES
-from features.errors import ExplainedError
-from models.settings import TuneSettings
-from models.what_if import NothingToChange
-from pipeline import (
-    backtest,
+from fedelta.features.contract import SCORES
+from fedelta.features.errors import ExplainedError
+from fedelta.models.churn.settings import TuneSettings
+from fedelta.models.what_if import NothingToChange
+from fedelta.pipeline import (
     build_features,
     evaluate,
     experience,
@@ -28,11 +27,11 @@ from pipeline import (
     train_churn,
     train_clv,
     train_loyalty,
-    tune,
 )
-from pipeline.explain import explain
-from pipeline.score_population import CannotScore
-from pipeline.score_population import main as score_population
+from fedelta.pipeline.commands import backtest, tune
+from fedelta.pipeline.commands.explain import explain
+from fedelta.pipeline.commands.score_population import CannotScore
+from fedelta.pipeline.commands.score_population import main as score_population
 
 STAGES = (
     ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, evaluate, score,

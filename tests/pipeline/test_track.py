@@ -22,12 +22,12 @@ from clean_environment import install
 from mlflow_place import Place
 from tiny_project import HERE, make, retrained
 
-from models.bundle import BadBundle, bundle_hash, read_contract
-from pipeline import paths, track
-from pipeline.lineage import dvc_md5
-from pipeline.panel import read_panel
-from pipeline.promotion import promote, promotions, rollback
-from pipeline.tracking import StoreError, set_defaults
+from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
+from fedelta.pipeline import paths, track
+from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.registry.address import StoreError, set_defaults
+from fedelta.pipeline.registry.lineage import dvc_md5
+from fedelta.pipeline.registry.promotion import promote, promotions, rollback
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MLflow warns of its own type hints when it is imported
@@ -37,7 +37,7 @@ with warnings.catch_warnings():
     from mlflow.entities import LoggedModel, Run
     from mlflow.exceptions import MlflowException
 
-    from pipeline.mlflow_store import requirements
+    from fedelta.pipeline.registry.mlflow_store import requirements
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")  # of MLflow's own queries
 
@@ -512,7 +512,7 @@ def test_a_process_killed_by_the_system_is_completed_by_the_next(shop: Shop):
         "import os, signal\n"
         "from mlflow import MlflowClient\n"
         "MlflowClient.log_model_artifacts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from pipeline import track\n"
+        "from fedelta.pipeline import track\n"
         "track.main()\n"
     )
     killed = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False, env=os.environ)

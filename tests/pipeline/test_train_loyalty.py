@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 import tiny_project
 
-from features.kernel import KernelSettings, features_at
-from models.bundle import load_loyalty, load_personas
-from models.panel import Panel
-from pipeline import fit_btyd, paths, train_loyalty
-from pipeline.params import load_params
-from pipeline.paths import EXPERIENCES, LOYALTY_BUNDLE, LOYALTY_REPORT, PERSONAS_BUNDLE
-from pipeline.train_loyalty import referred_in_horizon
+from fedelta.features.kernel import KernelSettings, features_at
+from fedelta.models.loyalty.storage import load_loyalty, load_personas
+from fedelta.models.panel import Panel
+from fedelta.pipeline import fit_btyd, paths, train_loyalty
+from fedelta.pipeline.params import load_params
+from fedelta.pipeline.paths import EXPERIENCES, LOYALTY_BUNDLE, LOYALTY_REPORT, PERSONAS_BUNDLE
+from fedelta.pipeline.train_loyalty import referred_in_horizon
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from tiny_project import PARAMS, START, inside, make
 
-from features.contract import TREATMENTS
-from models.policy import PolicySettings
-from pipeline import paths, score
-from pipeline.treatments import BadTreatments, read_treatments, spared_at
+from fedelta.features.contract import TREATMENTS
+from fedelta.models.policy.settings import PolicySettings
+from fedelta.pipeline import paths, score
+from fedelta.pipeline.treatments import BadTreatments, read_treatments, spared_at
 
 AT = datetime(2024, 4, 1, 12, tzinfo=UTC)
 AS_OF = START + timedelta(days=480)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.whole_files import whole
+from fedelta.pipeline.atomic_write import whole
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -24,7 +24,7 @@ def folder_of(target: Path, **files: str) -> Path:
 def write_in_a_process_that_dies(target: Path, code: str) -> None:
     """Run `code` with `target`, `whole` and `die` (SIGKILL to itself) at hand."""
     opening = (
-        "import os, shutil, signal\nfrom pathlib import Path\nfrom pipeline.whole_files import whole\n"
+        "import os, shutil, signal\nfrom pathlib import Path\nfrom fedelta.pipeline.atomic_write import whole\n"
         f"target = Path({str(target)!r})\n"
         "die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
     )

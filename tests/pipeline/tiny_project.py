@@ -11,12 +11,12 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from features.contract import INTERACTIONS
-from features.cutoffs import Cutoff
-from features.kernel import KernelSettings, features_at
-from pipeline import evaluate, experience, fit_btyd, paths, score, train_churn, train_clv, train_loyalty
-from pipeline.params import load_params
-from pipeline.shuffle import shuffle
+from fedelta.features.contract import INTERACTIONS
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.kernel import KernelSettings, features_at
+from fedelta.pipeline import evaluate, experience, fit_btyd, paths, score, train_churn, train_clv, train_loyalty
+from fedelta.pipeline.buckets.shuffle import shuffle
+from fedelta.pipeline.params import load_params
 
 HERE = Path(__file__).parents[2]
 START = datetime(2023, 1, 1, tzinfo=UTC)

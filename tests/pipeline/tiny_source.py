@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.ingest import Outputs, ingest
-from pipeline.sources import Source, load_source
-from pipeline.usability import DataReport
+from fedelta.pipeline.ingest import Outputs, ingest
+from fedelta.pipeline.intake.sources import Source, load_source
+from fedelta.pipeline.intake.usability import DataReport
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 HEADER = "id,who,at,what,how,money,stars"

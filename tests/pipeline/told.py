@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from features.contract import LEVELS, PILLARS
+from fedelta.features.contract import LEVELS, PILLARS
 
 NO_BAD = "No interaction of these data breaks a rule, so nothing can be said."
 NOT_RECORDED = "They may not record such experiences."

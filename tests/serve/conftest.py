@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from scoring_runs import Client, Publish, write
 
-from serve.app import create_app
-from serve.database import Database
-from serve.keys import create_key
-from serve.publish import Published, publish
+from fedelta.serve.app import create_app
+from fedelta.serve.database import Database
+from fedelta.serve.keys import create_key
+from fedelta.serve.publish import Published, publish
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ import httpx
 import polars as pl
 from fastapi import FastAPI
 
-from features.contract import SCORES
-from serve.publish import Published
+from fedelta.features.contract import SCORES
+from fedelta.serve.publish import Published
 
 Publish = Callable[..., Published]
 
@@ -95,7 +95,7 @@ class Client:
 @contextmanager
 def running(database_url: str) -> Iterator[str]:
     """A real server on a free port of this machine; its address."""
-    command = [sys.executable, "-m", "serve.main", "--port", "0", "--database", database_url]
+    command = [sys.executable, "-m", "fedelta.serve.main", "--port", "0", "--database", database_url]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scoring_runs import Client, Publish, customer, unscored
 
-from features.journeys import JOURNEYS, STAGES
-from models.loyalty import CLASSES
-from serve.database import FILTERED, Database
-from serve.document import CSV_COLUMNS, MEANING
-from serve.listing import (
+from fedelta.features.journeys import JOURNEYS, STAGES
+from fedelta.models.loyalty.model import CLASSES
+from fedelta.serve.database import FILTERED, Database
+from fedelta.serve.document import CSV_COLUMNS, MEANING
+from fedelta.serve.listing import (
     AnyOf,
     AtRisk,
     InvalidCursor,
@@ -29,7 +29,7 @@ from serve.listing import (
     cursor,
     read_cursor,
 )
-from serve.store import _list_statement
+from fedelta.serve.store import _list_statement
 
 PEOPLE = (
     customer("ann", churn_probability=0.9, value_at_risk=10.0, clv_expected=20.0, risk_tier="critical"),

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from scoring_runs import REPOSITORY
 
-from serve.database import DEFAULT_URL, MIGRATIONS, URL_VARIABLE, Database, DatabaseError, metadata
+from fedelta.serve.database import DEFAULT_URL, MIGRATIONS, URL_VARIABLE, Database, DatabaseError, metadata
 
 
 def test_the_argument_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_migrating_twice_is_migrating_once(database: Database) -> None:
 
 
 def test_processes_that_migrate_at_once_do_not_collide(tmp_path: Path) -> None:
-    program = f"from serve.database import Database; Database.at('sqlite:///{tmp_path}/one.db').migrate()"
+    program = f"from fedelta.serve.database import Database; Database.at('sqlite:///{tmp_path}/one.db').migrate()"
     processes = [subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY) for _ in range(2)]
     assert [process.wait(60) for process in processes] == [0, 0]
     with closing(sqlite3.connect(tmp_path / "one.db")) as connection:

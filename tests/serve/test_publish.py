@@ -18,13 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scoring_runs import AS_OF, REPOSITORY, Publish, customer, json_file, many, scores, unscored, write
 
-from features.contract import SCORES
-from serve import publish as publishing
-from serve.database import Database, DatabaseError
-from serve.document import MEANING, bodies
-from serve.publish import main, publish
-from serve.scoring_run import RunRefused, ScoringRun
-from serve.store import NothingPublished, SqliteStore
+from fedelta.features.contract import SCORES
+from fedelta.serve import publish as publishing
+from fedelta.serve.database import Database, DatabaseError
+from fedelta.serve.document import MEANING, bodies
+from fedelta.serve.publish import main, publish
+from fedelta.serve.scoring_run import RunRefused, ScoringRun
+from fedelta.serve.store import NothingPublished, SqliteStore
 
 
 def served(database: Database, customer_id: str) -> dict[str, object]:
@@ -263,7 +263,15 @@ def test_a_publish_that_is_killed_leaves_the_current_run_and_the_next_cleans_up(
     before = publish_customers(customer("ann"))
     path = tmp_path / "big.parquet"
     many(60_000, "m2").write_parquet(path)
-    command = [sys.executable, "-m", "serve.publish", "--scores", str(path), "--database", f"sqlite:///{database.path}"]
+    command = [
+        sys.executable,
+        "-m",
+        "fedelta.serve.publish",
+        "--scores",
+        str(path),
+        "--database",
+        f"sqlite:///{database.path}",
+    ]
     with subprocess.Popen(command, cwd=REPOSITORY) as publisher:
         while counted(database, "SELECT count(*) FROM scores") < 2:
             assert publisher.poll() is None

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from scoring_runs import customer, many, running, write
 
-from serve.database import Database
-from serve.keys import create_key
-from serve.main import main
-from serve.publish import publish
+from fedelta.serve.database import Database
+from fedelta.serve.keys import create_key
+from fedelta.serve.main import main
+from fedelta.serve.publish import publish
 
 ROWS = 3_000
 

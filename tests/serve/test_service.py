@@ -8,12 +8,12 @@ import pytest
 from fastapi.routing import APIRoute
 from scoring_runs import Client, Publish, customer, json_file, unscored
 
-from serve.app import create_app
-from serve.auth import REMEMBERED_SECONDS, Keyring
-from serve.database import Database
-from serve.guard import BODY_LIMIT
-from serve.keys import create_key, revoke_key
-from serve.store import SqliteStore, StoredKey
+from fedelta.serve.app import create_app
+from fedelta.serve.auth import REMEMBERED_SECONDS, Keyring
+from fedelta.serve.database import Database
+from fedelta.serve.guard import BODY_LIMIT
+from fedelta.serve.keys import create_key, revoke_key
+from fedelta.serve.store import SqliteStore, StoredKey
 
 ROUTES = (
     ("GET", "/v1/customers/ann/score"), ("POST", "/v1/scores:batch"), ("GET", "/v1/at-risk"),
@@ -214,7 +214,7 @@ def test_a_missing_database_is_503_and_one_that_appears_is_read(stranger: Client
 
 
 def test_a_locked_database_is_503(stranger: Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.store._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("fedelta.serve.store._BUSY_SECONDS", 0.05)
     lock = sqlite3.connect(database.path, isolation_level=None)
     lock.execute("PRAGMA journal_mode = DELETE")
     lock.execute("BEGIN EXCLUSIVE")

@@ -1,0 +1,1 @@
+"""Churn, lifetime value and loyalty from interaction histories."""

@@ -1,0 +1,136 @@
+"""What buy-till-you-die models predict for every row: fitted at each cutoff, asked at the row's own horizon.
+
+They count purchases, or the activity that `churn.activity` declares in their place (`models.panel.activity_in`).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fedelta.models.btyd.fits import BgNbd, GammaGamma, ParetoNbd, Summary, fit_bg_nbd, fit_gamma_gamma, fit_pareto_nbd
+from fedelta.models.panel import activity_in, floats
+from fedelta.models.rounding import PREDICTED, significant
+
+Floats = npt.NDArray[np.float64]
+
+# The columns of a feature table that the models read; of activity, the like-named ones.
+READS = (
+    "purchase_day_count",
+    "days_since_first_purchase",
+    "days_since_last_purchase",
+    "spend",
+    "horizon_days",
+    "lead_days",
+)
+# The columns that the models add to a row.
+COLUMNS = tuple(
+    f"{model}_{answer}"
+    for model in ("pareto", "bg")
+    for answer in ("p_alive", "p_any", "expected_orders", "expected_spend")
+)
+
+
+def columns_read(columns: Collection[str]) -> tuple[str, ...]:
+    """Those of the columns of a feature table that the models read."""
+    declared = tuple(name.replace("purchase", "activity") for name in READS)
+    return tuple(dict.fromkeys((*READS, *(name for name in declared if name in columns))))
+
+
+# The columns that the models add to a row.
+COLUMNS = tuple(
+    f"{model}_{what}"
+    for model in ("pareto", "bg")
+    for what in ("p_alive", "p_any", "expected_orders", "expected_spend")
+)
+
+
+@dataclass(frozen=True)
+class PurchasePrior:
+    """Pareto/NBD and BG/NBD for the orders (or other activity), Gamma-Gamma for their value: one cutoff's fit."""
+
+    pareto: ParetoNbd
+    bg: BgNbd
+    spend: GammaGamma | None  # None where the source knows no money
+
+    def columns(self, table: pd.DataFrame) -> pd.DataFrame:
+        """P(alive), P(any purchase), expected purchase days and expected spend in each row's horizon, per model.
+
+        Null for a customer who was never active. A lead time is left out of the expectations
+        exactly. P(any) after a lead takes the purchase intensity of the
+        horizon as lowered by the same share as the expectation.
+        """
+        index, table = table.index, table[_days(table) > 0]
+        summary, value = purchase_summary(table), self._order_value(table)
+        lead, horizon = (floats(table, name) for name in ("lead_days", "horizon_days"))
+        out: dict[str, Floats] = {}
+        for name, model in (("pareto", self.pareto), ("bg", self.bg)):
+            at_once = model.expected_purchases(summary, horizon)
+            orders = model.expected_purchases(summary, lead + horizon) - model.expected_purchases(summary, lead)
+            share = np.divide(orders, at_once, out=np.ones_like(orders), where=at_once > 0)
+            out[f"{name}_p_alive"] = model.p_alive(summary)
+            out[f"{name}_p_any"] = -np.expm1(
+                share * np.log1p(-np.minimum(model.p_any_purchase(summary, horizon), 1 - 1e-12))
+            )
+            out[f"{name}_expected_orders"] = orders
+            out[f"{name}_expected_spend"] = orders * value
+        rounded = {name: significant(values, PREDICTED) for name, values in out.items()}
+        return pd.DataFrame(rounded, index=table.index).reindex(index)
+
+    def _order_value(self, table: pd.DataFrame) -> Floats:
+        orders = _days(table)
+        if self.spend is None:
+            return np.zeros(len(orders))
+        return self.spend.expected_spend(orders, floats(table, "spend") / orders)
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON."""
+        return {"pareto": self.pareto.to_json(), "bg": self.bg.to_json(), "spend": self.spend and self.spend.to_json()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "PurchasePrior":
+        """Back from JSON."""
+        return cls(
+            ParetoNbd.from_json(document["pareto"]),
+            BgNbd.from_json(document["bg"]),
+            document["spend"] and GammaGamma.from_json(document["spend"]),
+        )
+
+
+def prior_columns(prior: PurchasePrior | None, table: pd.DataFrame) -> pd.DataFrame:
+    """`PurchasePrior.columns`; all null where there was nobody to fit it on."""
+    if prior is None:
+        return pd.DataFrame(dict.fromkeys(COLUMNS, np.nan), index=table.index, dtype=np.float64)
+    return prior.columns(table)
+
+
+def fit_prior(table: pd.DataFrame, *, money: bool = True) -> PurchasePrior:
+    """Fit all three on the rows of one cutoff that have a purchase, or other activity.
+
+    Gamma-Gamma is fitted on all orders, not on repeats alone: it ranks customers better (CDNOW). It is left out where
+    `money` is false: activity that nobody pays for has no value of its own.
+    """
+    table = table[_days(table) > 0]
+    summary = purchase_summary(table)
+    orders, spend = _days(table), floats(table, "spend")
+    paid = spend > 0
+    value = fit_gamma_gamma(orders[paid], spend[paid] / orders[paid]) if money and paid.any() else None
+    return PurchasePrior(fit_pareto_nbd(summary), fit_bg_nbd(summary), value)
+
+
+def purchase_summary(table: pd.DataFrame) -> Summary:
+    """Repeat purchase days, time from the first to the last, and age, in whole days (Fader & Hardie's x, t_x, T).
+
+    A day with a purchase is `ceil(days since)` days before the cutoff, whatever the hour; the day before the cutoff is
+    the last one observed.
+    """
+    first, last = (np.ceil(floats(table, f"days_since_{end}_{activity_in(table)}")) for end in ("first", "last"))
+    return Summary(_days(table) - 1, first - last, first - 1)
+
+
+def _days(table: pd.DataFrame) -> Floats:
+    """Days with a purchase, or with activity where it is declared (n_rows,)."""
+    return floats(table, f"{activity_in(table)}_day_count")

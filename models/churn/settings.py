@@ -1,0 +1,104 @@
+"""The section `churn` of params.yaml, and that of its tuning."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from fedelta.features.errors import ExplainedError
+from fedelta.features.ranges import Count, NonNegative, PositiveShare, Seed, Share
+from fedelta.features.relationship import PURCHASES, Definition, Relationship
+from fedelta.models.learning.settings import BoostingSettings, Leaves
+from fedelta.models.minimum import Minimum
+
+CandidateName = Literal[
+    "constant", "tenure", "days_since_last_activity", "past_outcome_rate", "hiatus", "pareto_nbd", "bg_nbd", "logistic",
+    "trees", "mean", "deep", "lightgbm_defaults",
+]  # fmt: skip
+ModelName = CandidateName | Literal["blend"]  # of several candidates, by their weights
+BTYD: tuple[CandidateName, ...] = ("pareto_nbd", "bg_nbd")  # know of purchases alone
+
+
+class BadCandidate(ExplainedError, ValueError):
+    """A churn model is asked for that cannot answer."""
+
+
+@dataclass(frozen=True)
+class DeepSettings:
+    """How the candidate `deep` is grown: larger trees with less restraint, for tables with much to learn."""
+
+    trees: Count | None = None  # None: as the other trees of churn
+    learning_rate: PositiveShare | None = None  # None: the same
+    leaves: Leaves = 31
+    min_rows_share: Share = 0.0002
+    min_rows: Count = 20
+    row_share: PositiveShare = 0.8
+    column_share: PositiveShare = 0.7
+    l2: NonNegative = 1.0
+
+
+# LightGBM's own defaults, but for bins: next to no restraint. Without sampling one seed is as good as several.
+LIGHTGBM_DEFAULTS = BoostingSettings(
+    trees=100, learning_rate=0.1, leaves=31, min_rows_share=0.0, min_rows=20, row_share=1.0, column_share=1.0, l2=0.0,
+    seeds=1,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChurnSettings(BoostingSettings):
+    """The churn model: what leaving means, which models compete, and how boosters are grown."""
+
+    min_rows_share: Share = 0.003
+    min_rows: Count = 20
+    definition: Definition = "inactivity"  # declared: the company's own labels
+    activity: tuple[str, ...] = PURCHASES  # kinds of interaction; who does none of them has left (`inactivity`)
+    ended: tuple[str, ...] = ()  # kinds that end a relationship without churn
+    candidate: Literal["auto", CandidateName] = "auto"  # auto: chosen out of time
+    too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
+    minimum: Minimum = field(default_factory=Minimum)
+    deep: DeepSettings = field(default_factory=DeepSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse a candidate that foresees purchases where cancellations are to be foreseen.
+
+        Raises
+        ------
+        BadCandidate
+            If it does.
+        """
+        if self.definition != "inactivity" and self.candidate in BTYD:
+            others = [name for name in get_args(CandidateName) if name not in BTYD]
+            what = "a cancellation" if self.definition == "event" else "what the company's labels say"
+            raise BadCandidate(
+                f"churn.candidate is {self.candidate}, which foresees purchases, and churn.definition is "
+                f"{self.definition}, {what}; the candidate must be auto, {', '.join(others[:-1])} or {others[-1]}."
+            )
+
+    @property
+    def relationship(self) -> Relationship:
+        """What churn is and who can churn."""
+        return Relationship(self.definition, self.activity, self.ended)
+
+
+class BadTuneSettings(ExplainedError, ValueError):
+    """A search without a budget."""
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How long to search."""
+
+    trials: int = 40  # in all, those of earlier calls on the same data included
+    seconds: int = 600  # per call
+    customers: int = 10_000  # looked at in the search; the verdict looks at all
+    seed: Seed = 7
+
+    def __post_init__(self) -> None:
+        """Refuse a search of nothing.
+
+        Raises
+        ------
+        BadTuneSettings
+            If it is one.
+        """
+        for name, option in (("trials", " (--budget)"), ("seconds", " (--seconds)"), ("customers", "")):
+            if (value := getattr(self, name)) < 1:
+                raise BadTuneSettings(f"tune.{name}{option} is {value}; it must be at least 1.")

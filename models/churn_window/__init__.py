@@ -1,0 +1,1 @@
+"""After how many days of silence a customer counts as gone: spells, life tables and predictability."""

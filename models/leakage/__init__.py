@@ -1,0 +1,1 @@
+"""Signs that a column, row or date knows the outcome it is used to predict."""

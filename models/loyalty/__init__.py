@@ -1,0 +1,1 @@
+"""Loyalty classes after Dick and Basu, the evidence for them, and personas."""

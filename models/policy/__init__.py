@@ -1,0 +1,1 @@
+"""What to do about a score: tiers, value at risk, economics, the contact plan, the control group."""

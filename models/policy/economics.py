@@ -1,0 +1,135 @@
+"""What keeping customers costs and brings, in the company's own numbers: break-even, profit, the classic ratio."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedelta.models.policy.actions import value_at_risk
+from fedelta.models.policy.settings import EconomicsSettings, PolicySettings
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Economics:
+    """What is at stake in a base and what a contact with an offer would have to achieve; None where `unknown` says why.
+
+    `keeping_*` is the cost of one customer kept: everyone contacted costs, only leavers can be kept, and only some are.
+    """
+
+    customers: int
+    expected_leavers: float
+    value_at_risk: float | None  # in all
+    cost_of_contact: float | None  # of one, with its offer
+    break_even_everyone: float | None  # chance saved at which contacting everyone pays
+    break_even_best: float | None  # of the customer with most at risk
+    worth_contacting: int | None  # customers whose break-even chance is below the assumed success
+    expected_profit: float | None  # of contacting those
+    keeping_everyone: float | None  # cost of one customer kept, if all were contacted
+    keeping_worth_contacting: float | None  # the same, if only those worth contacting were
+    keeping_over_winning: float | None  # cost of one kept among those worth contacting over the acquisition cost
+    keeping_everyone_over_winning: float | None
+    unknown: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def cost_of_contact(settings: EconomicsSettings) -> float | None:
+    """Cost of one contact and its offer; None unless both are known."""
+    if settings.contact_cost is None or settings.offer_cost is None:
+        return None
+    return settings.contact_cost + settings.offer_cost
+
+
+def break_even_chance(at_risk: Floats, cost: float) -> Floats:
+    """Chance of saving a leaver at which contacting a customer pays for itself: cost over value at risk, (n,).
+
+    Above 1 it never does; infinite where nothing is at risk.
+    """
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.where(at_risk > 0, cost / at_risk, np.inf)
+
+
+def cost_of_keeping(cost: float, churn_share: float, success: float) -> float | None:
+    """Cost of one customer kept: contacts needed, 1 / (share about to leave × chance saved), times a contact's cost.
+
+    None where nobody can be kept.
+    """
+    saved = churn_share * success
+    return _finite(cost / saved) if saved > 0 else None
+
+
+def economics(probability: Floats, expected_spend: Floats | None, policy: PolicySettings) -> Economics:
+    """The economics of keeping the customers of a base.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_customers,)
+        Chance of leaving in the horizon.
+    expected_spend : ndarray of shape (n_customers,), or None
+        Expected spend in the horizon; None where the source holds no money.
+    """
+    own = policy.economics
+    cost, success = cost_of_contact(own), own.success
+    at_risk = None if expected_spend is None else value_at_risk(probability, expected_spend, policy)
+    best = worth = profit = kept = everyone = None
+    if cost is not None and at_risk is not None and at_risk.size:
+        best = _finite(float(break_even_chance(at_risk, cost).min()))
+    if cost is not None and success is not None and probability.size:
+        everyone = cost_of_keeping(cost, float(probability.mean()), success)
+        if at_risk is not None:
+            chosen = at_risk * success > cost
+            worth, profit = int(chosen.sum()), float((at_risk[chosen] * success - cost).sum())
+            kept = cost_of_keeping(cost, float(probability[chosen].mean()), success) if worth else None
+    total = None if at_risk is None else float(at_risk.sum())
+    return Economics(
+        customers=probability.size,
+        expected_leavers=float(probability.sum()),
+        value_at_risk=total,
+        cost_of_contact=cost,
+        break_even_everyone=cost * probability.size / total if cost is not None and total else None,
+        break_even_best=best,
+        worth_contacting=worth,
+        expected_profit=profit,
+        keeping_everyone=everyone,
+        keeping_worth_contacting=kept,
+        keeping_over_winning=_over(kept, own.acquisition_cost),
+        keeping_everyone_over_winning=_over(everyone, own.acquisition_cost),
+        unknown=_unknown(own, money=at_risk is not None, nobody=not probability.size, worth=worth),
+    )
+
+
+def _over(keeping: float | None, winning: float | None) -> float | None:
+    return None if keeping is None or not winning else keeping / winning
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _unknown(own: EconomicsSettings, *, money: bool, nobody: bool, worth: int | None) -> dict[str, str]:
+    """What cannot be told, by its cause, in words."""
+    lacks = {
+        "acquisition_cost": "keeping cannot be set against winning",
+        "contact_cost": "no break-even, profit or cost of keeping",
+        "offer_cost": "no break-even, profit or cost of keeping",
+        "success": "no profit or cost of keeping",
+    }
+    told = {
+        name: f"policy.economics.{name} is not given in params.yaml: {what}."
+        for name, what in lacks.items()
+        if getattr(own, name) is None
+    }
+    if own.acquisition_cost == 0:
+        told["acquisition_cost"] = "policy.economics.acquisition_cost is 0: keeping cannot be set against winning."
+    if not money:
+        told["money"] = "The source holds no amounts: no value at risk, break-even or profit."
+    if nobody:
+        told["customers"] = "Nobody was scored."
+    elif worth == 0:
+        told["worth_contacting"] = "At these costs and this success nobody is worth a contact with an offer."
+    return told

@@ -1,0 +1,1 @@
+"""What customers will spend: the candidate models, their selection, and the model with its interval."""

@@ -1,0 +1,88 @@
+"""The models of spend and orders on disk."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fedelta.models.bundle import read_boosters, read_contract, write_model
+from fedelta.models.encoding import Encoding
+from fedelta.models.learning.bias_correction import Level
+from fedelta.models.learning.boosting import Ensemble
+from fedelta.models.learning.conformal import Intervals
+from fedelta.models.learning.season import Season
+from fedelta.models.value.model import ClvModel, OrdersModel, ValueModel
+from fedelta.models.value.value_selection import Standing
+from fedelta.models.value.value_trees import ValueTrees
+
+
+def save_clv(
+    model: ClvModel | None, folder: Path, facts: Mapping[str, object], orders: OrdersModel | None = None
+) -> None:
+    """Write a lifetime-value model, that of orders, and `facts`; None (no money in the source) is written as such."""
+    boosters: dict[str, list[str]] = {}
+    contract: dict[str, object] = {"model": "clv", "learned": model is not None}
+    for what, held in (("spend", model), ("orders", orders)):
+        contract[what] = held and _value_contract(held)
+        boosters |= {f"{what}.{part}": grown.to_text() for part, grown in held.trees.ensembles.items()} if held else {}
+    if model:
+        contract |= {"scale": model.level.scale, "intervals": model.intervals and model.intervals.to_dict()}
+    write_model(folder, contract, boosters, facts)
+
+
+def load_clv(folder: Path) -> ClvModel | None:
+    """Read a lifetime-value model; None where none could be learned.
+
+    Raises
+    ------
+    BadBundle
+        As `read_contract`.
+    """
+    contract = read_contract(folder)
+    if not contract["learned"]:
+        return None
+    held = contract["intervals"]
+    return ClvModel(*_value_parts(contract["spend"], "spend", folder), held and Intervals.from_dict(held))
+
+
+def load_orders(folder: Path) -> OrdersModel | None:
+    """Read the model of orders that was saved with that of lifetime value; None where there is none.
+
+    Raises
+    ------
+    BadBundle
+        As `read_contract`.
+    """
+    held = read_contract(folder)["orders"]
+    return held and OrdersModel(*_value_parts(held, "orders", folder))
+
+
+def _value_contract(model: ValueModel) -> dict[str, object]:
+    return {
+        "candidate": model.chosen,
+        "parts": list(model.trees.ensembles),
+        "prior": model.trees.prior,
+        "encoding": model.trees.encoding.to_dict(),
+        "level": asdict(model.level),
+        "season": model.season.to_dict(),
+        "horizon_days": model.horizon_days,
+        "lead_days": model.lead_days,
+        "selection": [standing.to_dict() for standing in model.standings],
+        "note": model.note,
+    }
+
+
+def _value_parts(
+    held: Mapping[str, Any], what: str, folder: Path
+) -> tuple[Any, ValueTrees, Level, int, int, tuple[Standing, ...], str, Season]:
+    ensembles = {part: Ensemble.from_text(read_boosters(folder, f"{what}.{part}")) for part in held["parts"]}
+    return (
+        held["candidate"],
+        ValueTrees(ensembles, Encoding.from_dict(held["encoding"]), held["prior"]),
+        Level(**held["level"]),
+        held["horizon_days"],
+        held["lead_days"],
+        tuple(Standing.from_dict(standing) for standing in held["selection"]),
+        held["note"],
+        Season.from_dict(held["season"]),
+    )

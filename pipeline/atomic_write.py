@@ -1,0 +1,42 @@
+"""Files written whole or not at all: what a killed run leaves behind is never half a result."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedelta.models.rounding import tidy
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A place beside `target` to write to (a file, or a folder to make); it takes target's place when all went well.
+
+    A folder that is replaced steps aside whole before it is removed, so a kill leaves the old one, none or the new one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged, replaced = (target.with_name(f".{target.name}.{part}") for part in ("staged", "replaced"))
+    for left in (staged, replaced):  # by a run that was killed
+        _remove(left)
+    try:
+        yield staged
+        if target.is_dir() and staged.exists():
+            target.replace(replaced)
+        staged.replace(target)
+    finally:
+        _remove(staged)
+        _remove(replaced)
+
+
+def write_json(path: Path, document: object) -> None:
+    """A report file, the same bytes for the same figures, whose last digits are left out: processors differ in them."""
+    with whole(path) as staged:
+        staged.write_text(json.dumps(tidy(document), indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

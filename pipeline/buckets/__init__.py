@@ -1,0 +1,1 @@
+"""Interactions hashed into buckets of whole customers, and what is computed bucket by bucket."""

@@ -1,0 +1,127 @@
+"""What the customers of each bucket went through, for the stage ``experience``: tables and counts that add up."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from tqdm import tqdm
+
+from fedelta.features.annotate import annotate, columns_needed
+from fedelta.features.attributes import PREFIX, Attribute, attributes_at
+from fedelta.features.episodes import episodes
+from fedelta.features.experience_rules import ExperienceSettings, broken, exercised
+from fedelta.features.journeys import with_journeys
+from fedelta.features.ledger import ledger
+from fedelta.features.relationship import Relationship
+from fedelta.features.visibility import KNOWN_AT, seen_before
+from fedelta.models.experience.exposure import Key, Tally, customer_counts, tally
+from fedelta.models.experience.journey_map import moved, through, visited
+from fedelta.pipeline.buckets.shuffle import Bucket
+from fedelta.pipeline.intake.sources import Touch
+
+JOURNEY = ("journey", "journey_stage")
+DROP_DAYS = 60  # without any act of the customer's own after a touchpoint, they stopped there
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the customers of one bucket went through."""
+
+    interactions: int
+    experiences: pl.DataFrame
+    counts: pl.DataFrame
+    tallies: dict[Key, Tally]
+    visits: pl.DataFrame
+    moves: pl.DataFrame
+    channels: pl.DataFrame
+    episodes: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs to look at its buckets."""
+
+    settings: ExperienceSettings
+    touches: dict[str, Touch]  # channels, digital or physical
+    attributes: Sequence[Attribute]
+    customers: Path
+    as_of: datetime
+    horizon_days: int
+    relationship: Relationship
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Columns of the attributes that tell customers apart by kind."""
+        return tuple(PREFIX + attribute.name for attribute in self.attributes if attribute.type == "categorical")
+
+    def rules_broken(self, bucket: Bucket) -> set[str]:
+        """Names of the rules that somebody in the bucket broke."""
+        events = bucket.read([*columns_needed((), self.settings), KNOWN_AT]).filter(seen_before(self.as_of))
+        found = broken(events, self.settings)
+        return {name for name in found.columns if found[name].any()}
+
+    def run(self, bucket: Bucket, recorded: ExperienceSettings) -> Part | None:
+        """Everything the stage wants to know of a bucket; None if nobody is in it.
+
+        `recorded` has the rules that the data break anywhere: only they put a touchpoint to the test.
+        """
+        events = bucket.read().filter(seen_before(self.as_of))
+        if events.is_empty():
+            return None
+        digital, physical = (
+            tuple(c for c, t in self.touches.items() if t == touch) for touch in ("digital", "physical")
+        )
+        annotated = with_journeys(annotate(events, self.settings, digital, named=()))
+        place = annotated.select("customer_id", "occurred_at", "channel", pl.col(*JOURNEY).cast(pl.String))
+        tested = place.hstack(exercised(events, recorded))
+        known = self._attributes(events)
+        return Part(
+            interactions=len(events),
+            experiences=ledger(events.hstack(annotated.select(JOURNEY)), self.settings, digital),
+            counts=customer_counts(tested),
+            tallies=tally(
+                tested.join(known, on="customer_id", how="left", maintain_order="left"),
+                self.as_of,
+                ("channel", *JOURNEY, *self.segments),
+            ),
+            visits=visited(annotated, self.as_of, DROP_DAYS),
+            moves=moved(annotated),
+            channels=through(annotated, self.as_of),
+            episodes=episodes(
+                events,
+                self.settings,
+                self.horizon_days,
+                self.as_of,
+                relationship=self.relationship,
+                digital_channels=digital,
+                physical_channels=physical,
+            ).join(known, on="customer_id", how="left", maintain_order="left"),
+        )
+
+    def _attributes(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The attributes of `segments` as customers have them now: customer_id, `attribute_<name>`."""
+        keys = events.select(pl.col("customer_id").unique(maintain_order=True)).with_columns(cutoff=self.as_of)
+        if not self.segments:
+            return keys.select("customer_id")
+        chosen = [attribute for attribute in self.attributes if PREFIX + attribute.name in self.segments]
+        known = pl.scan_parquet(self.customers).filter(pl.col("customer_id").is_in(keys["customer_id"].implode()))
+        return keys.select("customer_id").hstack(attributes_at(keys, known.collect(), chosen))
+
+
+def look(job: Job, work: Sequence[Bucket], workers: int) -> list[Part]:
+    """What all buckets tell, in their order, from a pool of processes. Memory: a bucket per worker, and the answers."""
+    os.environ["POLARS_MAX_THREADS"] = "1"  # per process: the pool is the parallelism
+    context = multiprocessing.get_context("spawn")
+    terminal = sys.stderr.isatty()
+    with ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool:
+        names = set().union(*pool.map(job.rules_broken, work))
+        rules = {name: rule for name, rule in job.settings.rules.items() if name in names}
+        asked = pool.map(job.run, work, [replace(job.settings, rules=rules)] * len(work))
+        told = tqdm(asked, "experience", len(work), unit="bucket", mininterval=1 if terminal else 15)
+        return [part for part in told if part is not None]

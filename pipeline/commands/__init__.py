@@ -1,0 +1,1 @@
+"""The commands of `fedelta` that are no stages."""

@@ -1,0 +1,277 @@
+"""``fedelta explain``: why one customer has the score they have, and what it would be had things gone better."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+
+from fedelta.features.attributes import attributes_at
+from fedelta.features.contract import STATUS_REASON
+from fedelta.features.cutoffs import Cutoff
+from fedelta.features.errors import ExplainedError
+from fedelta.features.kernel import KernelSettings, features_at
+from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.churn.storage import load_churn
+from fedelta.models.explain import reasons, theme_contributions
+from fedelta.models.value.model import ClvModel
+from fedelta.models.value.storage import load_clv
+from fedelta.models.what_if import CAUTION, Change, How, NothingToChange, changed
+from fedelta.pipeline import paths
+from fedelta.pipeline.buckets.shuffle import Bucket
+from fedelta.pipeline.build_features import Job, job_for
+from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.panel import ORDER, to_pandas
+from fedelta.pipeline.params import load_params
+
+SAME = 1e-9  # two computations of one probability differ by less
+
+
+class NoScore(ExplainedError):
+    """The customer has no score that could be explained."""
+
+
+class OutOfDate(ExplainedError):
+    """The scores on disk are not what the interactions, params.yaml and the model yield now."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the models say of one history."""
+
+    churn_probability: float
+    log_odds: float  # of churn, before calibration and season
+    themes: Mapping[str, float]  # what each adds; they sum to log_odds
+    calibration: float  # what it adds to the log-odds
+    season: float  # the same; with it they are those of churn_probability
+    facts: Mapping[str, str]  # the telling fact of the themes that move it most, in words
+    clv_expected: float | None  # null where the source knows no money
+    last_bad_experience: str | None  # rule it broke; null where there was none
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a customer's score is what it is, and perhaps what it would be with one experience changed."""
+
+    customer_id: str
+    as_of: datetime
+    horizon_days: int
+    currency: str | None
+    spared: str | None  # why the customer must not be contacted
+    season: str  # what the model knows of the time of the year, in words
+    now: Standing
+    change: Change | None = None
+    then: Standing | None = None
+    caution: str = CAUTION
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON; times are ISO 8601."""
+        out = asdict(self)
+        out["as_of"] = self.as_of.isoformat()
+        if self.change is not None:
+            out["change"]["occurred_at"] = self.change.occurred_at.isoformat()
+        return out
+
+
+def explain(customer_id: str, how: How | None = None) -> Explanation:
+    """Explain a score of the project; with `how`, beside the score had the last bad experience been otherwise.
+
+    Raises
+    ------
+    NoScore
+        If the customer is unknown, out of scope, or would be in the changed history.
+    OutOfDate
+        If the score on disk is not what the project yields now.
+    NothingToChange
+        If no bad experience can be changed as asked.
+    """
+    scored = _score_of(customer_id)
+    if load_source(load_params().source).kind == "table":
+        return _of_a_table(customer_id, scored, how)
+    scorer = _Scorer.of(scored["as_of"], int(scored["horizon_days"]))
+    events = _events_of(customer_id)
+    now = scorer.standing(events)
+    moved = abs(now.churn_probability - scored["churn_probability"]) > SAME
+    if moved or now.last_bad_experience != scored["last_bad_experience"]:
+        raise OutOfDate(
+            f"{paths.SCORES} gives {customer_id} a churn probability of {scored['churn_probability']:.6f} and the last "
+            f"bad experience {scored['last_bad_experience']}, the project now yields {now.churn_probability:.6f} and "
+            f"{now.last_bad_experience}: data, params.yaml or code changed since. Run `dvc repro`."
+        )
+    found = Explanation(
+        customer_id,
+        scored["as_of"],
+        int(scored["horizon_days"]),
+        scored["currency"],
+        scored["spared"],
+        scorer.churn.season.note,
+        now,
+    )
+    if how is None:
+        return found
+    history, change = changed(events, scored["as_of"], scorer.job.settings.experience, how)
+    return Explanation(**{**vars(found), "change": change, "then": scorer.standing(history)})
+
+
+def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) -> Explanation:
+    """Explain a score from the customer's row of a table: there is no history to change.
+
+    Who has a label is scored by a model that did not learn from them; what is explained is the model of everybody.
+    """
+    if how is not None:
+        raise NothingToChange(
+            f"The source is a table without a history: {customer_id} has no experience that could be changed."
+        )
+    features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(
+        pl.col("role") == "score", pl.col("customer_id") == customer_id
+    )
+    row = to_pandas(features.join(pl.scan_parquet(paths.PRIOR), on=ORDER, how="left").collect())
+    if row.empty or row["cutoff"].iloc[0] != scored["as_of"].replace(tzinfo=None):
+        raise OutOfDate(
+            f"{paths.FEATURES} holds no row of {customer_id} at {scored['as_of']:%Y-%m-%d}. Run `dvc repro`."
+        )
+    churn = load_churn(paths.CHURN_DELIVERED)
+    now = standing_of(row, churn, load_clv(paths.CLV_DELIVERED))
+    caution = CAUTION
+    if abs(now.churn_probability - scored["churn_probability"]) > SAME:
+        caution = (
+            f"The score is {scored['churn_probability']:.2%}, by a model that did not learn from this customer; "
+            f"explained is the model of all labelled customers. {CAUTION}"
+        )
+    return Explanation(
+        customer_id,
+        scored["as_of"],
+        int(scored["horizon_days"]),
+        scored["currency"],
+        scored["spared"],
+        churn.season.note,
+        now,
+        caution=caution,
+    )
+
+
+def main(customer_id: str, *, without: str | None = None, resolved: str | None = None, as_json: bool = False) -> None:
+    """Print the explanation of a customer's score, as text or JSON."""
+    found = explain(customer_id, "without" if without else "resolved" if resolved else None)
+    print(json.dumps(found.as_json(), indent=1, allow_nan=False) if as_json else text_of(found))
+
+
+def text_of(found: Explanation) -> str:
+    """An explanation to read in a terminal."""
+    now, then = found.now, found.then
+    lines = [f"{found.customer_id} as of {found.as_of:%Y-%m-%d}, over the next {found.horizon_days} days"]
+    if found.spared is not None:
+        lines.append(f"Must not be contacted: {found.spared}.")
+    if found.change is not None:
+        c = found.change
+        what = {"without": "Had it not happened", "resolved": "Had it been settled"}[c.how]
+        lines.append(f"{what}: {c.rule} ({c.kind} {c.interaction_id} of {c.occurred_at:%Y-%m-%d}; {c.done})")
+    lines += ["", f"{'':<24}{'now':>12}" + (f"{'then':>12}{'change':>12}" if then else "")]
+    lines.append(_row("churn probability", now.churn_probability, then.churn_probability if then else None, ".2%"))
+    if now.clv_expected is not None:
+        spend = then.clv_expected if then else None
+        lines.append(_row(f"expected spend, {found.currency}", now.clv_expected, spend, ",.2f"))
+    lines += ["", "Log-odds of churn by theme"]
+    for theme, value in sorted(now.themes.items(), key=lambda item: -abs(item[1])):
+        fact = f"   {now.facts[theme]}" if then is None and theme in now.facts else ""
+        lines.append(_row(f"  {theme}", value, then.themes[theme] if then else None, ".3f", "+") + fact)
+    after = _steps(then) if then else {}
+    for name, value in _steps(now).items():
+        lines.append(_row(f"  {name}", value, after.get(name), ".3f", "+"))
+    return "\n".join([*lines, "", *([found.season] if found.season else []), found.caution])
+
+
+def _steps(said: Standing) -> dict[str, float]:
+    """From the sum of the themes to the log-odds of the printed probability."""
+    return {
+        "themes together": said.log_odds,
+        "calibration": said.calibration,
+        "season": said.season,
+        "of the probability": said.log_odds + said.calibration + said.season,
+    }
+
+
+def _row(name: str, now: float, then: float | None, form: str, sign: str = "") -> str:
+    figures = f"{name:<24}{now:>{sign}z12{form}}"
+    return figures if then is None else f"{figures}{then:>{sign}z12{form}}{then - now:>+z12{form}}"
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """The project's features and models at the scoring cutoff."""
+
+    job: Job
+    prior: PurchasePrior | None  # None where nobody was ever active
+    churn: ChurnModel
+    clv: ClvModel | None
+
+    @classmethod
+    def of(cls, as_of: datetime, horizon_days: int) -> "_Scorer":
+        churn = load_churn(paths.CHURN_DELIVERED)
+        cutoff = Cutoff(as_of, horizon_days, churn.lead_days, "score")
+        job = job_for(load_params(), (cutoff,), paths.FEATURES, paths.LABELS)
+        priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
+        if priors and (held := priors.get(f"{as_of:%Y-%m-%d}")) is None:
+            raise OutOfDate(f"{paths.BTYD_BUNDLE} holds no model of purchases at {as_of:%Y-%m-%d}. Run `dvc repro`.")
+        prior = PurchasePrior.from_dict(held) if priors else None
+        return cls(job, prior, churn, load_clv(paths.CLV_DELIVERED))
+
+    def standing(self, events: pl.DataFrame) -> Standing:
+        """What the models say of one customer's history."""
+        return standing_of(self._row(events), self.churn, self.clv)
+
+    def _row(self, events: pl.DataFrame) -> pd.DataFrame:
+        settings: KernelSettings = self.job.settings
+        table, _ = features_at(events, self.job.cutoffs, settings)
+        if table.is_empty() or table["status"].item() != "scored":
+            why = "no_history" if table.is_empty() else table["status"].item()
+            raise NoScore(f"Such a history has no score: {why}. There is nothing to compare.")
+        if self.job.customers is not None and self.job.attributes:
+            known = pl.read_parquet(self.job.customers).filter(pl.col("customer_id") == table["customer_id"].item())
+            table = table.hstack(attributes_at(table, known, self.job.attributes))
+        row = to_pandas(table)
+        return pd.concat([row, prior_columns(self.prior, row)], axis=1)
+
+
+def standing_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) -> Standing:
+    """What the models predict of the one row of a table of features, and why."""
+    contributions = theme_contributions(churn, table).iloc[0]
+    (calibration,), (season,) = churn.shifts(table)
+    facts = {str(r["theme"]): str(r["text"]) for r in reasons(churn, table)[0]}
+    return Standing(
+        churn_probability=float(churn.churn_probability(table)[0]),
+        log_odds=float(churn.log_odds(table)[0]),
+        themes={str(theme): float(value) for theme, value in contributions.items()},
+        calibration=float(calibration),
+        season=float(season),
+        facts=facts,
+        clv_expected=float(clv.expected_spend(table)[0]) if clv else None,
+        last_bad_experience=told if isinstance(told := table["last_bad_experience"].iloc[0], str) else None,
+    )
+
+
+def _score_of(customer_id: str) -> dict[str, Any]:
+    """The customer's row of data/scores.parquet."""
+    scores = pl.scan_parquet(paths.SCORES)
+    columns = ["as_of", "horizon_days", "churn_probability", "currency", "last_bad_experience", "status", "spared"]
+    if missing := [name for name in columns if name not in scores.collect_schema()]:
+        raise OutOfDate(f"{paths.SCORES} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
+    found = scores.filter(pl.col("customer_id") == customer_id).select(columns).collect()
+    if found.is_empty():
+        raise NoScore(f"There is no customer {customer_id!r} in {paths.SCORES}. Ids are written as in the source.")
+    row = found.row(0, named=True)
+    if row["status"] != "scored":
+        raise NoScore(f"Customer {customer_id!r} has no score. {STATUS_REASON[row['status']]}")
+    return row
+
+
+def _events_of(customer_id: str) -> pl.DataFrame:
+    """The customer's interactions, sorted by time and id; only the row groups of the customer's hash are read."""
+    with duckdb.connect() as connection:
+        ((hashed,),) = connection.execute("SELECT hash(?::VARCHAR)", [customer_id]).fetchall()
+    return Bucket(0, hashed, hashed, paths.INTERACTIONS).read().filter(pl.col("customer_id") == customer_id)

@@ -1,0 +1,223 @@
+"""``fedelta score --data DIR``: other customers scored by the models of the last run, without training anything.
+
+The files of DIR go through the project's source, as in `ingest`, into a scratch folder; the rest is what the stages do.
+Whatever is learned from a base stays as the bundle has it: the models, the parameters of buy-till-you-die models and
+the priors of the indexes of experience. So a score does not depend on who else is in the files, a handful of customers
+can be scored, and a score means what it meant when the models were measured.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+
+from fedelta.features.contract import SCORES
+from fedelta.features.customer_table import table_features
+from fedelta.features.cutoffs import Cutoff, score_cutoff
+from fedelta.features.errors import ExplainedError
+from fedelta.features.experience_rules import exercised
+from fedelta.models.btyd.purchase_prior import PurchasePrior
+from fedelta.models.bundle import bundle_hash, read_contract
+from fedelta.models.churn.model import ChurnModel
+from fedelta.models.churn.storage import load_churn
+from fedelta.models.experience.exposure import customer_counts
+from fedelta.models.experience.pillars import customer_indexes
+from fedelta.models.experience.storage import load_experience
+from fedelta.models.loyalty.storage import load_loyalty, load_personas
+from fedelta.models.monitoring.input_drift import WILD, Difference, difference
+from fedelta.models.panel import PRIOR_FEATURES
+from fedelta.models.policy.actions import spared_customers
+from fedelta.models.scoring import Models, score
+from fedelta.models.value.storage import load_clv, load_orders
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.build_features import build, job_for, span
+from fedelta.pipeline.ingest import Outputs, ingest
+from fedelta.pipeline.intake.sources import Source, load_source
+from fedelta.pipeline.intake.table_source import as_of, read_customers
+from fedelta.pipeline.panel import read_sorted, to_pandas
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.score import in_words, with_known_value
+from fedelta.pipeline.treatments import read_treatments
+
+SCORED = Path("data/scored")
+
+
+class CannotScore(ExplainedError):
+    """The bundle and the files do not fit each other, or the file asked for is another's."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """Other customers, ready to be scored."""
+
+    table: pl.DataFrame  # features at the scoring cutoff, without columns of purchase models
+    customers: pl.DataFrame
+    indexes: pl.DataFrame | None  # of experience
+
+
+def main(data: Path, out: Path | None, at: str | None) -> None:
+    """Score the customers whose files lie in `data` and write `out`; warn where they are unlike those learned from.
+
+    Raises
+    ------
+    CannotScore
+        If the file asked for is the project's own, or the bundle reads what the source no longer yields.
+    BadBundle
+        If there is no bundle, or it was trained on other features than this program computes.
+    """
+    target = out or SCORED / f"{data.resolve().name}.parquet"
+    if target.resolve() == paths.SCORES.resolve():
+        raise CannotScore(f"{paths.SCORES} holds the scores of the project's own run. Choose another file with --out.")
+    params = load_params()
+    source = load_source(params.source)
+    churn, contract = load_churn(paths.CHURN_DELIVERED), read_contract(paths.CHURN_DELIVERED)
+    with tempfile.TemporaryDirectory(prefix="fedelta-score-") as scratch:
+        population = read_population(source, data, params, churn, at, Path(scratch))
+    table = with_prior(population.table)
+    if missing := [name for name in churn.encoding.names if name not in table.columns]:
+        raise CannotScore(
+            f"The bundle was trained on {', '.join(missing)}, which source {source.name} no longer yields. Bring the "
+            "columns back, or train anew with `dvc repro`."
+        )
+    frame = to_pandas(table)
+    for words in warnings_of(difference(contract["inputs"], _scorable(frame), churn.encoding, contract["importance"])):
+        print(f"score: warning: {words}", file=sys.stderr)
+    scores = scored(frame, population, churn, params, source)
+    with whole(target) as staged:
+        scores.write_parquet(staged)
+    print(f"score: {target}: {in_words(scores)}")
+
+
+def scored(
+    table: pd.DataFrame, population: Population, churn: ChurnModel, params: Params, source: Source
+) -> pl.DataFrame:
+    """Scores of the population, in the columns of ``features.contract.SCORES``."""
+    when = table["cutoff"].iloc[0].to_pydatetime().replace(tzinfo=UTC)
+    unseen = population.customers.join(population.table.select("customer_id"), on="customer_id", how="anti")
+    prior = _prior()
+    scores = score(
+        table,
+        Models(
+            churn,
+            load_clv(paths.CLV_DELIVERED),
+            load_orders(paths.CLV_DELIVERED),
+            prior.pareto if prior else None,
+            load_loyalty(paths.LOYALTY_BUNDLE),
+            load_personas(paths.PERSONAS_BUNDLE),
+        ),
+        params.policy,
+        currency=source.currency,
+        model_version=bundle_hash(paths.BUNDLE),
+        indexes=population.indexes,
+        spared=spared_customers(population.customers, read_treatments(), when, params.policy),
+        unseen=unseen["customer_id"].to_list(),
+    )
+    assert scores.schema == SCORES
+    return scores
+
+
+def read_population(
+    source: Source, data: Path, params: Params, churn: ChurnModel, at: str | None, scratch: Path
+) -> Population:
+    """The customers of the files in `data` and their features, by way of a scratch folder."""
+    outputs = Outputs(*(scratch / name for name in ("interactions", "customers.parquet", "quarantine", "data.json")))
+    report = ingest(
+        source,
+        data,
+        outputs,
+        memory_limit=params.engine.memory_limit,
+        workers=params.engine.workers,
+        now=datetime.now(UTC),
+        labelled=False,
+    )
+    print(f"score: {report.line}")
+    if source.kind == "table":
+        customers = read_customers(outputs.customers, source)
+        cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
+        table, _ = table_features(customers, cutoff, source.attributes)
+        return Population(with_known_value(table.filter(pl.col("role") == "score"), customers), customers, None)
+    first, last = span(outputs.interactions)
+    when = _date(at) if at else score_cutoff(replace(params.cutoffs, score_at="latest"), last)
+    if when <= first:
+        raise CannotScore(f"--at is {when:%Y-%m-%d}, but the interactions in {data} begin only on {first:%Y-%m-%d}.")
+    cutoff = Cutoff(when, churn.horizon_days, churn.lead_days, "score")
+    folders = {name: scratch / name for name in ("features", "labels")}
+    for folder in folders.values():
+        folder.mkdir()
+    job = replace(job_for(params, (cutoff,), folders["features"], folders["labels"]), customers=outputs.customers)
+    build(job, buckets(outputs.interactions, params.engine.buckets), params.engine.workers)
+    table = read_sorted(folders["features"]).collect()
+    if table.is_empty():
+        raise CannotScore(f"Nobody in {data} has a history before {when:%Y-%m-%d}, so there is nobody to score.")
+    return Population(table, pl.read_parquet(outputs.customers), indexes_of(outputs.interactions, when, params))
+
+
+def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFrame:
+    """Indexes of experience as of a time, shrunk to the base of the bundle; only rules that it had broken count."""
+    base, names = load_experience(paths.EXPERIENCE_BUNDLE)
+    experience = load_source(params.source).experience(params.experience)
+    recorded = replace(experience, rules={name: rule for name, rule in experience.rules.items() if name in names})
+    counts = []
+    for bucket in buckets(interactions, params.engine.buckets):
+        events = bucket.read().filter(pl.col("occurred_at") < when)
+        if len(events):
+            tested = events.select("customer_id").hstack(exercised(events, recorded))
+            counts.append(customer_counts(tested))
+    return customer_indexes(pl.concat(counts).sort("customer_id"), base)
+
+
+def with_prior(table: pl.DataFrame) -> pl.DataFrame:
+    """The features with the answers of the bundle's purchase models; null where nobody can answer."""
+    prior = _prior()
+    if prior is None:
+        return table.with_columns(pl.lit(None, pl.Float64).alias(name) for name in PRIOR_FEATURES)
+    bought = table.filter((pl.col("status") == "scored") & (pl.col("purchase_day_count") > 0))
+    if bought.is_empty():
+        return table.with_columns(pl.lit(None, pl.Float64).alias(name) for name in PRIOR_FEATURES)
+    columns = pl.from_pandas(prior.columns(to_pandas(bought)))
+    return table.join(bought.select("customer_id").hstack(columns), on="customer_id", how="left", maintain_order="left")
+
+
+def warnings_of(found: Difference) -> list[str]:
+    """What to know before the scores are used."""
+    words = [
+        f"{name}: {sum(values.values()):,} rows hold categories that the model never met and reads as unknown: "
+        + ", ".join(f"{value!r} ({n:,})" for value, n in list(values.items())[:5])
+        + ("." if len(values) <= 5 else f" and {len(values) - 5:,} more.")
+        for name, values in found.unseen.items()
+    ]
+    if found.moved or found.weighted > WILD:
+        names = ", ".join(f"{one.name} ({one.psi:.2f})" for one in found.moved[:5])
+        words.append(
+            f"These customers differ widely from those learned from (population stability index above {WILD:g}"
+            f"{f': {names}' if names else ''}; {found.weighted:.2f} weighted by importance): the figures of the report "
+            "may not hold for them."
+        )
+    return words
+
+
+def _scorable(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["status"] == "scored"]
+
+
+def _prior() -> PurchasePrior | None:
+    """The purchase models of the latest cutoff of the bundle; None where it has none."""
+    priors: Mapping[str, Mapping[str, object]] = json.loads(
+        (paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8")
+    )
+    return PurchasePrior.from_dict(priors[max(priors)]) if priors else None
+
+
+def _date(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), UTC)
+    except ValueError:
+        raise CannotScore(f"--at is {text!r}; it must be a date such as 2026-01-31.") from None

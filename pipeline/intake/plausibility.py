@@ -1,0 +1,294 @@
+"""What is valid row by row and still looks wrong as a whole: signs that a column does not mean what it should.
+
+Each sign is a warning in words, with counts and what to do; none changes a row. Thresholds are wide: what they let
+through may be wrong, what they warn of nearly always is.
+"""
+
+# ruff: noqa: S608 - SQL of ours
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+import duckdb
+
+from fedelta.features.cutoffs import BelievedSpan
+from fedelta.features.feeds import Stopped
+from fedelta.pipeline.intake.raw_files import identifier, literal
+from fedelta.pipeline.intake.sources import Source
+from fedelta.pipeline.intake.staging import Judged
+
+_FEW = 30  # values from which a mean tells something
+_MONTHLY_JUMP = 10  # times
+_CHANNELS_APART = 30  # times
+# Texts that stand for no customer, or for many.
+_NOBODY = (
+    "nan", "none", "null", "<na>", "n/a", "na", "#n/a", "nat", "nil", "undefined", "unknown", "guest", "anonymous",
+    "anon", "-", "?", "0", "-1", "gast", "ospite", "unbekannt", "sconosciuto", "invité", "invitado",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of the contract, as relations of one connection."""
+
+    connection: duckdb.DuckDBPyConnection
+    interactions: str
+    customers: str
+    labels: str  # the company's own
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The one row of an aggregate."""
+        row = self.connection.execute(sql).fetchone()
+        assert row is not None, "an aggregate yields a row"
+        return tuple(row)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql).fetchall()
+
+
+def day(number: int) -> date:
+    """The date of a day since 1970."""
+    return date(1970, 1, 1) + timedelta(days=number)
+
+
+def _short(text: str) -> str:
+    """A value as it can stand in a sentence."""
+    return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+def _rounded(number: float) -> str:
+    """To three figures."""
+    return f"{float(f'{number:.3g}'):,.10g}"
+
+
+def _interactions(number: int) -> str:
+    return "1 interaction is" if number == 1 else f"{number:,} interactions are"
+
+
+def stray_dates(span: BelievedSpan) -> Iterator[str]:
+    """Warnings of dates far from all others."""
+    if span.later:
+        yield (
+            f"{_interactions(span.later_count)} dated later than {day(span.last)} (from {day(span.later[0])} to "
+            f"{day(span.later[-1])}), when nothing else had happened for {span.later[0] - span.last - 1} days. They "
+            f"are kept, but the data are taken to end before: `score_at: latest` is {day(span.last + 1)}. Correct the "
+            "dates, or name a date in cutoffs.score_at if they are right."
+        )
+    if span.earlier:
+        yield (
+            f"{_interactions(span.earlier_count)} dated earlier than {day(span.first)} (from "
+            f"{day(span.earlier[0])} to {day(span.earlier[-1])}), after which nothing happened for "
+            f"{span.first - span.earlier[-1] - 1} days. They are kept, and make their customers look that old. Correct "
+            "the dates, or make them null if they stand for none."
+        )
+
+
+def stopped_feeds(found: list[Stopped], end: int) -> Iterator[str]:
+    """Warnings of what has stopped coming in."""
+    for one in found:
+        stray = f" (but for {one.strays:,} dated later)" if one.strays else ""
+        yield (
+            f"Interactions of {one.name} stopped on {day(one.last)}{stray}, {one.silent_days} days before the data end "
+            f"on {day(end)}: about {one.expected:,.0f} would have come since at the usual rate. Is its export late or "
+            "broken? Scores made now take it for silence of the customers."
+        )
+
+
+def of_ids(tables: Tables, source: Source) -> Iterator[str]:
+    """Customers that may be nobody, or many, or lost their digits."""
+    rows, customers = tables.row(f"SELECT count(*), count(DISTINCT customer_id) FROM {tables.interactions}")
+    top, n = tables.row(
+        f"SELECT customer_id, count(*) AS n FROM {tables.interactions} GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1"
+    )
+    usual = rows / customers
+    if n >= 50 and n >= max(0.05, 20 / customers) * rows:
+        yield (
+            f"{n / rows:.0%} of the interactions ({n:,}) are of one customer, {_short(top)}; others have "
+            f"{(rows - n) / max(customers - 1, 1):,.0f} on average. If it is a till, a guest or a test account, give "
+            "its rows a reason in out_of_scope."
+        )
+    listed = ", ".join(literal(word) for word in _NOBODY)
+    for name, number in tables.rows(
+        f"SELECT customer_id, count(*) AS n FROM {tables.interactions} WHERE lower(trim(customer_id)) IN ({listed}) "
+        "GROUP BY 1 ORDER BY n DESC, 1"
+    ):
+        if number >= 2 and (name not in ("0", "-1", "-") or number >= 5 * usual):
+            yield (
+                f"{number:,} interactions are of the customer {_short(name)}, which looks like none at all. If so, "
+                f"write nullif(customer_id, {literal(name)}) in the SQL: the rows are then quarantined."
+            )
+    shortened, shaped, numbers = tables.row(
+        "SELECT count(*) FILTER (regexp_full_match(customer_id, '[0-9](\\.[0-9]+)?[eE]\\+?[0-9]+')), "
+        "count(*) FILTER (regexp_full_match(customer_id, '(19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]([ T].*)?')), count(*) "
+        f"FROM (SELECT DISTINCT customer_id FROM {tables.interactions})"
+    )
+    if shortened:
+        yield (
+            f"{shortened:,} customer ids are written like 1.23E+11: a spreadsheet has cut their digits, and different "
+            "customers may have become one. Export the ids as text."
+        )
+    if shaped > numbers / 2:
+        yield f"{shaped:,} of {numbers:,} customer ids look like dates: is customer_id another column?"
+    if source.customers_sql is not None:
+        with_row, without, silent = tables.row(
+            f"SELECT count(*) FILTER (i.customer_id IS NOT NULL AND c.listed), count(*) FILTER (NOT c.listed), "
+            "count(*) FILTER (i.customer_id IS NULL) FROM (SELECT customer_id, customer_id IN "
+            f"(SELECT customer_id FROM known_customers) AS listed FROM {tables.customers}) c LEFT JOIN "
+            f"(SELECT DISTINCT customer_id FROM {tables.interactions}) i USING (customer_id)"
+        )
+        if without and silent and not with_row:
+            yield (
+                f"None of the {silent:,} customers of customers.sql has an interaction, and none of the {without:,} "
+                "customers with interactions is among them: the two write customer_id in different ways."
+            )
+        elif silent > with_row:
+            yield (
+                f"{silent:,} of {silent + with_row:,} customers of customers.sql have no interaction: they get no "
+                "score."
+            )
+
+
+def of_money(tables: Tables, judged: Judged) -> Iterator[str]:
+    """Amounts that are missing, of the wrong sign or unit."""
+    bought, priced, spent = tables.row(
+        "SELECT count(*), count(amount), coalesce(sum(amount), 0)::DOUBLE "
+        f"FROM {tables.interactions} WHERE kind = 'purchase'"
+    )
+    returned, refunds, given = tables.row(
+        "SELECT count(*), count(amount), coalesce(sum(amount), 0)::DOUBLE "
+        f"FROM {tables.interactions} WHERE kind = 'return'"
+    )
+    negative = tables.rows(
+        f"SELECT kind, count(*) FROM {judged.table} WHERE rule = 'amount_negative' GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    if (n := sum(number for _, number in negative)) > 0.01 * (n + priced + refunds):
+        kinds = ", ".join(f"{kind} {number:,}" for kind, number in negative)
+        yield (
+            f"{n:,} amounts are negative and were quarantined ({kinds}). Where they are refunds, yield them as kind "
+            "return with abs(amount)."
+        )
+    if 0 < priced < 0.95 * bought:
+        yield f"{bought - priced:,} of {bought:,} purchases have no amount: they count as orders worth nothing."
+    if refunds < returned and priced:
+        yield (
+            f"{returned - refunds:,} of {returned:,} returns have no amount: historic_value takes nothing off for them."
+        )
+    if given > spent > 0:
+        yield (
+            f"More was given back ({given:,.2f}) than bought ({spent:,.2f}): are both amounts of the same unit and "
+            "sign?"
+        )
+    mean = f"exp(avg(ln(amount::DOUBLE))), count(*) FROM {tables.interactions} WHERE kind = 'purchase' AND amount > 0"
+    months = tables.rows(
+        f"SELECT strftime(timezone('UTC', occurred_at), '%Y-%m') AS m, {mean} GROUP BY m HAVING count(*) >= {_FEW} "
+        "ORDER BY m"
+    )
+    for (before, low, _), (after, high, _) in pairwise(months):
+        if max(low / high, high / low) >= _MONTHLY_JUMP:
+            yield (
+                f"The usual purchase was {_rounded(low)} in {before} and {_rounded(high)} in {after}: has the unit "
+                "changed (cents, another currency)?"
+            )
+    channels = tables.rows(
+        f"SELECT channel, {mean} AND channel IS NOT NULL GROUP BY 1 HAVING count(*) >= {_FEW} ORDER BY 2, 1"
+    )
+    if channels and channels[-1][1] >= _CHANNELS_APART * channels[0][1]:
+        (least, low, _), (most, high, _) = channels[0], channels[-1]
+        yield (
+            f"The usual purchase is {_rounded(low)} through {least} and {_rounded(high)} through {most}: are both of "
+            "the same unit and currency?"
+        )
+
+
+def of_measures(tables: Tables, judged: Judged) -> Iterator[str]:
+    """Ratings and times of the wrong scale."""
+    out, least, most = tables.row(
+        f"SELECT count(*), min(rating), max(rating) FROM {judged.table} WHERE rule = 'rating_out_of_range'"
+    )
+    (rated,) = tables.row(f"SELECT count(rating) FROM {tables.interactions}")
+    if out > 0.05 * (rated + out):
+        yield (
+            f"{out:,} of {rated + out:,} ratings lie outside 0 to 1 ({least:g} to {most:g}) and were quarantined; "
+            "those left are taken for 0 worst, 1 best, and are wrong if the scale is another. Rescale all: stars from "
+            "1 to 5 are (rating - 1) / 4, a score from 0 to 10 is rating / 10."
+        )
+    for name, usual in (("wait_hours", 24 * 30), ("delay_hours", 24 * 90)):
+        number, mean = tables.row(
+            f"SELECT count(*), exp(avg(ln(abs({name})))) FROM {tables.interactions} WHERE abs({name}) > 0"
+        )
+        if number >= _FEW and mean > usual:
+            yield f"{name} is {mean:,.0f} hours as a rule, which is {mean / 24:,.0f} days: is it in minutes or seconds?"
+
+
+def of_customers(tables: Tables, source: Source) -> Iterator[str]:
+    """Columns of customers that say nothing, or cannot be right."""
+    if source.customers_sql is None:
+        return
+    for attribute in source.attributes:
+        rows, filled, values = tables.row(
+            f"SELECT count(*), count({identifier(attribute.name)}), count(DISTINCT {identifier(attribute.name)}) "
+            "FROM known_customers"
+        )
+        if rows and not filled:
+            yield f"The attribute {attribute.name} is empty in all rows of customers.sql."
+        elif rows >= _FEW and filled and values == 1 and filled == rows:
+            yield f"The attribute {attribute.name} is the same for all customers: it tells nothing."
+        elif attribute.type == "categorical" and filled >= 100 and values > 0.9 * filled:
+            yield (
+                f"The attribute {attribute.name} has {values:,} values in {filled:,} rows: an id or a text in its own "
+                "words is no category. Leave it out or group it."
+            )
+    early, both = tables.row(
+        "SELECT count(*) FILTER (first < signed_up_at - INTERVAL 1 DAY), count(*) FROM known_customers JOIN "
+        f"(SELECT customer_id, min(occurred_at) AS first FROM {tables.interactions} GROUP BY 1) USING (customer_id) "
+        "WHERE signed_up_at IS NOT NULL"
+    )
+    if early >= 10 and early > 0.2 * both:
+        yield (
+            f"{early:,} of {both:,} customers have interactions before they signed up: is signed_up_at when their "
+            "record was last written?"
+        )
+    out, every = tables.row("SELECT count(*) FILTER (opted_out), count(*) FROM known_customers")
+    if every >= _FEW and out > 0.9 * every:
+        yield (
+            f"{out:,} of {every:,} customers are opted out, and so never contacted: is the column the other way round?"
+        )
+
+
+def of_times(tables: Tables, end: int) -> Iterator[str]:
+    """What became known late, and what seems to have been loaded twice."""
+    late, delay, after = tables.row(
+        "SELECT count(*), avg(epoch_us(known_at) - epoch_us(occurred_at)) / 86400e6, "
+        f"count(*) FILTER (known_at >= TIMESTAMPTZ '{day(end + 1)} 00:00:00+00') "
+        f"FROM {tables.interactions} WHERE known_at IS NOT NULL"
+    )
+    (most_on_a_day,) = tables.row(
+        f"SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM {tables.interactions} WHERE known_at IS NOT NULL "
+        "GROUP BY epoch_us(known_at) // 86400000000)"
+    )
+    if late:
+        (rows,) = tables.row(f"SELECT count(*) FROM {tables.interactions}")
+        hidden = f"; {after:,} only after the data end, so that `score_at: latest` does not see them" if after else ""
+        bulk = (
+            f" {most_on_a_day:,} became known on one day: if that is when a table was loaded at once, leave known_at "
+            "null for these, or no feature sees them before."
+            if most_on_a_day > 0.2 * rows
+            else ""
+        )
+        yield (
+            f"{late:,} of {rows:,} interactions became known later than they happened, by {delay:,.1f} days on average"
+            f"{hidden}.{bulk}"
+        )
+    pairs, timed = tables.row(
+        "SELECT coalesce(sum(n - 1), 0)::BIGINT, coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM "
+        f"{tables.interactions} WHERE kind = 'purchase' AND epoch_us(occurred_at) % 3600000000 <> 0 "
+        "GROUP BY customer_id, occurred_at, channel, amount, topic)"
+    )
+    if pairs >= 10 and pairs > 0.3 * timed:
+        yield (
+            f"{pairs:,} of {timed:,} purchases equal another in customer, time, amount, channel and topic, but not in "
+            "id: was a file loaded twice under new ids?"
+        )

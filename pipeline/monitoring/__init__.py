@@ -1,0 +1,1 @@
+"""The parts of the stage monitor: data alarms, drift by month, tables without time."""

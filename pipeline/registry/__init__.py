@@ -1,0 +1,1 @@
+"""MLflow's runs and versions, the promotion gate and its log, lineage."""

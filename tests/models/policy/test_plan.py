@@ -1,0 +1,69 @@
+"""A plan tells what stands in the scores, and whoever is worth a contact is either in it or left out for one reason."""
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedelta.features.contract import Spared
+from fedelta.models.policy.actions import policy_table
+from fedelta.models.policy.plan import BEYOND, HELD_OUT, Plan, plan_of
+from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings
+
+COSTS = EconomicsSettings(contact_cost=1, offer_cost=6, success=0.15, contact_success=0.05)
+NAMES = [f"c{number}" for number in range(30)]
+
+
+def planned(at_risk: list[int], spared: dict[str, Spared], policy: PolicySettings) -> tuple[pl.DataFrame, Plan]:
+    """Scores of customers with so much at risk, and their plan."""
+    names = NAMES[: len(at_risk)]
+    table = policy_table(names, np.array(at_risk, float), np.ones(len(names)), policy, spared)
+    scores = table.with_columns(spared=pl.Series([spared.get(name) for name in names], dtype=pl.String))
+    plan = plan_of(scores, policy)
+    assert plan is not None
+    return scores, plan
+
+
+def test_every_reason_is_counted_once_and_all_add_up_to_those_worth_a_contact():
+    policy = PolicySettings(economics=COSTS, holdout=HoldoutSettings(share=0.0), capacity=2)
+    spared: dict[str, Spared] = {"c1": "opted out", "c2": "contacted lately", "c5": "opted out"}
+    scores, plan = planned([100, 90, 80, 70, 60, 10], spared, policy)
+    plan = plan_of(scores.with_columns(held_out=pl.Series([name in {"c1", "c4"} for name in NAMES[:6]])), policy)
+    assert plan is not None
+    assert (plan.worth, plan.actions) == (5, {"offer": 2})  # c5 is not worth it, consent or not
+    assert plan.left_out == {"opted out": 1, "contacted lately": 1, HELD_OUT: 1, BEYOND: 0}
+    assert plan.profit == 100 * 0.15 - 7 + 70 * 0.15 - 7
+    assert plan.says("EUR") == (
+        "Planned are 2 actions of at most 2 per run (2 offer), expected to bring 12 EUR. Contacting would pay for 5 "
+        f"customers; left out are 1 opted out; 1 contacted lately; 1 {HELD_OUT}."
+    )
+
+
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=30),
+    st.one_of(st.none(), st.integers(0, 10)),
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["opted out", "contacted lately"])),
+)
+def test_the_plan_adds_up_whatever_the_limits(at_risk, capacity, spared):
+    policy = PolicySettings(economics=COSTS, holdout=HoldoutSettings(share=0.3), capacity=capacity)
+    scores, plan = planned(at_risk, spared, policy)
+    assert plan.worth == sum(plan.actions.values()) + sum(plan.left_out.values())
+    assert plan.worth == (scores["expected_profit"] > 0).sum()
+    assert sum(plan.actions.values()) == scores["action"].count()
+    if plan.left_out[BEYOND]:
+        assert sum(plan.actions.values()) == capacity
+
+
+def test_without_limits_all_get_an_action_and_where_nothing_pays_nobody_does():
+    free = PolicySettings(economics=COSTS, holdout=HoldoutSettings(share=0.0))
+    assert planned([100, 40], {}, free)[1].says("EUR") == (
+        "Planned are 2 actions (1 contact, 1 offer), expected to bring 9 EUR. Contacting would pay for 2 customers, "
+        "all of whom get an action."
+    )
+    assert planned([5], {}, free)[1].says("EUR") == "At these costs nobody is worth a contact, so none is planned."
+
+
+def test_without_costs_there_is_no_plan():
+    policy = PolicySettings()
+    scores = policy_table(NAMES, np.full(30, 100.0), np.ones(30), policy).with_columns(spared=pl.lit(None, pl.String))
+    assert plan_of(scores, policy) is None
