@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
+from histories import CUTOFF, EVENTS, Event, event, interactions, law
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -11,7 +12,6 @@ from polars.testing import assert_frame_equal
 from fedelta.features.episodes import EPISODES, episodes
 from fedelta.features.experience_rules import ExperienceSettings, Rule
 from fedelta.features.relationship import Relationship
-from tests.features.histories import CUTOFF, EVENTS, Event, event, interactions, law
 
 PARCELS = "kind = 'delivery'"
 RULES = {

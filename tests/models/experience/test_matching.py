@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from histories import law
 from hypothesis import given
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
 
 from fedelta.features.history import Floats
 from fedelta.models.experience.matching import Effect, match, pooled, staying_values
-from tests.features.histories import law
 
 TIMES = st.lists(st.tuples(st.floats(0.01, 40), st.booleans(), st.floats(0.1, 3)), min_size=1, max_size=40)
 

@@ -203,18 +203,6 @@ def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_told_as_such():
     assert spared_customers(customers, treatments, AS_OF, USUAL) == {"bob": "opted out"}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ({"capacity": -1}, r"policy\.capacity is -1; it must be 0 or more"),
-        ({"cooldown_days": -1}, r"policy\.cooldown_days is -1"),
-    ],
-)
-def test_limits_below_0_are_refused(wrong, says):
-    with pytest.raises(BadPolicy, match=says):
-        PolicySettings(**wrong)
-
-
 def test_a_success_that_is_no_chance_is_refused():
     with pytest.raises(BadPolicy, match=r"policy\.economics\.contact_success is 1\.5; it must be above 0"):
         EconomicsSettings(contact_success=1.5)
