@@ -1,13 +1,18 @@
-"""The ``fedelta`` command: dispatch only. A command imports what it needs when it runs."""
+"""The ``fedelta`` command: what can be asked, and how an error is shown. A command imports what it needs when it runs.
 
-import argparse
+Exit codes: 0 done; 1 it could not be done, or a check that was asked for failed, as one line on standard error says;
+2 the words of the command are wrong; 130 stopped by the user.
+"""
+
 import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
 
 if __name__ in {"__main__", "__mp_main__"} and not __package__:
     # Run as a file, as the stages of dvc.yaml do: the folder it lies in is the package, whatever is installed. So the
@@ -21,273 +26,498 @@ if __name__ in {"__main__", "__mp_main__"} and not __package__:
     sys.modules["fedelta"] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules["fedelta"])
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 
-STAGES = (
-    "ingest", "build_features", "experience", "fit_btyd", "leak_check", "train_churn", "train_clv", "train_loyalty",
-    "evaluate", "score", "report", "monitor", "model_card", "track",
-)  # fmt: skip
+SECTIONS = ("A project and its data", "Running it", "Models", "Answers", "The service")
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
-SERVICE = {"keys": "fedelta.serve.keys", "serve": "fedelta.serve.main", "publish": "fedelta.serve.publish"}
-
-Command = Callable[[argparse.Namespace], None]
-Add = Callable[[str, Command, str], argparse.ArgumentParser]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; an error that explains itself is shown as one line."""
+def main(argv: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a line per way to end
+    """Run one command and give its exit code; an error that explains itself is shown as one line."""
     # Threads of LightGBM that wait must not spin: on a busy machine that cost six times the CPU.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] and words[0] in SERVICE:
-        return _service(words)
-    arguments = _parser().parse_args(words)
-    command: Command = arguments.command
     try:
-        _enter_project(arguments)
-        command(arguments)
-    except ExplainedError as error:
-        print(f"fedelta: {error}", file=sys.stderr)
-        return 1
-    except FileNotFoundError as error:
-        missing = error.filename or error
-        print(f"fedelta: {missing} is missing. `dvc repro` makes what a command reads.", file=sys.stderr)
-        return 1
-    except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
-        print(f"fedelta: {error}. Make room or grant access, then run again.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
+        fedelta.main(None if argv is None else list(argv), prog_name="fedelta", standalone_mode=False)
+    except FedeltaError as error:
+        return _failed(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.UsageError as error:
+        hint = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
+        print(f"fedelta: {error.format_message()}{hint}", file=sys.stderr)
+        return 2
+    except click.Abort:
         print("fedelta: stopped.", file=sys.stderr)
         return 130
+    except FileNotFoundError as error:
+        return _failed(f"{error.filename or error} is missing. `dvc repro` makes what a command reads.")
+    except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
+        return _failed(f"{error}. Make room or grant access, then run again.")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fedelta", description="Churn, lifetime value and loyalty from interaction histories."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command: Command, says: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=says, description=says)
-        sub.set_defaults(command=command)
-        return sub
-
-    run = add("run", _run, "simulate the demo company if its data are missing, run every stage, say where to look")
-    add("init", _init, "make the present folder a project: settings, sources and stages")
-    run.add_argument("--no-dvc", action="store_true", help="run every stage anew, without DVC and its cache")
-    _add_data_commands(add)
-    _add_model_commands(add)
-    _add_answers(add)
-    stage = add(
-        "stage",
-        lambda arguments: _stage_named(arguments.name),
-        "run one stage by itself (dvc repro runs them in order)",
-    )
-    stage.add_argument("name", choices=STAGES)
-    commands.add_parser("keys", help="create, list and revoke API keys")
-    commands.add_parser("publish", help="load the scores into the service's database and make them current")
-    commands.add_parser("serve", help="start the scoring service")
-    return parser
+def _failed(why: str) -> int:
+    print(f"fedelta: {why}", file=sys.stderr)
+    return 1
 
 
-def _add_data_commands(add: Add) -> None:
-    simulate = add("simulate", _simulate, "make a company: raw files, and the truth behind them")
-    simulate.add_argument("--customers", type=int, default=20_000)
-    simulate.add_argument("--seed", type=int, default=7)
-    simulate.add_argument("--out", type=Path, help="folder to write (default: the project's data/raw/demo)")
-    source = add("source", _source_check, "look at a source without running it")
-    source.add_argument("action", choices=["check"])
-    source.add_argument("name")
-    source.add_argument("--data", type=Path, help="folder of its files (default: data/raw/NAME)")
-    use = add("use", _use, "make a source the project's: writes params.yaml")
-    use.add_argument("name")
-    use.add_argument("--data", type=Path, help="folder of its files (default: data/raw/NAME)")
-    fetch = add("fetch", _fetch, "copy a source's database tables into its data folder")
-    fetch.add_argument("name", nargs="?", help="default: the project's source")
-    fetch.add_argument("--data", type=Path, help="folder for the copies (default: the project's, or data/raw/NAME)")
-    features = add("features", _features, "print the data dictionary")
-    features.add_argument("--format", choices=["text", "markdown", "csv"], default="text")
-    add("leak-check", lambda _: _stage_named("leak_check"), "look for the outcome in what models learn from")
+class _Grouped(click.Group):
+    """A group whose help lists its commands under headings."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in SECTIONS:
+            rows = [
+                (name, command.get_short_help_str(90))
+                for name, command in self.commands.items()
+                if getattr(command, "section", None) == section
+            ]
+            with formatter.section(section):
+                formatter.write_dl(rows)
 
 
-def _add_model_commands(add: Add) -> None:
-    window = add("churn-window", _churn_window, "advise after how much silence to call a customer gone")
-    window.add_argument(
-        "--return", type=float, default=0.2, dest="most_returning", metavar="SHARE", help="of whom may still come back"
-    )
-    backtest = add("backtest", _backtest, "pretend the data ended at a date, then compare with what happened")
-    when = backtest.add_mutually_exclusive_group(required=True)
-    when.add_argument("--at", metavar="DATE", help="2026-01-31")
-    when.add_argument("--rolling", type=int, metavar="N", help="at the last N cutoffs whose horizon is over")
-    backtest.add_argument("--step", type=int, metavar="DAYS", help="between rolling cutoffs (default: a horizon)")
-    tune = add("tune", _tune, "search the settings of the churn model in use on the training cutoffs")
-    tune.add_argument("--candidate", choices=["trees", "mean", "deep"], help="tuned instead of the one in use")
-    tune.add_argument("--budget", type=int, metavar="TRIALS", help="settings to try (default: tune.trials)")
-    tune.add_argument("--seconds", type=int, help="for the search (default: tune.seconds)")
-    tune.add_argument("--write", action="store_true", help="into params.yaml, if they are significantly better")
-    monitor = add("monitor", _monitor, "judge the newest month by those before: drift, and how good the model still is")
-    monitor.add_argument("--fail-on-alarm", action="store_true", help="exit 1 if something is out of the ordinary")
-    add("track", lambda _: _stage_named("track"), "record the present bundle in MLflow")
-    promote = add("promote", _promote, "make a version of the model champion, whatever the gate said")
-    promote.add_argument("version", nargs="?", help="its number (default: the challenger)")
-    promote.add_argument("--because", required=True, metavar="TEXT")
-    rollback = add("rollback", _rollback, "bring back the champion before")
-    rollback.add_argument("--because", required=True, metavar="TEXT")
-    promotions = add("promotions", _promotions, "the log of champions, or who it was at a date")
-    promotions.add_argument("--at", metavar="DATE")
+@click.group(cls=_Grouped, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="fedelta", message="fedelta %(version)s")
+def fedelta() -> None:
+    """Churn, lifetime value and loyalty from interaction histories.
+
+    Exit codes: 0 done; 1 it could not be done, or a check that was asked for failed; 2 wrong words; 130 stopped.
+    """
 
 
-def _add_answers(add: Add) -> None:
-    score = add("score", _score, "score other customers with the models of the last run, without training")
-    score.add_argument("--data", type=Path, required=True, help="folder of their files, laid out as the source's own")
-    score.add_argument("--out", type=Path, help="a Parquet file (default: data/scored/NAME OF THE FOLDER.parquet)")
-    score.add_argument("--at", metavar="DATE", help="as of midnight of a day (default: after the last interaction)")
-    explain = add("explain", _explain, "why a customer has their score, and what it would be had things gone better")
-    explain.add_argument("customer_id", metavar="ID")
-    which = explain.add_mutually_exclusive_group()
-    which.add_argument("--without", choices=["last_bad"], help="had the last bad experience not happened")
-    which.add_argument("--resolved", choices=["last_bad"], help="had it been settled at once")
-    explain.add_argument("--json", action="store_true", dest="as_json")
-    lineage = add("lineage", _lineage, "from a customer's score back to the source's files")
-    lineage.add_argument("customer_id", metavar="ID")
+def _in(section: str) -> Callable[[_F], _F]:
+    """Put a command under a heading of the help."""
+
+    def mark(command: _F) -> _F:
+        command.section = section  # type: ignore[attr-defined]
+        return command
+
+    return mark
 
 
-def _enter_project(arguments: argparse.Namespace) -> None:
+class _Source(click.ParamType[str]):
+    """The name of a source; the shell completes those of the project."""
+
+    name = "source"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        found = sorted(path.parent.name for path in Path("sources").glob("*/source.yaml"))
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+_FOLDER = click.Path(path_type=Path)
+_DATE = "DATE"
+_SCOPES = ("read:score", "read:list")
+
+
+def _names_of_stages() -> tuple[str, ...]:
+    """The stages that are run by name: those of dvc.yaml, but for the service's own."""
+    from fedelta.pipeline.stages import stage_names
+
+    return tuple(name for name in stage_names() if name != "publish")
+
+
+class _Stage(click.ParamType[str]):
+    """The name of a stage of dvc.yaml."""
+
+    name = "stage"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in (known := _names_of_stages()):
+            self.fail(f"{value!r} is no stage. Stages: {', '.join(known)}.", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in _names_of_stages() if name.startswith(incomplete)]
+
+
+def _enter_project(paths: Mapping[str, Path | None] | None = None, *, of_source: bool = False) -> dict[str, Any]:
     """Work in the project's folder, as a command given in a folder below it means; paths stay what was given."""
-    from fedelta.pipeline.paths import project_folder
     from fedelta.pipeline.project import must_be_of_source, must_be_project
 
     here = Path.cwd()
-    anywhere = arguments.command in {_features, _init, _run} or (
-        arguments.command is _simulate and arguments.out is not None
-    )
-    root = project_folder(here) or here if anywhere else must_be_project(here)
+    root = must_be_project(here)
+    moved = dict(paths or {})
     if root != here:
-        for name, value in vars(arguments).items():
-            if isinstance(value, Path):
+        for name, value in moved.items():
+            if value is not None:
                 given = Path(os.path.normpath(here / value))
-                setattr(arguments, name, given.relative_to(root) if given.is_relative_to(root) else given)
+                moved[name] = given.relative_to(root) if given.is_relative_to(root) else given
         print(f"fedelta: in the project {root}", file=sys.stderr)
         os.chdir(root)
-    if arguments.command in {_backtest, _churn_window, _tune, _explain, _lineage, _monitor, _score}:
+    if of_source:
         must_be_of_source()
+    return moved
 
 
-def _init(arguments: argparse.Namespace) -> None:
+def _json(document: object) -> None:
+    import json
+
+    click.echo(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+# --- A project and its data ---------------------------------------------------------------------------------------
+
+
+@_in(SECTIONS[0])
+@fedelta.command("init")
+def _init() -> None:
+    """Make the present folder a project: settings, sources and stages."""
     from fedelta.pipeline.commands.init import init
 
-    print(init())
+    click.echo(init())
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    from fedelta.pipeline.commands.run import run
-    from fedelta.pipeline.paths import WHOLE_RUN_LOCK
-    from fedelta.pipeline.run_lock import sole_run
-
-    with sole_run("run", WHOLE_RUN_LOCK):
-        run(dvc=not arguments.no_dvc)
-
-
-def _simulate(arguments: argparse.Namespace) -> None:
-    from fedelta.pipeline.commands.simulate import main as simulate
-
-    simulate(customers=arguments.customers, seed=arguments.seed, out=arguments.out or Path("data/raw/demo"))
-
-
-def _source_check(arguments: argparse.Namespace) -> None:
-    from fedelta.pipeline.ingest import check
-
-    print(check(arguments.name, arguments.data))
-
-
-def _use(arguments: argparse.Namespace) -> None:
+@_in(SECTIONS[0])
+@fedelta.command("use")
+@click.argument("name", type=_Source())
+@click.option("--data", type=_FOLDER, help="Folder of its files (default: data/raw/NAME).")
+def _use(name: str, data: Path | None) -> None:
+    """Make a source the project's: write it and what it recommends into params.yaml."""
     from fedelta.pipeline.commands.use import use
 
-    print(use(arguments.name, arguments.data))
+    click.echo(use(name, **_enter_project({"data": data})))
 
 
-def _fetch(arguments: argparse.Namespace) -> None:
+@_in(SECTIONS[0])
+@fedelta.group("source")
+def _source() -> None:
+    """Look at a source without running it."""
+
+
+@_source.command("check")
+@click.argument("name", type=_Source())
+@click.option("--data", type=_FOLDER, help="Folder of its files (default: data/raw/NAME).")
+def _source_check(name: str, data: Path | None) -> None:
+    """Say which rows would be kept, quarantined and why."""
+    from fedelta.pipeline.ingest import check
+
+    click.echo(check(name, **_enter_project({"data": data})))
+
+
+@_in(SECTIONS[0])
+@fedelta.command("fetch")
+@click.argument("name", type=_Source(), required=False)
+@click.option("--data", type=_FOLDER, help="Folder for the copies (default: the project's, or data/raw/NAME).")
+def _fetch(name: str | None, data: Path | None) -> None:
+    """Copy a source's database tables into its data folder (NAME: by default the project's source)."""
     from fedelta.pipeline.commands.use import fetch
 
-    print(fetch(arguments.name, arguments.data))
+    click.echo(fetch(name, **_enter_project({"data": data})))
 
 
-def _score(arguments: argparse.Namespace) -> None:
-    from fedelta.pipeline.commands.score_population import main as score
+@_in(SECTIONS[0])
+@fedelta.command("simulate")
+@click.option("--customers", type=int, default=20_000, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option("--out", type=_FOLDER, help="Folder to write (default: the project's data/raw/demo).")
+def _simulate(customers: int, seed: int, out: Path | None) -> None:
+    """Make a company: raw files, and the truth behind them."""
+    from fedelta.pipeline.commands.simulate import DEMO
+    from fedelta.pipeline.commands.simulate import main as simulate
 
-    score(arguments.data, arguments.out, arguments.at)
+    if out is None:
+        _enter_project()
+    simulate(customers=customers, seed=seed, out=out or DEMO)
 
 
-def _features(arguments: argparse.Namespace) -> None:
+@_in(SECTIONS[0])
+@fedelta.command("features")
+@click.option("--format", "form", type=click.Choice(["text", "markdown", "csv", "json"]), default="text")
+def _features(form: Literal["text", "markdown", "csv", "json"]) -> None:
+    """Print the data dictionary."""
     from fedelta.pipeline.commands.dictionary import printed
 
-    print(printed(arguments.format))
+    click.echo(printed(form))
 
 
-def _backtest(arguments: argparse.Namespace) -> None:
-    if arguments.rolling is not None:
-        from fedelta.pipeline.commands.rolling import main as rolling
-
-        rolling(arguments.rolling, arguments.step)
-        return
-    from fedelta.pipeline.commands.backtest import main as backtest
-
-    backtest(arguments.at)
+# --- Running it ---------------------------------------------------------------------------------------------------
 
 
-def _churn_window(arguments: argparse.Namespace) -> None:
-    from fedelta.pipeline.commands.churn_window import main as churn_window
+@_in(SECTIONS[1])
+@fedelta.command("run")
+@click.option("--no-dvc", is_flag=True, help="Run every stage anew, without DVC and its cache.")
+def _run(*, no_dvc: bool) -> None:
+    """Run every stage that is out of date, and say where to look; in an empty folder, on a simulated company."""
+    from fedelta.pipeline.commands.run import run
+    from fedelta.pipeline.paths import WHOLE_RUN_LOCK, project_folder
+    from fedelta.pipeline.run_lock import sole_run
 
-    churn_window(arguments.most_returning)
-
-
-def _tune(arguments: argparse.Namespace) -> None:
-    from fedelta.pipeline.commands.tune import main as tune
-    from fedelta.pipeline.params import load_params
-
-    asked = {"trials": arguments.budget, "seconds": arguments.seconds}
-    settings = replace(load_params().tune, **{name: value for name, value in asked.items() if value is not None})
-    tune(settings, candidate=arguments.candidate, write=arguments.write)
-
-
-def _explain(arguments: argparse.Namespace) -> None:
-    from fedelta.pipeline.commands.explain import main as explain
-
-    explain(arguments.customer_id, without=arguments.without, resolved=arguments.resolved, as_json=arguments.as_json)
+    if project_folder(Path.cwd()):
+        _enter_project()
+    with sole_run("run", WHOLE_RUN_LOCK):
+        run(dvc=not no_dvc)
 
 
-def _monitor(arguments: argparse.Namespace) -> None:
+@_in(SECTIONS[1])
+@fedelta.command("stage")
+@click.argument("name", type=_Stage())
+def _stage(name: str) -> None:
+    """Run one stage by itself (dvc repro runs them in order)."""
+    _enter_project()
+    _stage_named(name)
+
+
+@_in(SECTIONS[1])
+@fedelta.command("leak-check")
+def _leak_check() -> None:
+    """Look for the outcome in what models learn from."""
+    _enter_project()
+    _stage_named("leak_check")
+
+
+@_in(SECTIONS[1])
+@fedelta.command("score")
+@click.option("--data", type=_FOLDER, required=True, help="Folder of their files, laid out as the source's own.")
+@click.option("--out", type=_FOLDER, help="A Parquet file (default: data/scored/NAME OF THE FOLDER.parquet).")
+@click.option("--at", metavar=_DATE, help="As of midnight of a day (default: after the last interaction).")
+def _score(data: Path, out: Path | None, at: str | None) -> None:
+    """Score other customers with the models of the last run, without training."""
+    from fedelta.pipeline.commands.score_population import main as score
+
+    given = _enter_project({"data": data, "out": out}, of_source=True)
+    score(given["data"], given["out"], at)
+
+
+@_in(SECTIONS[1])
+@fedelta.command("monitor")
+@click.option("--fail-on-alarm", is_flag=True, help="Exit with 1 if something is out of the ordinary.")
+def _monitor(*, fail_on_alarm: bool) -> None:
+    """Judge the newest month by those before: drift, and how good the model still is (reports/drift.json)."""
     from fedelta.pipeline.monitor import main as monitor
     from fedelta.pipeline.run_lock import sole_run
 
+    _enter_project(of_source=True)
     with sole_run("monitor"):
-        monitor(fail_on_alarm=arguments.fail_on_alarm)
+        monitor(fail_on_alarm=fail_on_alarm)
 
 
-def _promote(arguments: argparse.Namespace) -> None:
+# --- Models -------------------------------------------------------------------------------------------------------
+
+
+@_in(SECTIONS[2])
+@fedelta.command("churn-window")
+@click.option("--return", "share", type=float, default=0.2, metavar="SHARE", help="Of whom may still come back.")
+def _churn_window(share: float) -> None:
+    """Advise after how much silence to call a customer gone."""
+    from fedelta.pipeline.commands.churn_window import main as churn_window
+
+    _enter_project(of_source=True)
+    churn_window(share)
+
+
+@_in(SECTIONS[2])
+@fedelta.command("backtest")
+@click.option("--at", metavar=_DATE, help="2026-01-31")
+@click.option("--rolling", type=int, metavar="N", help="At the last N cutoffs whose horizon is over.")
+@click.option("--step", type=int, metavar="DAYS", help="Between rolling cutoffs (default: a horizon).")
+def _backtest(at: str | None, rolling: int | None, step: int | None) -> None:
+    """Pretend the data ended at a date, then compare with what happened (reports/backtest.json)."""
+    if (at is None) == (rolling is None):
+        raise click.UsageError("Give either --at DATE or --rolling N.", click.get_current_context())
+    _enter_project(of_source=True)
+    if rolling is not None:
+        from fedelta.pipeline.commands.rolling import main as rolling_backtest
+
+        rolling_backtest(rolling, step)
+    elif at is not None:
+        from fedelta.pipeline.commands.backtest import main as backtest
+
+        backtest(at)
+
+
+@_in(SECTIONS[2])
+@fedelta.command("tune")
+@click.option("--candidate", help="Tuned instead of the one in use.")
+@click.option("--budget", "trials", type=int, metavar="TRIALS", help="Settings to try (default: tune.trials).")
+@click.option("--seconds", type=int, help="For the search (default: tune.seconds).")
+@click.option("--write", is_flag=True, help="Into params.yaml, if they are significantly better.")
+def _tune(candidate: Any, trials: int | None, seconds: int | None, *, write: bool) -> None:
+    """Search the settings of the churn model in use on the training cutoffs."""
+    from dataclasses import replace
+
+    from fedelta.pipeline.commands.tune import main as tune
+    from fedelta.pipeline.params import load_params
+
+    _enter_project(of_source=True)
+    asked = {name: value for name, value in (("trials", trials), ("seconds", seconds)) if value is not None}
+    tune(replace(load_params().tune, **asked), candidate=candidate, write=write)
+
+
+@_in(SECTIONS[2])
+@fedelta.command("track")
+def _track() -> None:
+    """Record the present bundle in MLflow."""
+    _enter_project()
+    _stage_named("track")
+
+
+@_in(SECTIONS[2])
+@fedelta.command("promote")
+@click.argument("version", required=False)
+@click.option("--because", required=True, metavar="TEXT", help="The reason, for the log.")
+def _promote(version: str | None, because: str) -> None:
+    """Make VERSION of the model champion, by default the challenger, whatever the gate said."""
     from fedelta.pipeline.registry.promotion import promote
 
-    promote(arguments.version, arguments.because)
+    _enter_project()
+    promote(version, because)
 
 
-def _rollback(arguments: argparse.Namespace) -> None:
+@_in(SECTIONS[2])
+@fedelta.command("rollback")
+@click.option("--because", required=True, metavar="TEXT", help="The reason, for the log.")
+def _rollback(because: str) -> None:
+    """Bring back the champion before."""
     from fedelta.pipeline.registry.promotion import rollback
 
-    rollback(arguments.because)
+    _enter_project()
+    rollback(because)
 
 
-def _promotions(arguments: argparse.Namespace) -> None:
+@_in(SECTIONS[2])
+@fedelta.command("promotions")
+@click.option("--at", metavar=_DATE, help="Who was champion then.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def _promotions(at: str | None, *, as_json: bool) -> None:
+    """Print the log of champions."""
     from fedelta.pipeline.registry.promotion import promotions
 
-    promotions(arguments.at)
+    _enter_project()
+    promotions(at, as_json=as_json)
 
 
-def _lineage(arguments: argparse.Namespace) -> None:
+# --- Answers ------------------------------------------------------------------------------------------------------
+
+
+@_in(SECTIONS[3])
+@fedelta.command("explain")
+@click.argument("customer_id", metavar="ID")
+@click.option("--without", type=click.Choice(["last_bad"]), help="Had the last bad experience not happened.")
+@click.option("--resolved", type=click.Choice(["last_bad"]), help="Had it been settled at once.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def _explain(customer_id: str, without: str | None, resolved: str | None, *, as_json: bool) -> None:
+    """Say why a customer has their score, and what it would be had things gone better."""
+    from fedelta.pipeline.commands.explain import main as explain
+
+    if without and resolved:
+        raise click.UsageError("Give either --without or --resolved.", click.get_current_context())
+    _enter_project(of_source=True)
+    explain(customer_id, without=without, resolved=resolved, as_json=as_json)
+
+
+@_in(SECTIONS[3])
+@fedelta.command("lineage")
+@click.argument("customer_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def _lineage(customer_id: str, *, as_json: bool) -> None:
+    """Walk from a customer's score back to the source's files."""
     from fedelta.pipeline.commands.lineage import main as lineage
 
-    lineage(arguments.customer_id)
+    _enter_project(of_source=True)
+    lineage(customer_id, as_json=as_json)
+
+
+@_in(SECTIONS[3])
+@fedelta.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def _completion(shell: str) -> None:
+    """Print the script that completes commands: eval "$(fedelta completion bash)" in ~/.bashrc."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(fedelta, {}, "fedelta", "_FEDELTA_COMPLETE").source())
+
+
+# --- The service --------------------------------------------------------------------------------------------------
+
+_database = click.option(
+    "--database", metavar="URL", help="sqlite:///PATH (default: FEDELTA_DATABASE_URL, else the project's)."
+)
+
+
+@_in(SECTIONS[4])
+@fedelta.command("publish")
+@click.option("--scores", type=_FOLDER, default=Path("data/scores.parquet"), show_default=True)
+@click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
+@click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
+@click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
+@_database
+def _publish(database: str | None, **given: Any) -> None:
+    """Load the scores into the service's database and make them current, in one transaction."""
+    from fedelta.serve.publish import main as publish
+
+    _enter_for_service(database)
+    publish(database, **given)
+
+
+@_in(SECTIONS[4])
+@fedelta.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=8000, show_default=True, help="0 takes a free one.")
+@_database
+def _serve(host: str, port: int, database: str | None) -> None:
+    """Serve the published scores over HTTP until stopped."""
+    from fedelta.serve.main import main as serve
+
+    _enter_for_service(database)
+    serve(host, port, database)
+
+
+@_in(SECTIONS[4])
+@fedelta.group("keys")
+def _keys() -> None:
+    """Create, list and revoke API keys."""
+
+
+@_keys.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help=f"May be repeated: {', '.join(_SCOPES)}.")
+@_database
+def _create_key(name: str, scopes: tuple[str, ...], database: str | None) -> None:
+    """Make a key for the system NAME and show it once, alone on standard output."""
+    from fedelta.serve import keys
+
+    _enter_for_service(database)
+    key, made = keys.create_key(keys.opened(database), name, scopes)
+    click.echo(key)
+    click.echo(
+        f"Key {made.name!r} may {', '.join(made.scopes)}. It is shown this once: keep it where secrets are kept.",
+        err=True,
+    )
+
+
+@_keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_database
+def _list_keys(database: str | None, *, as_json: bool) -> None:
+    """Show every key ever made, without its secret."""
+    from fedelta.serve import keys
+
+    _enter_for_service(database)
+    found = keys.list_keys(keys.opened(database))
+    if as_json:
+        _json([vars(key) for key in found])
+        return
+    for key in found:
+        state = f"revoked {key.revoked_at}" if key.revoked_at else "active"
+        click.echo(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  created {key.created_at}  {state}")
+
+
+@_keys.command("revoke")
+@click.argument("name")
+@_database
+def _revoke_key(name: str, database: str | None) -> None:
+    """End the key with this name or prefix; the service refuses it within seconds."""
+    from fedelta.serve import keys
+
+    _enter_for_service(database)
+    click.echo(f"Revoked {keys.revoke_key(keys.opened(database), name).name!r}.")
 
 
 def _stage_named(name: str) -> None:
@@ -302,30 +532,24 @@ def _stage_named(name: str) -> None:
         importlib.import_module(f"fedelta.pipeline.{name}").main()
 
 
-def _entered_for_service(words: Sequence[str]) -> bool:
-    """Whether a database is named or a project is here to hold it, which is entered: none is made by accident."""
+class _NoDatabase(FedeltaError):
+    """No database is named, and no project is here to hold one: none is made by accident."""
+
+
+def _enter_for_service(database: str | None) -> None:
+    """Work in the project that holds the database, unless one is named."""
     from fedelta.pipeline.paths import project_folder
 
-    if any(word.split("=")[0] in {"--database", "-h", "--help"} for word in words):
-        return True
+    if database:
+        return
     here = Path.cwd()
     if root := project_folder(here):
         os.chdir(root)
     elif "FEDELTA_DATABASE_URL" not in os.environ:
-        print(
-            f"fedelta {words[0]}: There is no params.yaml in {here} or in a folder above it, so no project with a "
-            "database. Run this in a project, or name the database: --database sqlite:///PATH or FEDELTA_DATABASE_URL.",
-            file=sys.stderr,
+        raise _NoDatabase(
+            f"There is no params.yaml in {here} or in a folder above it, so no project with a database. Run this in a "
+            "project, or name the database: --database sqlite:///PATH or FEDELTA_DATABASE_URL."
         )
-        return False
-    return True
-
-
-def _service(words: Sequence[str]) -> int:
-    if not _entered_for_service(words):
-        return 1
-    module = importlib.import_module(SERVICE[words[0]])
-    return int(module.main(list(words[1:])) or 0)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def main() -> None:
         url = f"sqlite:///{database.path}"
         with (
             server([sys.executable, "-c", BARE]) as bare,
-            server([sys.executable, "-m", "fedelta.serve.main", "--port", "0", "--database", url]) as ours,
+            server([sys.executable, "-m", "fedelta.cli", "serve", "--port", "0", "--database", url]) as ours,
         ):
             ids = random.Random(7)
             each = arguments.reads // ROUNDS

@@ -20,18 +20,18 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Interval
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import DayCount
 
 Role = Literal["train", "evaluate", "score", "refit"]
 Fit = Literal["evaluated", "delivered"]
 
 
-class TooLittleHistory(ExplainedError):
+class TooLittleHistory(FedeltaError):
     """The data span too short a time for the horizon asked for."""
 
 
-class BadCutoff(ExplainedError, ValueError):
+class BadCutoff(FedeltaError, ValueError):
     """The scoring cutoff is no date."""
 
 

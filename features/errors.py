@@ -1,5 +1,5 @@
 """Errors whose message tells the user everything: what was expected, what came, what to do."""
 
 
-class ExplainedError(Exception):
+class FedeltaError(Exception):
     """Shown as one line, without a traceback."""

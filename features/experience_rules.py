@@ -13,7 +13,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from fedelta.features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pillar
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.look_back import BASES, LOOK_BACK, with_look_back
 
 # What a rule may look at. Ids tell nothing of an experience, nor when it became known, and readers leave them on disk.
@@ -25,7 +25,7 @@ _LOOK_AROUND = frozenset({"Agg", "Over", "Len", "Quantile", "Rank", "Shift", "Ga
 _MOST_REACH = 9_999  # more readers weigh no more: five times the severity
 
 
-class BadRule(ExplainedError):
+class BadRule(FedeltaError):
     """A rule or another setting of experience cannot be used."""
 
 

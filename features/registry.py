@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import polars as pl
 
 from fedelta.features import activity, channels, experience, past_outcomes, purchases, ratings, rhythm, tenure
+from fedelta.features.errors import FedeltaError
 from fedelta.features.feature import Feature
 from fedelta.features.history import Measure
 
 
-class DuplicateFeature(ValueError):
+class DuplicateFeature(FedeltaError, ValueError):
     """Two definitions share a name."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 
 Definition = Literal["inactivity", "event", "declared"]
 
@@ -16,7 +16,7 @@ REVENUE = ("purchase", "renewal")
 RESUMING = ("purchase", "renewal", "enrolment")
 
 
-class UnknownKind(ExplainedError, ValueError):
+class UnknownKind(FedeltaError, ValueError):
     """Settings name a kind of interaction that the source does not have, or that cannot have this role."""
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.registry import registry_hash
 
 CONTRACT = "model.json"
 
 
-class BadBundle(ExplainedError):
+class BadBundle(FedeltaError):
     """A saved model cannot be read."""
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 
 Matrix = npt.NDArray[np.float64]
 
 
-class MissingFeatures(ExplainedError):
+class MissingFeatures(FedeltaError):
     """A table lacks columns that a model was trained on."""
 
 

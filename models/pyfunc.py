@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fedelta.features.cutoffs import Fit
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read
 from fedelta.models.bundle import BadBundle
 from fedelta.models.churn.model import ChurnModel
@@ -25,7 +25,7 @@ from fedelta.models.value.storage import load_clv, load_orders
 Floats = npt.NDArray[np.float64]
 
 
-class BadCutoff(ExplainedError):
+class BadCutoff(FedeltaError):
     """A row's cutoff is no time, or is earlier than every fit of the purchase models."""
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import polars as pl
 
 from fedelta.features.annotate import annotate
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import ExperienceSettings
 
 How = Literal["without", "resolved"]
@@ -20,7 +20,7 @@ STAYS = frozenset({"purchase", "delivery", "visit", "enrolment", "renewal", "mes
 SETTLED = ("contact", "complaint")
 
 
-class NothingToChange(ExplainedError):
+class NothingToChange(FedeltaError):
     """A history holds no bad experience that could be changed as asked."""
 
 

@@ -17,7 +17,7 @@ from fedelta.features.attributes import Attribute, attributes_at
 from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, believed_span, calendar
 from fedelta.features.declared import with_declared
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.kernel import KernelSettings, columns_read, features_at
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
@@ -28,7 +28,7 @@ from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
 from fedelta.pipeline.params import Params, load_params
 
 
-class NoInteractions(ExplainedError):
+class NoInteractions(FedeltaError):
     """There is nothing to compute features of."""
 
 

@@ -4,13 +4,13 @@ import polars as pl
 
 from fedelta.features.cutoffs import CutoffSettings, LabelledCutoffs
 from fedelta.features.declared import KNOWN_AT
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.labels import DECLARED, LATE
 from fedelta.pipeline import paths
 from fedelta.pipeline.params import Params
 
 
-class NoLabels(ExplainedError):
+class NoLabels(FedeltaError):
     """Labels are to be learned from, and the source has none."""
 
 

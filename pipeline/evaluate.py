@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 
 from fedelta.features.attributes import BAD_PREFIX
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
 from fedelta.models.churn.baselines import Logistic
 from fedelta.models.churn.storage import load_churn
@@ -28,7 +28,7 @@ from fedelta.pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
 HEADLINE = {"churn": ("auc", "log_loss", "ece"), "clv": ("gini", "r2", "bias")}
 
 
-class NotEvaluated(ExplainedError):
+class NotEvaluated(FedeltaError):
     """There is no cutoff to evaluate at."""
 
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from fedelta.features.attributes import attributes_at
 from fedelta.features.cutoffs import Cutoff
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.history import DAY_US
 from fedelta.features.kernel import columns_read, features_at
 from fedelta.features.visibility import KNOWN_AT, seen_before
@@ -33,7 +33,7 @@ from fedelta.pipeline.params import load_params
 REPORT = Path("reports/leakage.json")
 
 
-class LeakFound(ExplainedError):
+class LeakFound(FedeltaError):
     """The outcome leaks into what a model would learn from."""
 
 

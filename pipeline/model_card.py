@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from jinja2 import UndefinedError
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import bundle_hash, read_contract
 from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.plan import plan_of
@@ -29,7 +29,7 @@ _MOST_FEATURES = 10
 _TEMPLATE = "model_card.md.jinja"
 
 
-class NoCard(ExplainedError):
+class NoCard(FedeltaError):
     """A file that the card is made of is missing or damaged."""
 
 

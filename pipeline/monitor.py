@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import read_contract
 from fedelta.models.churn.model import ChurnModel
@@ -33,11 +33,11 @@ LEARNED = "The model learned from these outcomes: what it gets right here is no 
 AHEAD = "Not known yet. The figures hold if the probabilities are as right as they were where outcomes are known."
 
 
-class DriftAlarm(ExplainedError):
+class DriftAlarm(FedeltaError):
     """Something is out of the ordinary."""
 
 
-class NoPrior(ExplainedError):
+class NoPrior(FedeltaError):
     """The purchase models of the scoring cutoff are not in the bundle."""
 
 

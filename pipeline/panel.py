@@ -8,7 +8,7 @@ import polars as pl
 import polars.selectors as cs
 
 from fedelta.features.cutoffs import Fit
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.labels import LATE
 from fedelta.models.panel import Panel
 from fedelta.pipeline import paths
@@ -17,7 +17,7 @@ from fedelta.pipeline.declared import known_labels
 ORDER = ("cutoff", "customer_id")
 
 
-class NoRows(ExplainedError):
+class NoRows(FedeltaError):
     """There is nobody to learn from or to score."""
 
 

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from fedelta.features.cutoffs import CutoffSettings
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.ranges import Count, DayCount, DaysOrNone, Seed, Share
 from fedelta.models.churn.settings import ChurnSettings, TuneSettings
@@ -31,7 +31,7 @@ from fedelta.models.value.settings import ClvSettings
 from fedelta.pipeline.paths import PARAMS
 
 
-class BadParams(ExplainedError):
+class BadParams(FedeltaError):
     """params.yaml cannot be read as settings."""
 
 
@@ -110,7 +110,7 @@ def load_params(path: Path = PARAMS) -> Params:
     ------
     BadParams
         If the file is absent or not YAML, or a key is unknown, missing, of another type than its field or out of range.
-    ExplainedError
+    FedeltaError
         If settings that are each in range do not go together, such as risk tiers that do not ascend.
     """
     try:
@@ -133,11 +133,11 @@ def _adapter() -> TypeAdapter[Params]:
     return TypeAdapter(Params)
 
 
-def _explained(errors: Sequence[ErrorDetails], raw: object) -> ExplainedError:
+def _explained(errors: Sequence[ErrorDetails], raw: object) -> FedeltaError:
     """The first thing that is wrong, in words: where, what came and what is allowed."""
     first = errors[0]
     at, value = _place(first["loc"], raw)
-    if isinstance(why := first.get("ctx", {}).get("error"), ExplainedError):
+    if isinstance(why := first.get("ctx", {}).get("error"), FedeltaError):
         return why
     return BadParams(f"params.yaml: {_in_words(first, at, value, [e['type'] for e in errors if _same(e, first)])}")
 

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import polars as pl
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.paths import DATA_REPORT, FEATURES, INTERACTIONS, PARAMS, project_folder
 
 
-class NotAProject(ExplainedError):
+class NotAProject(FedeltaError):
     """There is no project here."""
 
 
-class OtherSource(ExplainedError):
+class OtherSource(FedeltaError):
     """What lies in the project was made of another source than params.yaml names."""
 
 
-class OutOfDate(ExplainedError):
+class OutOfDate(FedeltaError):
     """The features are not those of the interactions and settings that lie here now."""
 
 

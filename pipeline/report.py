@@ -13,7 +13,7 @@ import polars as pl
 from jinja2 import UndefinedError
 
 from fedelta.features.contract import RISK_TIERS, SCORES
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
 from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.economics import Economics, economics
@@ -35,7 +35,7 @@ _BINS = 20
 _TEMPLATE = "report.html.jinja"
 
 
-class NothingToReport(ExplainedError):
+class NothingToReport(FedeltaError):
     """A file that the report is made of is missing or damaged."""
 
 

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.paths import RUN_LOCK
 
 
-class AnotherRun(ExplainedError):
+class AnotherRun(FedeltaError):
     """Another process is writing the project's files."""
 
 

@@ -10,18 +10,19 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline import paths
 
 FILE = Path("dvc.yaml")
+PACKAGE = Path(__file__).parents[1]  # what is installed: code, params.yaml, dvc.yaml and sources/
 _REFERENCE = re.compile(r"\$\{\s*([\w.]+)\s*\}")
 
 
-class BadStages(ExplainedError):
+class BadStages(FedeltaError):
     """dvc.yaml is missing, or says something that only DVC can run."""
 
 
-class StageFailed(ExplainedError):
+class StageFailed(FedeltaError):
     """A stage stopped; it has said why."""
 
 
@@ -60,6 +61,11 @@ def read_stages(file: Path = FILE, params: Path = paths.PARAMS) -> list[Stage]:
         waiting.remove(ready)
         ordered.append(ready)
     return ordered
+
+
+def stage_names(file: Path = FILE) -> list[str]:
+    """The names of the stages: of the project's dvc.yaml, or where it has none of the installed package's."""
+    return list(_read(file if file.is_file() else PACKAGE / FILE)["stages"])
 
 
 def run_stages(stages: list[Stage]) -> None:

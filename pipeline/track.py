@@ -13,7 +13,7 @@ import polars as pl
 import polars.selectors as cs
 
 from fedelta.features.cutoffs import Fit
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.metrics.bootstrap import Resampling
@@ -47,7 +47,7 @@ KEPT_EVALUATION = "evaluation"  # where a run keeps cross-fitted predictions
 Contracts = Mapping[Fit, Mapping[str, Any]]
 
 
-class NotEvaluated(ExplainedError):
+class NotEvaluated(FedeltaError):
     """The bundle has no measurements to record, or measurements of other rows."""
 
 

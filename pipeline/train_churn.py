@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fedelta.features.cutoffs import Fit
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.baselines import BASE, fit_baselines
 from fedelta.models.churn.candidates import contributions
 from fedelta.models.churn.model import ChurnModel, fit_churn
@@ -27,7 +27,7 @@ THREADS = 2  # fixed: the number of threads must not change the model
 _ASKED = 2_000  # rows whose contributions give the importance
 
 
-class TooFewToEvaluate(ExplainedError):
+class TooFewToEvaluate(FedeltaError):
     """Too few labelled customers for cross-fitting."""
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from fedelta.features.contract import TREATMENTS, Arm, Spared
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.policy.actions import spared_customers
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths
@@ -16,7 +16,7 @@ from fedelta.pipeline import paths
 _NEEDED = ("customer_id", "treated_at", "arm")  # never null
 
 
-class BadTreatments(ExplainedError):
+class BadTreatments(FedeltaError):
     """A file of treatments cannot be read as such."""
 
 

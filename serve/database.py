@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from fedelta.features.errors import FedeltaError
+
 DEFAULT_URL = "sqlite:///data/serve/fedelta.db"
 URL_VARIABLE = "FEDELTA_DATABASE_URL"
 BUSY_SECONDS = 15.0
@@ -81,7 +83,7 @@ api_keys = sa.Table(
 )
 
 
-class DatabaseError(Exception):
+class DatabaseError(FedeltaError):
     """The database cannot be used; the message says why and what to do."""
 
 

@@ -1,9 +1,7 @@
 """API keys: made, shown once, kept as a digest, revoked. ``fedelta keys create|list|revoke``."""
 
-import argparse
 import hashlib
 import secrets
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,13 +9,14 @@ from typing import Literal, get_args
 
 import sqlalchemy as sa
 
-from fedelta.serve.database import Database, DatabaseError, api_keys
+from fedelta.features.errors import FedeltaError
+from fedelta.serve.database import Database, api_keys
 
 Scope = Literal["read:score", "read:list"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
-class KeyRefused(Exception):
+class KeyRefused(FedeltaError):
     """The key cannot be made or revoked; the message says why and what to do."""
 
 
@@ -95,55 +94,17 @@ def digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``fedelta keys``. A new key goes alone to standard output, so that a script can capture it."""
-    arguments = _parser().parse_args(argv)
-    try:
-        database = Database.at(arguments.database)
-        database.migrate()
-        arguments.run(database, arguments)
-    except (DatabaseError, KeyRefused) as error:
-        print(f"fedelta keys: {error}", file=sys.stderr)
-        return 1
-    return 0
+def opened(database_url: str | None = None) -> Database:
+    """The database that holds the keys, made or brought up to date.
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fedelta keys", description="API keys of the service.")
-    verbs = parser.add_subparsers(required=True, metavar="create | list | revoke")
-    create = verbs.add_parser("create", help="make a key and show it once")
-    create.add_argument("name", help="the system that will use it")
-    create.add_argument(
-        "--scope", action="append", default=[], metavar="SCOPE", help=f"may be repeated: {', '.join(SCOPES)}"
-    )
-    create.set_defaults(run=_create)
-    listing = verbs.add_parser("list", help="show every key ever made, without its secret")
-    listing.set_defaults(run=_list)
-    revoke = verbs.add_parser("revoke", help="end a key")
-    revoke.add_argument("name", help="its name or its prefix")
-    revoke.set_defaults(run=_revoke)
-    for verb in (create, listing, revoke):
-        verb.add_argument("--database", metavar="URL", help="sqlite:///PATH")
-    return parser
-
-
-def _create(database: Database, arguments: argparse.Namespace) -> None:
-    key, made = create_key(database, arguments.name, arguments.scope)
-    print(key)
-    print(
-        f"Key {made.name!r} may {', '.join(made.scopes)}. It is shown this once: keep it where secrets are kept.",
-        file=sys.stderr,
-    )
-
-
-def _list(database: Database, _arguments: argparse.Namespace) -> None:
-    for key in list_keys(database):
-        state = f"revoked {key.revoked_at}" if key.revoked_at else "active"
-        print(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  created {key.created_at}  {state}")
-
-
-def _revoke(database: Database, arguments: argparse.Namespace) -> None:
-    print(f"Revoked {revoke_key(database, arguments.name).name!r}.")
+    Raises
+    ------
+    DatabaseError
+        If it cannot be.
+    """
+    database = Database.at(database_url)
+    database.migrate()
+    return database
 
 
 def _active(name: str) -> sa.ColumnElement[bool]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fedelta.features.errors import FedeltaError
+
 Sort = Literal["value_at_risk", "probability"]
 Aside = Literal["exclude", "only", "include"]
 LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
@@ -40,7 +42,7 @@ class Position:
     rank: int
 
 
-class InvalidCursor(Exception):
+class InvalidCursor(FedeltaError):
     """The cursor is none of ours, or belongs to other filters."""
 
 

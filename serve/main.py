@@ -1,35 +1,38 @@
 """``fedelta serve``: run the service on this machine."""
 
-import argparse
 import socket
-import sys
-from collections.abc import Sequence
 from contextlib import closing
 
 import uvicorn
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.app import create_app
-from fedelta.serve.database import Database, DatabaseError
+from fedelta.serve.database import Database
 from fedelta.serve.store import NothingPublished, SqliteStore, Unavailable
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; 1 with one line when it cannot start."""
-    parser = argparse.ArgumentParser(prog="fedelta serve", description="Serve the published scores over HTTP.")
-    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0 takes a free one")
-    parser.add_argument("--database", metavar="URL", help="sqlite:///PATH")
-    arguments = parser.parse_args(argv)
+class CannotServe(FedeltaError):
+    """The address cannot be listened on."""
+
+
+def main(host: str = "127.0.0.1", port: int = 8000, database_url: str | None = None) -> None:
+    """Serve until interrupted.
+
+    Raises
+    ------
+    DatabaseError
+        If the database cannot be opened.
+    CannotServe
+        If the address cannot be listened on.
+    """
+    database = Database.at(database_url)
+    application = create_app(database_url)
     try:
-        database = Database.at(arguments.database)
-        application = create_app(arguments.database)
-        listening = _listen(arguments.host, arguments.port)
-    except (DatabaseError, OSError, OverflowError) as error:
-        reason = str(error) if isinstance(error, DatabaseError) else _refused(arguments.host, arguments.port, error)
-        print(f"fedelta serve: {reason}", file=sys.stderr)
-        return 1
-    host, port = listening.getsockname()[:2]
-    print(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} ({_contents(database)})")
+        listening = _listen(host, port)
+    except (OSError, OverflowError) as error:
+        raise CannotServe(_refused(host, port, error)) from None
+    bound, free = listening.getsockname()[:2]
+    print(f"Serving on http://{f'[{bound}]' if ':' in bound else bound}:{free} ({_contents(database)})")
     print("Make a key with: fedelta keys create NAME --scope read:score --scope read:list", flush=True)
     server = uvicorn.Server(
         uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="on")
@@ -39,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             server.run(sockets=[listening])
         except KeyboardInterrupt:
             print("Stopped.")
-    return 0
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -75,7 +77,3 @@ def _contents(database: Database) -> str:
     finally:
         store.close()
     return f"snapshot {snapshot.snapshot_id}, as of {snapshot.as_of}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.listing import InvalidCursor
 from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
 
@@ -51,7 +52,7 @@ class ProblemDocument(BaseModel):
     errors: list[Fault] | None = None
 
 
-class Problem(Exception):
+class Problem(FedeltaError):
     """An error to be answered as a problem document of a kind in ``TITLES``."""
 
     def __init__(self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:

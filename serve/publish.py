@@ -1,10 +1,7 @@
 """``fedelta publish``: load a scoring run beside the current one, then switch to it in one transaction."""
 
-import argparse
 import sqlite3
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +13,7 @@ import sqlalchemy as sa
 
 from fedelta.features.contract import SCORES
 from fedelta.serve import document
-from fedelta.serve.database import FILTERED, Database, DatabaseError, scores, snapshots
+from fedelta.serve.database import FILTERED, Database, scores, snapshots
 from fedelta.serve.scoring_run import RunRefused, ScoringRun, read_document
 
 SCORES_FILE = Path("data/scores.parquet")
@@ -97,25 +94,25 @@ def publish(
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``fedelta publish``: 0 when the run is current, 1 with one line that says why not."""
-    parser = argparse.ArgumentParser(prog="fedelta publish", description="Make a scoring run the one that is served.")
-    parser.add_argument("--scores", type=Path, default=SCORES_FILE, metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--bundle", type=Path, default=BUNDLE, metavar="FOLDER", help="default: %(default)s")
-    parser.add_argument("--metrics", type=Path, default=METRICS, metavar="FILE", help="default: %(default)s")
-    parser.add_argument("--database", metavar="URL", help="sqlite:///PATH")
-    parser.add_argument("--receipt", type=Path, metavar="FILE", help="a file to say in which snapshot is current")
-    arguments = parser.parse_args(argv)
-    try:
-        database = Database.at(arguments.database)
-        published = publish(arguments.scores, database, bundle=arguments.bundle, metrics=arguments.metrics)
-        print(published)
-        if arguments.receipt:
-            arguments.receipt.write_text(f'{{"snapshot_id": "{published.snapshot_id}"}}\n', encoding="utf-8")
-    except (RunRefused, DatabaseError) as error:
-        print(f"fedelta publish: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(
+    database_url: str | None = None,
+    *,
+    scores: Path = SCORES_FILE,
+    bundle: Path = BUNDLE,
+    metrics: Path = METRICS,
+    receipt: Path | None = None,
+) -> None:
+    """Make a scoring run the one that is served, say so, and leave a receipt where one is asked for.
+
+    Raises
+    ------
+    RunRefused, DatabaseError
+        As `publish`.
+    """
+    published = publish(scores, Database.at(database_url), bundle=bundle, metrics=metrics)
+    print(published)
+    if receipt:
+        receipt.write_text(f'{{"snapshot_id": "{published.snapshot_id}"}}\n', encoding="utf-8")
 
 
 def _about(run: ScoringRun, snapshot_id: str, bundle: Path, metrics: Path) -> bytes:
@@ -230,7 +227,3 @@ def _newest(*columns: sa.Column[Any]) -> sa.Select[Any]:
 
 def _driver(connection: sa.Connection) -> sqlite3.Connection:
     return cast("sqlite3.Connection", connection.connection.driver_connection)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

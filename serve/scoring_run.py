@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 
 from fedelta.features.contract import RISK_TIERS, SCORES, Status
+from fedelta.features.errors import FedeltaError
 
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
 DOCUMENT_VERSION = b"3"  # raise it when the same scores would give other documents
@@ -22,7 +23,7 @@ DOCUMENT_VERSION = b"3"  # raise it when the same scores would give other docume
 _FLOATS = [name for name, dtype in SCORES.items() if dtype == pl.Float64()]
 
 
-class RunRefused(Exception):
+class RunRefused(FedeltaError):
     """The run cannot be published; the message says why and what to do."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.listing import AtRisk
 
 T = TypeVar("T")
@@ -33,15 +34,15 @@ _CACHE_KIB = 16_384  # the upper levels of the trees of a million customers
 _LOOK_AGAIN_SECONDS = 1.0
 
 
-class Unavailable(Exception):
+class Unavailable(FedeltaError):
     """The database is missing, locked or no database of ours."""
 
 
-class NothingPublished(Exception):
+class NothingPublished(FedeltaError):
     """No scoring run is current yet."""
 
 
-class SnapshotGone(Exception):
+class SnapshotGone(FedeltaError):
     """The snapshot a list was begun on is no longer kept."""
 
 

@@ -1,11 +1,15 @@
 """The command: what a user sees when something is wrong."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
-from fedelta.cli import main
+from fedelta.cli import SECTIONS, fedelta, main
 
 HERE = Path(__file__).parents[1]
 
@@ -33,17 +37,62 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(words: list[str], said: str, capsys: pytest.CaptureFixture[str]):
-    try:
-        code = main(words)
-    except SystemExit as stop:  # argparse and the simulator end the command themselves
-        code = int(stop.code or 0) if not isinstance(stop.code, str) else 1
-        if isinstance(stop.code, str):
-            print(stop.code)
-    output = capsys.readouterr()
-    shown = output.err + output.out
-    assert code != 0
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["bactest"], "No such command 'bactest'"),
+        (["stage", "nonsense"], "'nonsense' is no stage. Stages: ingest, build_features"),
+        (["backtest"], "Give either --at DATE or --rolling N."),
+        (["backtest", "--at", "2024-01-01", "--rolling", "3"], "Give either --at DATE or --rolling N."),
+        (["explain", "ann", "--without", "last_bad", "--resolved", "last_bad"], "Give either --without or --resolved."),
+        (["explain"], "Missing argument 'ID'"),
+        (["promote"], "Missing option '--because'"),
+        (["simulate", "--customers", "many"], "'many' is not a valid integer"),
+    ],
+)
+def test_wrong_words_are_one_line_and_exit_code_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]):
+    assert main(words) == 2
+    shown = capsys.readouterr().err
     assert said in shown
-    assert "Traceback" not in shown
+    assert shown.count("\n") == 1
+
+
+def test_every_command_stands_under_a_heading_of_the_help():
+    assert {command.section for command in fedelta.commands.values()} == set(SECTIONS)
+
+
+def test_the_help_imports_nothing_of_ours_but_the_errors():
+    program = "import sys; from fedelta.cli import main; main(['--help']); print(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ours = [name for name in done.stderr.split() if name.startswith("fedelta.")]
+    assert ours == ["fedelta.cli", "fedelta.features", "fedelta.features.errors"]
+    assert not {"numpy", "polars", "yaml", "pydantic"} & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_commands_stages_and_sources(shell: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["completion", shell]) == 0
+    assert "_FEDELTA_COMPLETE" in capsys.readouterr().out
+    complete = ShellComplete(fedelta, {}, "fedelta", "_FEDELTA_COMPLETE")
+    cases = ((["use"], "onl", "online_retail"), (["stage"], "train_c", "train_churn"), ([], "pub", "publish"))
+    for words, begun, wanted in cases:
+        assert wanted in [item.value for item in complete.get_completions(words, begun)]
+
+
+def test_answers_that_programs_read_are_json_on_request(capsys: pytest.CaptureFixture[str]):
+    assert main(["features", "--format", "json"]) == 0
+    assert "bad_experience_rate_365d" in {feature["name"] for feature in json.loads(capsys.readouterr().out)}
+    assert main(["keys", "create", "crm", "--scope", "read:list"]) == 0
+    capsys.readouterr()
+    assert main(["keys", "list", "--json"]) == 0
+    assert [key["name"] for key in json.loads(capsys.readouterr().out)] == ["crm"]
 
 
 def test_an_unknown_setting_is_named(project: Path, capsys: pytest.CaptureFixture[str]):

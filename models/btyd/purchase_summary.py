@@ -6,15 +6,17 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from fedelta.features.errors import FedeltaError
+
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
 
 
-class InvalidHistory(ValueError):
+class InvalidHistory(FedeltaError, ValueError):
     """A purchase history that cannot have happened, or a horizon that lies in the past."""
 
 
-class NoCustomers(ValueError):
+class NoCustomers(FedeltaError, ValueError):
     """There is nobody to learn from."""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.baselines import btyd_log_odds, sigmoid
 from fedelta.models.churn.candidates import Prior, Trees, Weighted, competing, fit_blend, fit_candidates, log_odds
 from fedelta.models.churn.selection import (
@@ -39,7 +39,7 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 
-class TooLittleData(ExplainedError):
+class TooLittleData(FedeltaError):
     """Fewer customers, outcomes or days than a model may be learned from."""
 
 

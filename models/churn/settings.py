@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import Count, NonNegative, PositiveShare, Seed, Share
 from fedelta.features.relationship import PURCHASES, Definition, Relationship
 from fedelta.models.learning.settings import BoostingSettings, Leaves
@@ -17,7 +17,7 @@ ModelName = CandidateName | Literal["blend"]  # of several candidates, by their 
 BTYD: tuple[CandidateName, ...] = ("pareto_nbd", "bg_nbd")  # know of purchases alone
 
 
-class BadCandidate(ExplainedError, ValueError):
+class BadCandidate(FedeltaError, ValueError):
     """A churn model is asked for that cannot answer."""
 
 
@@ -78,7 +78,7 @@ class ChurnSettings(BoostingSettings):
         return Relationship(self.definition, self.activity, self.ended)
 
 
-class BadTuneSettings(ExplainedError, ValueError):
+class BadTuneSettings(FedeltaError, ValueError):
     """A search without a budget."""
 
 

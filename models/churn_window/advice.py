@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.relationship import Definition
 from fedelta.models.churn_window.life_table import LifeTable, jackknife
 from fedelta.models.churn_window.predictability import Sample, Test, foresee
@@ -20,7 +20,7 @@ TENURES = (0, 30, 60, 90, 180, 365, 730, 1095, 1825, 3650)
 _WATCHED = 100  # spells that must still be watched for a share to mean something
 
 
-class BadWindow(ExplainedError, ValueError):
+class BadWindow(FedeltaError, ValueError):
     """A rule that no silence could meet, or any."""
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
+from fedelta.features.errors import FedeltaError
 from fedelta.models.metrics.bootstrap import USUAL, Resampling, paired_difference
 from fedelta.models.metrics.calibration_line import clip_probability, clipped_logit, logistic_line
 from fedelta.models.metrics.metrics import log_loss
@@ -26,7 +27,7 @@ Kind = Literal["none", "platt", "isotonic"]
 CORRECTIONS: tuple[Kind, ...] = ("platt", "isotonic")  # the simpler first
 
 
-class BadCalibratorError(ValueError):
+class BadCalibratorError(FedeltaError, ValueError):
     """A calibrator that would not map probabilities to probabilities in their order."""
 
 

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import NonNegative, Seed
 
 SIGNS = ("ratings", "referrals", "contacts", "responses")  # of attitude
 
 
-class BadLoyaltySettings(ExplainedError, ValueError):
+class BadLoyaltySettings(FedeltaError, ValueError):
     """Settings under which nobody could have an attitude."""
 
 
@@ -42,7 +42,7 @@ class LoyaltySettings:
             )
 
 
-class BadPersonaSettings(ExplainedError, ValueError):
+class BadPersonaSettings(FedeltaError, ValueError):
     """Settings under which no personas could be found."""
 
 

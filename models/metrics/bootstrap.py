@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fedelta.features.errors import FedeltaError
 from fedelta.models.metrics.metrics import CHURN_METRICS, Metric
 from fedelta.models.metrics.ranking import Floats, LengthMismatchError, MetricInputError, Ranked
 from fedelta.models.rounding import FIGURE, FINEST, significant
@@ -46,7 +47,7 @@ class Resampling:
             raise BadResamplingError(f"Expected n >= 1 and 0 < level < 1, got {self}: correct the bootstrap settings.")
 
 
-class BadResamplingError(ValueError):
+class BadResamplingError(FedeltaError, ValueError):
     """Bootstrap settings that cannot be."""
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 from scipy.special import betainc
 
+from fedelta.features.errors import FedeltaError
 from fedelta.models.metrics.ranking import Floats, Ranked, Sample, whole_weights
 
 
@@ -43,7 +44,7 @@ class Campaign:
             )
 
 
-class BadCampaignError(ValueError):
+class BadCampaignError(FedeltaError, ValueError):
     """Campaign economics that cannot be: a negative cost, or an incentive worth more than the customer."""
 
 

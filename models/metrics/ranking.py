@@ -12,11 +12,13 @@ from typing import TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from fedelta.features.errors import FedeltaError
+
 Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 
-class MetricInputError(ValueError):
+class MetricInputError(FedeltaError, ValueError):
     """Rows no metric can be computed on."""
 
 

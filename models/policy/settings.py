@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fedelta.features.contract import RISK_TIERS
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import DaysOrNone, PositiveShare, WholeNumber
 
 
-class BadHoldout(ExplainedError, ValueError):
+class BadHoldout(FedeltaError, ValueError):
     """The holdout cannot be drawn as set."""
 
 
@@ -31,7 +31,7 @@ class HoldoutSettings:
             raise BadHoldout(f"policy.holdout.share is {self.share:g}; it must be at least 0 and below 1.")
 
 
-class BadPolicy(ExplainedError, ValueError):
+class BadPolicy(FedeltaError, ValueError):
     """The tiers are not those of scores or cannot be told apart, or a cost or a limit cannot be."""
 
 

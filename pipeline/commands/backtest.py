@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from fedelta.features.cutoffs import Cutoff, backtest_calendar
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.baselines import Logistic
 from fedelta.models.evaluation import Evaluation, evaluate
 from fedelta.models.metrics.bootstrap import Resampling
@@ -29,7 +29,7 @@ CHURN_COLUMNS = ("auc", "log_loss", "brier", "ece", "lift")
 CLV_COLUMNS = ("rmse", "r2", "bias", "gini", "spearman")
 
 
-class BadDate(ExplainedError):
+class BadDate(FedeltaError):
     """A date that cannot be read."""
 
 

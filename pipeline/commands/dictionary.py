@@ -1,5 +1,6 @@
 """The data dictionary in words: every feature by theme, to read in a terminal, in the docs or in a spreadsheet."""
 
+import json
 import textwrap
 from collections.abc import Iterator
 from typing import Literal
@@ -8,7 +9,7 @@ import polars as pl
 
 from fedelta.features.registry import dictionary
 
-Format = Literal["text", "markdown", "csv"]
+Format = Literal["text", "markdown", "csv", "json"]
 
 COMMAND = "fedelta features --format markdown > docs/features.md"
 _WIDTH = 120
@@ -17,10 +18,12 @@ _WIDTH = 120
 def printed(form: Format = "text", table: pl.DataFrame | None = None) -> str:
     """The dictionary of the registry (or `table`, of the same columns), grouped by theme in the order of the registry.
 
-    ``text`` fits a terminal of 120 columns, ``markdown`` is docs/features.md, ``csv`` is one row per feature. None ends
-    in a newline: it is printed.
+    ``text`` fits a terminal of 120 columns, ``markdown`` is docs/features.md, ``csv`` and ``json`` have one row
+    per feature. None ends in a newline: it is printed.
     """
     table = dictionary() if table is None else table
+    if form == "json":
+        return json.dumps(table.to_dicts(), indent=1, ensure_ascii=False)
     if form == "csv":
         return table.select("theme", pl.exclude("theme")).write_csv().rstrip("\n")
     return "\n".join(_text(table) if form == "text" else _markdown(table))

@@ -13,7 +13,7 @@ import polars as pl
 from fedelta.features.attributes import attributes_at
 from fedelta.features.contract import STATUS_REASON
 from fedelta.features.cutoffs import Cutoff
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.kernel import KernelSettings, features_at
 from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
 from fedelta.models.churn.model import ChurnModel
@@ -32,11 +32,11 @@ from fedelta.pipeline.params import load_params
 SAME = 1e-9  # two computations of one probability differ by less
 
 
-class NoScore(ExplainedError):
+class NoScore(FedeltaError):
     """The customer has no score that could be explained."""
 
 
-class OutOfDate(ExplainedError):
+class OutOfDate(FedeltaError):
     """The scores on disk are not what the interactions, params.yaml and the model yield now."""
 
 

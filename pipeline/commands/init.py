@@ -9,15 +9,14 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline import paths
-from fedelta.pipeline.stages import FILE
+from fedelta.pipeline.stages import FILE, PACKAGE
 
-PACKAGE = Path(__file__).parents[2]  # what is installed: its code, params.yaml, dvc.yaml and sources/
 _IGNORED = "/data/\n/reports/\n/mlflow.db*\n/mlartifacts/\n"
 
 
-class NoRoom(ExplainedError):
+class NoRoom(FedeltaError):
     """The folder holds files that a project would overwrite."""
 
 

@@ -1,5 +1,6 @@
 """``fedelta lineage``: from one customer's score back to the source's files, and where the way is broken."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import bundle_hash
 from fedelta.pipeline import paths
 from fedelta.pipeline.params import load_params
@@ -27,7 +28,7 @@ from fedelta.pipeline.registry.tracking import tracking
 _FACTS = {"git_commit": "git commit", "dvc_lock": "dvc.lock", "data": "data", "source_files": "source files"}
 
 
-class NoLineage(ExplainedError):
+class NoLineage(FedeltaError):
     """There is no such customer."""
 
 
@@ -50,10 +51,14 @@ class _Recorded:
     facts: Mapping[str, str] = field(default_factory=dict)  # as `lineage`
 
 
-def main(customer_id: str) -> None:
+def main(customer_id: str, *, as_json: bool = False) -> None:
     """Print the way from a customer's score back to the source's files."""
     row = _score_of(customer_id)
     links = list(trace(row["model_version"]))
+    if as_json:
+        score = {**row, "as_of": f"{row['as_of']:%Y-%m-%d}", "customer_id": customer_id}
+        print(json.dumps({"score": score, "links": [vars(link) for link in links]}, indent=1, ensure_ascii=False))
+        return
     said = row["status"] if row["churn_probability"] is None else f"churn probability {row['churn_probability']:.4f}"
     print(f"{customer_id} as of {row['as_of']:%Y-%m-%d}: {said}")
     for link in links:

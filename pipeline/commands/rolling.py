@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fedelta.features.cutoffs import Cutoff, TooLittleHistory, backtest_calendar, calendar
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.evaluation import Evaluation
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
@@ -23,7 +23,7 @@ from fedelta.pipeline.params import Params, load_params
 TOP = 0.1  # of the customers in both lists
 
 
-class BadRolling(ExplainedError):
+class BadRolling(FedeltaError):
     """Cutoffs that cannot be stepped through."""
 
 

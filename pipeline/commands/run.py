@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline import paths
 from fedelta.pipeline.commands.init import init, watched
 from fedelta.pipeline.commands.simulate import DEMO
@@ -18,7 +18,7 @@ from fedelta.pipeline.params import load_params
 from fedelta.pipeline.stages import read_stages, run_stages
 
 
-class RunFailed(ExplainedError):
+class RunFailed(FedeltaError):
     """A stage stopped; it has said why."""
 
 

@@ -20,7 +20,7 @@ import polars as pl
 from fedelta.features.contract import SCORES
 from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, score_cutoff
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import exercised
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import bundle_hash, read_contract
@@ -50,7 +50,7 @@ from fedelta.pipeline.treatments import read_treatments
 SCORED = Path("data/scored")
 
 
-class CannotScore(ExplainedError):
+class CannotScore(FedeltaError):
     """The bundle and the files do not fit each other, or the file asked for is another's."""
 
 

@@ -1,13 +1,17 @@
 """``fedelta simulate``: make a company and write its files, with the truth beside them."""
 
-import sys
 from pathlib import Path
 from time import perf_counter
 
-from fedelta.pipeline.simulator import Company, CompanyError, ForeignFolder, Regime, Simulation, simulate, write
+from fedelta.features.errors import FedeltaError
+from fedelta.pipeline.simulator import Company, Regime, Simulation, simulate, write
 from fedelta.pipeline.simulator.folder import refuse_foreign
 
 DEMO = Path("data/raw/demo")
+
+
+class NotWritten(FedeltaError):
+    """The folder cannot be written; what was in it is there still."""
 
 
 def main(
@@ -19,17 +23,25 @@ def main(
     bad_effect: float = 1.0,
     exposure_only: bool = False,
 ) -> None:
-    """Simulate a company into ``out`` and print one line of figures, or one that says what to do."""
+    """Simulate a company into ``out`` and print one line of figures.
+
+    Raises
+    ------
+    CompanyError
+        If there can be no such company.
+    ForeignFolder
+        If ``out`` holds what a simulation did not write.
+    NotWritten
+        If there is no room or no permission.
+    """
     begun = perf_counter()
+    company = Company(customers, seed, regime=regime, bad_effect=bad_effect, exposure_only=exposure_only)
+    refuse_foreign(out)
+    simulation = simulate(company)
     try:
-        company = Company(customers, seed, regime=regime, bad_effect=bad_effect, exposure_only=exposure_only)
-        refuse_foreign(out)
-        simulation = simulate(company)
         write(simulation, out)
-    except (CompanyError, ForeignFolder) as error:
-        sys.exit(f"simulate: {error}")
     except OSError as error:
-        sys.exit(f"simulate: {out} could not be written ({error.strerror or error}). It is as it was before.")
+        raise NotWritten(f"{out} could not be written ({error.strerror or error}). It is as it was before.") from None
     print(f"{figures(simulation)} → {out} in {perf_counter() - begun:.1f} s")
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
 from fedelta.models.churn.candidates import deep
 from fedelta.models.churn.model import fit_churn, out_of_time_folds, too_little
@@ -80,7 +80,7 @@ class Tuned:
         return self.gain.high < 0
 
 
-class NothingToTune(ExplainedError):
+class NothingToTune(FedeltaError):
     """Settings cannot be compared on the training rows."""
 
 

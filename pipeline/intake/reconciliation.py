@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 
 
-class ReconciliationError(ExplainedError):
+class ReconciliationError(FedeltaError):
     """Rows were lost or made up on the way; the outputs are not to be trusted."""
 
 

@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from fedelta.features.attributes import Attribute
 from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, LEVELS, PILLARS, REQUIRED, Level, Pillar
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import ExperienceSettings, Rule
 from fedelta.features.relationship import PURCHASES, Definition, Relationship, UnknownKind
 from fedelta.pipeline.paths import SOURCES
@@ -30,7 +30,7 @@ SourceKind = Literal["interactions", "table"]  # a log of what customers went th
 RESERVED = ("customer_id", "signed_up_at", "opted_out", "churned", "spend", "value", "cutoff")
 
 
-class SourceError(ExplainedError):
+class SourceError(FedeltaError):
     """A source, or the raw files behind it, cannot be read. The message is one line and says what to do."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake.id_forms import define as define_id_form
 from fedelta.pipeline.intake.quarantine import (
     INTERACTION_COLUMNS,
@@ -49,7 +49,7 @@ _CANNOT_WRITE = (
 )
 
 
-class OutOfRoom(ExplainedError):
+class OutOfRoom(FedeltaError):
     """The machine has too little memory or disk for the data."""
 
 

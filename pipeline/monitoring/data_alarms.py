@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.feeds import Stopped
 from fedelta.pipeline import paths
 from fedelta.pipeline.intake import plausibility
@@ -22,7 +22,7 @@ _LEAST_SHARE = 0.05  # of the customers, written in more than one way, for the r
 _EPOCH = date(1970, 1, 1)
 
 
-class DataAlarm(ExplainedError):
+class DataAlarm(FedeltaError):
     """The data that came in would give wrong scores."""
 
 

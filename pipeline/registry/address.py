@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
@@ -26,7 +26,7 @@ _SETTINGS = {
 }
 
 
-class StoreError(ExplainedError):
+class StoreError(FedeltaError):
     """MLflow cannot be reached, or refuses."""
 
 

@@ -1,11 +1,12 @@
 """``fedelta promote``, ``rollback`` and ``promotions``: a person moves the champion and says why; the log remembers."""
 
 import getpass
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import bundle_hash
 from fedelta.pipeline import paths
 from fedelta.pipeline.params import load_params
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from fedelta.pipeline.registry.mlflow_store import Registered, Store
 
 
-class CannotPromote(ExplainedError):
+class CannotPromote(FedeltaError):
     """There is no such version, nothing to go back to, no reason given, or no such date."""
 
 
@@ -49,10 +50,15 @@ def rollback(because: str) -> None:
         )
 
 
-def promotions(at: str | None = None) -> None:
+def promotions(at: str | None = None, *, as_json: bool = False) -> None:
     """Print the log, or who was champion at an instant: ISO 8601, UTC unless it says otherwise; a date is its start."""
     with tracking(load_params().source) as store:
         everything, decisions, holder = store.decisions.everything(), store.decisions.read(), store.holder("champion")
+    if as_json:
+        shown = [_champion_row(everything, at)] if at is not None else everything
+        log = [{**vars(held), "at": held.at.isoformat() if held.at else None} for held in shown if held]
+        print(json.dumps({"champion": holder.number if holder else None, "log": log}, indent=1, ensure_ascii=False))
+        return
     if at is not None:
         print(_champion_at(everything, at))
         return
@@ -122,12 +128,20 @@ def _decide(
     )
 
 
-def _champion_at(decisions: Sequence[Decision], at: str) -> str:
+def _instant(at: str) -> datetime:
     try:
         instant = datetime.fromisoformat(at)
     except ValueError:
         raise CannotPromote(f"{at!r} is no date. Write 2026-01-31, or 2026-01-31T12:00 (UTC).") from None
-    instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _champion_row(decisions: Sequence[Decision], at: str) -> Decision | None:
+    return champion_at(decisions, _instant(at))
+
+
+def _champion_at(decisions: Sequence[Decision], at: str) -> str:
+    instant = _instant(at)
     told = f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if (decision := champion_at(decisions, instant)) is None:
         return f"At {told} there was no champion."

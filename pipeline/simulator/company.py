@@ -8,6 +8,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from fedelta.features.errors import FedeltaError
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -17,7 +19,7 @@ BadKind = Literal["late_delivery", "faulty_return", "unresolved_contact", "error
 BAD_KINDS: tuple[BadKind, ...] = get_args(BadKind)
 
 
-class CompanyError(ValueError):
+class CompanyError(FedeltaError, ValueError):
     """A company that cannot be simulated, with the setting to change."""
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_source import GOOD, HEADER, YAML, Tiny, csv, zipped
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake import raw_files
 from fedelta.pipeline.intake.raw_files import found_files
 from fedelta.pipeline.intake.sources import SourceError
@@ -274,7 +274,7 @@ def test_what_is_not_the_table_it_should_be_stops_the_run_with_one_line(
     tmp_path: Path, wrong: str, name: str, content: bytes, yaml: str, says: str
 ) -> None:
     tiny = Tiny(tmp_path, content, yaml=yaml, name=name)
-    with pytest.raises(ExplainedError) as stopped:
+    with pytest.raises(FedeltaError) as stopped:
         tiny.ingest()
     assert re.search(says, str(stopped.value)), (wrong, str(stopped.value))
     assert "\n" not in str(stopped.value)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny_source import GOOD, HEADER, SQL, YAML, Tiny, csv, zipped
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 
 MANY = csv(GOOD, *(f"{n},ann,2024-01-05,visit,web,,{n % 7 / 7}" for n in range(2, 3000)))
 TWO_GOOD = (GOOD, "2,bob,2024-01-06,visit,app,,")
@@ -214,7 +214,7 @@ def test_what_cannot_be_read_at_all_stops_the_run_with_one_line(
 ) -> None:
     tiny = Tiny(tmp_path, csv(GOOD))
     breaks(tiny)
-    with pytest.raises(ExplainedError, match=says) as stopped:
+    with pytest.raises(FedeltaError, match=says) as stopped:
         tiny.ingest()
     assert "\n" not in str(stopped.value), wrong
     assert not any(path.exists() for path in (tiny.outputs.interactions, tiny.outputs.customers, tiny.outputs.report))

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from tiny_project import PARAMS, inside, make
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.what_if import CAUTION, NothingToChange
 from fedelta.pipeline import paths, score
 from fedelta.pipeline.buckets.shuffle import shuffle
@@ -185,7 +185,7 @@ def test_who_must_not_be_contacted_is_said_so(project, let_down, scores):
 def test_nobody_nothing_and_no_score_are_told_in_one_line(project, scores):
     unscored = scores.filter(pl.col("status") != "scored")["customer_id"].to_list()
     content = scores.filter((pl.col("status") == "scored") & pl.col("last_bad_experience").is_null())["customer_id"][0]
-    cases: list[tuple[str, type[ExplainedError]]] = [("nobody", NoScore), *((c, NoScore) for c in unscored[:1])]
+    cases: list[tuple[str, type[FedeltaError]]] = [("nobody", NoScore), *((c, NoScore) for c in unscored[:1])]
     with inside(project):
         for customer, error in [*cases, (content, NothingToChange)]:
             with pytest.raises(error) as told:

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 from ruamel.yaml import YAML
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import Rule
 from fedelta.models.policy.settings import BadPolicy
 from fedelta.pipeline.params import BadParams, Params, load_params
@@ -43,7 +43,7 @@ def with_change(folder: Path, key: str, value: object) -> Path:
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(ExplainedError) as error:
+    with pytest.raises(FedeltaError) as error:
         load_params(path)
     message = str(error.value)
     assert "\n" not in message
@@ -204,7 +204,7 @@ def test_tiers_that_cannot_be_told_apart_are_refused(tmp_path: Path, tiers: dict
     message = refused(with_change(tmp_path, "policy.tiers", tiers))
     assert message.startswith("policy.tiers is ")
     assert said in message
-    assert issubclass(BadPolicy, ExplainedError)
+    assert issubclass(BadPolicy, FedeltaError)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_what_needs_no_project_runs_anywhere(
 
 def test_promotions_are_those_of_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     where: list[Path] = []
-    stand_in = SimpleNamespace(promotions=lambda _: where.append(Path.cwd()))  # for a module that imports MLflow
+    stand_in = SimpleNamespace(promotions=lambda _, **__: where.append(Path.cwd()))  # for a module that imports MLflow
     monkeypatch.setitem(sys.modules, "fedelta.pipeline.registry.promotion", stand_in)
     monkeypatch.chdir(project / "notebooks")
     assert main(["promotions"]) == 0

@@ -9,7 +9,7 @@ from table_project import HEADER, SOURCE, SQL, Gym, members
 from tiny_project import inside
 
 from fedelta.features.contract import SCORES
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.settings import TuneSettings
 from fedelta.models.what_if import NothingToChange
 from fedelta.pipeline import (
@@ -222,7 +222,7 @@ def test_a_score_is_explained_and_says_when_it_is_not_the_delivered_models(proje
 
 def test_what_needs_a_history_says_that_there_is_none(project):
     with inside(project):
-        with pytest.raises(ExplainedError, match="kind: table has none"):
+        with pytest.raises(FedeltaError, match="kind: table has none"):
             backtest.main("2024-01-01")
-        with pytest.raises(ExplainedError, match="as in a table of customers"):
+        with pytest.raises(FedeltaError, match="as in a table of customers"):
             tune.main(TuneSettings(trials=1), candidate="trees")

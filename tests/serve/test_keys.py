@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fedelta.cli import main
 from fedelta.serve.database import Database
-from fedelta.serve.keys import KeyRefused, create_key, list_keys, main, revoke_key
+from fedelta.serve.keys import KeyRefused, create_key, list_keys, revoke_key
 
 
 def test_a_key_is_kept_as_its_digest_only(database: Database) -> None:
@@ -55,23 +56,23 @@ def test_the_command_shows_a_key_once_alone_on_standard_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = ["--database", f"sqlite:///{tmp_path}/fedelta.db"]
-    assert main(["create", "crm", "--scope", "read:score", "--scope", "read:list", *place]) == 0
+    assert main(["keys", "create", "crm", "--scope", "read:score", "--scope", "read:list", *place]) == 0
     shown = capsys.readouterr()
     key = shown.out.strip()
     assert key.startswith("fdl_")
     assert "once" in shown.err
-    assert main(["list", *place]) == 0
+    assert main(["keys", "list", *place]) == 0
     listed = capsys.readouterr().out
     assert "crm" in listed
     assert "read:list,read:score" in listed
     assert key not in listed
-    assert main(["revoke", "crm", *place]) == 0
-    assert main(["list", *place]) == 0
+    assert main(["keys", "revoke", "crm", *place]) == 0
+    assert main(["keys", "list", *place]) == 0
     assert "revoked" in capsys.readouterr().out
 
 
 def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--database", f"sqlite:///{tmp_path}/fedelta.db"]
     for wrong in (["create", "crm", *place], ["revoke", "crm", *place], ["list", "--database", "mysql://x/y"]):
-        assert main(wrong) == 1
+        assert main(["keys", *wrong]) == 1
         assert capsys.readouterr().err.count("\n") == 1

@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scoring_runs import AS_OF, REPOSITORY, Publish, customer, json_file, many, scores, unscored, write
 
+from fedelta.cli import main
 from fedelta.features.contract import SCORES
 from fedelta.serve import publish as publishing
 from fedelta.serve.database import Database, DatabaseError
 from fedelta.serve.document import MEANING, bodies
-from fedelta.serve.publish import main, publish
+from fedelta.serve.publish import publish
 from fedelta.serve.scoring_run import RunRefused, ScoringRun
 from fedelta.serve.store import NothingPublished, SqliteStore
 
@@ -156,7 +157,7 @@ def test_a_broken_run_is_refused_in_one_line_and_changes_nothing(
 ) -> None:
     before = publish_customers(customer("ann"))
     BROKEN[reason].write_parquet(tmp_path / "broken.parquet")
-    assert main(["--scores", f"{tmp_path}/broken.parquet", "--database", f"sqlite:///{database.path}"]) == 1
+    assert main(["publish", "--scores", f"{tmp_path}/broken.parquet", "--database", f"sqlite:///{database.path}"]) == 1
     error = capsys.readouterr().err
     assert reason in error
     assert error.count("\n") == 1
@@ -266,7 +267,8 @@ def test_a_publish_that_is_killed_leaves_the_current_run_and_the_next_cleans_up(
     command = [
         sys.executable,
         "-m",
-        "fedelta.serve.publish",
+        "fedelta.cli",
+        "publish",
         "--scores",
         str(path),
         "--database",

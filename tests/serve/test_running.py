@@ -10,9 +10,9 @@ import httpx
 import pytest
 from scoring_runs import customer, many, running, write
 
+from fedelta.cli import main
 from fedelta.serve.database import Database
 from fedelta.serve.keys import create_key
-from fedelta.serve.main import main
 from fedelta.serve.publish import publish
 
 ROWS = 3_000
@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path, capsys: pytest.C
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert main(["--port", str(port), "--database", f"sqlite:///{tmp_path}/fedelta.db"]) == 1
+        assert main(["serve", "--port", str(port), "--database", f"sqlite:///{tmp_path}/fedelta.db"]) == 1
     error = capsys.readouterr().err
     assert f"port {port}" in error
     assert "choose another" in error
@@ -132,5 +132,5 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path, capsys: pytest.C
 def test_what_cannot_be_served_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]
 ) -> None:
-    assert main(["--database", f"sqlite:///{tmp_path}/fedelta.db", *wrong]) == 1
+    assert main(["serve", "--database", f"sqlite:///{tmp_path}/fedelta.db", *wrong]) == 1
     assert capsys.readouterr().err.count("\n") == 1

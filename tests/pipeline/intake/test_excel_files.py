@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 from tiny_source import YAML, Tiny, csv
 
-from fedelta.features.errors import ExplainedError
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake.excel_files import sheet_rows
 from fedelta.pipeline.intake.sources import ReadOptions, SourceError
 
@@ -168,7 +168,7 @@ def test_what_is_no_table_stops_the_run_with_one_line(
     tmp_path: Path, wrong: str, content: bytes, options: str, says: str
 ) -> None:
     source = tiny(tmp_path, content, options)
-    with pytest.raises(ExplainedError) as stopped:
+    with pytest.raises(FedeltaError) as stopped:
         source.ingest()
     assert re.search(says, str(stopped.value)), (wrong, str(stopped.value))
     assert "\n" not in str(stopped.value)
