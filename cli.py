@@ -83,7 +83,7 @@ def _add_data_commands(add: Add) -> None:
     source = add("source", _source_check, "look at a source without running it")
     source.add_argument("action", choices=["check"])
     source.add_argument("name")
-    source.add_argument("--data", type=Path, help="folder of its files (default: data/raw/NAME)")
+    source.add_argument("--data", type=Path, help="folder of its files (default: the project's, or data/raw/NAME)")
     use = add("use", _use, "make a source the project's: writes params.yaml")
     use.add_argument("name")
     use.add_argument("--data", type=Path, help="folder of its files (default: data/raw/NAME)")
@@ -172,9 +172,10 @@ def _simulate(arguments: argparse.Namespace) -> None:
 
 
 def _source_check(arguments: argparse.Namespace) -> None:
-    from pipeline.ingest import check
+    from pipeline.source_check import check
+    from pipeline.use import folder_of
 
-    print(check(arguments.name, arguments.data))
+    print(check(arguments.name, arguments.data or folder_of(arguments.name)))
 
 
 def _use(arguments: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ from pipeline.shuffle import shuffle
 from pipeline.source_check import check
 from pipeline.sources import Source, SourceError, load_source
 from pipeline.staging import Judged, OutOfRoom, Staged, staged
-from pipeline.table_source import check_labels, check_spend, labels_in
+from pipeline.table_source import check_labels, check_spend, labels_in, must_be_over
 from pipeline.usability import Account, DataReport, Needs, account, counts, measure, measure_table, parquet, shortfalls
 
 __all__ = ["Outputs", "check", "ingest", "main"]
@@ -85,7 +85,7 @@ def ingest(
     Raises
     ------
     SourceError
-        If the source or its files cannot be read, or no row is valid.
+        If the source or its files cannot be read, no row is valid, or a table is of a day yet to come.
     ReconciliationError
         If rows in are not valid + duplicate + out of scope + quarantined.
     OutOfRoom
@@ -98,6 +98,8 @@ def ingest(
         made = Outputs(*(scratch / name for name in _NAMES))
         for folder in (made.interactions, made.quarantine):
             folder.mkdir()
+        if source.kind == "table":
+            must_be_over(source, now)
         report = _write(source, stage, made, tell, labelled=labelled)
         made.report.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         _publish(made, outputs, scratch)

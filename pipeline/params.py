@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from features.cutoffs import CutoffSettings
-from features.errors import ExplainedError
+from features.errors import ExplainedError, meant, yaml_mistake
 from features.experience_rules import ExperienceSettings
 from models.policy import PolicySettings
 from models.settings import (
@@ -101,7 +101,7 @@ def load_params(path: Path = PARAMS) -> Params:
     except FileNotFoundError:
         raise BadParams(f"There is no {path} here. Run fedelta in the project's folder.") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise BadParams(f"{path} is not YAML: {error}".replace("\n", " ")) from None
+        raise BadParams(f"{path} is not YAML: {yaml_mistake(error)}.") from None
     params = typing.cast("Params", _read(Params, raw, at=""))
     _check(params)
     return params
@@ -235,7 +235,8 @@ def _read_section(kind: type, value: object, at: str) -> object:
         raise BadParams(f"params.yaml: {at or 'the file'} must be a section of settings; it is {value!r}.")
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := sorted(map(str, set(value) - set(fields))):
-        raise BadParams(f"params.yaml: {place}unknown {', '.join(unknown)}. Known: {', '.join(fields)}.")
+        question = meant(unknown[0], fields)
+        raise BadParams(f"params.yaml: {place}unknown {', '.join(unknown)}.{question} Known: {', '.join(fields)}.")
     required = {
         n for n, f in fields.items() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     }

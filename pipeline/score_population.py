@@ -144,6 +144,8 @@ def read_population(
         labelled=False,
     )
     print(f"score: {report.line}")
+    for warning in report.warnings:
+        print(f"score: warning: {warning}", file=sys.stderr)
     if source.kind == "table":
         customers = read_customers(outputs.customers, source)
         cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
