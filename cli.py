@@ -191,12 +191,14 @@ def _source() -> None:
 
 @_source.command("check")
 @click.argument("name", type=_Source())
-@click.option("--data", type=_FOLDER, help="Folder of its files (default: data/raw/NAME).")
+@click.option("--data", type=_FOLDER, help="Folder of its files (default: the project's, or data/raw/NAME).")
 def _source_check(name: str, data: Path | None) -> None:
     """Say which rows would be kept, quarantined and why."""
-    from fedelta.pipeline.ingest import check
+    from fedelta.pipeline.commands.use import folder_of
+    from fedelta.pipeline.intake.source_check import check
 
-    click.echo(check(name, **_enter_project({"data": data})))
+    given = _enter_project({"data": data})["data"]
+    click.echo(check(name, given or folder_of(name)))
 
 
 @_in(SECTIONS[0])

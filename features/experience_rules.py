@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -13,7 +14,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from fedelta.features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pillar
-from fedelta.features.errors import FedeltaError
+from fedelta.features.errors import FedeltaError, meant
 from fedelta.features.look_back import BASES, LOOK_BACK, with_look_back
 
 # What a rule may look at. Ids tell nothing of an experience, nor when it became known, and readers leave them on disk.
@@ -88,6 +89,27 @@ class ExperienceSettings:
         for name, rule in self.rules.items():
             predicate(name, rule)
             exercising(name, rule)
+
+
+def never_true(settings: ExperienceSettings, kinds: Collection[str], channels: Collection[str]) -> list[str]:
+    """Warnings of rules that ask for a kind or channel that no interaction of the source can have."""
+    found = []
+    for name, rule in settings.rules.items():
+        for column, known in (("kind", kinds), ("channel", channels)):
+            asked = {word for text in (rule.when, rule.among) for word in _compared(column, text)}
+            found += [
+                f"experience.rules.{name} asks for the {column} {word!r}, which the source does not have."
+                f"{meant(word, known)} Correct the rule, or declare it under `{column}s` in source.yaml."
+                for word in sorted(asked - {*known})
+            ]
+    return found
+
+
+def _compared(column: str, text: str) -> set[str]:
+    """The texts that a predicate compares a column with."""
+    one, several = rf"\b{column}\s*(?:=|<>|!=)\s*('[^']*')", rf"\b{column}\s+(?:NOT\s+)?IN\s*\(([^)]*)\)"
+    places = [place for pattern in (one, several) for place in re.findall(pattern, text, re.IGNORECASE)]
+    return {word for place in places for word in re.findall(r"'([^']*)'", place)}
 
 
 def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFrame:

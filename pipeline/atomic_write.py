@@ -1,5 +1,6 @@
 """Files written whole or not at all: what a killed run leaves behind is never half a result."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from fedelta.models.rounding import tidy
 def whole(target: Path) -> Iterator[Path]:
     """A place beside `target` to write to (a file, or a folder to make); it takes target's place when all went well.
 
-    A folder that is replaced steps aside whole before it is removed, so a kill leaves the old one, none or the new one.
+    A file never takes the place of a folder. A folder that is replaced steps aside whole before it is removed, so a
+    kill leaves the old one, none or the new one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staged, replaced = (target.with_name(f".{target.name}.{part}") for part in ("staged", "replaced"))
@@ -21,6 +23,8 @@ def whole(target: Path) -> Iterator[Path]:
         _remove(left)
     try:
         yield staged
+        if target.is_dir() and staged.is_file():
+            raise IsADirectoryError(errno.EISDIR, "a folder, which a file is not to replace", str(target))
         if target.is_dir() and staged.exists():
             target.replace(replaced)
         staged.replace(target)

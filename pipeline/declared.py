@@ -26,10 +26,16 @@ def cutoff_settings(params: Params) -> CutoffSettings:
         return params.cutoffs
     dates = pl.scan_parquet(paths.DECLARED_LABELS).select(pl.col("as_of").unique().sort()).collect()["as_of"].to_list()
     if not dates:
+        labels = paths.SOURCES / params.source / "labels.sql"
+        there = labels.is_file()
+        what = (
+            f"Correct {labels}: data/quarantine/labels.parquet holds its rows and why none was kept"
+            if there
+            else (f"Write {labels} (docs/bring-your-own-data.md)")
+        )
         raise NoLabels(
-            f"churn.definition is declared, but the source {params.source} yields no label. Write "
-            f"sources/{params.source}/labels.sql (docs/bring-your-own-data.md), or set churn.definition to "
-            "inactivity or event."
+            f"churn.definition is declared, but the source {params.source} yields no {'valid ' if there else ''}label. "
+            f"{what}. Or set churn.definition to inactivity or event."
         )
     return LabelledCutoffs(**vars(params.cutoffs), labelled=tuple(dates))
 

@@ -1,12 +1,14 @@
 """DVC stage ``experience``: interactions in; the ledger, the pillars and what experience does to customers out."""
 
 import json
+import sys
 from collections.abc import Sequence
 
 import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fedelta.features.cutoffs import calendar, midnight_after
+from fedelta.features.experience_rules import never_true
 from fedelta.models.experience.exposure import added
 from fedelta.models.experience.journey_map import channels, journey_maps
 from fedelta.models.experience.moments import Moments, moments_of_truth
@@ -32,6 +34,8 @@ def main() -> None:
     if source.kind == "table":
         print(f"experience: {table_experience(source, params)}")
         return
+    for warning in never_true(source.experience(params.experience), source.all_kinds, source.all_channels):
+        print(f"experience: warning: {warning}", file=sys.stderr)
     first, last = span(paths.INTERACTIONS)
     cutoffs = calendar(
         first, last, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days

@@ -23,7 +23,7 @@ from fedelta.pipeline.intake.reconciliation import Equation
 from fedelta.pipeline.intake.source_check import check
 from fedelta.pipeline.intake.sources import Source, SourceError, load_source
 from fedelta.pipeline.intake.staging import Judged, OutOfRoom, Staged, staged
-from fedelta.pipeline.intake.table_source import check_labels, check_spend, labels_in
+from fedelta.pipeline.intake.table_source import check_labels, check_spend, labels_in, must_be_over
 from fedelta.pipeline.intake.usability import (
     Account,
     DataReport,
@@ -95,7 +95,7 @@ def ingest(
     Raises
     ------
     SourceError
-        If the source or its files cannot be read, or no row is valid.
+        If the source or its files cannot be read, no row is valid, or a table is of a day yet to come.
     ReconciliationError
         If rows in are not valid + duplicate + out of scope + quarantined.
     OutOfRoom
@@ -108,6 +108,8 @@ def ingest(
         made = Outputs(*(scratch / name for name in _NAMES))
         for folder in (made.interactions, made.quarantine):
             folder.mkdir()
+        if source.kind == "table":
+            must_be_over(source, now)
         report = _write(source, stage, made, tell, labelled=labelled)
         made.report.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         _publish(made, outputs, scratch)

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from fedelta.features.cutoffs import CutoffSettings
-from fedelta.features.errors import FedeltaError
+from fedelta.features.errors import FedeltaError, meant, yaml_mistake
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.ranges import Count, DayCount, DaysOrNone, Seed, Share
 from fedelta.models.churn.settings import ChurnSettings, TuneSettings
@@ -118,7 +118,7 @@ def load_params(path: Path = PARAMS) -> Params:
     except FileNotFoundError:
         raise BadParams(f"There is no {path} here. Run fedelta in the project's folder.") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise BadParams(f"{path} is not YAML: {error}".replace("\n", " ")) from None
+        raise BadParams(f"{path} is not YAML: {yaml_mistake(error)}.") from None
     try:
         # As JSON, which has no tuples and dates: pydantic's strict mode takes lists and text for them there.
         params = _adapter().validate_json(json.dumps(raw, default=str), strict=True, extra="forbid")
@@ -151,7 +151,8 @@ def _in_words(  # noqa: PLR0911 - a line per kind of mistake
         place = f"{section}: " if section else ""
         if kind == "missing":
             return f"{place}{last} missing."
-        return f"{place}unknown {last}. Known: {', '.join(f.name for f in fields(_type_at(at[:-1])))}."
+        known = [field.name for field in fields(_type_at(at[:-1]))]
+        return f"{place}unknown {last}.{meant(last, known)} Known: {', '.join(known)}."
     if kind == "dataclass_type":
         return f"{name or 'the file'} must be a section of settings; it is {value!r}."
     came = f"{name} is {value!r}"

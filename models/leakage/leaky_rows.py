@@ -83,6 +83,8 @@ def after_the_outcome(panel: Panel, definition: str) -> Iterator[Leak]:
         return
     table = panel.table.assign(over=horizon_end(panel.table), gone=panel.churned(definition) > 0)
     left = table[table["gone"]].groupby("customer_id")["over"].min()
+    if left.empty:
+        return
     again = table[table["cutoff"] >= table["customer_id"].map(left)]
     silent = int((again["interaction_count_90d"] == 0).sum())
     if silent >= LEAST and silent > len(again) / 2:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +19,7 @@ import polars as pl
 
 from fedelta.features.contract import SCORES
 from fedelta.features.customer_table import table_features
-from fedelta.features.cutoffs import Cutoff, score_cutoff
+from fedelta.features.cutoffs import Cutoff, midnight_after, score_cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import exercised
 from fedelta.models.btyd.purchase_prior import PurchasePrior
@@ -69,13 +69,15 @@ def main(data: Path, out: Path | None, at: str | None) -> None:
     Raises
     ------
     CannotScore
-        If the file asked for is the project's own, or the bundle reads what the source no longer yields.
+        If the file asked for is the project's own, the bundle reads what the source no longer yields, or nobody can be
+        scored.
     BadBundle
         If there is no bundle, or it was trained on other features than this program computes.
     """
     target = out or SCORED / f"{data.resolve().name}.parquet"
-    if target.resolve() == paths.SCORES.resolve():
-        raise CannotScore(f"{paths.SCORES} holds the scores of the project's own run. Choose another file with --out.")
+    must_be_free(target)
+    if at:
+        _date(at)
     params = load_params()
     source = load_source(params.source)
     churn, contract = load_churn(paths.CHURN_DELIVERED), read_contract(paths.CHURN_DELIVERED)
@@ -88,12 +90,39 @@ def main(data: Path, out: Path | None, at: str | None) -> None:
             "columns back, or train anew with `dvc repro`."
         )
     frame = to_pandas(table)
+    if _scorable(frame).empty:
+        found = ", ".join(f"{status} {n:,}" for status, n in frame["status"].value_counts().items())
+        raise CannotScore(
+            f"Nobody in {data} can be scored ({found}). Check the files and the kinds of the source "
+            "(`fedelta source check`) against churn.activity and churn.definition in params.yaml."
+        )
     for words in warnings_of(difference(contract["inputs"], _scorable(frame), churn.encoding, contract["importance"])):
         print(f"score: warning: {words}", file=sys.stderr)
     scores = scored(frame, population, churn, params, source)
     with whole(target) as staged:
         scores.write_parquet(staged)
     print(f"score: {target}: {in_words(scores)}")
+
+
+def must_be_free(target: Path) -> None:
+    """Refuse to write scores where something else lies.
+
+    Raises
+    ------
+    CannotScore
+        If `target` is no Parquet file, or a file of the project's own run.
+    """
+    if target.suffix != ".parquet" or target.is_dir():
+        raise CannotScore(f"--out is {target}; it must be a file whose name ends in .parquet.")
+    if target.resolve() == paths.SCORES.resolve():
+        raise CannotScore(f"{paths.SCORES} holds the scores of the project's own run. Choose another file with --out.")
+    if target.resolve().is_relative_to(paths.SCORES.parent.resolve()) and not target.resolve().is_relative_to(
+        SCORED.resolve()
+    ):
+        raise CannotScore(
+            f"{target} lies among the files of the project's own run. Choose {SCORED / target.name}, or a file outside "
+            f"{paths.SCORES.parent}."
+        )
 
 
 def scored(
@@ -139,6 +168,8 @@ def read_population(
         labelled=False,
     )
     print(f"score: {report.line}")
+    for warning in report.warnings:
+        print(f"score: warning: {warning}", file=sys.stderr)
     if source.kind == "table":
         customers = read_customers(outputs.customers, source)
         cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
@@ -148,6 +179,11 @@ def read_population(
     when = _date(at) if at else score_cutoff(replace(params.cutoffs, score_at="latest"), last)
     if when <= first:
         raise CannotScore(f"--at is {when:%Y-%m-%d}, but the interactions in {data} begin only on {first:%Y-%m-%d}.")
+    if when > midnight_after(last) + timedelta(days=churn.horizon_days):
+        raise CannotScore(
+            f"--at is {when:%Y-%m-%d}, more than a horizon after the last interaction in {data} ({last:%Y-%m-%d}): by "
+            "then everybody would seem to have left. Choose an earlier date, or bring newer files."
+        )
     cutoff = Cutoff(when, churn.horizon_days, churn.lead_days, "score")
     folders = {name: scratch / name for name in ("features", "labels")}
     for folder in folders.values():

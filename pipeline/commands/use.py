@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from fedelta.features.errors import yaml_mistake
 from fedelta.pipeline.intake.databases import fetch as fetch_tables
 from fedelta.pipeline.intake.raw_files import found_files
 from fedelta.pipeline.intake.source_check import default_folder
@@ -63,16 +64,25 @@ def fetch(name: str | None = None, data: Path | None = None, params: Path = PARA
     SourceError
         If the source is unknown, has no database tables, or they cannot be read.
     """
-    before = _settings(params)
-    name = name or before.get("source", "")
+    name = name or _settings(params).get("source", "")
     source = load_source(name, root)
     if not any(raw.database for raw in source.files):
         raise SourceError(f"Source {name} has no database tables: none of its files has a `url` in source.yaml.")
-    folder = data or (
-        Path(before["data"]) if before.get("source") == name and "data" in before else default_folder(name)
-    )
+    folder = data or folder_of(name, params)
     lines = fetch_tables(source, folder, lambda words: print(f"fetch: {words}", file=sys.stderr, flush=True))
     return "\n".join([*lines, f"Copied into {folder}. Next: dvc repro"])
+
+
+def folder_of(name: str, params: Path = PARAMS) -> Path:
+    """Where the files of a source lie: in the folder of params.yaml if it is the project's, else in ``data/raw/NAME``.
+
+    Raises
+    ------
+    BadParams
+        If params.yaml is not YAML.
+    """
+    before = _settings(params)
+    return Path(before["data"]) if before.get("source") == name and "data" in before else default_folder(name)
 
 
 def _settings(params: Path) -> dict[str, str]:
@@ -156,11 +166,12 @@ def dates_must_be_quoted(path: Path = PARAMS) -> None:
 def _composed(path: Path) -> tuple[str, Node | None]:
     try:
         text = path.read_text(encoding="utf-8")
+        YAML(typ="safe").load(text)  # refuses a name given twice, which composing lets through
         return text, YAML(typ="rt").compose(text)
     except FileNotFoundError:
         raise BadParams(f"There is no {path} here. Run fedelta in the project's folder.") from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise BadParams(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise BadParams(f"{path} is not YAML: {yaml_mistake(error)}.") from None
 
 
 def _is_list(node: ScalarNode | SequenceNode) -> bool:

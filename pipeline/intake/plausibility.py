@@ -21,6 +21,7 @@ from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.staging import Judged
 
 _FEW = 30  # values from which a mean tells something
+_MANY = 100  # purchases of which none should make up most of the money
 _MONTHLY_JUMP = 10  # times
 _CHANNELS_APART = 30  # times
 # Texts that stand for no customer, or for many.
@@ -170,6 +171,17 @@ def of_money(tables: Tables, judged: Judged) -> Iterator[str]:
             f"{n:,} amounts are negative and were quarantined ({kinds}). Where they are refunds, yield them as kind "
             "return with abs(amount)."
         )
+    if priced >= _MANY:
+        largest, customer = tables.row(
+            f"SELECT max(amount)::DOUBLE, arg_max(customer_id, amount) FROM {tables.interactions} "
+            "WHERE kind = 'purchase'"
+        )
+        if largest > 0.5 * spent:
+            yield (
+                f"One purchase of {_rounded(largest)} by the customer {_short(customer)} is {largest / spent:.1%} of "
+                f"what {priced:,} purchases brought in: every figure of money rests on it. If it is a typing error, "
+                "correct it or give the row a reason in out_of_scope."
+            )
     if 0 < priced < 0.95 * bought:
         yield f"{bought - priced:,} of {bought:,} purchases have no amount: they count as orders worth nothing."
     if refunds < returned and priced:

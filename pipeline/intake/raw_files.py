@@ -81,6 +81,8 @@ def found_files(raw: RawFiles, folder: Path) -> list[Path]:
             f"There is no copy of the database table {raw.table} in {folder} yet. Run `fedelta fetch`, which makes it."
         )
     if not folder.is_dir():
+        if folder.is_file():
+            raise SourceError(f"{folder} is a file. Give the folder that holds it, with --data {folder.parent}.")
         raise SourceError(f"There is no data folder {folder}. Put {raw.path} there, or name another with --data DIR.")
     try:
         matches = sorted(folder.glob(raw.path))

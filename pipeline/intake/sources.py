@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from fedelta.features.attributes import Attribute
 from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, LEVELS, PILLARS, REQUIRED, Level, Pillar
-from fedelta.features.errors import FedeltaError
+from fedelta.features.errors import FedeltaError, meant, yaml_mistake
 from fedelta.features.experience_rules import ExperienceSettings, Rule
 from fedelta.features.relationship import PURCHASES, Definition, Relationship, UnknownKind
 from fedelta.pipeline.paths import SOURCES
@@ -244,7 +244,7 @@ def _yaml(path: Path) -> object:
     try:
         return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise SourceError(f"{path} is not YAML: {yaml_mistake(error)}.") from None
 
 
 def _sql(path: Path, *, required: bool) -> str | None:
@@ -492,5 +492,6 @@ class _Section:
     def close(self, advice: str = "") -> None:
         """Refuse what nobody asked for: most often a misspelt key."""
         if unknown := sorted(set(self._values) - self._read):
+            question = meant(unknown[0], self._read)
             advice = advice or f"Known: {', '.join(sorted(self._read))}."
-            raise SourceError(f"{self.place}: unknown {', '.join(unknown)}. {advice}")
+            raise SourceError(f"{self.place}: unknown {', '.join(unknown)}.{question} {advice}")

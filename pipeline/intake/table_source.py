@@ -68,6 +68,22 @@ def labels_in(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, i
     return {"churned": int(left), "stayed": int(stayed), "unknown": int(unknown)}
 
 
+def must_be_over(source: Source, now: datetime) -> None:
+    """Refuse a table that describes a day yet to come.
+
+    Raises
+    ------
+    SourceError
+        If `as_of` is more than a day after `now`.
+    """
+    assert source.as_of is not None
+    if source.as_of > (now + timedelta(days=1)).date():
+        raise SourceError(
+            f"sources/{source.name}/source.yaml: as_of is {source.as_of}, which is yet to come. It must be the last "
+            "day that the table describes."
+        )
+
+
 def check_labels(source: Source, labels: Mapping[str, int]) -> None:
     """Refuse a table that nothing can be learned from.
 

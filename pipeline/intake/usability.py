@@ -301,16 +301,20 @@ def measure_table(
     )
 
 
-def _set_aside_warnings(entry: Account) -> list[str]:
-    equation = entry.equation
+def _set_aside_warnings(entry: Account, table: str = "") -> list[str]:
+    """Warnings of what was set aside, for the rows of a `table` that is named if there are others."""
+    equation, of = entry.equation, f" of {table}.sql" if table else ""
+    rules = ", ".join(f"{rule} {n:,}" for rule, n in list(entry.quarantined_for.items())[:3])
     checks = (
         (
             equation.quarantined > MOST_QUARANTINED * equation.rows_in,
-            f"{equation.quarantined / max(equation.rows_in, 1):.1%} of the rows are quarantined: see data/quarantine.",
+            f"{equation.quarantined / max(equation.rows_in, 1):.1%} of the rows{of} are quarantined ({rules}): "
+            "see data/quarantine.",
         ),
         (
-            entry.conflicting_duplicates > 0,
-            f"{entry.conflicting_duplicates:,} duplicates differ from the row kept with their id: is the id unique?",
+            entry.conflicting_duplicates > 0 and table != "labels",
+            f"{entry.conflicting_duplicates:,} duplicates{of} differ from the row kept with their id: is the id "
+            "unique?",
         ),
     )
     return [words for holds, words in checks if holds]
@@ -379,6 +383,9 @@ def _warnings(report: DataReport, rows: int) -> Iterator[str]:
     )
     yield from (words for holds, words in checks if holds)
     yield from _set_aside_warnings(entry)
+    for table, other in (("customers", report.customers), ("labels", report.declared_labels)):
+        if other is not None:
+            yield from _set_aside_warnings(other, table)
 
 
 def _nulls(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[Column]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from fedelta.features.experience_rules import (
     broken,
     columns_of,
     exercised,
+    never_true,
     predicate,
     with_bad_experiences,
 )
@@ -293,3 +294,22 @@ def test_a_rule_may_look_at_the_time_of_day():
     night = KernelSettings(ExperienceSettings({"night": rule("EXTRACT(HOUR FROM occurred_at) < 6")}))
     at_three, at_nine = (event(0, occurred_at=CUTOFF - timedelta(hours=hours)) for hours in (21, 15))
     assert known(at_three, at_nine, settings=night)["bad_experience_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("kind = 'reviw' AND rating <= 0.4", "the kind 'reviw', which the source does not have. Did you mean review?"),
+        ("rating < 0.2 OR kind IN ('review', 'song')", "the kind 'song', which the source does not have. Correct"),
+        ("channel = 'stroe'", "the channel 'stroe', which the source does not have. Did you mean store?"),
+    ],
+)
+def test_a_rule_that_asks_for_what_no_interaction_can_be_is_warned_of(when: str, words: str):
+    warnings = never_true(ExperienceSettings({"odd": rule(when)}), ("review", "visit"), ("store",))
+    assert len(warnings) == 1
+    assert f"experience.rules.odd asks for {words}" in warnings[0]
+
+
+def test_a_rule_of_known_kinds_and_any_topic_is_warned_of_nothing():
+    fine = rule("kind IN ('review', 'visit') AND channel <> 'store' AND topic IN ('wrong size') AND topic = 'x'")
+    assert never_true(ExperienceSettings({"fine": fine}), ("review", "visit"), ("store",)) == []

@@ -201,6 +201,15 @@ def test_features_at_labels_know_nothing_of_what_came_after(project: Path):
     assert_frame_equal(whole.filter(pl.col("cutoff") == at.at), past)
 
 
+def test_learning_from_labels_of_which_none_was_kept_says_where_they_lie(tmp_path: Path):
+    tiny = noted(tmp_path, "ann,2024-02-01,gone,,")
+    tiny.ingest()
+    text = PARAMS.replace("TREES", "10").replace("source: demo", "source: tiny")
+    (tmp_path / "params.yaml").write_text(text.replace("candidate: trees", "definition: declared"))
+    with inside(tmp_path), pytest.raises(NoLabels, match=r"no valid label\. Correct .*data/quarantine/labels\.parquet"):
+        cutoff_settings(load_params())
+
+
 def test_learning_from_labels_that_are_none_says_where_to_write_them(tmp_path: Path):
     folder = hashed_project.make(tmp_path / "project", customers=20)
     (folder / "params.yaml").write_text(
@@ -239,3 +248,11 @@ def test_dates_without_labels_cannot_be_trained_on():
     settings = LabelledCutoffs(train=("2023-07-01", "2023-07-02"), labelled=tuple(DATES))
     with pytest.raises(BadCutoff, match=r"names 2023-07-02, where no label stands"):
         _ = settings.dates
+
+
+@pytest.mark.parametrize("gone", ["gone", "maybe", "2", "0.5", ""])
+def test_labels_of_other_classes_are_set_aside_with_a_warning_that_names_their_rule(tmp_path: Path, gone: str):
+    tiny = noted(tmp_path, "ann,2024-02-01,yes,,", *(f"bob,2024-0{month}-01,{gone},," for month in (2, 3, 4)))
+    rule = "unreadable" if gone else "missing_churned"
+    told = f"75.0% of the rows of labels.sql are quarantined ({rule} 3): see data/quarantine."
+    assert told in tiny.ingest().warnings

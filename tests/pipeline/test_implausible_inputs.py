@@ -154,6 +154,8 @@ WARNED = [
      r"usual purchase is 19 through web and 3,180 through app: are both of the same unit"),
     ("refunds as negative purchases", each(lambda row: bought(row) and third(row), money=lambda row: -row.money),
      r"\d+ amounts are negative and were quarantined \(purchase \d+\).*kind return with abs"),
+    ("one purchase of a billion", added(Row("x", "c1", LAST, money=1e9)),
+     r"One purchase of 1,000,000,000 by the customer 'c1' is 100\.0% of what 1,\d+|9\d\d purchases brought in"),
     ("a third without amounts", each(lambda row: bought(row) and third(row), money=""),
      r"\d+ of 9\d\d|\d+ of 1,0\d\d purchases have no amount"),
     ("no amounts at all", each(lambda _: True, money=""), "No amounts: orders can be predicted, money cannot"),

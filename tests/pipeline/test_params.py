@@ -87,8 +87,8 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("horizont_days", 90, "unknown horizont_days. Known: source, data, horizon_days"),
-        ("churn.treees", 9, "churn: unknown treees. Known: trees"),
+        ("horizont_days", 90, "unknown horizont_days. Did you mean horizon_days? Known: source, data, horizon_days"),
+        ("churn.treees", 9, "churn: unknown treees. Did you mean trees? Known: trees"),
         ("experience.rules.late_delivery.sevrity", 2, "experience.rules.late_delivery: unknown sevrity"),
         ("horizon_days", ..., "horizon_days missing"),
         ("experience.rules.late_delivery.when", ..., "experience.rules.late_delivery: when missing"),
@@ -213,6 +213,8 @@ def test_tiers_that_cannot_be_told_apart_are_refused(tmp_path: Path, tiers: dict
         ("horizon_days: [", "is not YAML"),
         ("a: 1\na: 2\n", "is not YAML"),
         ("\tsource: demo", "is not YAML"),
+        ("a: 1\na: 2\n", "is not YAML: line 2, column 1: found duplicate key"),
+        ("a: 1\n\tb: 2\n", "is not YAML: line 2, column 1: found character"),
         ("", "the file must be a section of settings; it is None"),
         ("- source", "the file must be a section of settings"),
         ("just words", "the file must be a section of settings"),
@@ -231,3 +233,12 @@ def test_a_file_of_other_bytes_is_refused_in_one_line(tmp_path: Path):
 def test_without_a_file_it_says_where_to_run(tmp_path: Path):
     with pytest.raises(BadParams, match="Run fedelta in the project's folder"):
         load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("right", "typed"),
+    [("horizon_days", "horizn_days"), ("cutoffs", "cutofs"), ("definition", "definiton"), ("step_days", "stepdays")],
+)
+def test_a_misspelt_setting_is_answered_with_the_one_that_was_meant(tmp_path: Path, right: str, typed: str):
+    text = OWN.read_text(encoding="utf-8").replace(f"{right}:", f"{typed}:", 1)
+    assert f"unknown {typed}. Did you mean {right}? Known: " in refused(written(tmp_path, text))

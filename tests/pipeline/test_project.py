@@ -189,3 +189,24 @@ def test_a_second_whole_run_is_refused_before_it_does_anything(
     with sole_run("run", project / WHOLE_RUN_LOCK):
         assert main(["run"]) == 1
     assert "Another run is writing in" in capsys.readouterr().err
+
+
+def test_a_source_is_checked_where_the_project_has_its_files(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "data/raw/tiny").rename(project / "exports")
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("data/raw/tiny", "exports"))
+    assert main(["source", "check", "tiny"]) == 0
+    assert "events < events.csv: 1 rows" in capsys.readouterr().out
+    assert main(["source", "check", "tiny", "--data", "exports/events.csv"]) == 1
+    assert (
+        "exports/events.csv is a file. Give the folder that holds it, with --data exports." in capsys.readouterr().err
+    )
+
+
+def test_settings_given_twice_are_not_written_to(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = project / "params.yaml"
+    params.write_text(params.read_text() + "horizon_days: 30\n")
+    before = params.read_bytes()
+    assert main(["use", "tiny"]) == 1
+    assert "found duplicate key" in capsys.readouterr().err
+    assert params.read_bytes() == before

@@ -104,3 +104,11 @@ def test_a_writer_killed_while_the_old_folder_is_removed_leaves_no_half_of_it(tm
         folder_of(staged, d="newer")
     assert contents(target) == {"d": "newer"}
     assert [path.name for path in tmp_path.iterdir()] == ["features"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path):
+    target = folder_of(tmp_path / "raw", orders="all of them")
+    with pytest.raises(IsADirectoryError, match="raw"), whole(target) as staged:
+        staged.write_text("scores")
+    assert contents(target) == {"orders": "all of them"}
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]

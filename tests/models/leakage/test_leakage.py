@@ -386,6 +386,11 @@ def test_customers_who_left_are_not_learned_from_again(clean):
     assert "after_the_outcome" in {leak.check for leak in leaks(cancelled, "event", DECLARED)}
 
 
+def test_where_nobody_has_left_nobody_is_learned_from_again(clean):
+    nobody = with_outcomes(clean, horizon_cancellation_count=np.zeros(len(clean)))
+    assert "after_the_outcome" not in {leak.check for leak in leaks(nobody, "event", DECLARED)}
+
+
 def test_one_customer_on_both_sides_of_a_split_is_named():
     (leak,) = shared_customers(pd.Series(["ann", "bob", "cid"]), pd.Series(["cid", "dan"]))
     assert leak.evidence == "1 customers are on both sides of the split, cid among them"

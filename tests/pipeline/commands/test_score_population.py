@@ -52,7 +52,14 @@ def test_customers_can_be_scored_as_of_an_earlier_day(project):
     assert (found["last_bad_experience_at"].drop_nulls() < at).all()
 
 
-@pytest.mark.parametrize(("at", "words"), [("yesterday", "it must be a date"), ("2020-01-01", "begin only on 2023")])
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("yesterday", "it must be a date"),
+        ("2020-01-01", "begin only on 2023"),
+        ("2031-01-01", "more than a horizon after the last interaction"),
+    ],
+)
 def test_a_day_that_cannot_be_asked_is_refused(project, at, words):
     with inside(project), pytest.raises(CannotScore, match=words):
         score_population(project / "data/raw", None, at)
@@ -67,3 +74,25 @@ def test_nothing_is_written_where_the_bundle_does_not_fit(project):
     finally:
         (source / "customers.sql").unlink()
     assert not (project / "x.parquet").exists()
+
+
+@pytest.mark.parametrize("out", ["data/raw", "params.yaml", "data/customers.parquet", "data/features/x.parquet"])
+def test_scores_take_the_place_of_nothing_else(project, out):
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    with inside(project), pytest.raises(CannotScore, match=r"must be a file whose name ends in \.parquet|own run"):
+        score_population(project / "data/raw", project / out, None)
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+
+
+def test_files_in_which_nobody_is_a_customer_are_refused(project):
+    write(project / "parcels", interactions(40).filter(pl.col("kind") == "delivery"))
+    with inside(project), pytest.raises(CannotScore, match=r"Nobody in .*parcels can be scored \(.*churn\.activity"):
+        score_population(project / "parcels", None, None)
+    assert not (project / "data/scored/parcels.parquet").exists()
+
+
+def test_what_ingest_would_warn_of_is_said_before_scoring_too(project, capsys):
+    stray = interactions(40).with_columns(pl.col("occurred_at").dt.offset_by("-20y"))
+    write(project / "stray", pl.concat([interactions(40), stray.head(1).with_columns(interaction_id=pl.lit("old"))]))
+    scored(project, "stray")
+    assert "score: warning: 1 interaction is dated earlier than 2023-01-" in capsys.readouterr().err

@@ -53,7 +53,7 @@ def test_what_is_not_said_has_a_usual_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("yaml", "says"),
     [
-        (YAML + "kindz: [x]\n", r"source\.yaml: unknown kindz\. Known: .*kinds"),
+        (YAML + "kindz: [x]\n", r"source\.yaml: unknown kindz\. Did you mean kind\? Known: .*kinds"),
         (YAML.replace("name: tiny", "name: 7"), "name is 7; it must be text"),
         (YAML.replace("currency: EUR\n", ""), "currency is None; it must be text"),
         (YAML.replace("csv}", "xls}"), "format is 'xls'; it must be one of csv, text"),

@@ -1,6 +1,7 @@
 """Intake of tables: what a label must be, what contradicts itself, what is missing, each with one clear message."""
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -145,3 +146,10 @@ def _no_prior() -> None:
     from fedelta.pipeline import fit_btyd
 
     fit_btyd.main()
+
+
+def test_a_table_of_a_day_yet_to_come_is_refused(tmp_path):
+    later = re.sub(r"as_of: [0-9-]+", "as_of: 2999-03-31", SOURCE)
+    with pytest.raises(SourceError, match="as_of is 2999-03-31, which is yet to come"):
+        ingested(Gym(tmp_path, [ANN, BOB], yaml=later))
+    assert not (tmp_path / "data/customers.parquet").exists()
