@@ -135,7 +135,8 @@ def _adapter() -> TypeAdapter[Params]:
 
 def _explained(errors: Sequence[ErrorDetails], raw: object) -> FedeltaError:
     """The first thing that is wrong, in words: where, what came and what is allowed."""
-    first = errors[0]
+    # A key misspelt is unknown, and missing too: the first says more.
+    first = next((error for error in errors if error["type"] == "unexpected_keyword_argument"), errors[0])
     at, value = _place(first["loc"], raw)
     if isinstance(why := first.get("ctx", {}).get("error"), FedeltaError):
         return why
