@@ -59,7 +59,7 @@ class Replay:
     def __init__(self, company: Company, churn: Mapping[str, Any] | None = None) -> None:
         """Simulate, ingest, learn; `churn` are settings of the model other than the project's."""
         self.events, self.params = ingested(company)
-        self.churn = replace(self.params.churn, **{"trees": 80, "seeds": 1, **(churn or {})})
+        self.churn = replace(self.params.churn, **{"num_iterations": 80, "seeds": 1, **(churn or {})})
         self.first = datetime.combine(company.start, time(), UTC)
         self.end = datetime.combine(company.end, time(), UTC)
         self.model, self.watch, self.prior = self._learned()

@@ -108,7 +108,7 @@ def project(folder: Path, customers: int) -> Path:
     for name in ("dvc.yaml", "cli.py"):
         shutil.copy(HERE / name, folder)
     params = (HERE / "params.yaml").read_text()
-    params = re.sub(r"trees: \d+", "trees: 40", re.sub(r"seeds: \d+", "seeds: 1", params))
+    params = re.sub(r"num_iterations: \d+", "num_iterations: 40", re.sub(r"seeds: \d+", "seeds: 1", params))
     (folder / "params.yaml").write_text(re.sub(r"bootstrap: \d+", "bootstrap: 50", params))
     simulate = [sys.executable, "-m", "fedelta.cli", "simulate", "--customers", str(customers), "--seed", "3"]
     subprocess.run([*simulate, "--out", "data/raw/demo"], cwd=folder, check=True)

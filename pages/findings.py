@@ -31,11 +31,11 @@ NAMES = {
     "hurdle": "Hurdle trees alone",
 }
 CANDIDATES = {  # a model is chosen from; other names are those above
-    "trees": "boosted trees",
-    "deep": "deeper boosted trees",
+    "lightgbm": "boosted trees",
+    "lightgbm_large": "deeper boosted trees",
     "lightgbm_defaults": "boosted trees with LightGBM's defaults",
-    "blend": "a blend of candidates by their weights",
-    "mean": "the mean of several",
+    "weighted_average": "a blend of candidates by their weights",
+    "blend": "the mean of several",
     "pareto_gg": "Pareto/NBD with Gamma-Gamma",
     "poisson": "boosted orders",
     "count": "boosted orders with Gamma-Gamma",

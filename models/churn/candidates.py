@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Prior = Literal["features", "init_score"]
 
 CANDIDATES: tuple[CandidateName, ...] = get_args(CandidateName)  # a tie goes to the one that comes first
-_AVERAGED: tuple[CandidateName, ...] = ("logistic", "trees")  # whose log-odds `mean` averages
+_AVERAGED: tuple[CandidateName, ...] = ("logistic", "lightgbm")  # whose log-odds `blend` averages
 
 
 class Component(Protocol):
@@ -126,7 +126,7 @@ def competing(panel: Panel, settings: ChurnSettings, horizon_days: int) -> tuple
     if settings.definition != "inactivity" or table["pareto_p_any"].isna().any():
         left_out |= set(BTYD)
     if (table["horizon_days"] < horizon_days).any():
-        left_out |= {"constant", *RULES, "mean", "deep", "lightgbm_defaults"}
+        left_out |= {"constant", *RULES, "blend", "lightgbm_large", "lightgbm_defaults"}
     return tuple(name for name in CANDIDATES if name not in left_out)
 
 
@@ -150,7 +150,7 @@ def _parts(weights: Mapping[CandidateName, float]) -> dict[CandidateName, float]
     """The weights of what is fitted: a mean is its parts."""
     total: dict[CandidateName, float] = {}
     for name, weight in weights.items():
-        parts = _AVERAGED if name == "mean" else (name,)
+        parts = _AVERAGED if name == "blend" else (name,)
         for part in parts:
             total[part] = total.get(part, 0.0) + weight / len(parts)
     return total
@@ -170,9 +170,9 @@ def contributions(components: Weighted, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(total, index=table.index)
 
 
-def deep(settings: ChurnSettings) -> ChurnSettings:
-    """The settings with those of the candidate `deep` in their place."""
-    own: dict[str, Any] = {name: value for name, value in vars(settings.deep).items() if value is not None}
+def large(settings: ChurnSettings) -> ChurnSettings:
+    """The settings with those of the candidate `lightgbm_large` in their place."""
+    own: dict[str, Any] = {name: value for name, value in vars(settings.lightgbm_large).items() if value is not None}
     return replace(settings, **own)
 
 
@@ -183,7 +183,7 @@ def _fit(name: CandidateName, panel: Panel, settings: ChurnSettings, prior: Prio
         return Btyd("pareto")
     if name in BASELINES:
         return Regression(fit_baseline(name, panel, settings.definition))
-    grown = {"trees": settings, "deep": deep(settings), "lightgbm_defaults": LIGHTGBM_DEFAULTS}[name]
+    grown = {"lightgbm": settings, "lightgbm_large": large(settings), "lightgbm_defaults": LIGHTGBM_DEFAULTS}[name]
     return grow(panel, panel.churned(settings.definition), grown, prior, threads)
 
 
@@ -206,7 +206,7 @@ def component_to_dict(component: Component) -> dict[str, object]:
     if isinstance(component, Regression):
         return {"kind": "logistic", **component.logistic.to_dict()}
     assert isinstance(component, Trees)
-    return {"kind": "trees", "prior": component.prior, "encoding": component.encoding.to_dict()}
+    return {"kind": "lightgbm", "prior": component.prior, "encoding": component.encoding.to_dict()}
 
 
 def component_from_dict(document: Mapping[str, Any], ensemble: Ensemble | None) -> Component:

@@ -50,7 +50,7 @@ _SET = "set in params.yaml (churn.candidate), compared with none"
 class ChurnModel:
     """Candidates as a weighted sum of log-odds, calibrated, in season, with their training contract."""
 
-    name: ModelName  # the candidate, or "blend" of several
+    name: ModelName  # the candidate, or "weighted_average" of several
     components: Weighted
     calibrator: Calibrator
     horizon_days: int
@@ -133,7 +133,7 @@ def fit_churn(
         if settings.candidate not in names:
             raise BadCandidate(
                 f"churn.candidate is {settings.candidate}, which cannot answer for these rows: a constant, rules of "
-                "one column, mean, deep and lightgbm_defaults need whole horizons, a rule more than one value of its "
+                "one column, blend, lightgbm_large and lightgbm_defaults need whole horizons, a rule more than one value of its "
                 "column, Pareto/NBD and BG/NBD a purchase of every customer. It may be auto or one of "
                 f"{', '.join(names)}."
             )
@@ -150,7 +150,7 @@ def fit_churn(
     components = fit_blend(weights, panel, settings, prior, threads)
     calibrator = held_out.calibrator(weights) if held_out else _UNTESTED
     season = _season(panel, weights, calibrator, settings, prior, threads) if in_season else NO_SEASON
-    used: ModelName = next(iter(weights)) if len(weights) == 1 else "blend"
+    used: ModelName = next(iter(weights)) if len(weights) == 1 else "weighted_average"
     return ChurnModel(used, components, calibrator, horizon_days, lead_days, standings, note, season)
 
 

@@ -11,9 +11,9 @@ from fedelta.models.minimum import Minimum
 
 CandidateName = Literal[
     "constant", "tenure", "days_since_last_activity", "past_outcome_rate", "hiatus", "pareto_nbd", "bg_nbd", "logistic",
-    "trees", "mean", "deep", "lightgbm_defaults",
+    "lightgbm", "blend", "lightgbm_large", "lightgbm_defaults",
 ]  # fmt: skip
-ModelName = CandidateName | Literal["blend"]  # of several candidates, by their weights
+ModelName = CandidateName | Literal["weighted_average"]  # of several candidates, by their weights
 BTYD: tuple[CandidateName, ...] = ("pareto_nbd", "bg_nbd")  # know of purchases alone
 
 
@@ -22,23 +22,23 @@ class BadCandidate(FedeltaError, ValueError):
 
 
 @dataclass(frozen=True)
-class DeepSettings:
-    """How the candidate `deep` is grown: larger trees with less restraint, for tables with much to learn."""
+class LargeSettings:
+    """How the candidate `lightgbm_large` is grown: larger trees with less restraint, for tables with much to learn."""
 
-    trees: Count | None = None  # None: as the other trees of churn
+    num_iterations: Count | None = None  # None: that of `churn`
     learning_rate: PositiveShare | None = None  # None: the same
-    leaves: Leaves = 31
-    min_rows_share: Share = 0.0002
-    min_rows: Count = 20
-    row_share: PositiveShare = 0.8
-    column_share: PositiveShare = 0.7
-    l2: NonNegative = 1.0
+    num_leaves: Leaves = 31
+    min_data_in_leaf_share: Share = 0.0002
+    min_data_in_leaf: Count = 20
+    bagging_fraction: PositiveShare = 0.8
+    feature_fraction: PositiveShare = 0.7
+    lambda_l2: NonNegative = 1.0
 
 
 # LightGBM's own defaults, but for bins: next to no restraint. Without sampling one seed is as good as several.
 LIGHTGBM_DEFAULTS = BoostingSettings(
-    trees=100, learning_rate=0.1, leaves=31, min_rows_share=0.0, min_rows=20, row_share=1.0, column_share=1.0, l2=0.0,
-    seeds=1,
+    num_iterations=100, learning_rate=0.1, num_leaves=31, min_data_in_leaf_share=0.0, min_data_in_leaf=20,
+    bagging_fraction=1.0, feature_fraction=1.0, lambda_l2=0.0, seeds=1,
 )  # fmt: skip
 
 
@@ -46,15 +46,15 @@ LIGHTGBM_DEFAULTS = BoostingSettings(
 class ChurnSettings(BoostingSettings):
     """The churn model: what leaving means, which models compete, and how boosters are grown."""
 
-    min_rows_share: Share = 0.003
-    min_rows: Count = 20
+    min_data_in_leaf_share: Share = 0.003
+    min_data_in_leaf: Count = 20
     definition: Definition = "inactivity"  # declared: the company's own labels
     activity: tuple[str, ...] = PURCHASES  # kinds of interaction; who does none of them has left (`inactivity`)
     ended: tuple[str, ...] = ()  # kinds that end a relationship without churn
     candidate: Literal["auto", CandidateName] = "auto"  # auto: chosen out of time
     too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
     minimum: Minimum = field(default_factory=Minimum)
-    deep: DeepSettings = field(default_factory=DeepSettings)
+    lightgbm_large: LargeSettings = field(default_factory=LargeSettings)
 
     def __post_init__(self) -> None:
         """Refuse a candidate that foresees purchases where cancellations are to be foreseen.

@@ -48,7 +48,7 @@ def load_churn(folder: Path) -> ChurnModel:
         (
             float(held["weight"]),
             component_from_dict(
-                held, Ensemble.from_text(read_boosters(folder, f"churn-{i}")) if held["kind"] == "trees" else None
+                held, Ensemble.from_text(read_boosters(folder, f"churn-{i}")) if held["kind"] == "lightgbm" else None
             ),
         )
         for i, held in enumerate(contract["components"])

@@ -75,12 +75,13 @@ def fit_ensemble(
     base: dict[str, object] = {
         "objective": objective,
         "learning_rate": settings.learning_rate,
-        "num_leaves": settings.leaves,
-        "min_data_in_leaf": max(settings.min_rows, round(settings.min_rows_share * len(target))),
-        "bagging_fraction": max(settings.row_share, min(1.0, 40 / len(target))),  # a sample of few rows holds none
+        "num_leaves": settings.num_leaves,
+        "min_data_in_leaf": max(settings.min_data_in_leaf, round(settings.min_data_in_leaf_share * len(target))),
+        # A sample of few rows would be empty.
+        "bagging_fraction": max(settings.bagging_fraction, min(1.0, 40 / len(target))),
         "bagging_freq": 1,
-        "feature_fraction": settings.column_share,
-        "lambda_l2": settings.l2,
+        "feature_fraction": settings.feature_fraction,
+        "lambda_l2": settings.lambda_l2,
         "max_bin": 63,
         "boost_from_average": init_score is None,
         "deterministic": True,
@@ -102,7 +103,7 @@ def fit_ensemble(
     data.construct()
 
     def grow(seed: int) -> lgb.Booster:
-        return lgb.train({**base, "seed": seed}, data, num_boost_round=settings.trees)
+        return lgb.train({**base, "seed": seed}, data, num_boost_round=settings.num_iterations)
 
     return Ensemble(tuple(side_by_side(grow, range(1, settings.seeds + 1), threads)))
 

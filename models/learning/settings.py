@@ -15,13 +15,13 @@ Leaves = Annotated[int, Interval(ge=2, le=131_072)]  # LightGBM's own limits
 class BoostingSettings:
     """How a booster is grown."""
 
-    trees: Count = 250
+    num_iterations: Count = 250
     learning_rate: PositiveShare = 0.04
-    leaves: Leaves = 12
-    min_rows_share: Share = 0.01  # of the training rows, in a leaf
-    min_rows: Count = 40  # in a leaf, whatever the share
-    row_share: PositiveShare = 0.7
-    column_share: PositiveShare = 0.5
-    l2: NonNegative = 10.0
+    num_leaves: Leaves = 12
+    min_data_in_leaf_share: Share = 0.01  # of the training rows, in a leaf
+    min_data_in_leaf: Count = 40  # in a leaf, whatever the share
+    bagging_fraction: PositiveShare = 0.7
+    feature_fraction: PositiveShare = 0.5
+    lambda_l2: NonNegative = 10.0
     seeds: Count = 2
     prior: PriorUse = "auto"

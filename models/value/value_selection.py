@@ -103,7 +103,7 @@ def hold_out(
 
     ``seasonal``: a season sets the level; every cutoff is held out, and candidates are compared with its total right.
     """
-    least = 2 * settings.min_rows  # with fewer, no tree has a branch
+    least = 2 * settings.min_data_in_leaf  # with fewer, no tree has a branch
     if seasonal:
         found = folds(panel, horizon_days, seasonal=True, cutoffs=len(panel.cutoffs), groups=seasonal_groups(panel))
     else:

@@ -18,13 +18,13 @@ from fedelta.models.value.settings import ClvSettings
 
 Floats = npt.NDArray[np.float64]
 OrdersName = Literal["pareto_nbd", "poisson"]
-SpendName = Literal["pareto_gg", "count", "tweedie", "hurdle", "mean"]
+SpendName = Literal["pareto_gg", "count", "tweedie", "hurdle", "blend"]
 Name = OrdersName | SpendName
 Part = Literal["orders", "spend", "buys", "basket"]
 
 # A tie goes to the one that comes first.
 ORDERS: tuple[OrdersName, ...] = ("pareto_nbd", "poisson")
-SPEND: tuple[SpendName, ...] = ("pareto_gg", "count", "tweedie", "hurdle", "mean")
+SPEND: tuple[SpendName, ...] = ("pareto_gg", "count", "tweedie", "hurdle", "blend")
 WITHOUT_ORDERS: tuple[SpendName, ...] = ("tweedie", "hurdle")  # what a table of customers allows
 
 _NEEDS: Mapping[Name, tuple[Part, ...]] = {
@@ -34,7 +34,7 @@ _NEEDS: Mapping[Name, tuple[Part, ...]] = {
     "count": ("orders",),
     "tweedie": ("spend",),
     "hurdle": ("buys", "basket"),
-    "mean": ("orders", "spend", "buys", "basket"),
+    "blend": ("orders", "spend", "buys", "basket"),
 }
 _OBJECTIVES: Mapping[Part, Objective] = {
     "orders": "poisson", "spend": "tweedie", "buys": "binary", "basket": "gamma",
@@ -102,7 +102,7 @@ def forecasts(names: Iterable[Name], trees: ValueTrees, table: pd.DataFrame) -> 
     if "buys" in log:
         logs["hurdle"] = np.log(sigmoid(log["buys"])) + log["basket"]
     if len(log) == len(_OBJECTIVES):
-        logs["mean"] = np.mean([logs[name] for name in SPEND[:-1]], axis=0)
+        logs["blend"] = np.mean([logs[name] for name in SPEND[:-1]], axis=0)
     return {name: significant(np.exp(logs[name]), PREDICTED) for name in names}
 
 

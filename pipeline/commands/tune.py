@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
-from fedelta.models.churn.candidates import deep
+from fedelta.models.churn.candidates import large
 from fedelta.models.churn.model import fit_churn, out_of_time_folds, too_little
 from fedelta.models.churn.settings import CandidateName, ChurnSettings, TuneSettings
 from fedelta.models.metrics.bootstrap import Interval, Resampling, paired_difference
@@ -35,7 +35,7 @@ Values = dict[str, float | int]
 
 STORAGE = Path("data/tune.db")
 REPORT = Path("reports/tuning.json")
-TUNABLE: tuple[CandidateName, ...] = ("trees", "mean", "deep")  # those with trees that have settings
+TUNABLE: tuple[CandidateName, ...] = ("lightgbm", "blend", "lightgbm_large")  # those with trees that have settings
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ class Range:
 
 
 SPACE = {
-    "trees": Range(100, 600),
+    "num_iterations": Range(100, 600),
     "learning_rate": Range(0.01, 0.1, log=True),
-    "leaves": Range(4, 48, log=True),
-    "min_rows_share": Range(0.002, 0.05, log=True),
-    "row_share": Range(0.5, 0.95),
-    "column_share": Range(0.2, 0.9),
-    "l2": Range(1.0, 100.0, log=True),
+    "num_leaves": Range(4, 48, log=True),
+    "min_data_in_leaf_share": Range(0.002, 0.05, log=True),
+    "bagging_fraction": Range(0.5, 0.95),
+    "feature_fraction": Range(0.2, 0.9),
+    "lambda_l2": Range(1.0, 100.0, log=True),
 }
-DEEP = SPACE | {"leaves": Range(12, 127, log=True), "min_rows_share": Range(0.0001, 0.01, log=True)}
+LARGE = SPACE | {"num_leaves": Range(12, 127, log=True), "min_data_in_leaf_share": Range(0.0001, 0.01, log=True)}
 
 
 @dataclass(frozen=True)
@@ -298,23 +298,23 @@ def _forecast(fold: _Fold, churn: ChurnSettings, params: Params) -> Floats:
 
 def _section(churn: ChurnSettings) -> str:
     """Where the settings of the candidate stand in params.yaml."""
-    return "churn.deep" if churn.candidate == "deep" else "churn"
+    return "churn.lightgbm_large" if churn.candidate == "lightgbm_large" else "churn"
 
 
 def _space(churn: ChurnSettings) -> dict[str, Range]:
-    return DEEP if churn.candidate == "deep" else SPACE
+    return LARGE if churn.candidate == "lightgbm_large" else SPACE
 
 
 def _grown(churn: ChurnSettings) -> ChurnSettings:
     """The settings by which the candidate's trees are grown."""
-    return deep(churn) if churn.candidate == "deep" else churn
+    return large(churn) if churn.candidate == "lightgbm_large" else churn
 
 
 def _with(churn: ChurnSettings, values: Values) -> ChurnSettings:
     """The settings with others for the candidate's trees."""
     changed: dict[str, Any] = dict(values)
-    if churn.candidate == "deep":
-        return replace(churn, deep=replace(churn.deep, **changed))
+    if churn.candidate == "lightgbm_large":
+        return replace(churn, lightgbm_large=replace(churn.lightgbm_large, **changed))
     return replace(churn, **changed)
 
 

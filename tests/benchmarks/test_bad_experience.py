@@ -9,7 +9,7 @@ from benchmarks.tables import FOLDS, folds
 from fedelta.models.churn.settings import ChurnSettings
 from fedelta.models.metrics.bootstrap import Interval, Resampling
 
-QUICK = ChurnSettings(trees=30, seeds=1, candidate="trees")
+QUICK = ChurnSettings(num_iterations=30, seeds=1, candidate="lightgbm")
 FEW = Resampling(60)
 
 

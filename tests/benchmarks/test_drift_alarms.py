@@ -12,7 +12,7 @@ from fedelta.pipeline.simulator import Company
 def replay(request: pytest.FixtureRequest) -> Replay:
     """Three years of 300 customers, and a small model that learned before the last of them."""
     company = Company(300, seed=request.param, days=DAYS, regime="dense")
-    return Replay(company, {"trees": 10, "candidate": "trees"})
+    return Replay(company, {"num_iterations": 10, "candidate": "lightgbm"})
 
 
 def test_twelve_monthly_runs_of_all_checks_raise_at_most_one_false_alarm(replay: Replay):

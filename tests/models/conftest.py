@@ -10,8 +10,8 @@ from fedelta.models.panel import Panel
 from fedelta.models.value.model import ClvModel, fit_clv
 from fedelta.models.value.settings import ClvSettings
 
-SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
-SMALL_CLV = ClvSettings(trees=12, seeds=1)
+SMALL = ChurnSettings(num_iterations=12, seeds=2, candidate="lightgbm")
+SMALL_CLV = ClvSettings(num_iterations=12, seeds=1)
 
 
 @pytest.fixture(scope="session")

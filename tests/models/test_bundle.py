@@ -42,7 +42,7 @@ def test_a_churn_model_comes_back_with_identical_predictions(
 def test_whichever_candidate_was_chosen_comes_back_with_identical_predictions(
     train: Panel, to_score: pd.DataFrame, tmp_path: Path, name: CandidateName
 ):
-    settings = ChurnSettings(trees=3, seeds=1, candidate=name)
+    settings = ChurnSettings(num_iterations=3, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
     save_churn(model, tmp_path, FACTS)
     loaded = load_churn(tmp_path)

@@ -46,7 +46,7 @@ def test_the_chosen_model_and_every_baseline_have_every_metric_with_an_interval(
 
 
 def test_orders_are_measured_beside_btyds(evaluated: Panel, train: Panel, churn: ChurnModel, clv: ClvModel):
-    model = fit_orders(train, ClvSettings(trees=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
+    model = fit_orders(train, ClvSettings(num_iterations=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
     report = evaluate(evaluated, churn, {}, clv, FEW, "inactivity", orders=model).report
     assert set(report["orders"]) == {"chosen", "pareto_nbd", "bg_nbd"}
     said, came = (

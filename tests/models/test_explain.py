@@ -32,9 +32,11 @@ def test_the_themes_sum_exactly_to_the_log_odds(model: ChurnModel, to_score: pd.
     assert np.abs(parts.sum(axis=1).to_numpy() - model.log_odds(to_score)).max() < 1e-9
 
 
-@pytest.mark.parametrize("name", ["hiatus", "pareto_nbd", "logistic", "past_outcome_rate", "mean", "lightgbm_defaults"])
+@pytest.mark.parametrize(
+    "name", ["hiatus", "pareto_nbd", "logistic", "past_outcome_rate", "blend", "lightgbm_defaults"]
+)
 def test_the_themes_of_every_candidate_sum_to_its_log_odds(train: Panel, to_score: pd.DataFrame, name: CandidateName):
-    settings = ChurnSettings(trees=5, seeds=1, candidate=name)
+    settings = ChurnSettings(num_iterations=5, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
     parts = theme_contributions(model, to_score)
     assert np.abs(parts.sum(axis=1).to_numpy() - model.log_odds(to_score)).max() < 1e-9
@@ -84,11 +86,11 @@ def test_a_reason_is_told_in_words_with_its_figure(model: ChurnModel, to_score: 
     assert not any("_" in str(text) or "pareto" in str(text) or "nan" in str(text) for text in said)
 
 
-@pytest.mark.parametrize("name", ["hiatus", "bg_nbd", "trees"])
+@pytest.mark.parametrize("name", ["hiatus", "bg_nbd", "lightgbm"])
 def test_every_number_stands_beside_the_median_of_the_peers_whatever_the_candidate(
     train: Panel, to_score: pd.DataFrame, name: CandidateName
 ):
-    settings = ChurnSettings(trees=5, seeds=1, candidate=name)
+    settings = ChurnSettings(num_iterations=5, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
     model = replace(model, peers=fit_peers(train.table, model.encoding))
     texts = [str(reason["text"]) for told in reasons(model, to_score) for reason in told]
@@ -119,7 +121,11 @@ def test_a_declared_attribute_is_a_reason_of_its_own(train: Panel, to_score: pd.
     plans = np.where(train.churned("inactivity") > 0, "tin", "gold")
     telling = with_columns(train, attribute_support_plan=plans)
     model = fit_churn(
-        telling, ChurnSettings(trees=12, seeds=1, candidate="trees"), horizon_days=60, lead_days=0, threads=1
+        telling,
+        ChurnSettings(num_iterations=12, seeds=1, candidate="lightgbm"),
+        horizon_days=60,
+        lead_days=0,
+        threads=1,
     )
     told = reasons(model, to_score.assign(attribute_support_plan="tin"))
     assert {reason["text"] for row in told for reason in row if reason["theme"] == "attributes"} == {

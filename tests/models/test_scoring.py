@@ -34,7 +34,7 @@ FIGURES = [
 def models(train: Panel, to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel) -> Models:
     """Everything a bundle holds, learned from the company."""
     personas = find_personas(to_score, PersonaSettings(least_stability=0.1)).model
-    orders = fit_orders(train, ClvSettings(trees=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
+    orders = fit_orders(train, ClvSettings(num_iterations=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
     pareto = fit_prior(to_score[to_score["purchase_day_count"] > 0]).pareto
     return Models(churn, clv, orders, pareto, fit_loyalty(train, LoyaltySettings()), personas)
 

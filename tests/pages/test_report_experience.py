@@ -286,9 +286,9 @@ def test_a_time_is_said_as_people_say_it(days: float, words: str):
 def test_which_model_was_chosen_and_why_is_told(inputs: Inputs):
     figure = told.interval(0.4, 0.3, 0.5)
     standing = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
-    churn = {**inputs.churn, "candidate": "trees", "note": "Tested on 9 rows.", "selection": [
+    churn = {**inputs.churn, "candidate": "lightgbm", "note": "Tested on 9 rows.", "selection": [
         {**standing, "verdict": "log loss significantly higher than that of trees"},
-        {**standing, "candidate": "trees", "verdict": "chosen: the best"},
+        {**standing, "candidate": "lightgbm", "verdict": "chosen: the best"},
     ]}  # fmt: skip
     text = section(replace(inputs, churn=churn), "churn")
     assert "Tested on 9 rows." in text

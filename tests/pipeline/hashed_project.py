@@ -9,11 +9,13 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import HASH
 
 
-def make(folder: Path, *, customers: int = 300, trees: int = 10) -> Path:
+def make(folder: Path, *, customers: int = 300, num_iterations: int = 10) -> Path:
     """Some hundred customers over 480 days, most with a rhythm of a month, and a horizon of 90 days."""
     folder.mkdir(parents=True)
     (folder / "sources").symlink_to(HERE / "sources")
-    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(trees)).replace("source: demo", "source: cdnow"))
+    (folder / "params.yaml").write_text(
+        PARAMS.replace("TREES", str(num_iterations)).replace("source: demo", "source: cdnow")
+    )
     events = interactions(customers).with_columns(pl.col("customer_id").hash(seed=1).alias(HASH))
     with inside(folder):
         paths.INTERACTIONS.mkdir(parents=True)

@@ -25,7 +25,7 @@ SELECT id AS customer_id, left_us AS churned, joined AS signed_up_at, opted_out,
 FROM members
 """
 HEADER = "id,joined,opted_out,worth,plan,city,fee,complaints,left_us"
-FAST = PARAMS.replace("TREES", "25").replace("candidate: trees", "candidate: auto, definition: declared")
+FAST = PARAMS.replace("TREES", "25").replace("candidate: lightgbm", "candidate: auto, definition: declared")
 
 
 @dataclass

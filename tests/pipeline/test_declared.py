@@ -205,7 +205,7 @@ def test_learning_from_labels_of_which_none_was_kept_says_where_they_lie(tmp_pat
     tiny = noted(tmp_path, "ann,2024-02-01,gone,,")
     tiny.ingest()
     text = PARAMS.replace("TREES", "10").replace("source: demo", "source: tiny")
-    (tmp_path / "params.yaml").write_text(text.replace("candidate: trees", "definition: declared"))
+    (tmp_path / "params.yaml").write_text(text.replace("candidate: lightgbm", "definition: declared"))
     with inside(tmp_path), pytest.raises(NoLabels, match=r"no valid label\. Correct .*data/quarantine/labels\.parquet"):
         cutoff_settings(load_params())
 

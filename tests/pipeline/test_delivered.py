@@ -23,7 +23,7 @@ def test_scores_of_a_run_at_a_date_are_those_of_a_backtest_at_that_date(tmp_path
     with inside(hashed_project.make(tmp_path / "project")):
         written = paths.PARAMS.read_text()
         paths.PARAMS.write_text(
-            written.replace("train: 2}", f'train: 2, score_at: "{at:%Y-%m-%d}"}}').replace(", candidate: trees", "")
+            written.replace("train: 2}", f'train: 2, score_at: "{at:%Y-%m-%d}"}}').replace(", candidate: lightgbm", "")
         )
         params, (first, last) = load_params(), span(paths.INTERACTIONS)
         for stage in (build_features, fit_btyd, train_churn, train_clv):

@@ -33,7 +33,7 @@ STAGES = (
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Members who pay now and then. Every second cancels after the last payment; some of them complain or pay again."""
     folder = hashed_project.make(tmp_path_factory.mktemp("event") / "project", customers=400)
-    text = PARAMS.replace("TREES", "5").replace("source: demo", "source: cdnow").replace("candidate: trees", "")
+    text = PARAMS.replace("TREES", "5").replace("source: demo", "source: cdnow").replace("candidate: lightgbm", "")
     (folder / "params.yaml").write_text(text.replace("churn: {", "churn: {definition: event, "))
     with inside(folder):
         path = paths.INTERACTIONS / "part-00000.parquet"

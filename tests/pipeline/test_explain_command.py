@@ -22,7 +22,7 @@ from fedelta.pipeline.commands.explain import NoScore, OutOfDate, explain, main,
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scored project of 300 customers, its interactions in bucket order as ingest leaves them."""
-    folder = make(tmp_path_factory.mktemp("explain") / "project", trees=60)
+    folder = make(tmp_path_factory.mktemp("explain") / "project", num_iterations=60)
     with inside(folder):
         with duckdb.connect() as connection:
             connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())

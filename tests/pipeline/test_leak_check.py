@@ -24,7 +24,7 @@ ATTRIBUTES = ("country", "age_group", "plan")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of 400 customers of whom the source's attributes are unknown, in bucket order as ingest leaves it."""
-    folder = make(tmp_path_factory.mktemp("leak") / "project", customers=400, trees=5)
+    folder = make(tmp_path_factory.mktemp("leak") / "project", customers=400, num_iterations=5)
     with inside(folder):
         with duckdb.connect() as connection:
             connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())

@@ -38,7 +38,7 @@ DATA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("card") / "project", trees=5)
+    folder = make(tmp_path_factory.mktemp("card") / "project", num_iterations=5)
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     with inside(folder):
         monitor.main()

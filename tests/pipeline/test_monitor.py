@@ -21,7 +21,7 @@ from fedelta.pipeline.monitoring.months import calendar_of, data_tracks
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("monitor") / "project", customers=400, trees=5)
+    folder = make(tmp_path_factory.mktemp("monitor") / "project", customers=400, num_iterations=5)
     with inside(folder):
         monitor.main()
     return folder

@@ -59,18 +59,21 @@ def test_the_projects_own_params_are_read_into_typed_settings():
 
 
 def test_the_projects_own_settings_of_deep_trees_are_those_of_a_project_without_any(tmp_path: Path):
-    assert load_params(OWN).churn.deep == load_params(with_change(tmp_path, "churn.deep", ...)).churn.deep
+    assert (
+        load_params(OWN).churn.lightgbm_large
+        == load_params(with_change(tmp_path, "churn.lightgbm_large", ...)).churn.lightgbm_large
+    )
 
 
 def test_a_change_reaches_its_setting(tmp_path: Path):
-    assert load_params(with_change(tmp_path, "churn.trees", 7)).churn.trees == 7
+    assert load_params(with_change(tmp_path, "churn.num_iterations", 7)).churn.num_iterations == 7
     rules = load_params(with_change(tmp_path, "experience.rules.slow_answer.severity", 4)).experience.rules
     slow = "kind IN ('contact', 'complaint') AND wait_hours"
     assert rules["slow_answer"] == Rule(f"{slow} > 48", "time_and_effort", "ease", 4, among=f"{slow} IS NOT NULL")
 
 
 def test_a_whole_number_will_do_for_a_fraction(tmp_path: Path):
-    assert load_params(with_change(tmp_path, "churn.l2", 3)).churn.l2 == 3.0
+    assert load_params(with_change(tmp_path, "churn.lambda_l2", 3)).churn.lambda_l2 == 3.0
 
 
 def test_the_scoring_cutoff_is_a_date_or_a_word(tmp_path: Path):
@@ -88,7 +91,7 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
     ("key", "value", "said"),
     [
         ("horizont_days", 90, "unknown horizont_days. Did you mean horizon_days? Known: source, data, horizon_days"),
-        ("churn.treees", 9, "churn: unknown treees. Did you mean trees? Known: trees"),
+        ("churn.num_iteratons", 9, "churn: unknown num_iteratons. Did you mean num_iterations? Known: trees"),
         ("experience.rules.late_delivery.sevrity", 2, "experience.rules.late_delivery: unknown sevrity"),
         ("horizon_days", ..., "horizon_days missing"),
         ("experience.rules.late_delivery.when", ..., "experience.rules.late_delivery: when missing"),
@@ -119,16 +122,16 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
         ("engine.memory_limit", "lots", "engine.memory_limit is 'lots'; it must be as 2GB is"),
         ("engine.memory_limit", "0GB", "engine.memory_limit is '0GB'"),
         ("engine.memory_limit", "-1GB", "engine.memory_limit is '-1GB'"),
-        ("churn.trees", 0, "churn.trees is 0; it must be at least 1."),
-        ("churn.leaves", 1, "churn.leaves is 1; it must be at least 2 and at most 131072."),
-        ("churn.row_share", 7, "churn.row_share is 7; it must be above 0 and at most 1."),
-        ("churn.column_share", 0, "churn.column_share is 0; it must be above 0 and at most 1."),
+        ("churn.num_iterations", 0, "churn.num_iterations is 0; it must be at least 1."),
+        ("churn.num_leaves", 1, "churn.num_leaves is 1; it must be at least 2 and at most 131072."),
+        ("churn.bagging_fraction", 7, "churn.bagging_fraction is 7; it must be above 0 and at most 1."),
+        ("churn.feature_fraction", 0, "churn.feature_fraction is 0; it must be above 0 and at most 1."),
         ("churn.learning_rate", -1, "churn.learning_rate is -1; it must be above 0 and at most 1."),
         ("churn.seeds", 0, "churn.seeds is 0; it must be at least 1."),
         ("churn.minimum.positives", -1, "churn.minimum.positives is -1; it must be at least 0."),
-        ("churn.deep.leaves", 1, "churn.deep.leaves is 1; it must be at least 2"),
-        ("churn.deep.trees", 0, "churn.deep.trees is 0; it must be at least 1."),
-        ("clv.trees", 0, "clv.trees is 0; it must be at least 1."),
+        ("churn.lightgbm_large.num_leaves", 1, "churn.lightgbm_large.num_leaves is 1; it must be at least 2"),
+        ("churn.lightgbm_large.num_iterations", 0, "churn.lightgbm_large.num_iterations is 0; it must be at least 1."),
+        ("clv.num_iterations", 0, "clv.num_iterations is 0; it must be at least 1."),
         ("clv.seeds", 0, "clv.seeds is 0; it must be at least 1."),
         ("clv.tweedie_power", 2, "clv.tweedie_power is 2; it must be above 1 and below 2."),
         ("policy.margin", -3, "policy.margin is -3; it must be above 0 and at most 1."),
@@ -167,8 +170,8 @@ def test_no_number_may_be_just_anything(tmp_path: Path, key: str, kind: type):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("churn.row_share", 1),
-        ("churn.leaves", 2),
+        ("churn.bagging_fraction", 1),
+        ("churn.num_leaves", 2),
         ("policy.explained", 0),
         ("gate.max_ece", 1),
         ("engine.memory_limit", "0.5GB"),

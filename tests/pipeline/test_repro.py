@@ -34,7 +34,7 @@ def make(folder: Path) -> Path:
     shutil.copy(HERE / "dvc.yaml", folder)
     shutil.copy(HERE / ".dvcignore", folder)
     params = (HERE / "params.yaml").read_text()
-    params = re.sub(r"trees: \d+", "trees: 25", re.sub(r"seeds: \d+", "seeds: 1", params))
+    params = re.sub(r"num_iterations: \d+", "num_iterations: 25", re.sub(r"seeds: \d+", "seeds: 1", params))
     (folder / "params.yaml").write_text(re.sub(r"bootstrap: \d+", "bootstrap: 20", params))
     subprocess.run(["dvc", "init", "--no-scm", "-q"], cwd=folder, env=ENVIRONMENT, check=True)
     simulate(customers=1_500, seed=3, out=folder / "data/raw/demo")

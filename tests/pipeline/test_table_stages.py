@@ -225,4 +225,4 @@ def test_what_needs_a_history_says_that_there_is_none(project):
         with pytest.raises(FedeltaError, match="kind: table has none"):
             backtest.main("2024-01-01")
         with pytest.raises(FedeltaError, match="as in a table of customers"):
-            tune.main(TuneSettings(trials=1), candidate="trees")
+            tune.main(TuneSettings(trials=1), candidate="lightgbm")

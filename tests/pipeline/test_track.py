@@ -46,8 +46,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWar
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a `weak` project, and a `strong` one of better models on the same data."""
     folder = tmp_path_factory.mktemp("track")
-    (make(folder / "weak", trees=2) / paths.MODEL_CARD).write_text("# Model card\n")
-    retrained(folder / "weak", folder / "strong", trees=20)
+    (make(folder / "weak", num_iterations=2) / paths.MODEL_CARD).write_text("# Model card\n")
+    retrained(folder / "weak", folder / "strong", num_iterations=20)
     return folder
 
 
@@ -144,7 +144,7 @@ def test_the_first_bundle_is_recorded_registered_and_champion(shop: Shop, capfd:
     assert shop.tags("1")["fedelta.bundle"] == bundle
     (run,) = shop.runs()
     assert run.info.status == "FINISHED"
-    assert run.data.params["churn.trees"] == "2"
+    assert run.data.params["churn.num_iterations"] == "2"
     assert run.data.params["experience.rules.late_delivery.when"] == "kind = 'delivery' AND delay_hours > 24"
     assert run.data.tags["fedelta.bundle"] == bundle
     assert run.data.tags["fedelta.registry"] == read_contract(paths.CHURN_DELIVERED)["registry"]
@@ -336,7 +336,7 @@ def test_a_changed_limit_is_a_new_decision(shop: Shop):
     change_params("max_ece: 0.001", "max_ece: 0.3")
     track.main()
     assert shop.aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
-    (run,) = (run for run in shop.runs() if run.data.params["churn.trees"] == "20")
+    (run,) = (run for run in shop.runs() if run.data.params["churn.num_iterations"] == "20")
     assert json.loads(run.data.tags["fedelta.params_now"]) == {"gate.max_ece": "0.3"}
 
 

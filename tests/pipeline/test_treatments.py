@@ -64,7 +64,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path):
 
 
 def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldown_is_over(tmp_path: Path):
-    with inside(make(tmp_path / "project", trees=5)):
+    with inside(make(tmp_path / "project", num_iterations=5)):
         text = PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{COSTS}, ")
         paths.PARAMS.write_text(text)
         first = _contacted()
@@ -81,7 +81,7 @@ def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldo
 def test_ids_that_the_source_does_not_know_are_told_and_refused_if_none_is_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with inside(make(tmp_path / "project", trees=5)):
+    with inside(make(tmp_path / "project", num_iterations=5)):
         known = pl.read_parquet(paths.CUSTOMERS)["customer_id"][0]
         paths.TREATMENTS.mkdir()
         treated([known, f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")

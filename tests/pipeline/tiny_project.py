@@ -40,8 +40,8 @@ engine: {workers: 1, buckets: 1}
 experience:
   rules:
     late_delivery: {when: "kind = 'delivery' AND delay_hours > 24", pillar: expectations, level: needs, severity: 2}
-churn: {trees: TREES, seeds: 1, candidate: trees}
-clv: {trees: TREES, seeds: 1}
+churn: {num_iterations: TREES, seeds: 1, candidate: lightgbm}
+clv: {num_iterations: TREES, seeds: 1}
 evaluate: {bootstrap: 20, seed: 7}
 policy: {tiers: {medium: 0.3, high: 0.6, critical: 0.8}}
 gate: {metric: log_loss, max_ece: 0.3}
@@ -59,11 +59,11 @@ def inside(folder: Path) -> Iterator[Path]:
         os.chdir(before)
 
 
-def make(folder: Path, *, customers: int = 300, trees: int = 20, events: pl.DataFrame | None = None) -> Path:
+def make(folder: Path, *, customers: int = 300, num_iterations: int = 20, events: pl.DataFrame | None = None) -> Path:
     """A project with every stage run up to `score`, of these interactions or else the usual ones."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sources").symlink_to(HERE / "sources")
-    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(trees)))
+    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(num_iterations)))
     events = interactions(customers) if events is None else events
     with inside(folder):
         table, labels = features_at(events, CUTOFFS, KernelSettings(load_params().experience))
@@ -80,10 +80,10 @@ def make(folder: Path, *, customers: int = 300, trees: int = 20, events: pl.Data
     return folder
 
 
-def retrained(project: Path, folder: Path, *, trees: int) -> Path:
+def retrained(project: Path, folder: Path, *, num_iterations: int) -> Path:
     """A copy of a project whose models were trained anew, with other settings."""
     shutil.copytree(project, folder, symlinks=True)
-    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(trees)))
+    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(num_iterations)))
     with inside(folder):
         for stage in (train_churn, train_clv, train_loyalty, evaluate, score):
             stage.main()

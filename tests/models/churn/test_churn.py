@@ -19,7 +19,7 @@ from fedelta.models.churn.model import (
     sigmoid,
     too_little,
 )
-from fedelta.models.churn.settings import BadCandidate, CandidateName, ChurnSettings, DeepSettings
+from fedelta.models.churn.settings import BadCandidate, CandidateName, ChurnSettings, LargeSettings
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.learning.calibration import Calibrator
 from fedelta.models.learning.season import Season
@@ -27,7 +27,7 @@ from fedelta.models.metrics.metrics import auc
 from fedelta.models.minimum import Minimum
 from fedelta.models.panel import Panel, horizon_end
 
-SMALL = ChurnSettings(trees=12, seeds=2, candidate="trees")
+SMALL = ChurnSettings(num_iterations=12, seeds=2, candidate="lightgbm")
 AUTO = replace(SMALL, candidate="auto")
 
 
@@ -140,25 +140,25 @@ def test_shorter_training_horizons_build_on_btyd_at_the_rows_own_horizon(
 
 @pytest.mark.parametrize("asked", ["features", "init_score"])
 def test_how_btyd_enters_may_be_set(train: Panel, asked: Prior):
-    assert fit(train, replace(SMALL, prior=asked, trees=2)).prior == asked
+    assert fit(train, replace(SMALL, prior=asked, num_iterations=2)).prior == asked
 
 
 def test_a_cancellation_is_not_what_btyd_foresees(short_panel: Panel):
     train = short_panel.of_role("train")
     cancelled = with_outcomes(train, horizon_cancellation_count=np.arange(len(train)) % 3 == 0)
-    assert fit(cancelled, replace(SMALL, definition="event", trees=2)).prior == "features"
+    assert fit(cancelled, replace(SMALL, definition="event", num_iterations=2)).prior == "features"
 
 
 def test_deep_trees_have_settings_of_their_own_and_unless_told_otherwise_those_they_always_had(train: Panel):
-    asked = replace(SMALL, candidate="deep", seeds=1)
+    asked = replace(SMALL, candidate="lightgbm_large", seeds=1)
     (text,) = texts(fit(train, asked))
     for line in (
         "num_iterations: 12", "learning_rate: 0.04", "num_leaves: 31", "min_data_in_leaf: 20", "bagging_fraction: 0.8",
         "feature_fraction: 0.7", "lambda_l2: 1",
     ):  # fmt: skip
         assert f"[{line}]" in text
-    assert texts(fit(train, replace(asked, leaves=4, l2=50.0, row_share=0.5))) == [text]
-    (other,) = texts(fit(train, replace(asked, deep=DeepSettings(trees=5, leaves=9))))
+    assert texts(fit(train, replace(asked, num_leaves=4, lambda_l2=50.0, bagging_fraction=0.5))) == [text]
+    (other,) = texts(fit(train, replace(asked, lightgbm_large=LargeSettings(num_iterations=5, num_leaves=9))))
     assert "[num_iterations: 5]" in other
     assert "[num_leaves: 9]" in other
 
@@ -169,10 +169,12 @@ def test_a_purchase_model_is_not_asked_about_cancellations(name: CandidateName):
         BadCandidate, match=rf"churn\.candidate is {name}, which foresees purchases.* or lightgbm_defaults\.$"
     ):
         ChurnSettings(definition="event", candidate=name)
-    assert ChurnSettings(definition="event", candidate="deep").candidate == "deep"
+    assert ChurnSettings(definition="event", candidate="lightgbm_large").candidate == "lightgbm_large"
 
 
-@pytest.mark.parametrize(("name", "table"), [("deep", "short"), ("hiatus", "short"), ("pareto_nbd", "unknown")])
+@pytest.mark.parametrize(
+    ("name", "table"), [("lightgbm_large", "short"), ("hiatus", "short"), ("pareto_nbd", "unknown")]
+)
 def test_a_candidate_asked_for_that_the_rows_do_not_allow_is_refused_with_those_they_do(
     train: Panel, short_panel: Panel, name: CandidateName, table: str
 ):
@@ -185,7 +187,7 @@ def test_a_candidate_asked_for_that_the_rows_do_not_allow_is_refused_with_those_
 def test_who_never_bought_has_no_prior_to_build_on(short_panel: Panel):
     train = short_panel.of_role("train")
     some_unknown = train.table["pareto_p_any"].where(np.arange(len(train)) % 5 > 0)
-    assert fit(with_columns(train, pareto_p_any=some_unknown), replace(SMALL, trees=2)).prior == "features"
+    assert fit(with_columns(train, pareto_p_any=some_unknown), replace(SMALL, num_iterations=2)).prior == "features"
 
 
 def test_calibration_is_tested_only_on_outcomes_known_before_the_rows_it_tests(train: Panel):
@@ -197,7 +199,7 @@ def test_calibration_is_tested_only_on_outcomes_known_before_the_rows_it_tests(t
 
 
 def test_where_no_cutoff_lies_after_anothers_horizon_nothing_is_calibrated_and_it_says_so(short_panel: Panel):
-    model = fit(short_panel.of_role("train"), replace(SMALL, trees=2))
+    model = fit(short_panel.of_role("train"), replace(SMALL, num_iterations=2))
     assert model.calibrator.kind == "none"
     assert "no training cutoff lies after the horizon of another" in model.calibrator.note
 
@@ -209,7 +211,7 @@ def test_the_refitted_model_is_the_candidate_that_was_chosen_and_every_rival_is_
     assert sum(weights.values()) == pytest.approx(1)
     assert sum(weight for weight, _ in model.components) == pytest.approx(1)
     weighed = [name for name, weight in weights.items() if weight]
-    assert model.name == ("blend" if len(weighed) > 1 else weighed[0])
+    assert model.name == ("weighted_average" if len(weighed) > 1 else weighed[0])
     assert "out of time" in model.note
 
 
@@ -240,7 +242,7 @@ def test_calibration_and_season_add_up_from_the_log_odds_to_the_probability(chur
 
 
 def test_half_of_the_mean_is_the_regressions_and_half_the_trees(train: Panel, to_score: pd.DataFrame):
-    mean, logistic, trees = (fit(train, replace(SMALL, candidate=name)) for name in ("mean", "logistic", "trees"))
+    mean, logistic, trees = (fit(train, replace(SMALL, candidate=name)) for name in ("blend", "logistic", "lightgbm"))
     expected = (logistic.log_odds(to_score) + trees.log_odds(to_score)) / 2
     assert mean.log_odds(to_score) == pytest.approx(expected, abs=1e-12)
 
@@ -248,7 +250,7 @@ def test_half_of_the_mean_is_the_regressions_and_half_the_trees(train: Panel, to
 def test_a_blend_averages_log_odds_by_the_weights_of_its_candidates(train: Panel, to_score: pd.DataFrame):
     few = train.where(train.table["customer_id"].isin(sorted(train.table["customer_id"].unique())[:220]))
     model = fit(few, AUTO)
-    assert model.name == "blend"
+    assert model.name == "weighted_average"
     parts = {s.candidate: s.weight for s in model.selection if s.weight}
     alone = {name: fit(few, replace(SMALL, candidate=name)).log_odds(to_score) for name in parts}
     expected = sum(weight * alone[name] for name, weight in parts.items())
@@ -258,8 +260,8 @@ def test_a_blend_averages_log_odds_by_the_weights_of_its_candidates(train: Panel
 
 
 def test_models_that_are_not_told_the_horizon_do_not_compete_on_short_ones(short_panel: Panel):
-    model = fit(short_panel.of_role("train"), replace(AUTO, trees=3))
-    assert [standing.candidate for standing in model.selection] == ["pareto_nbd", "bg_nbd", "logistic", "trees"]
+    model = fit(short_panel.of_role("train"), replace(AUTO, num_iterations=3))
+    assert [standing.candidate for standing in model.selection] == ["pareto_nbd", "bg_nbd", "logistic", "lightgbm"]
 
 
 def test_below_the_minimum_the_baseline_is_used_and_it_says_why(train: Panel, to_score: pd.DataFrame):

@@ -26,10 +26,10 @@ def outcomes(seed: int, customers: int = 2_000) -> tuple[np.ndarray, np.ndarray,
 
 def test_of_equals_the_simplest_has_the_weight():
     truth, churned, customer = outcomes(1)
-    weights, standings = weigh(churned, {"deep": truth, "logistic": truth, "trees": truth}, customer, FEW)
+    weights, standings = weigh(churned, {"lightgbm_large": truth, "logistic": truth, "lightgbm": truth}, customer, FEW)
     assert weights == {"logistic": 1.0}
     assert [(standing.candidate, standing.weight) for standing in standings] == [
-        ("logistic", 1.0), ("trees", 0.0), ("deep", 0.0)
+        ("logistic", 1.0), ("lightgbm", 0.0), ("lightgbm_large", 0.0)
     ]  # fmt: skip
 
 
@@ -37,14 +37,14 @@ def test_with_few_customers_the_weight_is_the_share_of_resamples_in_which_the_lo
     truth, churned, customer = outcomes(4, 60)
     other = np.clip(truth + np.random.default_rng(0).normal(0, 0.1, 60), 0.01, 0.99)
     forecasts: dict[CandidateName, np.ndarray] = {
-        "logistic": other, "trees": truth, "constant": np.full(60, churned.mean())
+        "logistic": other, "lightgbm": truth, "constant": np.full(60, churned.mean())
     }  # fmt: skip
     weights, standings = weigh(churned, forecasts, customer, FEW)
     drawn = replicate(churned, dict(forecasts), {"it": CHURN_METRICS["log_loss"]}, customer=customer, resampling=FEW)
     losses = {name: figures["it"][1:] for name, figures in drawn.figures.items()}
-    share = float(np.mean(losses["logistic"] < np.minimum(losses["trees"], losses["constant"])))
+    share = float(np.mean(losses["logistic"] < np.minimum(losses["lightgbm"], losses["constant"])))
     assert 0.05 < share < 0.95
-    assert weights == {"logistic": pytest.approx(share), "trees": pytest.approx(1 - share)}
+    assert weights == {"logistic": pytest.approx(share), "lightgbm": pytest.approx(1 - share)}
     assert [standing.verdict for standing in standings] == [
         "no weight: log loss significantly higher than that of logistic",
         f"weight {share:.0%}: lowest log loss in {share:.0%} of the resamples",
@@ -55,9 +55,9 @@ def test_with_few_customers_the_weight_is_the_share_of_resamples_in_which_the_lo
 
 def test_a_candidate_that_is_significantly_worse_has_no_weight():
     truth, churned, customer = outcomes(2)
-    forecasts = {"pareto_nbd": np.full(len(truth), 0.5), "trees": truth}
+    forecasts = {"pareto_nbd": np.full(len(truth), 0.5), "lightgbm": truth}
     weights, (worse, better) = weigh(churned, forecasts, customer, FEW)
-    assert weights == {"trees": 1.0}
+    assert weights == {"lightgbm": 1.0}
     assert worse.log_loss_difference.low > 0
     assert better.verdict == "chosen: lowest log loss in 100% of the resamples"
     assert worse.verdict == "no weight: log loss significantly higher than that of trees"
@@ -73,8 +73,8 @@ def test_a_right_level_does_not_excuse_a_worse_order():
     boldness = brentq(lambda k: loss(k) - log_loss(churned, blurred), 1.0, 5.0)  # in order, but as wrong in level
     for slip in (-0.01, 0.01):  # the log loss of one or the other is the lowest
         bold = expit((boldness + slip) * logit(truth))
-        weights, (simple, _) = weigh(churned, {"pareto_nbd": blurred, "trees": bold}, customer, FEW)
-        assert weights == {"trees": 1.0}
+        weights, (simple, _) = weigh(churned, {"pareto_nbd": blurred, "lightgbm": bold}, customer, FEW)
+        assert weights == {"lightgbm": 1.0}
         assert simple.log_loss_difference.low <= 0
         assert simple.verdict == (
             "no weight: ranks significantly worse than trees, whose log loss is not significantly higher"
@@ -84,7 +84,7 @@ def test_a_right_level_does_not_excuse_a_worse_order():
 def test_a_share_below_a_twentieth_counts_as_none():
     rng = np.random.default_rng(0)
     truth, churned, customer = outcomes(9, 300)
-    every: tuple[CandidateName, ...] = ("constant", "tenure", "hiatus", "logistic", "trees", "deep")
+    every: tuple[CandidateName, ...] = ("constant", "tenure", "hiatus", "logistic", "lightgbm", "lightgbm_large")
     forecasts = {name: np.clip(truth + rng.normal(0, 0.08, 300), 0.01, 0.99) for name in every}
     weights, standings = weigh(churned, forecasts, customer, Resampling(60))
     assert len(weights) < len(every)
@@ -95,7 +95,7 @@ def test_a_share_below_a_twentieth_counts_as_none():
 
 def test_a_standing_comes_back_from_json():
     truth, churned, customer = outcomes(5, 100)
-    _, standings = weigh(churned, {"logistic": truth, "deep": truth}, customer, FEW)
+    _, standings = weigh(churned, {"logistic": truth, "lightgbm_large": truth}, customer, FEW)
     assert [Standing.from_dict(standing.to_dict()) for standing in standings] == standings
 
 

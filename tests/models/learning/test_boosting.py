@@ -16,7 +16,7 @@ random = np.random.default_rng(1)
 matrix = np.where(random.random((3000, 60)) < 0.05, random.random((3000, 60)), 0.0)
 target = (matrix[:, 0] > 0).astype(np.float64)
 encoding = Encoding(tuple(f"c{i}" for i in range(60)), {})
-settings = BoostingSettings(trees=1, seeds=1)
+settings = BoostingSettings(num_iterations=1, seeds=1)
 ensemble = fit_ensemble(matrix, target, encoding, settings, "binary", threads=1)
 end = time.monotonic() + 8
 

@@ -18,7 +18,7 @@ from fedelta.models.value.settings import ClvSettings
 from fedelta.models.value.storage import load_clv, load_orders, save_clv
 from fedelta.models.value.value_trees import ORDERS, SPEND, fit_trees, forecasts, orders
 
-SMALL = ClvSettings(trees=12, seeds=1)
+SMALL = ClvSettings(num_iterations=12, seeds=1)
 SEASON = 0.8 * np.cos(2 * np.pi * np.arange(6) * 60 / 365.25)  # log of the usual, at cutoffs every 60 days
 
 
@@ -74,7 +74,7 @@ def test_expected_orders_are_near_the_total_that_came(orders_model: OrdersModel,
 
 def test_the_mean_is_the_geometric_mean_of_the_other_four(every: dict[str, np.ndarray]):
     four = every["pareto_gg"] * every["count"] * every["tweedie"] * every["hurdle"]
-    assert every["mean"] == pytest.approx(four**0.25)
+    assert every["blend"] == pytest.approx(four**0.25)
 
 
 def test_boosted_orders_are_worth_what_gamma_gamma_says_of_an_order(every: dict[str, np.ndarray], evaluated: Panel):

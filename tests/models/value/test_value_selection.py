@@ -13,7 +13,7 @@ from fedelta.models.value.value_selection import HeldOut, Standing, hold_out, tw
 from fedelta.models.value.value_trees import Name, orders
 
 Floats = npt.NDArray[np.float64]
-SMALL = ClvSettings(trees=8, seeds=1)
+SMALL = ClvSettings(num_iterations=8, seeds=1)
 DEVIANCE = tweedie_deviance(1.5)
 
 
@@ -45,7 +45,7 @@ def test_no_constant_deviates_less_than_the_mean(power: float):
 
 def test_equals_go_to_the_simpler():
     actual, expected = truth()
-    chosen, standings = held_out(actual, {"pareto_gg": expected, "tweedie": expected, "mean": expected}).choose(
+    chosen, standings = held_out(actual, {"pareto_gg": expected, "tweedie": expected, "blend": expected}).choose(
         DEVIANCE
     )
     assert chosen == "pareto_gg"
@@ -65,13 +65,15 @@ def test_a_surely_better_model_is_chosen_though_less_simple():
 
 def test_a_model_of_the_same_level_for_all_loses_by_its_ranking():
     actual, expected = truth()
-    flat = held_out(actual, {"pareto_gg": np.full(len(actual), actual.mean()), "mean": expected})
+    flat = held_out(actual, {"pareto_gg": np.full(len(actual), actual.mean()), "blend": expected})
     assert flat.choose(DEVIANCE)[1][0].gini_difference.high < 0
 
 
 def test_a_standing_comes_back_from_json():
     actual, expected = truth(200)
-    for standing in held_out(actual, {"pareto_gg": expected, "mean": 2 * expected}).choose(DEVIANCE, Resampling(20))[1]:
+    for standing in held_out(actual, {"pareto_gg": expected, "blend": 2 * expected}).choose(DEVIANCE, Resampling(20))[
+        1
+    ]:
         assert Standing.from_dict(json.loads(json.dumps(standing.to_dict()))) == standing
 
 

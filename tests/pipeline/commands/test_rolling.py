@@ -120,7 +120,7 @@ def turn(cutoff: str, scores: dict[str, float], churned: float = 1.0, spend: lis
     probability = np.array(list(scores.values()))
     left = (np.arange(len(scores)) < churned * len(scores)).astype(float)
     report = {"cutoff": cutoff, "rows": len(scores), "training": [], "churn": {}, "clv": {}, "clv_interval": None}
-    report["candidate"] = {"churn": "trees", "clv": None}
+    report["candidate"] = {"churn": "lightgbm", "clv": None}
     values = {"chosen": np.array(spend)} if spend else {}
     return Turn(np.array(list(scores)), Evaluation(left, left, {"chosen": probability}, values, report))
 

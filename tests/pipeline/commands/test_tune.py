@@ -15,14 +15,14 @@ from tiny_project import HERE, inside
 from fedelta import cli
 from fedelta.features.registry import registry_hash
 from fedelta.models.bundle import BadBundle
-from fedelta.models.churn.candidates import deep
+from fedelta.models.churn.candidates import large
 from fedelta.models.churn.model import out_of_time_folds
-from fedelta.models.churn.settings import ChurnSettings, DeepSettings, TuneSettings
+from fedelta.models.churn.settings import ChurnSettings, LargeSettings, TuneSettings
 from fedelta.models.metrics.bootstrap import Interval
 from fedelta.models.panel import Panel
 from fedelta.pipeline import build_features, fit_btyd, paths
 from fedelta.pipeline.commands import tune
-from fedelta.pipeline.commands.tune import DEEP, SPACE, NothingToTune, Tuned, to_tune, told
+from fedelta.pipeline.commands.tune import LARGE, SPACE, NothingToTune, Tuned, to_tune, told
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import Params, load_params
 
@@ -59,8 +59,8 @@ def panel(project: Path) -> Panel:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees few enough for a test."""
-    monkeypatch.setattr(tune, "SPACE", {**SPACE, "trees": tune.Range(2, 10)})
-    monkeypatch.setattr(tune, "DEEP", {**DEEP, "trees": tune.Range(2, 10)})
+    monkeypatch.setattr(tune, "SPACE", {**SPACE, "num_iterations": tune.Range(2, 10)})
+    monkeypatch.setattr(tune, "LARGE", {**LARGE, "num_iterations": tune.Range(2, 10)})
 
 
 @pytest.mark.usefixtures("quick")
@@ -112,7 +112,7 @@ def test_other_rows_or_another_recipe_are_another_study(panel: Panel, params: Pa
     fewer = panel.where(np.arange(len(panel)) > 0)
     assert tune._fingerprint(panel, params, replace(QUICK, trials=9, seconds=1)) == name
     assert tune._fingerprint(fewer, params, QUICK) != name
-    assert tune._fingerprint(panel, replace(params, churn=replace(params.churn, l2=3.0)), QUICK) != name
+    assert tune._fingerprint(panel, replace(params, churn=replace(params.churn, lambda_l2=3.0)), QUICK) != name
 
 
 def test_without_a_cutoff_after_another_horizon_nothing_can_be_compared(panel: Panel, params: Params, tmp_path: Path):
@@ -123,19 +123,21 @@ def test_without_a_cutoff_after_another_horizon_nothing_can_be_compared(panel: P
 
 @pytest.mark.usefixtures("quick")
 def test_tuning_deep_trees_searches_the_settings_they_are_grown_by(panel: Panel, params: Params, tmp_path: Path):
-    churn = replace(params.churn, candidate="deep", deep=DeepSettings(trees=4))
+    churn = replace(params.churn, candidate="lightgbm_large", lightgbm_large=LargeSettings(num_iterations=4))
     asked = replace(params, churn=churn)
     found = tune.tune(panel, asked, replace(QUICK, trials=1), f"sqlite:///{tmp_path}/tune.db")
-    assert found.best == {name: getattr(deep(churn), name) for name in DEEP}  # the present ones are within the ranges
+    assert found.best == {name: getattr(large(churn), name) for name in LARGE}  # the present ones are within the ranges
     words = told(found, churn)
-    assert "churn.deep:" in words
+    assert "churn.lightgbm_large:" in words
     assert re.search(r"leaves +31 +31\n", words)
-    values = {"leaves": 60, "trees": 9}
-    assert tune._with(churn, values) == replace(churn, deep=replace(churn.deep, leaves=60, trees=9))
+    values = {"num_leaves": 60, "num_iterations": 9}
+    assert tune._with(churn, values) == replace(
+        churn, lightgbm_large=replace(churn.lightgbm_large, num_leaves=60, num_iterations=9)
+    )
     fold = tune._folds(panel, np.ones(len(panel), bool), asked)[0]
     present, other, ignored = (
         tune._forecast(fold, settings, asked)
-        for settings in (churn, tune._with(churn, values), replace(churn, leaves=4, trees=9))
+        for settings in (churn, tune._with(churn, values), replace(churn, num_leaves=4, num_iterations=9))
     )
     assert not np.array_equal(present, other)
     assert np.array_equal(present, ignored)  # what is not theirs moves nothing
@@ -145,20 +147,23 @@ def test_the_candidate_in_use_is_tuned_or_the_one_that_was_named(tmp_path: Path,
     auto, bundle = ChurnSettings(), tmp_path / "churn"
     monkeypatch.setattr(paths, "CHURN_BUNDLE", bundle)
     (bundle / "delivered").mkdir(parents=True)
-    for name in ("deep", "mean", "pareto_nbd"):
+    for name in ("lightgbm_large", "blend", "pareto_nbd"):
         (bundle / "delivered" / "model.json").write_text(json.dumps({"candidate": name, "registry": registry_hash()}))
         if name == "pareto_nbd":
             with pytest.raises(NothingToTune, match="model is pareto_nbd, which the bundle chose: it has no trees"):
                 to_tune(auto)
         else:
             assert to_tune(auto) == (replace(auto, candidate=name), "which the bundle chose")
-    assert to_tune(auto, "trees") == (replace(auto, candidate="trees"), "as asked")
-    fixed = replace(auto, candidate="mean")
+    assert to_tune(auto, "lightgbm") == (replace(auto, candidate="lightgbm"), "as asked")
+    fixed = replace(auto, candidate="blend")
     assert to_tune(fixed) == (fixed, "as churn.candidate says")
-    weights = {"logistic": 0.6, "trees": 0.1, "deep": 0.3, "hiatus": 0.0}
-    blend = {"candidate": "blend", "selection": [{"candidate": name, "weight": w} for name, w in weights.items()]}
+    weights = {"logistic": 0.6, "lightgbm": 0.1, "lightgbm_large": 0.3, "hiatus": 0.0}
+    blend = {
+        "candidate": "weighted_average",
+        "selection": [{"candidate": name, "weight": w} for name, w in weights.items()],
+    }
     (bundle / "delivered" / "model.json").write_text(json.dumps({**blend, "registry": registry_hash()}))
-    assert to_tune(auto) == (replace(auto, candidate="deep"), "which the bundle chose")
+    assert to_tune(auto) == (replace(auto, candidate="lightgbm_large"), "which the bundle chose")
     (bundle / "delivered" / "model.json").unlink()
     with pytest.raises(BadBundle, match="dvc repro"):
         to_tune(auto)
@@ -202,10 +207,10 @@ def test_a_budget_of_nothing_is_refused_in_one_line(
 @pytest.mark.usefixtures("quick")
 def test_what_was_tuned_is_said_and_kept(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with inside(project):
-        tune.main(replace(QUICK, trials=2), candidate="mean", storage=tmp_path / "tune.db")
+        tune.main(replace(QUICK, trials=2), candidate="blend", storage=tmp_path / "tune.db")
         report = json.loads(tune.REPORT.read_text())
     assert capsys.readouterr().out.startswith("Tuned: mean, as asked.\n2 trials")
-    assert (report["candidate"], report["section"], report["trials"]) == ("mean", "churn", 2)
+    assert (report["candidate"], report["section"], report["trials"]) == ("blend", "churn", 2)
     assert report["gain"].keys() == {"value", "low", "high"}
     assert set(report["best"]) == set(SPACE)
 
@@ -221,10 +226,10 @@ def test_what_was_tuned_is_said_and_kept(project: Path, tmp_path: Path, capsys: 
 def test_settings_are_written_only_if_asked_for_and_surely_better(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gain: Interval, write: bool, written: bool
 ):
-    best = {"trees": 150, "learning_rate": 0.03}
+    best = {"num_iterations": 150, "learning_rate": 0.03}
     monkeypatch.setattr(tune, "tune", lambda *_: Tuned(best, 3, 1, gain))
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params.yaml")
-    text = "churn: # the model\n  trees: 250 # so many\n  learning_rate: 0.04\n"
+    text = "churn: # the model\n  num_iterations: 250 # so many\n  learning_rate: 0.04\n"
     paths.PARAMS.write_text(text)
     with inside(project):
         tune.main(QUICK, write=write, storage=tmp_path / "tune.db")
@@ -236,18 +241,20 @@ def test_settings_of_deep_trees_are_written_where_they_are_read(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr(
-        tune, "tune", lambda *_: Tuned({"trees": 150, "leaves": 40}, 3, 1, Interval(-0.02, -0.03, -0.01))
+        tune, "tune", lambda *_: Tuned({"num_iterations": 150, "num_leaves": 40}, 3, 1, Interval(-0.02, -0.03, -0.01))
     )
     monkeypatch.setattr(paths, "PARAMS", tmp_path / "params.yaml")
     shutil.copy(HERE / "params.yaml", paths.PARAMS)
     before = load_params(paths.PARAMS).churn
     with inside(project):
-        tune.main(QUICK, candidate="deep", write=True, storage=tmp_path / "tune.db")
-    assert load_params(paths.PARAMS).churn == replace(before, deep=replace(before.deep, trees=150, leaves=40))
+        tune.main(QUICK, candidate="lightgbm_large", write=True, storage=tmp_path / "tune.db")
+    assert load_params(paths.PARAMS).churn == replace(
+        before, lightgbm_large=replace(before.lightgbm_large, num_iterations=150, num_leaves=40)
+    )
 
 
 def test_what_was_found_is_told_with_its_interval_in_words():
-    tuned = Tuned({"leaves": 20}, 40, 12, Interval(-0.002, -0.003, -0.001))
-    words = told(tuned, ChurnSettings(leaves=12))
+    tuned = Tuned({"num_leaves": 20}, 40, 12, Interval(-0.002, -0.003, -0.001))
+    words = told(tuned, ChurnSettings(num_leaves=12))
     assert "40 trials, 12 of them dropped early." in words
     assert "-0.00200 [-0.00300, -0.00100]: significantly better" in words

@@ -27,7 +27,7 @@ cutoffs:
 experience:
   rules:
     complaint: { when: "kind = 'complaint'", pillar: empathy, level: enjoyable, severity: 2 } # as it stands
-churn: {definition: inactivity, trees: 250}
+churn: {definition: inactivity, num_iterations: 250}
 """
 RECOMMENDS = """\
 recommends: {horizon_days: 273, churn: {definition: event}, cutoffs: {train: 4, score_at: 1998-07-01}}
@@ -110,7 +110,7 @@ def test_using_a_source_changes_its_settings_and_nothing_else(tmp_path: Path) ->
     (raw / "events.csv").write_text("id\n")
     said = use("tiny", raw, params, root)
     changed = params.read_text()
-    assert ruamel.yaml.YAML(typ="safe").load(changed)["churn"] == {"definition": "event", "trees": 250}
+    assert ruamel.yaml.YAML(typ="safe").load(changed)["churn"] == {"definition": "event", "num_iterations": 250}
     expected = (
         PARAMS.replace("source: demo", "source: tiny")
         .replace("data/raw/demo", raw.as_posix())
