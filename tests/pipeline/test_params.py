@@ -91,7 +91,7 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
     ("key", "value", "said"),
     [
         ("horizont_days", 90, "unknown horizont_days. Did you mean horizon_days? Known: source, data, horizon_days"),
-        ("churn.num_iteratons", 9, "churn: unknown num_iteratons. Did you mean num_iterations? Known: trees"),
+        ("churn.num_iteratons", 9, "churn: unknown num_iteratons. Did you mean num_iterations? Known: num_iterations"),
         ("experience.rules.late_delivery.sevrity", 2, "experience.rules.late_delivery: unknown sevrity"),
         ("horizon_days", ..., "horizon_days missing"),
         ("experience.rules.late_delivery.when", ..., "experience.rules.late_delivery: when missing"),

@@ -180,7 +180,7 @@ def test_a_candidate_asked_for_that_the_rows_do_not_allow_is_refused_with_those_
 ):
     unknown = with_columns(train, pareto_p_any=train.table["pareto_p_any"].mask(train.table.index % 2 == 0))
     rows = short_panel.of_role("train") if table == "short" else unknown
-    with pytest.raises(BadCandidate, match=rf"churn\.candidate is {name}.* auto or one of .*logistic, trees"):
+    with pytest.raises(BadCandidate, match=rf"churn\.candidate is {name}.* auto or one of .*logistic, lightgbm"):
         fit(rows, replace(SMALL, candidate=name))
 
 

@@ -60,7 +60,7 @@ def test_a_candidate_that_is_significantly_worse_has_no_weight():
     assert weights == {"lightgbm": 1.0}
     assert worse.log_loss_difference.low > 0
     assert better.verdict == "chosen: lowest log loss in 100% of the resamples"
-    assert worse.verdict == "no weight: log loss significantly higher than that of trees"
+    assert worse.verdict == "no weight: log loss significantly higher than that of lightgbm"
 
 
 def test_a_right_level_does_not_excuse_a_worse_order():
@@ -77,7 +77,7 @@ def test_a_right_level_does_not_excuse_a_worse_order():
         assert weights == {"lightgbm": 1.0}
         assert simple.log_loss_difference.low <= 0
         assert simple.verdict == (
-            "no weight: ranks significantly worse than trees, whose log loss is not significantly higher"
+            "no weight: ranks significantly worse than lightgbm, whose log loss is not significantly higher"
         )
 
 

@@ -209,7 +209,7 @@ def test_what_was_tuned_is_said_and_kept(project: Path, tmp_path: Path, capsys: 
     with inside(project):
         tune.main(replace(QUICK, trials=2), candidate="blend", storage=tmp_path / "tune.db")
         report = json.loads(tune.REPORT.read_text())
-    assert capsys.readouterr().out.startswith("Tuned: mean, as asked.\n2 trials")
+    assert capsys.readouterr().out.startswith("Tuned: blend, as asked.\n2 trials")
     assert (report["candidate"], report["section"], report["trials"]) == ("blend", "churn", 2)
     assert report["gain"].keys() == {"value", "low", "high"}
     assert set(report["best"]) == set(SPACE)
