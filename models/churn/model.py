@@ -133,8 +133,8 @@ def fit_churn(
         if settings.candidate not in names:
             raise BadCandidate(
                 f"churn.candidate is {settings.candidate}, which cannot answer for these rows: a constant, rules of "
-                "one column, blend, lightgbm_large and lightgbm_defaults need whole horizons, a rule more than one value "
-                "of its column, Pareto/NBD and BG/NBD a purchase of every customer. It may be auto or one of "
+                "one column, blend, lightgbm_large and lightgbm_defaults need whole horizons, a rule more than one "
+                "value of its column, Pareto/NBD and BG/NBD a purchase of every customer. It may be auto or one of "
                 f"{', '.join(names)}."
             )
         names = (settings.candidate,)
