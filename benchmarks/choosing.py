@@ -36,7 +36,7 @@ from models.metrics import CHURN_METRICS
 from models.panel import Panel
 from models.purchase_prior import fit_prior
 from models.season import levelled, seasonal
-from models.selection import folds, weigh
+from models.selection import folds_to_weigh, weigh
 from models.settings import BTYD, CandidateName
 from pipeline.params import Params
 from pipeline.simulator import Company
@@ -141,7 +141,7 @@ def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, custome
     in_season = seasonal(known, horizon_days, params.lead_days)
     tested = [
         fold
-        for fold in folds(known, horizon_days, seasonal=in_season)
+        for fold in folds_to_weigh(known, horizon_days, seasonal=in_season)
         if fold.past.churned(settings.definition).std() > 0
     ]
     held_out: dict[CandidateName, list[Floats]] = {name: [] for name in names}
