@@ -32,7 +32,7 @@ from fedelta.models.btyd.purchase_prior import fit_prior
 from fedelta.models.churn.baselines import BASELINES, sigmoid
 from fedelta.models.churn.candidates import competing, fit_candidates, log_odds
 from fedelta.models.churn.model import prior_use, too_little
-from fedelta.models.churn.selection import folds, weigh
+from fedelta.models.churn.selection import folds_to_weigh, weigh
 from fedelta.models.churn.settings import BTYD, CandidateName
 from fedelta.models.learning.season import levelled, seasonal
 from fedelta.models.metrics.bootstrap import USUAL, replicate
@@ -141,7 +141,7 @@ def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, custome
     in_season = seasonal(known, horizon_days, params.lead_days)
     tested = [
         fold
-        for fold in folds(known, horizon_days, seasonal=in_season)
+        for fold in folds_to_weigh(known, horizon_days, seasonal=in_season)
         if fold.past.churned(settings.definition).std() > 0
     ]
     held_out: dict[CandidateName, list[Floats]] = {name: [] for name in names}

@@ -82,7 +82,7 @@ def effects(job: Job, parts: Sequence[Part]) -> tuple[ToleranceCurve, Moments] |
     if all(part.experiences.is_empty() for part in parts):
         return None, None
     table = pl.concat(part.episodes for part in parts).sort("customer_id", "occurred_at", "interaction_id", "among")
-    by = ("pillar", "channel", *job.segments)
+    by = ("pillar", "rule", "channel", *job.segments)
     with threadpool_limits(1):  # thousands of small tasks: threads took five times as long to share them
         return (
             tolerance_curve(table, job.horizon_days, by=by, definition=job.relationship.definition),

@@ -16,7 +16,7 @@ from fedelta.models.churn.selection import (
     How,
     Standing,
     customer_groups,
-    folds,
+    folds_to_weigh,
     out_of_time_folds,
     weigh,
 )
@@ -139,7 +139,7 @@ def fit_churn(
             )
         names = (settings.candidate,)
     in_season = seasonal(panel, horizon_days, lead_days)
-    tested = folds(panel, horizon_days, seasonal=in_season)
+    tested = folds_to_weigh(panel, horizon_days, seasonal=in_season)
     held_out = _HeldOut.of(tested, names, settings, prior, threads, in_season=in_season)
     if held_out:
         weights, standings, note = held_out.weigh()
@@ -191,6 +191,11 @@ def prior_log_odds(table: pd.DataFrame) -> Floats:
 
 _UNTESTED = Calibrator(
     note="Not calibrated: no training cutoff lies after the horizon of another, so nothing can be tested."
+)
+
+_ONE_STEP = Calibrator(
+    note="Not calibrated: only one training cutoff lies after another's horizon, and one step in time may not come "
+    "again."
 )
 
 
@@ -253,11 +258,14 @@ class _HeldOut:
         return weights, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."
 
     def calibrator(self, weights: Mapping[CandidateName, float]) -> Calibrator:
-        """Learned where time was respected or a season sets the level, or where there is but one cutoff, whose level is
-        then the only one known.
+        """Learned where time was respected at two cutoffs or more or a season sets the level, or where there is but one
+        cutoff, whose level is then the only one known.
 
-        Otherwise the level of one season would be taken for that of the next.
+        Otherwise the level of one season would be taken for that of the next. (From one step between two cutoffs a line
+        was learned that repeats it: of course enrolments it turned .139 into .165, and .119 came.)
         """
+        if self.how == "one cutoff ahead":
+            return _ONE_STEP
         single = self.cutoff.max() == 0
         if self.how not in ("out of time", "other seasons") and not (single and self.how == "other customers"):
             return _UNTESTED

@@ -21,6 +21,10 @@ are rows of other customers, at cutoffs that come as near to the task as the his
   reach .30.)
 - ``out of time``: outcomes were known by the cutoff held out;
 - ``earlier``: horizons are of full length but overlap: learned from are earlier cutoffs;
+- ``one cutoff ahead``: either of the two, where only one cutoff can be held out. That is one step in time, learned from
+  a part of the rows, and its luck is in no resample of the customers; so other customers at the same cutoffs, learned
+  from all of them, count as well. (Without them, of course enrolments at two cutoffs the days since the last activity
+  alone had all the weight: AUC of the next presentation .50 where a regression reaches .65.)
 - ``other customers``: a single cutoff; or training horizons are shorter than the one to be scored and all end
   together, so that no cutoff comes after another's outcome. Then the longest horizons are tested, those nearest to the
   task, and models that are not told the horizon do not compete: the step to the longer one rests on BTYD's answer.
@@ -44,7 +48,7 @@ from fedelta.models.panel import Panel, horizon_end
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-How = Literal["other seasons", "out of time", "earlier", "other customers"]
+How = Literal["other seasons", "out of time", "earlier", "one cutoff ahead", "other customers"]
 
 IN_WORDS: Mapping[How, str] = {  # how rows were held out, for a reader of the figures
     "other seasons": (
@@ -54,6 +58,10 @@ IN_WORDS: Mapping[How, str] = {  # how rows were held out, for a reader of the f
     ),
     "out of time": "out of time, by what was known at each cutoff",
     "earlier": "by earlier cutoffs, though horizons overlap",
+    "one cutoff ahead": (
+        "those of one cutoff by what was known at it, and other customers than those learned from at all cutoffs, as "
+        "one step in time alone says little"
+    ),
     "other customers": "of other customers than those learned from, at the same cutoffs",
 }
 
@@ -113,14 +121,16 @@ def folds(
         So many groups of customers are held out; None is every group in turn.
     """
     how, held_out = _held_out(panel, horizon_days, seasonal, cutoffs)
-    group = customer_groups(panel.table["customer_id"])
-    out = []
-    for at, known in held_out:
-        for number in range(groups or group.max() + 1):
-            past, present = known & (group != number), at & (group == number)
-            if past.any() and present.any():
-                out.append(Fold(how, panel.where(past), panel.where(present)))
-    return out
+    return _folds(panel, how, held_out, groups)
+
+
+def folds_to_weigh(panel: Panel, horizon_days: int, *, seasonal: bool = False) -> list[Fold]:
+    """Those of `folds`; where they hold out one cutoff of several, other customers at all cutoffs as well."""
+    how, held_out = _held_out(panel, horizon_days, seasonal, _CUTOFFS)
+    if how in ("out of time", "earlier") and len(held_out) == 1:
+        everybody = np.ones(len(panel), bool)
+        return _folds(panel, "one cutoff ahead", [*held_out, (everybody, everybody)])
+    return _folds(panel, how, held_out)
 
 
 def customer_groups(customer: pd.Series) -> npt.NDArray[np.intp]:
@@ -189,6 +199,18 @@ def weigh(
         )
         for name, share in lowest.items()
     ]
+
+
+def _folds(panel: Panel, how: How, held_out: Sequence[tuple[Mask, Mask]], groups: int | None = None) -> list[Fold]:
+    """The pairs of rows to test on and to learn from, with customers parted."""
+    group = customer_groups(panel.table["customer_id"])
+    out = []
+    for at, known in held_out:
+        for number in range(groups or group.max() + 1):
+            past, present = known & (group != number), at & (group == number)
+            if past.any() and present.any():
+                out.append(Fold(how, panel.where(past), panel.where(present)))
+    return out
 
 
 def _held_out(panel: Panel, horizon_days: int, seasonal: bool, most: int) -> tuple[How, list[tuple[Mask, Mask]]]:

@@ -27,6 +27,15 @@ QUOTED = (
     Quoted("several bad experiences", 0.59, "PwC, Experience is everything, 2018 (United States)"),
 )
 
+# What customers who are compared have in common, in words: the covariates of ``models.harm``.
+ALIKE = (
+    "Customers alike bought as much and as lately, at their own rhythm, for as long, and had as many bad experiences "
+    "before"
+)
+ALIKE_WITHOUT_PURCHASES = (
+    "Customers alike had as many interactions, and as many of late, for as long, and had as many bad experiences before"
+)
+
 
 @dataclass(frozen=True)
 class ToleranceStep:
@@ -56,9 +65,10 @@ class ToleranceStep:
 
 @dataclass(frozen=True)
 class ToleranceCurve:
-    """The steps, overall first, what is quoted elsewhere, and the finding in one sentence."""
+    """The steps, overall first, what makes customers alike, what is quoted elsewhere, the finding in one sentence."""
 
     horizon_days: int
+    alike: str
     steps: tuple[ToleranceStep, ...]
     quoted: tuple[Quoted, ...]
     says: str
@@ -89,7 +99,8 @@ def tolerance_curve(
     for column in by:
         for value, harm in _by(episodes, found, column, horizon_days, definition):
             steps += _curve(harm, column, value, horizon_days)
-    return ToleranceCurve(horizon_days, tuple(steps), QUOTED, steps[0].says)
+    alike = ALIKE if episodes["purchases"].max() else ALIKE_WITHOUT_PURCHASES
+    return ToleranceCurve(horizon_days, alike, tuple(steps), QUOTED, steps[0].says)
 
 
 def _by(
@@ -98,8 +109,8 @@ def _by(
     """Each value of a column with a bad experience, and the harm there."""
     values = episodes.filter(pl.col("rule").is_not_null())[column].drop_nulls().unique().sort()
     for value in values:
-        if column == "pillar":  # a matter of what went wrong: the good ones have none
-            yield str(value), [harm for harm in found if harm.pillar == value]
+        if column in ("pillar", "rule"):  # a matter of what went wrong: the good ones have none
+            yield str(value), [harm for harm in found if value in (harm.pillar, harm.rule)]
         else:
             mine = episodes.filter(pl.col(column) == value)
             yield str(value), Compared(mine, horizon_days, definition).harms(with_spend=False)

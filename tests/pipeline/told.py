@@ -3,6 +3,7 @@
 from typing import Any
 
 from fedelta.features.contract import LEVELS, PILLARS
+from fedelta.models.experience.tolerance import ALIKE
 
 NO_BAD = "No interaction of these data breaks a rule, so nothing can be said."
 NOT_RECORDED = "They may not record such experiences."
@@ -134,6 +135,7 @@ EXPERIENCE: dict[str, Any] = {
     },
     "tolerance": {
         "horizon_days": 90,
+        "alike": ALIKE,
         "steps": [
             step("all", "", None, interval(0.088, 0.061, 0.115)),
             step("all", "", 1, interval(0.052, 0.013, 0.091)),

@@ -198,6 +198,18 @@ def test_calibration_is_tested_only_on_outcomes_known_before_the_rows_it_tests(t
         assert (horizon_end(past.table) <= cutoff).all()
 
 
+def test_one_step_between_two_cutoffs_calibrates_nothing_though_their_levels_differ(train: Panel):
+    two = train.where(train.table["cutoff"].isin(train.cutoffs[-2:]))
+    outcomes = two.outcomes.copy()
+    outcomes.loc[two.table["cutoff"] == two.cutoffs[1], "horizon_purchase_count"] *= two.table["customer_id"].map(
+        lambda who: float(ord(who[-1]) % 2)
+    )
+    model = fit_churn(Panel(two.table, outcomes), SMALL, horizon_days=60, lead_days=0, threads=1)
+    assert "those of one cutoff by what was known at it" in model.note
+    assert model.calibrator.kind == "none"
+    assert "one step in time may not come again" in model.calibrator.note
+
+
 def test_where_no_cutoff_lies_after_anothers_horizon_nothing_is_calibrated_and_it_says_so(short_panel: Panel):
     model = fit(short_panel.of_role("train"), replace(SMALL, num_iterations=2))
     assert model.calibrator.kind == "none"

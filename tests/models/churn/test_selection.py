@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from fedelta.models.churn.selection import Standing, customer_groups, folds, weigh
+from fedelta.models.churn.selection import Standing, customer_groups, folds, folds_to_weigh, weigh
 from fedelta.models.churn.settings import CandidateName
 from fedelta.models.metrics.bootstrap import Resampling, replicate
 from fedelta.models.metrics.metrics import CHURN_METRICS, log_loss
@@ -134,6 +134,24 @@ def test_where_horizons_overlap_earlier_cutoffs_of_other_customers_teach(train: 
     for fold in tested:
         assert max(fold.past.cutoffs) < min(fold.present.cutoffs)
         assert not set(fold.past.table["customer_id"]) & set(fold.present.table["customer_id"])
+
+
+def test_where_one_cutoff_can_be_held_out_other_customers_at_every_cutoff_are_tested_too(train: Panel):
+    two = train.where(train.table["cutoff"].isin(train.cutoffs[-2:]))
+    tested = folds_to_weigh(two, 60)
+    assert {fold.how for fold in tested} == {"one cutoff ahead"}
+    ahead, beside = tested[:3], tested[3:]
+    assert [fold.past.cutoffs for fold in ahead] == [two.cutoffs[:1]] * 3
+    assert [fold.present.cutoffs for fold in ahead] == [two.cutoffs[1:]] * 3
+    assert [fold.past.cutoffs for fold in beside] == [two.cutoffs] * 3
+    assert sum(len(fold.present) for fold in beside) == len(two)
+    for fold in tested:
+        assert not set(fold.past.table["customer_id"]) & set(fold.present.table["customer_id"])
+
+
+def test_where_several_cutoffs_can_be_held_out_nothing_is_added(train: Panel):
+    assert [len(fold.present) for fold in folds_to_weigh(train, 60)] == [len(f.present) for f in folds(train, 60)]
+    assert {fold.how for fold in folds_to_weigh(train, 60)} == {"out of time"}
 
 
 @pytest.mark.parametrize("cutoffs", [1, 3])

@@ -96,6 +96,23 @@ def test_pillars_and_channels_have_their_own_curves():
     assert min(web.excess.low, app.excess.low) > 0
 
 
+def test_every_rule_has_its_own_curve_beside_the_same_good_touchpoints():
+    lost = pl.col("customer_id").str.tail(1).is_in(["0", "1", "2"]) & pl.col("rule").is_not_null()
+    two = company(0.2, 3_000).with_columns(rule=pl.when(lost).then(pl.lit("lost")).otherwise("rule"))
+    curve = tolerance_curve(two, 90, by=("pillar", "rule"))
+    late, parcel = (step(curve, 1, "rule", value) for value in ("late_delivery", "lost"))
+    assert parcel.experiences > 100
+    assert late.experiences + parcel.experiences == step(curve, 1, "pillar", "expectations").experiences
+    assert min(late.excess.low, parcel.excess.low) > 0
+
+
+def test_customers_alike_bought_as_much_only_where_anybody_buys():
+    assert "bought as much" in tolerance_curve(company(0.2), 90).alike
+    silent = tolerance_curve(company(0.2).with_columns(purchases=pl.lit(0)), 90)
+    assert "bought" not in silent.alike
+    assert "as many interactions" in silent.alike
+
+
 NOTHING: dict[str, Callable[[], pl.DataFrame]] = {
     "no bad experience": lambda: company(0.2).filter(pl.col("rule").is_null()),
     "no good one": lambda: company(0.2).filter(pl.col("rule").is_not_null()),
