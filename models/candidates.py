@@ -160,6 +160,16 @@ def log_odds(components: Weighted, table: pd.DataFrame) -> Floats:
     return np.asarray(sum(weight * component.log_odds(table) for weight, component in components), np.float64)
 
 
+def log_odds_of(candidates: Mapping[CandidateName, Weighted], table: pd.DataFrame) -> dict[CandidateName, Floats]:
+    """Each candidate's log-odds (n_rows,); a component that several of them share predicts once."""
+    shared = {id(component): component for components in candidates.values() for _, component in components}
+    predicted = {key: component.log_odds(table) for key, component in shared.items()}
+    return {
+        name: np.asarray(sum(weight * predicted[id(component)] for weight, component in components), np.float64)
+        for name, components in candidates.items()
+    }
+
+
 def contributions(components: Weighted, table: pd.DataFrame) -> pd.DataFrame:
     """The weighted sum of the components' contributions: columns and `base`, (n_rows, n_columns)."""
     total = {BASE: np.zeros(len(table))}

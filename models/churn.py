@@ -12,7 +12,16 @@ from models.baselines import btyd_log_odds, sigmoid
 from models.boosting import side_by_side
 from models.calibration import Calibrator, fit_calibrator
 from models.calibration_line import clipped_logit
-from models.candidates import Prior, Trees, Weighted, competing, fit_blend, fit_candidates, log_odds
+from models.candidates import (
+    Prior,
+    Trees,
+    Weighted,
+    competing,
+    fit_blend,
+    fit_candidates,
+    log_odds,
+    log_odds_of,
+)
 from models.encoding import Encoding
 from models.panel import Panel, floats
 from models.peers import Peers
@@ -54,27 +63,29 @@ class ChurnModel:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
         return log_odds(self.components, table)
 
-    def churn_probability(self, table: pd.DataFrame) -> Floats:
+    def churn_probability(self, table: pd.DataFrame, *, log_odds: Floats | None = None) -> Floats:
         """Calibrated probability of churn within each row's horizon, shape (n_rows,).
 
         Parameters
         ----------
         table : DataFrame of shape (n_rows, n_columns)
             `cutoff`, features and prior columns in any order; others are ignored.
+        log_odds : ndarray of shape (n_rows,), optional
+            `log_odds(table)`, where the caller has it: the components then need not predict again.
 
         Raises
         ------
         MissingFeatures
             If `cutoff` or a column the model was trained on is absent.
         """
-        calibrated = self.calibrator.apply(sigmoid(self.log_odds(table)))
+        calibrated = self.calibrator.apply(sigmoid(self.log_odds(table) if log_odds is None else log_odds))
         return probabilities(self.season.apply(calibrated, cutoff_of(table)))
 
     def shifts(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
         """What calibration and season add to `log_odds` (n_rows,): the sum is the log-odds of `churn_probability`."""
         said = self.log_odds(table)
         calibrated = clipped_logit(self.calibrator.apply(sigmoid(said)))
-        return calibrated - said, clipped_logit(self.churn_probability(table)) - calibrated
+        return calibrated - said, clipped_logit(self.churn_probability(table, log_odds=said)) - calibrated
 
     @property
     def encoding(self) -> Encoding:
@@ -215,7 +226,7 @@ class _HeldOut:
 
         def predicted(fold: Fold) -> dict[CandidateName, Floats]:
             fitted = fit_candidates(names, fold.past, replace(settings, seeds=1), prior, threads=1)
-            return {name: log_odds(parts, fold.present.table) for name, parts in fitted.items()}
+            return log_odds_of(fitted, fold.present.table)
 
         folds = side_by_side(predicted, tested, threads)
         rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
