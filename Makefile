@@ -24,7 +24,7 @@ run: setup
 	$(BIN)/fedelta run
 
 test: lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal # a module's tests mostly stay on one core: what they share is made once
 
 lint: setup
 	$(BIN)/ruff check .

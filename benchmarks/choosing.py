@@ -30,10 +30,10 @@ import pandas as pd
 from benchmarks.panels import LOGS, company_panel, log_project, panel_of, project
 from fedelta.models.btyd.purchase_prior import fit_prior
 from fedelta.models.churn.baselines import BASELINES, sigmoid
-from fedelta.models.churn.candidates import competing, fit_candidates, log_odds
+from fedelta.models.churn.candidates import Prior, averaged, competing, fit_parts
 from fedelta.models.churn.model import prior_use, too_little
 from fedelta.models.churn.selection import folds_to_weigh, weigh
-from fedelta.models.churn.settings import BTYD, CandidateName
+from fedelta.models.churn.settings import BTYD, CandidateName, ChurnSettings
 from fedelta.models.learning.season import levelled, seasonal
 from fedelta.models.metrics.bootstrap import USUAL, replicate
 from fedelta.models.metrics.metrics import CHURN_METRICS
@@ -146,10 +146,9 @@ def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, custome
     ]
     held_out: dict[CandidateName, list[Floats]] = {name: [] for name in names}
     for fold in tested:
-        for name, parts in fit_candidates(names, fold.past, settings, prior, threads=1).items():
-            held_out[name].append(log_odds(parts, fold.present.table))
+        for name, predicted in _log_odds(names, fold.past, fold.present, settings, prior).items():
+            held_out[name].append(predicted)
     rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
-    final = fit_candidates(names, known, settings, prior, threads=1)
     short = bool((known.table["horizon_days"] < horizon_days).any())
     return Draw(
         split,
@@ -158,9 +157,18 @@ def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, custome
         np.concatenate([fold.present.churned(settings.definition) for fold in tested]),
         pd.factorize(rows["cutoff"], sort=True)[0],
         rows["customer_id"].to_numpy(str),
-        {name: log_odds(parts, others.table) for name, parts in final.items()},
+        _log_odds(names, known, others, settings, prior),
         others.churned(settings.definition),
     )
+
+
+def _log_odds(
+    names: Sequence[CandidateName], past: Panel, present: Panel, settings: ChurnSettings, prior: Prior
+) -> dict[CandidateName, Floats]:
+    """What candidates fitted on some rows predict of others."""
+    parts = fit_parts(names, past, settings, prior, threads=1)
+    predicted = {part: component.log_odds(present.table) for part, component in parts.items()}
+    return {name: averaged({name: 1.0}, predicted) for name in names}
 
 
 def chosen(rule: str, draw: Draw) -> Weights:

@@ -3,6 +3,10 @@
 #
 # It is .venv of this folder or of the nearest folder above that has one (`dvc exp run --temp` works in a copy under
 # .dvc/tmp), else the environment whose fedelta is on the PATH. `cli.py` runs the code of its folder, a copy's its own.
+#
+# Compiled modules are kept, whatever PYTHONDONTWRITEBYTECODE says: without them each stage compiles every library anew,
+# four seconds of CPU in each.
+unset PYTHONDONTWRITEBYTECODE
 folder=$PWD
 while [ ! -x "$folder/.venv/bin/fedelta" ] && [ "$folder" != / ]; do
     folder=$(dirname "$folder")

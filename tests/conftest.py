@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does: waiting threads do not spin
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # so too; the processes that tests start have it as well
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as the Makefile does: else these compile every library anew
 settings.register_profile("any machine", deadline=None)  # laws hold at any speed
 settings.load_profile("any machine")
 

@@ -44,6 +44,7 @@ _EVENT_LOGGED = (
     "bad_experience_count", "bad_experience_count_90d", "contact_count_90d",
 )  # fmt: skip
 _CUSTOMER_FOLDS = 3
+_NO_CODE = -2  # of a category that no row has; -1 is null
 
 # The simplest models, by the one column that each looks at. `constant` looks at none: it is the base rate.
 RULES: Mapping[str, str] = {
@@ -70,8 +71,9 @@ class Term:
 
     def of(self, table: pd.DataFrame) -> Floats:
         """The term of every row (n_rows,); NaN where the column is null, but a category is then simply not met."""
-        if self.how == "is":
-            return np.asarray((table[self.column].astype("string") == self.level).fillna(False), np.float64)
+        return values_of(table, [self])[self]
+
+    def _of_numbers(self, table: pd.DataFrame) -> Floats:
         values = floats(table, self.column)
         if self.how == "unknown":
             return np.asarray(np.isnan(values), np.float64)
@@ -106,7 +108,7 @@ class Logistic:
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
         """Log-odds of churn within each row's horizon (n_rows,)."""
-        return np.asarray(sum(self._parts(table), np.full(len(table), self.intercept)), np.float64)
+        return self._sum(values_of(table, self.terms), len(table))
 
     def churn_probability(self, table: pd.DataFrame) -> Floats:
         """Probability of churn within each row's horizon (n_rows,)."""
@@ -115,7 +117,7 @@ class Logistic:
     def contributions(self, table: pd.DataFrame) -> dict[str, Floats]:
         """What each column adds to the log-odds, against an average customer; `base` is the rest. They sum to it."""
         out = {BASE: np.full(len(table), self.intercept)}
-        for term, part in zip(self.terms, self._parts(table), strict=True):
+        for term, part in zip(self.terms, self._parts(values_of(table, self.terms)), strict=True):
             out[term.column] = out.get(term.column, 0.0) + part
         return out
 
@@ -133,18 +135,44 @@ class Logistic:
         terms = tuple(Term(*held) for held in document["terms"])
         return cls(terms, low, high, mean, deviation, weights, document["intercept"])
 
-    def _parts(self, table: pd.DataFrame) -> list[Floats]:
+    def _sum(self, values: Mapping[Term, Floats], rows: int) -> Floats:
+        """Log-odds of churn (n_rows,) from the values of the terms."""
+        return np.asarray(sum(self._parts(values), np.full(rows, self.intercept)), np.float64)
+
+    def _parts(self, values: Mapping[Term, Floats]) -> list[Floats]:
         """What each term adds, one array of shape (n_rows,) each."""
-        if missing := sorted({column for term in self.terms for column in term.columns} - set(table.columns)):
-            raise MissingFeatures(
-                f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
-                "retrain on the new feature set."
-            )
         fitted = zip(self.terms, self.low, self.high, self.mean, self.deviation, self.weights, strict=True)
         return [
-            np.nan_to_num((np.clip(term.of(table), low, high) - mean) / scale) * weight
+            np.nan_to_num((np.clip(values[term], low, high) - mean) / scale) * weight
             for term, low, high, mean, scale, weight in fitted
         ]
+
+
+def values_of(table: pd.DataFrame, terms: Sequence[Term]) -> dict[Term, Floats]:
+    """Every term of every row, (n_rows,) each, as `Term.of`: a column of text is read once for all its categories.
+
+    Raises
+    ------
+    MissingFeatures
+        If a column that a term reads is absent.
+    """
+    if missing := sorted({column for term in terms for column in term.columns} - set(table.columns)):
+        raise MissingFeatures(
+            f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
+            "retrain on the new feature set."
+        )
+    found: dict[Term, Floats] = {}
+    texts: dict[str, tuple[npt.NDArray[np.intp], dict[str, int]]] = {}
+    for term in terms:
+        if term.how != "is":
+            found[term] = term._of_numbers(table)
+            continue
+        if term.column not in texts:
+            codes, levels = pd.factorize(table[term.column].astype("string"))
+            texts[term.column] = codes, {str(level): code for code, level in enumerate(levels)}
+        codes, code_of = texts[term.column]
+        found[term] = np.asarray(codes == code_of.get(term.level, _NO_CODE), np.float64)
+    return found
 
 
 def rules(table: pd.DataFrame) -> dict[str, str]:
@@ -195,7 +223,9 @@ def fit_logistic(panel: Panel, definition: str) -> Logistic:
             Term("past_outcome_rate"),
         ]
         more = [*named, *attributes]
-        return _fit(panel, definition, more if attributes and _better(panel, definition, more, named) else named)
+        values = values_of(panel.table, more)
+        better = bool(attributes) and _better(values, panel, definition, more, named)
+        return _fit_values(values, panel.churned(definition), more if better else named)
     named = [
         *(Term(name.replace("purchase", what), "log") for name in _LOGGED),
         Term(f"{what}_overdue_ratio", "log", most=_OVERDUE_GAPS),
@@ -227,13 +257,19 @@ def sigmoid(log_odds: Floats) -> Floats:
 
 
 def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
-    values, churned = _inputs(panel.table, terms), panel.churned(definition)
+    return _fit_values(values_of(panel.table, terms), panel.churned(definition), terms)
+
+
+def _fit_values(of: Mapping[Term, Floats], churned: Floats, terms: Sequence[Term]) -> Logistic:
+    """A regression of churn (n_rows,) on the values of terms, (n_rows,) each."""
+    values = np.column_stack([of[term] for term in terms]) if terms else np.zeros((len(churned), 0))
     known = [i for i, column in enumerate(values.T) if np.unique(column[~np.isnan(column)]).size > 1]
     if not known or churned.min() == churned.max():
         return Logistic((), (), (), (), (), (), float(_logit(np.array([churned.mean()]))[0]))
     values, kept = values[:, known], tuple(terms[i] for i in known)
     mean, deviation, low, high = (
-        significant(np.asarray(of(values, axis=0)), FITTED) for of in (np.nanmean, np.nanstd, np.nanmin, np.nanmax)
+        significant(np.asarray(figure(values, axis=0)), FITTED)
+        for figure in (np.nanmean, np.nanstd, np.nanmin, np.nanmax)
     )
     low, high = low - _BEYOND * deviation, high + _BEYOND * deviation
     # Newton's method ends at the optimum to the last digits, where the default stops short of it.
@@ -251,18 +287,22 @@ def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
     )
 
 
-def _better(panel: Panel, definition: str, terms: Sequence[Term], others: Sequence[Term]) -> bool:
+def _better(
+    values: Mapping[Term, Floats], panel: Panel, definition: str, terms: Sequence[Term], others: Sequence[Term]
+) -> bool:
     """Whether some terms have a lower log loss than others on customers who are left out of the fit in turn."""
     churned = panel.churned(definition)
     fold = pd.factorize(panel.table["customer_id"], sort=True)[0] % _CUSTOMER_FOLDS
     losses = np.zeros(2)
     for number in range(_CUSTOMER_FOLDS):
-        known, held_out = panel.where(fold != number), panel.where(fold == number)
-        if not 0 < known.churned(definition).mean() < 1 or not len(held_out):
+        known, held_out = fold != number, fold == number
+        if not 0 < churned[known].mean() < 1 or not held_out.any():
             return False
-        sign = 1 - 2 * churned[fold == number]
+        past, present = ({term: held[rows] for term, held in values.items()} for rows in (known, held_out))
+        sign = 1 - 2 * churned[held_out]
         for which, tried in enumerate((terms, others)):
-            losses[which] += np.logaddexp(0, sign * _fit(known, definition, tried).log_odds(held_out.table)).sum()
+            log_odds = _fit_values(past, churned[known], tried)._sum(present, int(held_out.sum()))
+            losses[which] += np.logaddexp(0, sign * log_odds).sum()
     return bool(losses[0] < losses[1])
 
 
@@ -272,10 +312,6 @@ def _attribute(column: pd.Series) -> list[Term]:
     counts = column.astype("string").value_counts()
     common = sorted(counts.index[counts >= max(20, _COMMON_SHARE * len(column))])
     return [Term(str(column.name), "is", level) for level in common]
-
-
-def _inputs(table: pd.DataFrame, terms: Sequence[Term]) -> Floats:
-    return np.column_stack([term.of(table) for term in terms]) if terms else np.zeros((len(table), 0))
 
 
 def _logit(probability: Floats) -> Floats:

@@ -9,7 +9,16 @@ import pandas as pd
 
 from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.baselines import btyd_log_odds, sigmoid
-from fedelta.models.churn.candidates import Prior, Trees, Weighted, competing, fit_blend, fit_candidates, log_odds
+from fedelta.models.churn.candidates import (
+    Prior,
+    Trees,
+    Weighted,
+    averaged,
+    competing,
+    fit_blend,
+    fit_parts,
+    log_odds,
+)
 from fedelta.models.churn.selection import (
     IN_WORDS,
     Fold,
@@ -64,27 +73,29 @@ class ChurnModel:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
         return log_odds(self.components, table)
 
-    def churn_probability(self, table: pd.DataFrame) -> Floats:
+    def churn_probability(self, table: pd.DataFrame, *, log_odds: Floats | None = None) -> Floats:
         """Calibrated probability of churn within each row's horizon, shape (n_rows,).
 
         Parameters
         ----------
         table : DataFrame of shape (n_rows, n_columns)
             `cutoff`, features and prior columns in any order; others are ignored.
+        log_odds : ndarray of shape (n_rows,), optional
+            `log_odds(table)`, where the caller has it: the components then need not predict again.
 
         Raises
         ------
         MissingFeatures
             If `cutoff` or a column the model was trained on is absent.
         """
-        calibrated = self.calibrator.apply(sigmoid(self.log_odds(table)))
+        calibrated = self.calibrator.apply(sigmoid(self.log_odds(table) if log_odds is None else log_odds))
         return probabilities(self.season.apply(calibrated, cutoff_of(table)))
 
     def shifts(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
         """What calibration and season add to `log_odds` (n_rows,): the sum is the log-odds of `churn_probability`."""
         said = self.log_odds(table)
         calibrated = clipped_logit(self.calibrator.apply(sigmoid(said)))
-        return calibrated - said, clipped_logit(self.churn_probability(table)) - calibrated
+        return calibrated - said, clipped_logit(self.churn_probability(table, log_odds=said)) - calibrated
 
     @property
     def encoding(self) -> Encoding:
@@ -149,7 +160,8 @@ def fit_churn(
         standings = tuple(replace(standing, verdict=_SET) for standing in standings)
     components = fit_blend(weights, panel, settings, prior, threads)
     calibrator = held_out.calibrator(weights) if held_out else _UNTESTED
-    season = _season(panel, weights, calibrator, settings, prior, threads) if in_season else NO_SEASON
+    known = held_out.parts if held_out else {}
+    season = _season(panel, weights, calibrator, settings, prior, threads, known) if in_season else NO_SEASON
     used: ModelName = next(iter(weights)) if len(weights) == 1 else "weighted_average"
     return ChurnModel(used, components, calibrator, horizon_days, lead_days, standings, note, season)
 
@@ -211,6 +223,9 @@ class _HeldOut:
     customer: npt.NDArray[np.str_]
     in_season: bool  # a season sets the level of every cutoff, so order and spread are what is compared
     event: bool
+    parts: dict[
+        tuple[pd.Timestamp, int | None], dict[CandidateName, Floats]
+    ]  # log-odds by the cutoff and group held out
 
     @classmethod
     def of(
@@ -229,20 +244,25 @@ class _HeldOut:
             return None
 
         def predicted(fold: Fold) -> dict[CandidateName, Floats]:
-            fitted = fit_candidates(names, fold.past, replace(settings, seeds=1), prior, threads=1)
-            return {name: log_odds(parts, fold.present.table) for name, parts in fitted.items()}
+            fitted = fit_parts(names, fold.past, replace(settings, seeds=1), prior, threads=1)
+            return {part: component.log_odds(fold.present.table) for part, component in fitted.items()}
 
-        folds = side_by_side(predicted, tested, threads)
+        parts = side_by_side(predicted, tested, threads)
         rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
         return cls(
             tested[0].how,
-            {name: np.concatenate([fold[name] for fold in folds]) for name in names},
+            {name: np.concatenate([averaged({name: 1.0}, fold) for fold in parts]) for name in names},
             np.concatenate([fold.present.churned(settings.definition) for fold in tested]),
             pd.factorize(rows["cutoff"], sort=True)[0],
             np.repeat(np.arange(len(tested)), [len(fold.present) for fold in tested]),
             rows["customer_id"].to_numpy(str),
             in_season,
             settings.definition == "event",
+            {
+                (fold.present.cutoffs[0], fold.group): held
+                for fold, held in zip(tested, parts, strict=True)
+                if fold.how == "other seasons"  # others may hold out several cutoffs at once
+            },
         )
 
     def probability(self, weights: Mapping[CandidateName, float]) -> Floats:
@@ -280,8 +300,13 @@ def _season(
     settings: ChurnSettings,
     prior: Prior,
     threads: int,
+    held_out: Mapping[tuple[pd.Timestamp, int | None], Mapping[CandidateName, Floats]],
 ) -> Season:
-    """The season in the errors of the model, calibrated."""
+    """The season in the errors of the model, calibrated.
+
+    What parts of candidates predicted of rows that were held out to weigh them (``held_out``, by cutoff and group of
+    customers) is not fitted again: those folds are the same as here (`folds` of other seasons).
+    """
     group, cutoffs = customer_groups(panel.table["customer_id"]), panel.cutoffs
     of = {cutoff: (panel.table["cutoff"] == cutoff).to_numpy() for cutoff in cutoffs}
     known, unknown = np.zeros(len(panel)), np.zeros(len(panel))
@@ -292,7 +317,10 @@ def _season(
         if cutoff is not None:
             rows, rest = rows & of[cutoff], rest & ~of[cutoff]
         past = panel.where(rest)
-        if past.churned(settings.definition).std() > 0:
+        if cutoff is not None and (cutoff, number) in held_out:
+            log = averaged(weights, held_out[cutoff, number])
+            said = probabilities(calibrator.apply(sigmoid(log)))
+        elif past.churned(settings.definition).std() > 0:
             parts = fit_blend(weights, past, replace(settings, seeds=1), prior, threads=1)
             said = probabilities(calibrator.apply(sigmoid(log_odds(parts, panel.table[rows]))))
         else:

@@ -15,9 +15,10 @@ Predictions = dict[str, npt.NDArray[np.float64]]
 
 def churn_predictions(table: pd.DataFrame, model: ChurnModel, baselines: Mapping[str, Logistic]) -> Predictions:
     """Churn probability of each row by the chosen model, the model before calibration, and every baseline."""
+    log_odds = model.log_odds(table)
     out = {
-        "chosen": model.churn_probability(table),
-        "uncalibrated": probabilities(sigmoid(model.log_odds(table))),
+        "chosen": model.churn_probability(table, log_odds=log_odds),
+        "uncalibrated": probabilities(sigmoid(log_odds)),
         **{name: probabilities(baseline.churn_probability(table)) for name, baseline in baselines.items()},
     }
     if table["pareto_p_any"].notna().all():

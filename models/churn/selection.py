@@ -79,6 +79,7 @@ class Fold:
     how: How
     past: Panel
     present: Panel
+    group: int | None = None  # of customers (`customer_groups`), those of the present
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def _folds(panel: Panel, how: How, held_out: Sequence[tuple[Mask, Mask]], groups
         for number in range(groups or group.max() + 1):
             past, present = known & (group != number), at & (group == number)
             if past.any() and present.any():
-                out.append(Fold(how, panel.where(past), panel.where(present)))
+                out.append(Fold(how, panel.where(past), panel.where(present), number))
     return out
 
 

@@ -126,10 +126,7 @@ def replicate(
         If the arrays do not fit together; see ``models.metrics.ranking``.
     """
     return Replicates(
-        {
-            model: _measure(Ranked.of(actual, predicted), metrics, customer, resampling)
-            for model, predicted in predictions.items()
-        },
+        _measure({name: Ranked.of(actual, p) for name, p in predictions.items()}, metrics, customer, resampling),
         resampling.level,
         frozenset(name for name, metric in metrics.items() if metric.inflated),
     )
@@ -162,15 +159,21 @@ def paired_difference(
 
 
 def _measure(
-    rows: Ranked, metrics: Mapping[str, Metric], customer: npt.ArrayLike | None, resampling: Resampling
-) -> dict[str, Floats]:
-    codes = _customer_codes(customer, rows.order.size)
-    figures = np.empty((1 + resampling.n, len(metrics)))
+    models: Mapping[str, Ranked],
+    metrics: Mapping[str, Metric],
+    customer: npt.ArrayLike | None,
+    resampling: Resampling,
+) -> dict[str, dict[str, Floats]]:
+    if not models:
+        return {}
+    codes = _customer_codes(customer, next(iter(models.values())).order.size)
+    figures = np.empty((len(models), 1 + resampling.n, len(metrics)))
     for draw, weight in enumerate(_weights(codes, resampling)):
-        sample = rows.sample(weight)
-        figures[draw] = [metric.of(sample) for metric in metrics.values()]
+        for model, rows in enumerate(models.values()):
+            sample = rows.sample(weight)
+            figures[model, draw] = [metric.of(sample) for metric in metrics.values()]
     figures = significant(figures, FIGURE, FINEST)
-    return dict(zip(metrics, figures.T, strict=True))
+    return {model: dict(zip(metrics, held.T, strict=True)) for model, held in zip(models, figures, strict=True)}
 
 
 def _weights(codes: npt.NDArray[np.intp], resampling: Resampling) -> Iterator[Floats]:

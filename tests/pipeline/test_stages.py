@@ -114,11 +114,12 @@ def environment_without(path: str) -> dict[str, str]:
     return {"PATH": path, "HOME": os.environ.get("HOME", "/")}
 
 
-def python(folder: Path, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
-    """What python.sh finds in a folder, with nothing of ours on the PATH."""
-    command = ["sh", HERE / "pipeline/python.sh", "-c", "import sys; print(sys.executable)"]
+def python(folder: Path, path: str = "/usr/bin:/bin", **more: str) -> subprocess.CompletedProcess[str]:
+    """What python.sh finds in a folder, with nothing of ours on the PATH; it compiles, or not."""
+    says = "import sys; print(sys.executable, *['compiles nothing'] * sys.dont_write_bytecode)"
+    command = ["sh", HERE / "pipeline/python.sh", "-c", says]
     return subprocess.run(
-        command, cwd=folder, env=environment_without(path), capture_output=True, text=True, check=False
+        command, cwd=folder, env=environment_without(path) | more, capture_output=True, text=True, check=False
     )
 
 
@@ -131,6 +132,11 @@ def test_a_copy_in_a_folder_below_finds_the_environment_of_the_project(tmp_path)
 
 def test_without_one_the_environment_on_the_path_serves(tmp_path):
     assert python(tmp_path, f"{BIN}:/usr/bin:/bin").stdout.strip() == f"{BIN}/python"
+
+
+def test_a_stage_keeps_compiled_modules_whatever_the_shell_says(tmp_path):
+    (tmp_path / ".venv").symlink_to(BIN.parent)
+    assert python(tmp_path, PYTHONDONTWRITEBYTECODE="1").stdout.strip() == f"{tmp_path}/.venv/bin/python"
 
 
 def test_without_any_it_says_what_to_do(tmp_path):

@@ -1,10 +1,13 @@
 """A project of a few hundred customers, made in a temporary folder by the real stages, in seconds."""
 
+import atexit
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -60,11 +63,27 @@ def inside(folder: Path) -> Iterator[Path]:
 
 
 def make(folder: Path, *, customers: int = 300, num_iterations: int = 20, events: pl.DataFrame | None = None) -> Path:
-    """A project with every stage run up to `score`, of these interactions or else the usual ones."""
+    """A project with every stage run up to `score`, of these interactions or else the usual ones.
+
+    The usual ones are made once in a process; who asks again gets a copy, to change as they please.
+    """
+    if events is None:
+        shutil.copytree(_usual(customers, num_iterations), folder, symlinks=True, dirs_exist_ok=True)
+        return folder
+    return _made(folder, num_iterations, events)
+
+
+@cache
+def _usual(customers: int, num_iterations: int) -> Path:
+    kept = Path(tempfile.mkdtemp(prefix="fedelta-tiny-"))
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    return _made(kept, num_iterations, interactions(customers))
+
+
+def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sources").symlink_to(HERE / "sources")
     (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(num_iterations)))
-    events = interactions(customers) if events is None else events
     with inside(folder):
         table, labels = features_at(events, CUTOFFS, KernelSettings(load_params().experience))
         for path, frame in ((paths.FEATURES, table), (paths.LABELS, labels)):

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 from company import with_columns
 
-from fedelta.models.churn.baselines import Logistic, Term, btyd_churn, fit_hiatus, fit_logistic, spend_as_before
+from fedelta.models.churn.baselines import (
+    Logistic,
+    Term,
+    btyd_churn,
+    fit_hiatus,
+    fit_logistic,
+    spend_as_before,
+    values_of,
+)
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.metrics.metrics import auc
 from fedelta.models.panel import Panel
@@ -70,6 +78,24 @@ def test_a_term_is_a_logarithm_perhaps_up_to_a_limit_or_a_product_of_two():
     for term, values in expected.items():
         assert term.of(table)[:3] == pytest.approx(values)
         assert np.isnan(term.of(table)[3])
+
+
+def test_a_category_is_met_or_not_and_null_is_none_of_them():
+    table = pd.DataFrame({"plan": ["gold", None, "tin", "gold"], "days": [1.0, 2.0, 3.0, 4.0]})
+    gold, tin, unseen, days = (
+        Term("plan", "is", "gold"),
+        Term("plan", "is", "tin"),
+        Term("plan", "is", "no"),
+        Term("days"),
+    )
+    values = values_of(table, [gold, days, tin, unseen])
+    assert {term: held.tolist() for term, held in values.items()} == {
+        gold: [1, 0, 0, 1],
+        days: [1, 2, 3, 4],
+        tin: [0, 0, 1, 0],
+        unseen: [0, 0, 0, 0],
+    }
+    assert all(term.of(table).tolist() == held.tolist() for term, held in values.items())
 
 
 def test_to_the_regression_a_small_chance_and_a_silence_long_overdue_say_no_more(train: Panel, to_score: pd.DataFrame):

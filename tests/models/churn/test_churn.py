@@ -1,6 +1,7 @@
 """The churn model: the same from the same rows, a probability for everybody, calibrated on what it had not seen."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,8 @@ import pytest
 from company import with_columns, with_outcomes
 from scipy.stats import rankdata
 
-from fedelta.models.churn.candidates import CANDIDATES, Trees, contributions
+import fedelta.models.churn.model
+from fedelta.models.churn.candidates import CANDIDATES, Trees, contributions, fit_blend
 from fedelta.models.churn.model import (
     ChurnModel,
     Prior,
@@ -234,6 +236,37 @@ def test_figures_of_levels_set_right_are_said_not_to_be_those_of_use(train: Pane
     assert "later ones too" in note
     assert "level at every cutoff was set to what came" in note
     assert "not those to expect in use, for which see the evaluation" in note
+
+
+def test_what_was_predicted_of_held_out_rows_is_not_fitted_again_for_the_season_and_is_the_same(
+    train: Panel, monkeypatch: pytest.MonkeyPatch
+):
+    forecasts: list[tuple[np.ndarray, np.ndarray]] = []
+    fits = [0]
+
+    def counted(*given: Any, **named: Any) -> object:
+        fits[-1] += 1
+        return fit_blend(*given, **named)
+
+    def known(_: object, both: tuple[np.ndarray, np.ndarray], *__: object, event: bool) -> Season:
+        forecasts.append(both)
+        return Season()
+
+    def both_ways(*arguments: object) -> Season:
+        for held_out in (arguments[-1], {}):
+            fits.append(0)
+            season = of_errors(*arguments[:-1], held_out)  # type: ignore[arg-type]
+        return season
+
+    of_errors = fedelta.models.churn.model._season
+    monkeypatch.setattr("fedelta.models.churn.model.seasonal", lambda *_: True)
+    monkeypatch.setattr("fedelta.models.churn.model._season", both_ways)
+    monkeypatch.setattr("fedelta.models.churn.model.fit_season", known)
+    monkeypatch.setattr("fedelta.models.churn.model.fit_blend", counted)
+    fit(train, replace(AUTO, num_iterations=3))
+    again, anew = forecasts
+    assert np.array_equal(again, anew)
+    assert 0 < fits[1] < fits[2]
 
 
 def test_a_candidate_set_by_hand_is_not_said_to_be_the_best(churn: ChurnModel):
