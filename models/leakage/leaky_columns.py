@@ -31,15 +31,15 @@ def telling_columns(panel: Panel, definition: str) -> Iterator[Leak]:
     for name in names:
         column, outside = panel.table[name], str(name).startswith(PREFIX)
         against = None if outside else silence
-        told = telling(column, rows)
-        if (at := told.exceeding(against)) is not None:
+        own = telling(column, rows)
+        if (at := own.exceeding(against)) is not None:
             yield Leak(
                 "telling_column",
                 str(name),
-                _says(told, at),
+                _says(own, at),
                 "it was written at or after the outcome: leave it out, or give it the time from which it is known; "
                 + ACCEPT,
-                max(told.area[at], told.agreed[at]),
+                max(own.area[at], own.agreed[at]),
             )
         elif evidence := _only_stayers(column, rows, against):
             yield Leak(
@@ -108,11 +108,11 @@ def copied_outcomes(panel: Panel) -> Iterator[Leak]:
                     )
 
 
-def _says(told: Telling, at: str) -> str:
-    where = f" at {at} ({told.area['']:.3f} over all cutoffs)" if at else ""
+def _says(own: Telling, at: str) -> str:
+    where = f" at {at} ({own.area['']:.3f} over all cutoffs)" if at else ""
     return (
-        f"alone it orders those who left and those who stayed with an AUC of {told.area[at]:.3f}{where}, and repeats "
-        f"the label with a Matthews correlation of {told.agreed[at]:.2f}"
+        f"alone it orders those who left and those who stayed with an AUC of {own.area[at]:.3f}{where}, and repeats "
+        f"the label with a Matthews correlation of {own.agreed[at]:.2f}"
     )
 
 

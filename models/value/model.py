@@ -11,7 +11,7 @@ from fedelta.models.churn.candidates import Prior
 from fedelta.models.churn.model import prior_use
 from fedelta.models.churn.selection import IN_WORDS, customer_groups
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.bias_correction import Level, balanced
+from fedelta.models.learning.bias_correction import BiasCorrection, balanced
 from fedelta.models.learning.boosting import side_by_side
 from fedelta.models.learning.conformal import Intervals, fit_intervals
 from fedelta.models.learning.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
@@ -40,7 +40,7 @@ class ValueModel:
 
     chosen: Name
     trees: ValueTrees
-    level: Level
+    level: BiasCorrection
     horizon_days: int
     lead_days: int
     standings: tuple[Standing, ...]
@@ -171,7 +171,7 @@ class _Task:
                 f"Tested on {len(held_out.actual):,} rows held out: {IN_WORDS[held_out.how]}.",
             )
         else:
-            chosen, standings, level = self.names[0], (), Level()
+            chosen, standings, level = self.names[0], (), BiasCorrection()
             note = "The simplest candidate: there were no rows to test others on."
         trees = fit_trees([chosen], self.panel, self.settings, self.prior, self.threads)
         season = self.season(chosen, held_out) if held_out and self.seasonal else NO_SEASON

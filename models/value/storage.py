@@ -7,7 +7,7 @@ from typing import Any
 
 from fedelta.models.bundle import read_boosters, read_contract, write_model
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.bias_correction import Level
+from fedelta.models.learning.bias_correction import BiasCorrection
 from fedelta.models.learning.boosting import Ensemble
 from fedelta.models.learning.conformal import Intervals
 from fedelta.models.learning.season import Season
@@ -74,12 +74,12 @@ def _value_contract(model: ValueModel) -> dict[str, object]:
 
 def _value_parts(
     held: Mapping[str, Any], what: str, folder: Path
-) -> tuple[Any, ValueTrees, Level, int, int, tuple[Standing, ...], str, Season]:
+) -> tuple[Any, ValueTrees, BiasCorrection, int, int, tuple[Standing, ...], str, Season]:
     ensembles = {part: Ensemble.from_text(read_boosters(folder, f"{what}.{part}")) for part in held["parts"]}
     return (
         held["candidate"],
         ValueTrees(ensembles, Encoding.from_dict(held["encoding"]), held["prior"]),
-        Level(**held["level"]),
+        BiasCorrection(**held["level"]),
         held["horizon_days"],
         held["lead_days"],
         tuple(Standing.from_dict(standing) for standing in held["selection"]),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fedelta.models.churn.candidates import Prior
 from fedelta.models.churn.selection import HALVES, Fold, How, customer_groups, folds, out_of_time_folds
-from fedelta.models.learning.bias_correction import Level, fit_level
+from fedelta.models.learning.bias_correction import BiasCorrection, fit_bias_correction
 from fedelta.models.learning.boosting import side_by_side
 from fedelta.models.learning.season import totals_right
 from fedelta.models.metrics.bootstrap import USUAL, Interval, Replicates, Resampling, replicate
@@ -68,7 +68,7 @@ class HeldOut:
     how: How
     raw: Mapping[Name, Floats]  # before the totals were levelled
     forecasts: Mapping[Name, Floats]
-    levels: Mapping[Name, Level]
+    levels: Mapping[Name, BiasCorrection]
     actual: Floats
     cutoff: npt.NDArray[np.datetime64]
     customer: npt.NDArray[np.str_]
@@ -121,7 +121,7 @@ def hold_out(
     raw = {name: np.concatenate([part[name] for part in said]) for name in names}
     actual, how = np.concatenate([target(fold.present) for fold in tested]), tested[0].how
     if seasonal:
-        levels = dict.fromkeys(names, Level(note="Not scaled: the season sets the level."))
+        levels = dict.fromkeys(names, BiasCorrection(note="Not scaled: the season sets the level."))
         at = pd.factorize(rows["cutoff"], sort=True)[0]
         levelled = {name: raw[name] * totals_right(actual, raw[name], at)[at] for name in names}
     else:
@@ -146,10 +146,10 @@ def _folds(panel: Panel, horizon_days: int) -> list[Fold]:
     return found
 
 
-def _level(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
+def _level(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> BiasCorrection:
     if how != "out of time":  # the season that was learned from is not the one to come
-        return Level(note="Not scaled: no cutoff comes after another's outcome.")
-    return fit_level(actual, expected, cutoff)
+        return BiasCorrection(note="Not scaled: no cutoff comes after another's outcome.")
+    return fit_bias_correction(actual, expected, cutoff)
 
 
 def _surely_worse(name: Name, best: Name, drawn: Replicates) -> bool:

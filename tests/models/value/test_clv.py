@@ -9,7 +9,7 @@ from company import with_columns, with_outcomes
 from scipy.stats import spearmanr
 
 from fedelta.models.encoding import MissingFeatures
-from fedelta.models.learning.bias_correction import FEWEST_SPENDERS, Level
+from fedelta.models.learning.bias_correction import FEWEST_SPENDERS, BiasCorrection
 from fedelta.models.learning.conformal import coverage
 from fedelta.models.learning.season import totals_right
 from fedelta.models.panel import Panel
@@ -95,7 +95,7 @@ def test_trees_that_start_from_the_prior_follow_it_to_another_horizon(short_pane
 
 def test_the_level_scales_every_expectation(clv: ClvModel, evaluated: Panel):
     table = evaluated.table
-    raised = replace(clv, level=Level(1.5 * clv.level.scale))
+    raised = replace(clv, level=BiasCorrection(1.5 * clv.level.scale))
     assert raised.expected_spend(table) == pytest.approx(1.5 * clv.expected_spend(table))
 
 
