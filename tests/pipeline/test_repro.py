@@ -29,10 +29,10 @@ STAGES = (
 
 def make(folder: Path) -> Path:
     """A project of its own: the code, fewer trees, and a small company's raw files."""
-    for name in ("features", "models", "pipeline", "serve", "sources", "treatments"):
+    for name in ("features", "models", "pages", "pipeline", "serve", "sources", "treatments"):
         shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(HERE / "dvc.yaml", folder)
-    shutil.copy(HERE / ".dvcignore", folder)
+    for name in ("__init__.py", "cli.py", "dvc.yaml", ".dvcignore"):
+        shutil.copy(HERE / name, folder)
     params = (HERE / "params.yaml").read_text()
     params = re.sub(r"num_iterations: \d+", "num_iterations: 10", re.sub(r"seeds: \d+", "seeds: 1", params))
     (folder / "params.yaml").write_text(re.sub(r"bootstrap: \d+", "bootstrap: 20", params))
