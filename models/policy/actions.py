@@ -84,7 +84,7 @@ def spared_customers(
 ) -> dict[str, Spared]:
     """Who must not be contacted and why: the opted out, and those treated less than `cooldown_days` before, or since.
 
-    Who opted out is told as such, treated or not.
+    Who opted out has that reason, treated or not.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who is left alone for ever, drawn by lot, so that what contacting achieves can be measured."""
+"""Who is in the control group, drawn at random and never contacted, so that the effect of contacts can be measured."""
 
 import hashlib
 from collections.abc import Sequence
