@@ -221,6 +221,20 @@ def believed_span(days: Sequence[int], counts: Sequence[int]) -> BelievedSpan:
     )
 
 
+def believed_times(days: Sequence[tuple[int, int, datetime, datetime]]) -> tuple[datetime, datetime]:
+    """Time of the first and of the last interaction that are believed (`believed_span`).
+
+    Parameters
+    ----------
+    days : sequence of (int, int, datetime, datetime)
+        Of each day with interactions, ascending: its number, how many there are, and the first and last of them.
+    """
+    believed = believed_span([day for day, *_ in days], [count for _, count, *_ in days])
+    first = next(first for day, _, first, _ in days if day == believed.first)
+    last = next(last for day, *_, last in days if day == believed.last)
+    return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
+
+
 def _total_within(days: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
     """Interactions of the `width` days up to each day."""
     total = np.append(0, counts.cumsum())

@@ -12,10 +12,10 @@ import pytest
 from tiny_project import inside, make
 
 from fedelta.models.learning import competition
+from fedelta.models.panel import ORDER
 from fedelta.pipeline import leak_check, paths
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.leak_check import REPORT, LeakFound
-from fedelta.pipeline.panel import ORDER
 from fedelta.pipeline.paths import PARAMS
 
 ATTRIBUTES = ("country", "age_group", "plan")
