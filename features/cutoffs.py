@@ -326,6 +326,17 @@ def calendar(
         If nothing can be learned from by the scoring cutoff.
     BadCutoff
         If the scoring cutoff lies more than a horizon after the last interaction.
+
+    Examples
+    --------
+    >>> first, last = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 12, 31, 12, tzinfo=UTC)
+    >>> for cutoff in calendar(first, last, CutoffSettings(train=2), horizon_days=90, lead_days=0):
+    ...     print(f"{cutoff.at:%Y-%m-%d}", cutoff.role)
+    2025-06-05 train
+    2025-07-05 train
+    2025-09-03 refit
+    2025-10-03 evaluate
+    2026-01-01 score
     """
     score_at = score_cutoff(settings, last)
     if score_at <= first:
