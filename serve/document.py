@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
-from fedelta.features.contract import SCORES, STATUS_REASON, Status
+from fedelta.features.contract import BAD_WINDOWS, SCORES, STATUS_REASON, Status
 
 # What each field means, in the order in which it is served: the columns of a scoring run, then provenance.
 MEANING = {
@@ -38,9 +38,7 @@ MEANING = {
     "persona": "the group of similar customers",
     "journey": "onboarding, use, maintenance or renewal",
     "journey_stage": "awareness, familiarity, consideration, purchase or loyalty",
-    "bad_experiences_30d": "bad experiences in the last 30 days",
-    "bad_experiences_90d": "bad experiences in the last 90 days",
-    "bad_experiences_365d": "bad experiences in the last 365 days",
+    **{f"bad_experiences_{days}d": f"bad experiences in the last {days} days" for days in BAD_WINDOWS},
     "last_bad_experience_at": "when the last one happened",
     "last_bad_experience": "the rule it broke",
     "open_issue": "is something still unresolved",

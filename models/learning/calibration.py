@@ -138,6 +138,15 @@ def fit_calibrator(
     ------
     MetricInputError
         If the arrays do not fit together; see ``models.metrics.ranking``.
+
+    Examples
+    --------
+    >>> chance = np.random.default_rng(1)
+    >>> truth = chance.uniform(0.1, 0.9, 3000)
+    >>> churned = (chance.random(3000) < truth).astype(float)
+    >>> calibrator = fit_calibrator(truth**2, churned, np.repeat([1, 2, 3], 1000))
+    >>> calibrator.apply(np.array([0.04, 0.25, 0.64])).round(1).tolist()
+    [0.2, 0.5, 0.8]
     """
     raw, labels, folds = _rows(probability, churned, fold)
     if folds.max() == 0:
