@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
-from fedelta.features.history import Floats, Measure, Unit, View
+from fedelta.features.history import Floats, History, Measure, Unit, View
 
 Theme = Literal["activity", "purchases", "rhythm", "experience", "channels", "ratings", "tenure", "attributes"]
 
@@ -62,6 +62,20 @@ class Feature:
 def table_of(features: Sequence[Feature], view: View) -> pl.DataFrame:
     """The features in every row of the view, a column each; null where a feature has no value."""
     return pl.DataFrame({f.name: f.values(view) for f in features}).with_columns(cs.float().fill_nan(None))
+
+
+def windows_of(features: Sequence[Feature]) -> tuple[int, ...]:
+    """The days of every window that the features read, ascending: found by reading the histories of nobody."""
+    nobody = History(
+        customer_ids=pl.Series("customer_id", [], pl.String),
+        starts=np.zeros(1, np.int64),
+        at=np.zeros(0, np.int64),
+        values=lambda _: np.zeros(0, np.int64),
+    )
+    view = View(nobody, np.zeros(1, np.int64), horizon_days=(1,))
+    for feature in features:
+        feature.values(view)
+    return view.windows
 
 
 @dataclass(frozen=True)

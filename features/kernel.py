@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from fedelta.features.contract import DIGITAL_CHANNELS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
-from fedelta.features.feature import Feature, table_of
+from fedelta.features.feature import Feature, table_of, windows_of
 from fedelta.features.history import Booleans, History, Integers, Measure, View
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
@@ -20,8 +21,6 @@ from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES, measures, nam
 from fedelta.features.relationship import USUAL, Relationship
 from fedelta.features.visibility import KNOWN_AT, hidden_at
 
-# Every window some feature reads. A view finds their first rows once for all features.
-WINDOW_DAYS = (7, 30, 90, 180, 365)
 # Columns of the feature table that are no features: a model never sees them.
 KEYS = (
     "customer_id", "cutoff", "horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience", "journey",
@@ -103,7 +102,7 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
     view = View(
         history,
         microseconds(cutoffs),
-        WINDOW_DAYS,
+        _windows(tuple(feature.name for feature in settings.computed)),
         horizon_days=[c.horizon_days for c in cutoffs],
         definition=settings.relationship.definition,
     )
@@ -169,6 +168,12 @@ def _columns(settings: KernelSettings) -> set[str]:
 def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
     every = (*measures(settings.computed), *status_measures(settings.relationship), *JOURNEY_MEASURES)
     return tuple({measure.name: measure for measure in every}.values())
+
+
+@cache
+def _windows(names: tuple[str, ...]) -> tuple[int, ...]:
+    """Every window that the features of these names read: a view finds their first rows once for all features."""
+    return windows_of(named(names))
 
 
 def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:
