@@ -1,4 +1,4 @@
-"""The treatments on disk: what was done to customers, read and checked; and who is to be spared for it."""
+"""The treatments on disk: what was done to customers, read and checked; and who must not be contacted for it."""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import get_args
 import polars as pl
 from polars.exceptions import PolarsError
 
-from fedelta.features.contract import TREATMENTS, Arm, Spared
+from fedelta.features.contract import TREATMENTS, Arm, SuppressionReason
 from fedelta.features.errors import FedeltaError
-from fedelta.models.policy.actions import spared_customers
+from fedelta.models.policy.actions import suppressed_customers
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths
 
@@ -20,7 +20,7 @@ class BadTreatments(FedeltaError):
     """A file of treatments cannot be read as such."""
 
 
-def spared_at(as_of: datetime, policy: PolicySettings) -> dict[str, Spared]:
+def suppressed_at(as_of: datetime, policy: PolicySettings) -> dict[str, SuppressionReason]:
     """The project's customers who must not be contacted now, and why.
 
     Raises
@@ -36,7 +36,7 @@ def spared_at(as_of: datetime, policy: PolicySettings) -> dict[str, Spared]:
         if len(strange) == len(treated):
             raise BadTreatments(told)
         print(f"treatments: {told}")
-    return spared_customers(customers, treatments, as_of, policy)
+    return suppressed_customers(customers, treatments, as_of, policy)
 
 
 def read_treatments(folder: Path = paths.TREATMENTS) -> pl.DataFrame:

@@ -62,7 +62,7 @@ class Explanation:
     as_of: datetime
     horizon_days: int
     currency: str | None
-    spared: str | None  # why the customer must not be contacted
+    suppression_reason: str | None  # why the customer must not be contacted
     season: str  # what the model knows of the time of the year, in words
     now: Standing
     change: Change | None = None
@@ -108,7 +108,7 @@ def explain(customer_id: str, how: How | None = None) -> Explanation:
         scored["as_of"],
         int(scored["horizon_days"]),
         scored["currency"],
-        scored["spared"],
+        scored["suppression_reason"],
         scorer.churn.season.note,
         now,
     )
@@ -148,7 +148,7 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
         scored["as_of"],
         int(scored["horizon_days"]),
         scored["currency"],
-        scored["spared"],
+        scored["suppression_reason"],
         churn.season.note,
         now,
         caution=caution,
@@ -165,8 +165,8 @@ def text_of(found: Explanation) -> str:
     """An explanation to read in a terminal."""
     now, then = found.now, found.then
     lines = [f"{found.customer_id} as of {found.as_of:%Y-%m-%d}, over the next {found.horizon_days} days"]
-    if found.spared is not None:
-        lines.append(f"Must not be contacted: {found.spared}.")
+    if found.suppression_reason is not None:
+        lines.append(f"Must not be contacted: {found.suppression_reason}.")
     if found.change is not None:
         c = found.change
         what = {"without": "Had it not happened", "resolved": "Had it been settled"}[c.how]
@@ -258,7 +258,15 @@ def standing_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) ->
 def _score_of(customer_id: str) -> dict[str, Any]:
     """The customer's row of data/scores.parquet."""
     scores = pl.scan_parquet(paths.SCORES)
-    columns = ["as_of", "horizon_days", "churn_probability", "currency", "last_bad_experience", "status", "spared"]
+    columns = [
+        "as_of",
+        "horizon_days",
+        "churn_probability",
+        "currency",
+        "last_bad_experience",
+        "status",
+        "suppression_reason",
+    ]
     if missing := [name for name in columns if name not in scores.collect_schema()]:
         raise OutOfDate(f"{paths.SCORES} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
     found = scores.filter(pl.col("customer_id") == customer_id).select(columns).collect()

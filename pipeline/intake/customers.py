@@ -66,7 +66,7 @@ class OptOuts:
             (
                 self.without_id,
                 f"{self.without_id:,} rows of customers.sql say opted out but have no customer_id: "
-                "nobody can be spared for them.",
+                "nobody is suppressed for them.",
             ),
         )
         return [words for number, words in checks if number]

@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-import told
+import report_examples
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from fedelta.pages.journey_chart import journey_chart
 from fedelta.pages.svg import WIDTH
 
 CURVE = [charts.Left("first", 0.27, 0.26, 0.28, 0.2), charts.Left("second", 0.23, 0.21, 0.25, 0.14)]
-JOURNEY = told.journey("use")
+JOURNEY = report_examples.journey("use")
 RIVAL = Comparison("<b>rival</b>", "baseline", -0.02, -0.03, -0.01, "better")
 EVERY = {
     "calibration": charts.calibration([(0.9, 0.8), (0.1, 0.2)]),
@@ -134,9 +134,9 @@ def test_the_more_goes_badly_the_redder_the_box():
 
 def test_the_busiest_way_out_of_every_box_is_drawn_however_rare():
     names = [f"kind{number:02}" for number in range(10)]
-    busy = [told.move(a, b, 1000, 0.1, 1.0) for a in names[:5] for b in names[:5] if a != b]
-    rare = told.move("kind09", "kind00", 1, 1.0, 1.0)
-    stops = [told.stop(name, 100, 0.0, 0.1) for name in names]
+    busy = [report_examples.move(a, b, 1000, 0.1, 1.0) for a in names[:5] for b in names[:5] if a != b]
+    rare = report_examples.move("kind09", "kind00", 1, 1.0, 1.0)
+    stops = [report_examples.stop(name, 100, 0.0, 0.1) for name in names]
     root = ET.fromstring(journey_chart({"journey": "use", "touchpoints": stops, "transitions": [*busy, rare]}))
     assert len([node for node in root if node.get("class") == "way"]) == 15
     assert "100%" in {node.text for node in root}

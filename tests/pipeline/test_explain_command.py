@@ -173,10 +173,10 @@ def test_who_must_not_be_contacted_is_said_so(project, let_down, scores):
     with inside(project):
         assert "Must not be contacted" not in text_of(explain(let_down))
         try:
-            scores.with_columns(spared=pl.lit("opted out")).write_parquet(paths.SCORES)
+            scores.with_columns(suppression_reason=pl.lit("opted out")).write_parquet(paths.SCORES)
             assert "\nMust not be contacted: opted out.\n" in text_of(explain(let_down))
-            scores.drop("spared").write_parquet(paths.SCORES)
-            with pytest.raises(OutOfDate, match=r"lacks spared\. Run `dvc repro score`"):
+            scores.drop("suppression_reason").write_parquet(paths.SCORES)
+            with pytest.raises(OutOfDate, match=r"lacks suppression_reason\. Run `dvc repro score`"):
                 explain(let_down)
         finally:
             scores.write_parquet(paths.SCORES)

@@ -248,8 +248,8 @@ def test_scores_of_an_older_version_are_refused(project: Path):
         scores = pl.read_parquet(paths.SCORES)
         before = paths.MODEL_CARD.read_bytes()
         try:
-            scores.drop("spared").write_parquet(paths.SCORES)
-            with pytest.raises(NothingToReport, match=r"lacks spared\. Run `dvc repro score`"):
+            scores.drop("suppression_reason").write_parquet(paths.SCORES)
+            with pytest.raises(NothingToReport, match=r"lacks suppression_reason\. Run `dvc repro score`"):
                 model_card.main()
         finally:
             scores.write_parquet(paths.SCORES)

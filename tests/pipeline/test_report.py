@@ -240,7 +240,7 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
         clv_expected=pl.lit(20.0),
         persona=pl.lit(None, pl.String),
         held_out=pl.lit(value=False),
-        spared=pl.lit(None, pl.String),
+        suppression_reason=pl.lit(None, pl.String),
     )
     risk = risk_of(table)
     assert (risk.scored, risk.at_risk, risk.not_scored) == (3, 2, [("too_new", 1)])
@@ -255,7 +255,7 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
 def test_customers_of_equal_risk_are_listed_by_name():
     equal = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "p_alive": 0.9}
     table = pl.DataFrame({"customer_id": ["b", "a"], **equal, "value_at_risk": 1.0, "clv_expected": 1.0})
-    risk = risk_of(table.with_columns(held_out=pl.lit(value=False), spared=pl.lit(None, pl.String)))
+    risk = risk_of(table.with_columns(held_out=pl.lit(value=False), suppression_reason=pl.lit(None, pl.String)))
     assert [row["customer_id"] for row in risk.to_keep] == ["a", "b"]
 
 
@@ -266,9 +266,9 @@ def test_who_must_not_be_contacted_is_on_no_list_and_is_counted_where_they_would
         held_out=pl.col("customer_id").is_in(["c00", "c21", "c30"]),
         p_alive=pl.when(pl.col("customer_id") < "c30").then(0.9).otherwise(0.1),
     )
-    spared = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
-    why = pl.col("customer_id").replace_strict(spared, default=None)
-    risk = risk_of(table.with_columns(spared=why))
+    suppressed = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
+    why = pl.col("customer_id").replace_strict(suppressed, default=None)
+    risk = risk_of(table.with_columns(suppression_reason=why))
     kept = [name for name in names[:23] if name not in ("c00", "c05", "c21")]
     assert [row["customer_id"] for row in risk.to_keep] == kept
     assert [row["customer_id"] for row in risk.to_win_back] == names[31:39]
@@ -282,7 +282,7 @@ def test_the_page_says_who_was_left_out_and_the_plan_that_stands_in_the_scores(i
         action=pl.when(pl.col("customer_id") == first[2]).then(pl.lit("offer")),
         expected_profit=pl.when(pl.col("customer_id").is_in(first)).then(12.0).otherwise(-1.0),
         held_out=pl.col("customer_id") == first[0],
-        spared=pl.when(pl.col("customer_id") == first[1]).then(pl.lit("opted out")),
+        suppression_reason=pl.when(pl.col("customer_id") == first[1]).then(pl.lit("opted out")),
     )
     page = replace(inputs, scores=planned)
     text = Page(render(page)).text

@@ -68,7 +68,7 @@ def test_everybody_has_a_row_and_who_left_is_not_scored(project):
     rest = both.filter(~pl.col("churned").fill_null(False))
     assert (rest["status"] == "scored").all()
     assert rest["churn_probability"].is_between(0, 1).all()
-    assert (both.filter("opted_out")["spared"] == "opted out").all()
+    assert (both.filter("opted_out")["suppression_reason"] == "opted out").all()
 
 
 def test_labelled_customers_get_their_out_of_fold_probability_and_others_the_delivered_models(project):

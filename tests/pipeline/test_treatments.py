@@ -10,7 +10,7 @@ from tiny_project import PARAMS, START, inside, make
 from fedelta.features.contract import TREATMENTS
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths, score
-from fedelta.pipeline.treatments import BadTreatments, read_treatments, spared_at
+from fedelta.pipeline.treatments import BadTreatments, read_treatments, suppressed_at
 
 AT = datetime(2024, 4, 1, 12, tzinfo=UTC)
 AS_OF = START + timedelta(days=480)
@@ -85,11 +85,11 @@ def test_ids_that_the_source_does_not_know_are_told_and_refused_if_none_is_known
         known = pl.read_parquet(paths.CUSTOMERS)["customer_id"][0]
         paths.TREATMENTS.mkdir()
         treated([known, f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
-        spared_at(AS_OF, PolicySettings())
+        suppressed_at(AS_OF, PolicySettings())
         assert f"1 of 2 customers in treatments/ are not in the source, such as '{known} '" in capsys.readouterr().out
         treated([f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
         with pytest.raises(BadTreatments, match="1 of 1 customers in treatments/ are not in the source"):
-            spared_at(AS_OF, PolicySettings())
+            suppressed_at(AS_OF, PolicySettings())
 
 
 def _contacted() -> set[str]:
