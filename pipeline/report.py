@@ -76,7 +76,7 @@ class Risk:
     value: float | None  # at stake with all scored customers
     value_alive: float | None  # with those likely still customers
     expected: float | None  # spend expected of everybody in the horizon
-    to_keep: list[dict[str, Any]]  # who may be contacted, most at stake first; told apart by Pareto/NBD from
+    to_keep: list[dict[str, Any]]  # who may be contacted, most at stake first; separated by Pareto/NBD from
     to_win_back: list[dict[str, Any]]
     passed_over: dict[str, int]  # customers who would stand on the two lists, by why they must not be contacted
     spread: list[int]
@@ -258,7 +258,7 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
 
 
 def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
-    """What keeping the scored customers costs and brings; without expected spend, what can be told without money."""
+    """What keeping the scored customers costs and brings; without expected spend, what can be stated without money."""
     scored = scores.filter(pl.col("status") == "scored")
     spend = scored["clv_expected"]
     if spend.null_count() == scored.height:  # a table may say what customers are worth where no spend is expected
@@ -288,9 +288,9 @@ def _compared(metrics: Json, what: str, chosen: str = "") -> list[findings.Compa
     return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what], chosen)
 
 
-def _verdict(metrics: Json, what: str, told: Iterable[findings.Metric], chosen: str = "") -> str:
+def _verdict(metrics: Json, what: str, shown: Iterable[findings.Metric], chosen: str = "") -> str:
     decides = findings.DECIDES[what]
-    others = (metric for metric in told if metric is not decides)
+    others = (metric for metric in shown if metric is not decides)
     losses = findings.losses(metrics[f"{what}_against"], others, chosen)
     return f"{findings.verdict(_compared(metrics, what, chosen), decides)} {losses}".strip()
 

@@ -113,8 +113,8 @@ class DataReport:
     def line(self) -> str:
         """The figures in one line."""
         if self.labels is not None and self.customers is not None:
-            told = ", ".join(f"{n:,} {what}" for what, n in self.labels.items())
-            return f"{self.source}: {self.customers.equation}; customers: {told}, as of {self.last_at[:10]}"
+            counts = ", ".join(f"{n:,} {what}" for what, n in self.labels.items())
+            return f"{self.source}: {self.customers.equation}; customers: {counts}, as of {self.last_at[:10]}"
         customers = f"; customers: {self.customers.equation}" if self.customers else ""
         labels = f"; labels: {self.declared_labels.equation}" if self.declared_labels else ""
         return (

@@ -92,7 +92,7 @@ def test_an_axis_reaches_its_highest_value_in_a_few_round_steps(most):
 def test_the_share_after_a_bad_experience_stands_above_that_of_customers_alike():
     dots = [node for node in ET.fromstring(EVERY["tolerance"]) if node.tag == "circle"]
     after, alike = (
-        [float(str(dot.get("cy"))) for dot in dots if dot.get("class") == look] for look in ("dot series", "dot unsure")
+        [float(str(dot.get("cy"))) for dot in dots if dot.get("class") == look] for look in ("dot series", "dot hollow")
     )
     assert len(after) == len(alike) == len(CURVE)
     assert all(a < b for a, b in zip(after, alike, strict=True))  # down the page is less
@@ -107,9 +107,9 @@ def test_a_quoted_share_is_a_dashed_line_at_its_height_and_called_quoted():
 
 
 def test_an_interval_clear_of_zero_is_sure_and_one_that_holds_it_is_not():
-    rows = [charts.Range("sure", 2.0, 1.0, 3.0, "+2"), charts.Range("not", 0.5, -1.0, 2.0, "+0.5")]
+    rows = [charts.Range("clear", 2.0, 1.0, 3.0, "+2"), charts.Range("not", 0.5, -1.0, 2.0, "+0.5")]
     root = ET.fromstring(charts.ranges(rows, "says", "points", ("less", "more")))
-    assert [node.get("class") for node in root if node.tag == "circle"] == ["dot series", "dot unsure"]
+    assert [node.get("class") for node in root if node.tag == "circle"] == ["dot series", "dot hollow"]
 
 
 def test_touchpoints_stand_in_the_order_customers_meet_them_and_ways_onward_at_the_right():
@@ -117,7 +117,7 @@ def test_touchpoints_stand_in_the_order_customers_meet_them_and_ways_onward_at_t
     names = [node.text for node in root if node.get("class") == "inside strong"]
     assert names == ["Visit (digital)", "Purchase (digital)", "Contact (physical)"]
     ways = [str(node.get("d")) for node in root if node.get("class") == "way"]
-    assert len(ways) == 3  # visit to visit is told in the box
+    assert len(ways) == 3  # visit to visit is shown in the box
     assert sum(float(way[1:].split(",")[0]) > WIDTH / 2 for way in ways) == 1
     assert {"51%", "50%", "38%"} <= {node.text for node in root}
 

@@ -133,7 +133,7 @@ def test_every_channel_is_listed_used_or_not(inputs: Inputs):
     text = section(inputs, "journeys")
     assert "paid search digital 520 52 7.7% 31 29" in text
     assert "store physical not used 0 – 31 29" in text
-    assert "unknown not told by the source 91 9 7.7% 31 29" in text
+    assert "unknown not in the source 91 9 7.7% 31 29" in text
 
 
 def test_each_class_of_loyalty_is_told_by_what_it_did_next(inputs: Inputs):
@@ -288,10 +288,10 @@ def test_a_time_is_said_as_people_say_it(days: float, words: str):
 
 def test_which_model_was_chosen_and_why_is_told(inputs: Inputs):
     figure = report_examples.interval(0.4, 0.3, 0.5)
-    standing = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
+    row = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
     churn = {**inputs.churn, "candidate": "lightgbm", "note": "Tested on 9 rows.", "selection": [
-        {**standing, "verdict": "log loss significantly higher than that of trees"},
-        {**standing, "candidate": "lightgbm", "verdict": "chosen: the best"},
+        {**row, "verdict": "log loss significantly higher than that of trees"},
+        {**row, "candidate": "lightgbm", "verdict": "chosen: the best"},
     ]}  # fmt: skip
     text = section(replace(inputs, churn=churn), "churn")
     assert "Tested on 9 rows." in text

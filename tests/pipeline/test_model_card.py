@@ -63,7 +63,7 @@ def inputs(project: Path) -> Inputs:
         )
 
 
-def told(interval: Mapping[str, float], digits: int = 3) -> str:
+def shown(interval: Mapping[str, float], digits: int = 3) -> str:
     value, low, high = (f"{interval[name]:,.{digits}f}".replace("-", "−") for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
@@ -83,10 +83,10 @@ def test_the_stage_writes_the_card_of_the_bundle_and_the_same_bytes_again(projec
 def test_every_metric_stands_with_its_interval_overall_and_by_segment(inputs):
     text = card(inputs)
     for name in ("auc", "log_loss", "ece"):
-        assert told(inputs.metrics["churn"]["chosen"][name]) in text
+        assert shown(inputs.metrics["churn"]["chosen"][name]) in text
         for segment in inputs.metrics["segments"].values():
-            assert told(segment["churn"]["chosen"][name]) in text
-    assert told(inputs.metrics["clv"]["chosen"]["rmse"], 2) in text
+            assert shown(segment["churn"]["chosen"][name]) in text
+    assert shown(inputs.metrics["clv"]["chosen"]["rmse"], 2) in text
     assert inputs.metrics["segments"]
 
 
@@ -139,7 +139,7 @@ def test_spend_and_orders_are_told_with_candidates_level_and_season(inputs):
         held = inputs.clv[what]
         assert f"{what.capitalize()}: {candidate(held['candidate'])}. {held['note']}" in text
         for row in held["selection"]:
-            assert f"| {candidate(row['candidate'])} | {told(row['deviance'], 4)} |" in text
+            assert f"| {candidate(row['candidate'])} | {shown(row['deviance'], 4)} |" in text
     seasons = {what: {**inputs.clv[what], "season": {"note": f"of {what}"}} for what in ("spend", "orders")}
     text = card(replace(inputs, clv={**inputs.clv, **seasons}))
     assert "Season: of spend\n" in text
@@ -192,14 +192,14 @@ def test_the_card_tells_the_plan_of_the_scores_as_the_report_does(inputs):
         action=pl.when(pl.col("held_out")).then(None).otherwise(pl.lit("contact")),
         expected_profit=pl.lit(2.0),
     ).filter(pl.col("status") == "scored")
-    told = card(replace(inputs, scores=scores))
+    text = card(replace(inputs, scores=scores))
     plan = plan_of(scores, inputs.policy)
     assert plan is not None
     held_out = int(scores["held_out"].sum())
     assert 0 < held_out < len(scores)
-    assert f"{len(scores) - held_out} contact), expected to bring {2 * (len(scores) - held_out)} EUR" in told
-    assert f"pay for {len(scores)} customers; left out are {held_out} {HELD_OUT}." in told
-    assert plan.says("EUR") in told
+    assert f"{len(scores) - held_out} contact), expected to bring {2 * (len(scores) - held_out)} EUR" in text
+    assert f"pay for {len(scores)} customers; left out are {held_out} {HELD_OUT}." in text
+    assert plan.says("EUR") in text
 
 
 def test_a_source_without_money_has_a_card_without_spend(inputs):

@@ -1,4 +1,4 @@
-"""Course enrolments by the shipped source: withdrawals are what is foreseen, and its own rules get tolerance curves."""
+"""Course enrolments by the shipped source: withdrawals are predicted, and its own rules get tolerance curves."""
 
 import json
 from pathlib import Path
@@ -75,8 +75,8 @@ def test_missed_and_failed_work_have_a_tolerance_curve_each(found: dict[str, Any
     for rule, pillar in PILLAR.items():
         assert found["rules"]["by_rule"][rule]["times"] > 50
         for group, value in (("rule", rule), ("pillar", pillar)):
-            told = [s for s in steps if (s["group"], s["value"], s["number"]) == (group, value, None)]
-            assert bool(told) == (rule != "late_submission"), (group, value)
+            any_number = [s for s in steps if (s["group"], s["value"], s["number"]) == (group, value, None)]
+            assert bool(any_number) == (rule != "late_submission"), (group, value)
 
 
 def test_late_work_is_counted_with_the_deadline_it_missed(found: dict[str, Any]):

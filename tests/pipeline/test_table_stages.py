@@ -119,9 +119,9 @@ def test_leaving_by_the_number_of_complaints_and_what_the_column_adds_are_in_the
 
 def test_reasons_tell_complaints_under_bad_experiences(project):
     reasons = scores_of(project)["reasons"].drop_nulls().explode().struct.unnest()
-    told = reasons.filter(pl.col("text").str.starts_with("complaints:"))
-    assert len(told)
-    assert set(told["theme"]) == {"experience"}
+    complaints = reasons.filter(pl.col("text").str.starts_with("complaints:"))
+    assert len(complaints)
+    assert set(complaints["theme"]) == {"experience"}
 
 
 def test_the_monitor_compares_who_has_no_label_with_those_learned_from(project):

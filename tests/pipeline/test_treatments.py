@@ -1,4 +1,4 @@
-"""Whoever was treated of late is left alone, and a file that does not say so clearly is refused."""
+"""Customers treated lately are not contacted, and a file that is not clear about it is refused."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,10 +51,10 @@ def test_where_there_is_no_file_nobody_was_treated(tmp_path: Path):
 )
 def test_what_does_not_keep_to_the_contract_is_refused_in_one_line(tmp_path: Path, wrong: pl.DataFrame, says: str):
     wrong.write_parquet(tmp_path / "ours.parquet")
-    with pytest.raises(BadTreatments, match=says) as told:
+    with pytest.raises(BadTreatments, match=says) as caught:
         read_treatments(tmp_path)
-    assert "ours.parquet" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "ours.parquet" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path):

@@ -293,7 +293,7 @@ def test_a_second_publisher_is_told_to_wait(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "scores.parquet", customer("ann"), unscored("bob"))
-    command = ["--scores", str(path), "--database", f"sqlite:///{database.path}"]
+    command = ["publish", "--scores", str(path), "--database", f"sqlite:///{database.path}"]
     with database.sole_publisher():
         assert main(command) == 1
     error = capsys.readouterr().err

@@ -311,8 +311,8 @@ def test_regular_customers_buy_to_a_beat(big):
 
 def test_leaving_is_silent_for_most_while_the_company_keeps_writing(shop):
     left = shop.customers.drop_nulls("left_at").select("customer_id", "left_at")
-    said = true_rows(shop, "programme").filter(pl.col("event") == "closed the account")
-    assert 0.02 < said.height / left.height < 0.2
+    closed = true_rows(shop, "programme").filter(pl.col("event") == "closed the account")
+    assert 0.02 < closed.height / left.height < 0.2
     sent = true_rows(shop, "campaigns").with_columns(pl.col("sent_at").str.to_datetime(time_zone="UTC"))
     later = sent.join(left, left_on="customer", right_on="customer_id").filter(
         pl.col("sent_at") > pl.col("left_at") + timedelta(hours=3)

@@ -80,12 +80,12 @@ def test_a_number_of_one_table_and_a_text_of_another_are_warned_of_wherever_they
     )
     report = tiny.ingest()
     assert report.customer_count == 100
-    told = next(warning for warning in report.warnings if "more than one way" in warning)
-    assert told.startswith(
+    text = next(warning for warning in report.warnings if "more than one way" in warning)
+    assert text.startswith(
         "50 customers are written in more than one way, and so count as 100; 50 of them in one way here"
     )
-    assert "400 (customers.sql, purchase) and 400.0 (complaint)" in told
-    assert told in check("tiny", tiny.raw, tmp_path / "sources", NOW)
+    assert "400 (customers.sql, purchase) and 400.0 (complaint)" in text
+    assert text in check("tiny", tiny.raw, tmp_path / "sources", NOW)
     mending = tiny.report()["look_alikes"]
     assert isinstance(mending, dict)
     assert mending["differences"] == {"'.0' at the end": 50}

@@ -169,9 +169,9 @@ def test_the_last_outcome_learned_is_the_latest_end_of_a_horizon():
 )
 def test_models_that_answer_other_questions_are_not_compared_and_the_remedy_is_told(change, words):
     challenger, champion = Candidate.of(CONTRACT), Candidate.of({**CONTRACT, **change})
-    told = str(incomparable(challenger, champion, datetime(2024, 5, 1)))  # noqa: DTZ001
-    assert words in told
-    assert "`fedelta promote --because REASON`" in told
+    text = str(incomparable(challenger, champion, datetime(2024, 5, 1)))  # noqa: DTZ001
+    assert words in text
+    assert "`fedelta promote --because REASON`" in text
     assert incomparable(challenger, challenger, datetime(2024, 5, 1)) is None  # noqa: DTZ001
 
 
@@ -224,7 +224,7 @@ def test_customers_whose_spend_became_known_otherwise_are_left_out():
     ],
 )
 def test_too_few_common_customers_are_not_compared_and_the_remedy_is_told(champion, words):
-    told = common(evaluated(MANY, CHURNED, SHARP), champion)
-    assert isinstance(told, str)
-    assert words in told
-    assert "`fedelta promote --because REASON`" in told
+    text = common(evaluated(MANY, CHURNED, SHARP), champion)
+    assert isinstance(text, str)
+    assert words in text
+    assert "`fedelta promote --because REASON`" in text

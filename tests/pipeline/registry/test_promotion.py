@@ -101,15 +101,15 @@ def test_the_log_tells_who_was_champion_when_and_why(registry: Registry, capsys:
     assert first.endswith("version 1 promoted, by ann: the first")
     assert second.endswith("version 2 promoted, by ann: better in May")
     assert third.endswith("version 2 rolled back, champion 1, by ann: worse in June")
-    (told,) = printed(capsys, "2020-01-01")
-    assert told == "At 2020-01-01 00:00 UTC there was no champion."
-    (told,) = printed(capsys, f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}")
-    assert "version 1 (bundle bundle1) was champion" in told
+    (line,) = printed(capsys, "2020-01-01")
+    assert line == "At 2020-01-01 00:00 UTC there was no champion."
+    (line,) = printed(capsys, f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}")
+    assert "version 1 (bundle bundle1) was champion" in line
     with tracking(registry.place.source) as store:
         at = store.decisions.read()[1].at
     assert at is not None
-    (told,) = printed(capsys, at.isoformat())
-    assert "version 2 (bundle bundle2) was champion" in told
+    (line,) = printed(capsys, at.isoformat())
+    assert "version 2 (bundle bundle2) was champion" in line
 
 
 def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(
