@@ -78,7 +78,7 @@ def test_who_is_not_scored_keeps_the_reason_and_gets_no_figures(scores: pl.DataF
     assert others.select(FIGURES).null_count().row(0) == (4,) * len(FIGURES)
 
 
-def test_who_must_not_be_contacted_is_told_whether_scored_or_not(
+def test_who_must_not_be_contacted_has_the_reason_whether_scored_or_not(
     scores: pl.DataFrame, to_score: pd.DataFrame, churn: ChurnModel
 ):
     assert scores["suppression_reason"].null_count() == len(scores)
@@ -159,7 +159,7 @@ def test_values_and_orders_are_those_of_the_models_with_their_intervals(
     assert (known["clv_low"] <= known["clv_high"]).all()
 
 
-def test_the_next_order_is_told_of_who_is_likely_alive_and_lies_ahead(scores: pl.DataFrame):
+def test_the_next_order_is_predicted_for_the_likely_alive_and_lies_ahead(scores: pl.DataFrame):
     held = scores.filter(status="scored")
     told = held.filter(pl.col("expected_next_order_at").is_not_null())
     assert told.height > 0

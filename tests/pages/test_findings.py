@@ -50,7 +50,7 @@ def verdict_on(**intervals: tuple[float, float]) -> str:
     return verdict(comparisons(against(**intervals), LOSS), LOSS)
 
 
-def test_a_model_that_beats_all_is_said_to():
+def test_a_model_that_beats_all_is_reported_to():
     words = verdict_on(**dict.fromkeys(BASELINES, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
     assert words == (
         "On log loss the model beats all 7 baselines: a constant (the base rate), tenure alone, days since the last "
@@ -59,7 +59,7 @@ def test_a_model_that_beats_all_is_said_to():
 
 
 @given(st.sets(st.sampled_from(BASELINES), min_size=1))
-def test_who_beats_all_that_were_compared_is_not_said_to_beat_all_where_a_simple_one_was_left_out(names):
+def test_who_beats_all_that_were_compared_is_not_reported_to_beat_all_where_a_simple_one_was_left_out(names):
     words = verdict_on(**dict.fromkeys(names, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
     absent = set(BASELINES) - names
     assert ("all 7 baselines" in words) == (not absent)
@@ -84,7 +84,7 @@ def test_a_baseline_that_wins_is_recommended():
     )
 
 
-def test_a_metric_that_a_baseline_wins_is_told_though_another_decides():
+def test_a_metric_that_a_baseline_wins_is_reported_though_another_decides():
     rows = against(logistic=(-0.2, -0.1), uncalibrated=(-0.2, -0.1))
     rows["logistic"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
     rows["uncalibrated"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
@@ -123,7 +123,7 @@ def test_a_win_is_never_claimed_when_the_interval_holds_zero(low, width):
     assert (row.outcome == "worse") == (low > 0 and row.value >= FELT)
 
 
-def test_a_difference_that_nobody_feels_is_neither_victory_nor_defeat_however_sure():
+def test_a_difference_below_the_minimum_relevant_one_is_neither_victory_nor_defeat():
     words = verdict_on(hiatus=(-0.2, -0.1), pareto_nbd=(0.000002, 0.000004), logistic=(-0.0019, -0.0015))
     assert words == (
         "On log loss the model beats days since the last purchase. It is as good as Pareto/NBD and logistic "
@@ -147,7 +147,7 @@ def test_a_baseline_that_was_chosen_is_the_model_and_not_its_rival():
     assert verdict(only, LOSS) == "The model is Pareto/NBD."
 
 
-def test_a_calibration_that_spoils_the_chosen_baseline_is_told():
+def test_a_calibration_that_spoils_the_chosen_baseline_is_reported():
     found = comparisons(against(pareto_nbd=(0.01, 0.02)), LOSS, "pareto_nbd")
     assert "It is worse than Pareto/NBD" in verdict(found, LOSS)
 
@@ -210,7 +210,7 @@ def test_models_whose_candidates_were_not_compared_are_named_with_the_reason():
     assert untested(chosen, {"spend": None, "orders": chosen}) == []
 
 
-def test_costs_that_are_not_the_companys_own_are_said_to_be_the_papers():
+def test_costs_that_are_not_the_companys_own_are_reported_to_be_the_papers():
     of_money = [metric for metric in CHURN if "profit" in metric.says]
     assert {metric.name for metric in of_money} == {"profit_at_capacity", "empc"}
     assert all("paper" in metric.says for metric in of_money)
@@ -229,7 +229,7 @@ def test_short_training_horizons_are_a_warning_and_whole_ones_are_not():
     assert short_horizons(facts(0.5), 90) is None
 
 
-def test_importance_is_told_by_feature_and_sums_by_theme():
+def test_importance_is_reported_by_feature_and_sums_by_theme():
     shares = {"spend": 0.25, "pareto_p_any": 0.5, "attribute_plan": 0.25, "interaction_count": 0.0}
     rows = importances(shares)
     assert [row.name for row in rows] == ["pareto_p_any", "attribute_plan", "spend"]
@@ -251,7 +251,7 @@ def test_lists_read_as_sentences_do():
     assert [listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"], "or")] == ["a", "a and b", "a, b or c"]
 
 
-def test_the_metrics_told_are_those_measured():
+def test_the_metrics_shown_are_those_measured():
     from fedelta.models.metrics.metrics import CHURN_METRICS, VALUE_METRICS
 
     assert {metric.name for metric in CHURN} == set(CHURN_METRICS)

@@ -77,7 +77,7 @@ def test_pillars_and_levels_have_an_index_an_interval_and_a_trend_and_the_unknow
     assert f"Nothing is known of {unknown}. {report_examples.NOT_RECORDED}" in text
 
 
-def test_segments_are_told_in_words_and_where_they_never_met_a_pillar_with_a_dash(inputs: Inputs):
+def test_segments_are_reported_in_words_and_where_they_never_met_a_pillar_with_a_dash(inputs: Inputs):
     text = section(inputs, "experience")
     assert "All Resolution Expectations Needs Plan (4 more left out) basic" in text
     assert "basic 89.3 87.3–90.3 worse – 80.6 78.6–81.6 –" in text
@@ -98,7 +98,7 @@ def test_the_tolerance_curve_stands_beside_customers_alike_and_quoted_shares_are
     assert "59% quoted" in text
 
 
-def test_a_curve_of_which_no_step_could_be_told_is_not_drawn(inputs: Inputs):
+def test_a_curve_of_which_no_step_could_be_estimated_is_not_drawn(inputs: Inputs):
     experience = copy.deepcopy(report_examples.EXPERIENCE)
     experience["tolerance"]["steps"] = [
         report_examples.step("all", "", None, None),
@@ -136,7 +136,7 @@ def test_every_channel_is_listed_used_or_not(inputs: Inputs):
     assert "unknown not in the source 91 9 7.7% 31 29" in text
 
 
-def test_each_class_of_loyalty_is_told_by_what_it_did_next(inputs: Inputs):
+def test_each_class_of_loyalty_is_shown_with_what_it_did_next(inputs: Inputs):
     text = section(inputs, "loyalty")
     assert "Attitude adds to behaviour: log loss −0.0010 [−0.0015, −0.0003]." in text
     assert "loyal 44 41 83.9 82.1 to 85.2 140.62 133.45 to 149.04 – 16.1 14.8 to 17.9" in text
@@ -282,11 +282,11 @@ def test_a_report_of_another_version_gives_one_clear_line(inputs: Inputs, part: 
     ("days", "words"),
     [(0.0, "at once"), (18 / 1440, "18 min"), (1 / 24, "60 min"), (1.5, "36 h"), (2.0, "2 days"), (31.4, "31 days")],
 )
-def test_a_time_is_said_as_people_say_it(days: float, words: str):
+def test_a_time_is_written_as_people_say_it(days: float, words: str):
     assert report_experience.lasting(days) == words
 
 
-def test_which_model_was_chosen_and_why_is_told(inputs: Inputs):
+def test_which_model_was_chosen_and_why_is_reported(inputs: Inputs):
     figure = report_examples.interval(0.4, 0.3, 0.5)
     row = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
     churn = {**inputs.churn, "candidate": "lightgbm", "note": "Tested on 9 rows.", "selection": [

@@ -64,7 +64,7 @@ def test_pictures_are_well_formed_and_draw_every_group():
     assert len(ElementTree.fromstring(str(hazard_picture(tenures))).findall("rect")) == 1
 
 
-def test_where_nothing_can_be_told_the_page_says_so():
+def test_where_nothing_can_be_estimated_the_page_says_so():
     report = {
         "definition": "inactivity", "activity": ["purchase"], "until": "2024-01-01",
         "customers": 1, "spells": 0, "reach_days": 0,

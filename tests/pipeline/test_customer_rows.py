@@ -133,7 +133,7 @@ def test_a_line_that_names_nobody_known_may_be_of_anybody_without_a_row(tmp_path
     assert (report.opt_outs.by_unreadable_line, report.opt_outs.lines_of_nobody) == (3, 1)
 
 
-def test_an_opt_out_without_an_id_is_said(tmp_path: Path) -> None:
+def test_an_opt_out_without_an_id_is_reported(tmp_path: Path) -> None:
     report = shop(tmp_path, ",2023-01-01,yes", "ann,2023-01-01,no").ingest()
     assert any("1 rows of customers.sql say opted out but have no customer_id" in words for words in report.warnings)
 

@@ -169,7 +169,7 @@ def test_json_holds_what_the_text_shows(project, let_down):
         assert f"{prediction.clv_expected:,.2f}" in text
 
 
-def test_who_must_not_be_contacted_is_said_so(project, let_down, scores):
+def test_a_customer_who_must_not_be_contacted_is_shown_as_such(project, let_down, scores):
     with inside(project):
         assert "Must not be contacted" not in text_of(explain(let_down))
         try:
@@ -182,7 +182,7 @@ def test_who_must_not_be_contacted_is_said_so(project, let_down, scores):
             scores.write_parquet(paths.SCORES)
 
 
-def test_nobody_nothing_and_no_score_are_told_in_one_line(project, scores):
+def test_nobody_nothing_and_no_score_are_reported_in_one_line(project, scores):
     unscored = scores.filter(pl.col("status") != "scored")["customer_id"].to_list()
     content = scores.filter((pl.col("status") == "scored") & pl.col("last_bad_experience").is_null())["customer_id"][0]
     cases: list[tuple[str, type[FedeltaError]]] = [("nobody", NoScore), *((c, NoScore) for c in unscored[:1])]
@@ -193,7 +193,7 @@ def test_nobody_nothing_and_no_score_are_told_in_one_line(project, scores):
             assert "\n" not in str(caught.value)
 
 
-def test_the_experiences_of_a_score_are_not_told_by_other_rules_than_its_own(project, let_down):
+def test_the_experiences_of_a_score_follow_its_own_rules(project, let_down):
     strict = PARAMS.replace("TREES", "20").replace("late_delivery:", "tardy_delivery:")
     with inside(project):
         before = paths.PARAMS.read_text()

@@ -124,7 +124,7 @@ def test_a_valid_row_is_kept_before_a_broken_one_with_its_id(tmp_path: Path) -> 
     assert tiny.ingest().interactions.equation == Equation(2, 1, 0, 0, 1)
 
 
-def test_out_of_scope_is_said_by_the_source_and_not_judged(tmp_path: Path) -> None:
+def test_out_of_scope_is_decided_by_the_source_and_not_judged(tmp_path: Path) -> None:
     sql = SQL.replace("FROM events", ", CASE WHEN who = 'test' THEN 'test account' END AS out_of_scope FROM events")
     report = Tiny(tmp_path, csv(GOOD, "2,test,never,dance,fax,-1,11"), sql=sql).ingest()
     assert report.interactions.equation == Equation(2, 1, 0, 1, 0)

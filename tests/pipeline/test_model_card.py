@@ -111,7 +111,7 @@ def test_it_says_what_the_model_is_for_and_must_not_be_used_for(inputs):
     assert "## Limits" in text
 
 
-def test_candidates_are_told_with_their_verdicts_and_their_absence_is_told_too(inputs):
+def test_candidates_are_reported_with_their_verdicts_and_their_absence_is_reported_too(inputs):
     figures = {name: {"value": 0.3, "low": 0.2, "high": 0.4} for name in ("log_loss", "log_loss_difference")}
     row = {"candidate": "hiatus", **figures, "auc_difference": figures["log_loss"], "verdict": "a|b"}
     with_rows = card(replace(inputs, churn={**inputs.churn, "candidate": "hiatus", "selection": [row]}))
@@ -119,7 +119,7 @@ def test_candidates_are_told_with_their_verdicts_and_their_absence_is_told_too(i
     assert "a\\|b" in with_rows
 
 
-def test_what_was_too_little_to_choose_from_is_told_where_it_was_chosen_and_under_limits(inputs):
+def test_what_was_too_little_to_choose_from_is_reported_where_it_was_chosen_and_under_limits(inputs):
     note = "Too little to learn from: 60 customers (at least 200). So the baseline is used."
     text = card(replace(inputs, churn={**inputs.churn, "candidate": "pareto_nbd", "selection": [], "note": note}))
     assert f"Churn: Pareto/NBD. {note}\n" in text
@@ -133,7 +133,7 @@ def test_a_candidate_set_in_params_is_not_called_the_best(inputs):  # as the pro
     assert rows[0].endswith("| set in params.yaml (churn.candidate), compared with none |")
 
 
-def test_spend_and_orders_are_told_with_candidates_level_and_season(inputs):
+def test_spend_and_orders_are_reported_with_candidates_level_and_season(inputs):
     text = card(inputs)
     for what in ("spend", "orders"):
         held = inputs.clv[what]
@@ -146,7 +146,7 @@ def test_spend_and_orders_are_told_with_candidates_level_and_season(inputs):
     assert "Season of orders: of orders\n" in text
 
 
-def test_how_often_intervals_held_is_told_by_tenth_and_where_they_reach_above_0(inputs):
+def test_how_often_intervals_held_is_reported_by_tenth_and_where_they_reach_above_0(inputs):
     held = inputs.metrics["clv_interval"]
     text = card(inputs)
     for number, row in enumerate(reversed(held["deciles"]), 1):
@@ -180,7 +180,7 @@ def test_a_model_that_is_a_baseline_is_not_called_worse_than_itself(inputs):
     assert f"{words} days since the last purchase" in text
 
 
-def test_what_was_not_looked_at_is_said_to_be(inputs):
+def test_what_was_not_looked_at_is_reported_to_be(inputs):
     text = card(replace(inputs, experience=None, drift=None, scores=None))
     assert "Not looked at" in text
     assert "Not monitored" in text
@@ -237,7 +237,7 @@ def test_a_missing_or_damaged_report_is_one_clear_line(project, inputs):
         card(replace(inputs, data={**DATA, "interactions": {}}))
 
 
-def test_where_nothing_was_bad_the_card_says_that_nothing_can_be_said(inputs):
+def test_where_nothing_was_bad_the_card_says_that_nothing_is_known(inputs):
     experience = {**inputs.experience, "tolerance": {"reason": "No rule was broken."}, "moments": {"reason": "None."}}
     text = card(replace(inputs, experience=experience))
     assert "- No rule was broken.\n- None.\n" in text

@@ -96,5 +96,5 @@ def test_a_missed_deadline_shows_the_withdrawals_that_follow_it(found: dict[str,
     assert "within 120 days" in found["tolerance"]["says"]
 
 
-def test_nothing_is_said_of_purchases_where_nobody_buys(found: dict[str, Any]):
+def test_purchases_are_not_mentioned_where_nobody_buys(found: dict[str, Any]):
     assert "bought" not in found["tolerance"]["alike"]

@@ -203,7 +203,7 @@ def test_a_search_of_nothing_is_refused(tmp_path: Path, key: str, expected: str)
 @pytest.mark.parametrize(
     ("tiers", "expected"), [({"medium": 0.6, "high": 0.3}, "must ascend"), ({"high": 1.5}, "between 0 and 1")]
 )
-def test_tiers_that_cannot_be_told_apart_are_refused(tmp_path: Path, tiers: dict[str, float], expected: str):
+def test_tiers_that_coincide_or_descend_are_refused(tmp_path: Path, tiers: dict[str, float], expected: str):
     message = refused(with_change(tmp_path, "policy.tiers", tiers))
     assert message.startswith("policy.tiers is ")
     assert expected in message

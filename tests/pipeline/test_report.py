@@ -261,8 +261,8 @@ def test_customers_of_equal_risk_are_listed_by_name():
 
 def test_who_must_not_be_contacted_is_on_no_list_and_is_counted_where_they_would_have_stood():
     names = [f"c{number:02}" for number in range(40)]  # most at risk first
-    alike = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "clv_expected": 1.0}
-    table = pl.DataFrame({"customer_id": names, **alike, "value_at_risk": [float(-n) for n in range(40)]}).with_columns(
+    same = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "clv_expected": 1.0}
+    table = pl.DataFrame({"customer_id": names, **same, "value_at_risk": [float(-n) for n in range(40)]}).with_columns(
         held_out=pl.col("customer_id").is_in(["c00", "c21", "c30"]),
         p_alive=pl.when(pl.col("customer_id") < "c30").then(0.9).otherwise(0.1),
     )
@@ -338,7 +338,7 @@ def test_the_rate_of_a_year_before_stands_beside_the_cutoffs_measured_and_scored
     assert re.search(r"2024-04-25 scored 90 \d+ – 20\.0% 2023-04-20", text)
 
 
-def test_a_model_that_was_not_chosen_is_told_at_the_top_and_under_limits(inputs: Inputs):
+def test_a_model_that_was_not_chosen_is_reported_at_the_top_and_under_limits(inputs: Inputs):
     note = "Too little to learn from: 60 customers (at least 200). So the baseline is used."
     page = render(replace(inputs, churn={**inputs.churn, "selection": [], "note": note}))
     for part in (page.split("<main>")[0], page.split('<section id="limits">')[1]):
@@ -346,7 +346,7 @@ def test_a_model_that_was_not_chosen_is_told_at_the_top_and_under_limits(inputs:
     assert "Not chosen from candidates" not in render(inputs)
 
 
-def test_spend_and_orders_are_told_with_season_and_candidates(inputs: Inputs):
+def test_spend_and_orders_are_reported_with_season_and_candidates(inputs: Inputs):
     clv = {**inputs.clv}
     for what in ("spend", "orders"):
         clv[what] = {**clv[what], "season": {"note": f"The season of {what}."}}
@@ -359,7 +359,7 @@ def test_spend_and_orders_are_told_with_season_and_candidates(inputs: Inputs):
         assert f"{findings.capital(findings.candidate(row['candidate']))} {row['deviance']['value']:,.4f}" in text
 
 
-def test_how_often_intervals_held_is_told_by_tenth_and_where_they_reach_above_0(inputs: Inputs):
+def test_how_often_intervals_held_is_reported_by_tenth_and_where_they_reach_above_0(inputs: Inputs):
     held, text = inputs.metrics["clv_interval"], Page(render(inputs)).text
     for number, row in enumerate(reversed(held["deciles"]), 1):
         assert f"{number} {row['rows']:,} {row['expected']:,.2f} {row['covered']:.1%}" in text
@@ -384,7 +384,7 @@ def test_what_was_expected_stands_beside_what_came(inputs: Inputs):
     assert f"the model had expected {expected:.1%}" in Page(render(inputs)).text
 
 
-def test_a_cancellation_is_called_so_and_a_lead_time_told(inputs: Inputs):
+def test_a_cancellation_is_called_so_and_a_lead_time_shown(inputs: Inputs):
     text = Page(render(replace(with_metrics(inputs, lead_days=14), churn={**inputs.churn, "definition": "event"}))).text
     assert "A customer leaves who cancels in the 90 days that begin 14 days after the cutoff." in text
 

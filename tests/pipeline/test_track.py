@@ -353,7 +353,7 @@ def test_every_source_has_a_champion_and_a_log_of_its_own(shop: Shop, capsys: py
     assert run.data.params["source"] == shop.place.source
 
 
-def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_told(shop: Shop):
+def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_reported(shop: Shop):
     shop.track("weak")
     alter(horizon_days=30)
     track.main()
@@ -362,7 +362,7 @@ def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_told(s
     assert "`fedelta promote --because REASON`" in shop.tags("2")["fedelta.because"]
 
 
-def test_a_champion_of_other_features_is_kept_and_the_reason_told(shop: Shop):
+def test_a_champion_of_other_features_is_kept_and_the_reason_reported(shop: Shop):
     shop.track("weak")
     (path,) = (path for path in shop.files() if path.as_posix().endswith("bundle/churn/evaluated/model.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"registry": "of last year"}))
@@ -556,7 +556,9 @@ def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken
     assert "version 1 promoted, by the gate: there was no champion" in last
 
 
-def test_a_champion_alias_taken_away_is_told_and_not_given_by_the_gate(shop: Shop, capsys: pytest.CaptureFixture[str]):
+def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+):
     shop.track("weak")
     shop.client.delete_registered_model_alias(shop.place.model, "champion")
     shop.track("strong")

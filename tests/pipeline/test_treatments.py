@@ -78,7 +78,7 @@ def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldo
         assert _contacted() == first
 
 
-def test_ids_that_the_source_does_not_know_are_told_and_refused_if_none_is_known(
+def test_ids_that_the_source_does_not_know_are_reported_and_refused_if_none_is_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     with inside(make(tmp_path / "project", num_iterations=5)):

@@ -81,7 +81,7 @@ def test_the_profit_of_an_offer_is_the_chance_saved_times_the_value_kept_less_it
     assert decided([100]).rows() == [("offer", pytest.approx(8), False)]
 
 
-def test_who_costs_more_than_they_bring_is_left_alone_and_the_loss_is_told():
+def test_who_costs_more_than_they_bring_is_not_contacted_and_the_loss_is_shown():
     assert decided([40]).rows() == [(None, pytest.approx(-1), False)]
 
 
@@ -119,7 +119,7 @@ def test_the_held_out_get_no_action_but_keep_their_profit_and_take_no_place():
     assert table["held_out"].to_list() == [False, False, True, True]
 
 
-def test_the_spared_get_no_action_and_take_no_place():
+def test_the_suppressed_get_no_action_and_take_no_place():
     assert actions([300, 100, 90], suppressed={"c0"}, capacity=1) == [None, "offer", None]
 
 
@@ -180,13 +180,13 @@ def test_limits_are_kept_and_the_order_of_the_customers_changes_nothing(at_risk,
 # Who must not be contacted
 
 
-def test_the_opted_out_are_spared_and_no_answer_is_no_opt_out():
+def test_the_opted_out_are_suppressed_and_no_answer_is_no_opt_out():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid"], "opted_out": [True, False, None]})
     assert suppressed_customers(customers, TREATMENTS.to_frame(), AS_OF, USUAL) == {"ann": "opted out"}
     assert suppressed_customers(customers.drop("opted_out"), TREATMENTS.to_frame(), AS_OF, USUAL) == {}
 
 
-def test_who_was_treated_is_spared_until_the_cooldown_is_over():
+def test_who_was_treated_is_suppressed_until_the_cooldown_is_over():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid", "dan"]})
     at = [AS_OF - timedelta(days=30), AS_OF - timedelta(days=29, hours=23), AS_OF + timedelta(days=1), AS_OF]
     treatments = customers.with_columns(treated_at=pl.Series(at), arm=pl.lit("treated"))
@@ -197,7 +197,7 @@ def test_who_was_treated_is_spared_until_the_cooldown_is_over():
     assert suppressed_customers(customers, again, AS_OF, policy) == expected
 
 
-def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_told_as_such():
+def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_reported_as_such():
     treatments = pl.DataFrame({"customer_id": ["ann", "bob"], "treated_at": AS_OF, "arm": ["held_out", "treated"]})
     customers = pl.DataFrame({"customer_id": ["ann", "bob"], "opted_out": [False, True]})
     assert suppressed_customers(customers, treatments, AS_OF, USUAL) == {"bob": "opted out"}

