@@ -290,7 +290,7 @@ def test_which_model_was_chosen_and_why_is_reported(inputs: Inputs):
     figure = report_examples.interval(0.4, 0.3, 0.5)
     row = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
     churn = {**inputs.churn, "candidate": "lightgbm", "note": "Tested on 9 rows.", "selection": [
-        {**row, "verdict": "log loss significantly higher than that of trees"},
+        {**row, "verdict": "log loss significantly higher than that of lightgbm"},
         {**row, "candidate": "lightgbm", "verdict": "chosen: the best"},
     ]}  # fmt: skip
     text = section(replace(inputs, churn=churn), "churn")
