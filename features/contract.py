@@ -81,6 +81,8 @@ TREATMENTS = pl.Schema(
     }
 )
 
+BAD_WINDOWS = (30, 90, 365)  # days, in which scores count bad experiences
+
 # One row per scored customer: the contract for everything downstream (data/scores.parquet). A column a stage cannot
 # fill yet is null, never invented.
 SCORES = pl.Schema(
@@ -109,9 +111,7 @@ SCORES = pl.Schema(
         "persona": pl.String(),
         "journey": pl.String(),
         "journey_stage": pl.String(),
-        "bad_experiences_30d": pl.Int32(),
-        "bad_experiences_90d": pl.Int32(),
-        "bad_experiences_365d": pl.Int32(),
+        **{f"bad_experiences_{days}d": pl.Int32() for days in BAD_WINDOWS},
         "last_bad_experience_at": pl.Datetime("us", "UTC"),
         "last_bad_experience": pl.String(),
         "open_issue": pl.Boolean(),

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from fedelta.features.contract import SCORES, SuppressionReason
+from fedelta.features.contract import BAD_WINDOWS, SCORES, SuppressionReason
 from fedelta.features.history import DAY_US
 from fedelta.models.btyd.fits import ParetoNbd
 from fedelta.models.btyd.next_order import days_to_next_order
@@ -126,7 +126,7 @@ def _scored(
         "persona": models.personas.assign(table).tolist(),
         "journey": pl.from_pandas(table["journey"]),
         "journey_stage": pl.from_pandas(table["journey_stage"]),
-        **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in (30, 90, 365)},
+        **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},
         "last_bad_experience_at": (as_of - _exact(floats(table, "days_since_last_bad_experience"))).to_numpy("M8[us]"),
         "last_bad_experience": pl.from_pandas(table["last_bad_experience"]),  # pandas holds a missing text as NaN
         "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,

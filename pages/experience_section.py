@@ -32,7 +32,7 @@ def curve(tolerance: Json) -> list[Left]:
     """The points of the tolerance curve over all customers, where estimated; the last stands for later ones too."""
     steps = [step for step in tolerance["steps"] if step["group"] == "all" and step["number"] is not None]
     return [
-        Left(ordinal(step["number"], last(tolerance)), *_interval(step["left"]), step["left_alike"])
+        Left(ordinal(step["number"], last(tolerance)), *_interval(step["left"]), step["left_controls"])
         for step in steps
         if step["left"] is not None
     ]

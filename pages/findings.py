@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from fedelta.features.relationship import PURCHASES
 from fedelta.models.churn.baselines import BASELINES
+from fedelta.models.churn.candidates import candidates
 from fedelta.models.churn.selection import FELT
 from fedelta.models.explain import says, theme_of
 from fedelta.models.learning.season import NEAR_DAYS, YEAR_DAYS
@@ -17,25 +18,13 @@ Outcome = Literal["better", "worse", "not significant", "too small to matter", "
 
 NAMES = {
     "chosen": "the model",
-    "constant": "a constant (the base rate)",
-    "tenure": "tenure alone",
-    "days_since_last_activity": "days since the last activity",
-    "past_outcome_rate": "the customer's own past rate",
-    "hiatus": "days since the last purchase",
-    "logistic": "logistic regression",
-    "pareto_nbd": "Pareto/NBD",
-    "bg_nbd": "BG/NBD",
     "as_before": "business as before",
     "uncalibrated": "before calibration",
     "tweedie": "Tweedie trees alone",
     "hurdle": "Hurdle trees alone",
 }
 CANDIDATES = {  # a model is chosen from; other names are those above
-    "lightgbm": "boosted trees",
-    "lightgbm_large": "deeper boosted trees",
-    "lightgbm_defaults": "boosted trees with LightGBM's defaults",
     "weighted_average": "a blend of candidates by their weights",
-    "blend": "the mean of several",
     "pareto_gg": "Pareto/NBD with Gamma-Gamma",
     "poisson": "boosted orders",
     "count": "boosted orders with Gamma-Gamma",
@@ -377,7 +366,7 @@ def by_theme(rows: Iterable[Importance]) -> list[tuple[str, float]]:
 
 def name_of(model: str) -> str:
     """A model's name for readers."""
-    return NAMES.get(model, model.replace("_", " "))
+    return NAMES.get(model) or _label(model) or model.replace("_", " ")
 
 
 def candidate(name: str) -> str:
@@ -385,9 +374,15 @@ def candidate(name: str) -> str:
     return CANDIDATES.get(name) or name_of(name)
 
 
+def _label(name: str) -> str:
+    """What a candidate of the churn model calls itself; nothing of others."""
+    known = candidates()
+    return known[name].label if name in known else ""
+
+
 def why(verdict: str) -> str:
     """What became of a candidate, with the names of the others as readers know them."""
-    names = (name for name in (*CANDIDATES, *NAMES) if name != "chosen")  # here it is a word, not a name
+    names = (name for name in (*candidates(), *CANDIDATES, *NAMES) if name != "chosen")  # here it is a word, not a name
     return re.sub("|".join(rf"\b{name}\b" for name in names), lambda found: candidate(found[0]), verdict)
 
 

@@ -15,11 +15,11 @@ from fedelta.models.evaluation import Evaluation, evaluate, measure
 from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.metrics.bootstrap import Resampling, replicate
 from fedelta.models.metrics.curves import churn_curves, residuals
-from fedelta.models.panel import Panel
+from fedelta.models.panel import ORDER, Panel
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
-from fedelta.pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
+from fedelta.pipeline.panel import from_pandas, has_evaluation, read_panel, read_training
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.train_churn import out_of_fold
 from fedelta.pipeline.train_clv import orders_out_of_fold, spend_out_of_fold

@@ -11,12 +11,13 @@ from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import bundle_hash
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
+from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.scoring import KNOWN_VALUE, Models, score
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.panel import ORDER, NoRows, to_pandas
+from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.treatments import suppressed_at
 

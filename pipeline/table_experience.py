@@ -11,13 +11,12 @@ from fedelta.features.customer_table import table_features
 from fedelta.models.experience.outcome_by_count import Curve, outcome_by_count
 from fedelta.models.experience.storage import save_experience
 from fedelta.models.explain import says
-from fedelta.models.panel import Panel, floats
+from fedelta.models.panel import Panel, floats, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.experience_report import Json, tidy
 from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
-from fedelta.pipeline.panel import to_pandas
 from fedelta.pipeline.params import Params
 
 NO_HISTORY = (

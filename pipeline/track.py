@@ -17,10 +17,11 @@ from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.metrics.bootstrap import Resampling
+from fedelta.models.panel import ORDER
 from fedelta.models.pyfunc import load_bundle
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import ORDER, from_pandas, read_panel
+from fedelta.pipeline.panel import from_pandas, read_panel
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.registry.gate import (
     BY_HAND,

@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
-from fedelta.features.contract import SCORES, STATUS_REASON, Status
+from fedelta.features.contract import BAD_WINDOWS, SCORES, STATUS_REASON, Status
 
 
 def _index(name: str, interactions: str) -> str:
@@ -44,9 +44,7 @@ MEANING = {
     "persona": "Name of the segment of similar customers.",
     "journey": "Journey the customer is on: onboarding, use, maintenance or renewal.",
     "journey_stage": "Stage of the journey: awareness, familiarity, consideration, purchase or loyalty.",
-    "bad_experiences_30d": "Number of bad experiences in the last 30 days.",
-    "bad_experiences_90d": "Number of bad experiences in the last 90 days.",
-    "bad_experiences_365d": "Number of bad experiences in the last 365 days.",
+    **{f"bad_experiences_{days}d": f"Number of bad experiences in the last {days} days." for days in BAD_WINDOWS},
     "last_bad_experience_at": "Time of the last bad experience.",
     "last_bad_experience": "Name of the rule behind the last bad experience.",
     "open_issue": "Whether an issue is still unresolved.",

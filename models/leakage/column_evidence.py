@@ -26,7 +26,7 @@ class Telling:
 
     area: Mapping[str, float]  # AUC by the name of the cutoff, "" for all together; of 30 and more of each outcome
     agreed: Mapping[str, float]  # Matthews correlation of its guess with the outcome, the same way
-    high: Collection[str]  # the cutoffs at which the AUC is surely above HONEST_AUC, and ""
+    high: Collection[str]  # the cutoffs at which the AUC is significantly above HONEST_AUC, and ""
 
     def exceeding(self, silence: "Telling | None") -> str | None:
         """The cutoff at which it tells most, if that is too much; None if it is not.
@@ -70,8 +70,8 @@ def strongest(columns: pd.DataFrame, rows: Rows) -> Telling:
     """The most that any one of some columns tells, at each cutoff."""
     found = [telling(columns[name], rows) for name in columns]
     names = [name for name, _ in rows.groups()]
-    area = {name: max((told.area.get(name, 0) for told in found), default=0) for name in names}
-    agreed = {name: max((told.agreed.get(name, 0) for told in found), default=0) for name in names}
+    area = {name: max((evidence.area.get(name, 0) for evidence in found), default=0) for name in names}
+    agreed = {name: max((evidence.agreed.get(name, 0) for evidence in found), default=0) for name in names}
     return Telling(area, agreed, names)
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from fedelta.features.contract import SuppressionReason
 from fedelta.models.policy.settings import PolicySettings
 
-HELD_OUT = "in the control group (holdout), to measure what contacting achieves"
+HELD_OUT = "in the control group, to measure what contacting achieves"
 BEYOND = "beyond the capacity"
 # Why a customer of the scores is not to be contacted, in words; null where they may be. A suppression comes before the
 # control group.

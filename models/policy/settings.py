@@ -32,7 +32,7 @@ class HoldoutSettings:
 
 
 class BadPolicy(FedeltaError, ValueError):
-    """The tiers are not those of scores or cannot be told apart, or a cost or a limit cannot be."""
+    """The tiers are not those of scores or do not ascend, or a cost or a limit cannot be."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
+from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.value.model import ClvModel
 from fedelta.models.value.storage import load_clv
 from fedelta.models.what_if import CAUTION, Change, How, NothingToChange, changed
@@ -26,7 +27,6 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import Bucket
 from fedelta.pipeline.build_features import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.panel import ORDER, to_pandas
 from fedelta.pipeline.params import load_params
 
 SAME = 1e-9  # two computations of one probability differ by less

@@ -33,8 +33,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import fedelta
 from fedelta.models import pyfunc
-from fedelta.models.panel import PRIOR_FEATURES
-from fedelta.pipeline.panel import to_pandas
+from fedelta.models.panel import PRIOR_FEATURES, to_pandas
 from fedelta.pipeline.registry.address import StoreError, model_name, without_password
 from fedelta.pipeline.registry.lineage import Data
 from fedelta.pipeline.registry.mlflow_errors import explained

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fedelta.features.registry import FEATURES
 from fedelta.models.churn.baselines import BASELINES
+from fedelta.models.churn.candidates import candidates
 from fedelta.models.churn.selection import FELT
-from fedelta.models.churn.settings import CandidateName
 from fedelta.models.panel import PRIOR_FEATURES
 from fedelta.models.value.value_trees import OrdersName, SpendName
 from fedelta.pages.findings import (
@@ -217,7 +217,7 @@ def test_costs_that_are_not_the_companys_own_are_reported_to_be_the_papers():
 
 
 def test_every_candidate_has_a_name_for_readers():
-    names = {*get_args(CandidateName), *get_args(OrdersName), *get_args(SpendName)}
+    names = {*candidates(), *get_args(OrdersName), *get_args(SpendName)}
     assert not [name for name in names if candidate(name) == name]
     assert (
         why("ranks significantly worse than pareto_gg") == "ranks significantly worse than Pareto/NBD with Gamma-Gamma"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fedelta.features.contract import LEVELS, PILLARS
-from fedelta.models.experience.tolerance import ALIKE
+from fedelta.models.experience.tolerance import MATCHED
 
 NO_BAD = "No interaction of these data breaks a rule, so nothing is known."
 NOT_RECORDED = "They may not record such experiences."
@@ -35,7 +35,7 @@ def step(group: str, value: str, number: int | None, excess: dict[str, float] | 
         "experiences": 412 if known else 0,
         "customers": 387 if known else 0,
         "left": interval(0.31, 0.271, 0.349) if known else None,
-        "left_alike": 0.222 if known else None,
+        "left_controls": 0.222 if known else None,
         "excess": excess,
         "says": "After a bad experience, 31% leave within 90 days, 22% of customers alike (-1.0 to +2.0 points).",
     }
@@ -135,7 +135,7 @@ EXPERIENCE: dict[str, Any] = {
     },
     "tolerance": {
         "horizon_days": 90,
-        "alike": ALIKE,
+        "matched_on": MATCHED,
         "steps": [
             step("all", "", None, interval(0.088, 0.061, 0.115)),
             step("all", "", 1, interval(0.052, 0.013, 0.091)),

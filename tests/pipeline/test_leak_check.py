@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from tiny_project import inside, make
 
-from fedelta.models.churn import selection
+from fedelta.models.learning import competition
+from fedelta.models.panel import ORDER
 from fedelta.pipeline import leak_check, paths
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.leak_check import REPORT, LeakFound
-from fedelta.pipeline.panel import ORDER
 from fedelta.pipeline.paths import PARAMS
 
 ATTRIBUTES = ("country", "age_group", "plan")
@@ -100,7 +100,7 @@ def test_an_attribute_that_the_source_does_not_declare_is_refused(project):
 
 def test_folds_that_share_customers_stop_the_run(project, monkeypatch):
     by_row = np.random.default_rng(3)
-    monkeypatch.setattr(selection, "customer_groups", lambda customer: by_row.integers(0, 2, len(customer)))
+    monkeypatch.setattr(competition, "customer_groups", lambda customer: by_row.integers(0, 2, len(customer)))
     with inside(project), pytest.raises(LeakFound, match=r"Leak \(shared_customers\): customer_id: .* both sides"):
         leak_check.main()
 

@@ -97,4 +97,4 @@ def test_a_missed_deadline_shows_the_withdrawals_that_follow_it(found: dict[str,
 
 
 def test_purchases_are_not_mentioned_where_nobody_buys(found: dict[str, Any]):
-    assert "bought" not in found["tolerance"]["alike"]
+    assert "bought" not in found["tolerance"]["matched_on"]
