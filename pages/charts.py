@@ -38,13 +38,13 @@ class Range:
 
 @dataclass(frozen=True)
 class Left:
-    """A point of the tolerance curve: the share that leaves, with its interval, and that of customers alike."""
+    """A point of the tolerance curve: the share that leaves, with its interval, and that of matched controls."""
 
     after: str
     value: float
     low: float
     high: float
-    alike: float
+    controls: float
 
 
 def percent(value: float) -> str:
@@ -157,7 +157,7 @@ def ranges(rows: Sequence[Range], says: str, label: str, ends: tuple[str, str]) 
 
 
 def tolerance(points: Sequence[Left], quoted: Sequence[float]) -> Markup:
-    """Who leaves after the first, second, … bad experience beside customers alike, and shares that others quote."""
+    """Who leaves after the first, second, … bad experience beside matched controls, and shares that others quote."""
     most = max([*(point.high for point in points), *quoted])
     top = math.ceil(most * 5 + 0.2) / 5
     x = Axis(0.0, len(points) + 0.5, range(1, len(points) + 1), "bad experience", lambda n: points[int(n) - 1].after)
@@ -165,13 +165,13 @@ def tolerance(points: Sequence[Left], quoted: Sequence[float]) -> Markup:
     frame = Frame(x, y, 320)
     known = list(enumerate(points, 1))
     return frame.svg(
-        "Tolerance curve: share that leaves after a bad experience, with 90% intervals, and of customers alike",
+        "Tolerance curve: share that leaves after a bad experience, with 90% intervals, and of matched controls",
         *(frame.line([(0, share), (len(points) + 0.5, share)], "guide") for share in quoted),
         *(frame.words(0.03, share, f"{percent(share)} quoted", "note above") for share in quoted),
-        *(frame.line([(n + 0.1, point.alike), (n - 0.1, point.value)], "axis") for n, point in known),
+        *(frame.line([(n + 0.1, point.controls), (n - 0.1, point.value)], "axis") for n, point in known),
         *(frame.line([(n - 0.1, point.low), (n - 0.1, point.high)], "series") for n, point in known),
         *(frame.dot(n - 0.1, point.value) for n, point in known),
-        *(frame.dot(n + 0.1, point.alike, "dot hollow") for n, point in known),
+        *(frame.dot(n + 0.1, point.controls, "dot hollow") for n, point in known),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from fedelta.features.relationship import PURCHASES
 from fedelta.models.churn.baselines import BASELINES
 from fedelta.models.churn.candidates import candidates
-from fedelta.models.churn.selection import FELT
+from fedelta.models.churn.selection import MINIMUM_RELEVANT_DIFFERENCE
 from fedelta.models.explain import says, theme_of
 from fedelta.models.learning.season import NEAR_DAYS, YEAR_DAYS
 
@@ -52,7 +52,7 @@ CHURN = (
         "Log loss",
         "lower",
         "surprise at what happened, given the probability; by it the model is compared with baselines",
-        minimum_relevant=FELT,
+        minimum_relevant=MINIMUM_RELEVANT_DIFFERENCE,
     ),
     Metric("brier", "Brier", "lower", "mean squared distance of the probability from what happened"),
     Metric("ece", "ECE", "lower", "calibration error: how far predicted and actual churn rates lie apart, on average"),
@@ -61,7 +61,7 @@ CHURN = (
         "AUC",
         "higher",
         "chance that a leaver is ranked above a stayer; 0.5 is a coin",
-        minimum_relevant=FELT,
+        minimum_relevant=MINIMUM_RELEVANT_DIFFERENCE,
     ),
     Metric(
         "average_precision",

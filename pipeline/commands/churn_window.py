@@ -112,7 +112,7 @@ def table_of(report: dict[str, Any]) -> str:
 
 def _horizon_lines(report: dict[str, Any], event: bool) -> Iterator[str]:
     silent = f"{'members':>10}" if event else f"{'silent':>10}{'of them return':>26}"
-    yield f"{'horizon, days':>14}{silent}{'churn rate':>12}{'AUC reachable':>26}{'before':>10}"
+    yield f"{'horizon, days':>14}{silent}{'churn rate':>12}{'AUC':>26}{'before':>10}"
     for row in report["horizons"]:
         mark = "*" if row["days"] == report["advised_days"] else " "
         returning = "" if event else f"{_share(row['returning']):>26}"

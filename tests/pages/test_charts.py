@@ -89,13 +89,13 @@ def test_an_axis_reaches_its_highest_value_in_a_few_round_steps(most):
     assert 2 <= len(axis.ticks) <= 6
 
 
-def test_the_share_after_a_bad_experience_stands_above_that_of_customers_alike():
+def test_the_share_after_a_bad_experience_stands_above_that_of_matched_controls():
     dots = [node for node in ET.fromstring(EVERY["tolerance"]) if node.tag == "circle"]
-    after, alike = (
+    after, controls = (
         [float(str(dot.get("cy"))) for dot in dots if dot.get("class") == look] for look in ("dot series", "dot hollow")
     )
-    assert len(after) == len(alike) == len(CURVE)
-    assert all(a < b for a, b in zip(after, alike, strict=True))  # down the page is less
+    assert len(after) == len(controls) == len(CURVE)
+    assert all(a < b for a, b in zip(after, controls, strict=True))  # down the page is less
 
 
 def test_a_quoted_share_is_a_dashed_line_at_its_height_and_called_quoted():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fedelta.features.registry import FEATURES
 from fedelta.models.churn.baselines import BASELINES
 from fedelta.models.churn.candidates import candidates
-from fedelta.models.churn.selection import FELT
+from fedelta.models.churn.selection import MINIMUM_RELEVANT_DIFFERENCE
 from fedelta.models.panel import PRIOR_FEATURES
 from fedelta.models.value.value_trees import OrdersName, SpendName
 from fedelta.pages.findings import (
@@ -119,8 +119,8 @@ def test_a_metric_without_meaning_is_not_compared():
 @given(st.floats(-1, 1), st.floats(0, 1))
 def test_a_win_is_never_claimed_when_the_interval_holds_zero(low, width):
     (row,) = comparisons(against(hiatus=(low, low + width)), LOSS)
-    assert (row.outcome == "better") == (low + width < 0 and row.value <= -FELT)
-    assert (row.outcome == "worse") == (low > 0 and row.value >= FELT)
+    assert (row.outcome == "better") == (low + width < 0 and row.value <= -MINIMUM_RELEVANT_DIFFERENCE)
+    assert (row.outcome == "worse") == (low > 0 and row.value >= MINIMUM_RELEVANT_DIFFERENCE)
 
 
 def test_a_difference_below_the_minimum_relevant_one_is_neither_victory_nor_defeat():

@@ -83,9 +83,9 @@ def test_segments_are_reported_in_words_and_where_they_never_met_a_pillar_with_a
     assert "basic 89.3 87.3–90.3 worse – 80.6 78.6–81.6 –" in text
 
 
-def test_the_tolerance_curve_stands_beside_customers_alike_and_quoted_shares_are_called_quoted(inputs: Inputs):
+def test_the_tolerance_curve_stands_beside_matched_controls_and_quoted_shares_are_called_quoted(inputs: Inputs):
     text = section(inputs, "tolerance")
-    assert "22% of customers alike (−1.0 to +2.0 points)." in text
+    assert "22% of matched controls (−1.0 to +2.0 points)." in text
     assert "any 412 387 31.0 27.1 to 34.9 22.2 +8.8 +6.1 to +11.5" in text
     assert "first 412 387 31.0 27.1 to 34.9 22.2 +5.2 +1.3 to +9.1" in text
     assert "second or later 0 0 – – –" in text

@@ -37,7 +37,7 @@ def step(group: str, value: str, number: int | None, excess: dict[str, float] | 
         "left": interval(0.31, 0.271, 0.349) if known else None,
         "left_controls": 0.222 if known else None,
         "excess": excess,
-        "says": "After a bad experience, 31% leave within 90 days, 22% of customers alike (-1.0 to +2.0 points).",
+        "says": "After a bad experience, 31% leave within 90 days, 22% of matched controls (-1.0 to +2.0 points).",
     }
 
 

@@ -90,7 +90,7 @@ def test_late_work_is_counted_with_the_deadline_it_missed(found: dict[str, Any])
 def test_a_missed_deadline_shows_the_withdrawals_that_follow_it(found: dict[str, Any]):
     steps = {(s["group"], s["value"], s["number"]): s for s in found["tolerance"]["steps"]}
     first = steps["rule", "missed_deadline", 1]
-    # Of 300 who miss the first .6 leave and .28 of those alike; of some 100 who miss a later one, .2 and .2.
+    # Of 300 who miss the first .6 leave and .28 of the controls; of some 100 who miss a later one, .2 and .2.
     assert first["excess"]["value"] == pytest.approx(0.24, abs=0.08)
     assert first["excess"]["low"] > 0.1
     assert "within 120 days" in found["tolerance"]["says"]
