@@ -27,7 +27,7 @@ from fedelta.models.metrics.metrics import CHURN_METRICS
 Floats = npt.NDArray[np.float64]
 
 LEAST_WEIGHT = 0.05  # a candidate that is lowest in fewer resamples has no weight
-FELT = 0.002  # nats, or AUC: a smaller difference is none
+MINIMUM_RELEVANT_DIFFERENCE = 0.002  # of log loss in nats, or of AUC
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,17 @@ def weigh(
 def _higher_loss(name: str, best: str, drawn: Replicates) -> str:
     """In words, that its log loss is significantly higher than that of the best; empty if it is not."""
     loss = drawn.difference("log_loss", name, best)
-    return f"log loss significantly higher than that of {best}" if loss.low > 0 and loss.value >= FELT else ""
+    return (
+        f"log loss significantly higher than that of {best}"
+        if loss.low > 0 and loss.value >= MINIMUM_RELEVANT_DIFFERENCE
+        else ""
+    )
 
 
 def _lower_rank(name: str, others: Sequence[str], drawn: Replicates) -> str:
     """In words, that its AUC is significantly lower than that of another; empty if it is not."""
     for other in sorted(others, key=lambda one: -drawn.figures[one]["auc"][0]):
         order = drawn.difference("auc", name, other)
-        if order.high < 0 and order.value <= -FELT:
+        if order.high < 0 and order.value <= -MINIMUM_RELEVANT_DIFFERENCE:
             return f"ranks significantly worse than {other}, whose log loss is not significantly higher"
     return ""

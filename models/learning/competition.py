@@ -1,4 +1,4 @@
-"""How candidates compete, for churn and value alike: what rows are held out, and how each fared on them.
+"""How candidates of churn and value compete: which rows are held out, and each candidate's result on them.
 
 A fold holds out one cutoff and one group of customers, so that neither time nor acquaintance helps. What it learns from
 are rows of other customers, at cutoffs that come as near to the task as the history allows:
