@@ -98,7 +98,7 @@ def episodes(
     is_bad = events["bad_experience"].is_not_null().to_numpy()
     watched = _watched(log, is_bad, settings, relationship)
     ends_us = int(ends_at.timestamp()) * 1_000_000
-    rows = events.select(
+    judged = events.select(
         "customer_id",
         "interaction_id",
         "occurred_at",
@@ -114,7 +114,7 @@ def episodes(
         _recovered(log, settings, ends_us),
         *_outcome(log, relationship, horizon_days, ends_us),
     )
-    return _among(log, rows, watched, settings)
+    return _among(log, judged, watched, settings)
 
 
 _BOUGHT = pl.col("active") & ~pl.col("look")
@@ -237,7 +237,7 @@ def _outcome(log: Timeline, relationship: Relationship, horizon_days: int, ends_
     ]
 
 
-def _among(log: Timeline, rows: pl.DataFrame, watched: Booleans, settings: ExperienceSettings) -> pl.DataFrame:
+def _among(log: Timeline, judged: pl.DataFrame, watched: Booleans, settings: ExperienceSettings) -> pl.DataFrame:
     """One row per episode and the touchpoints it belongs to: a bad one to its rule's, a good one to each of them."""
     own_kind = pl.format("kind = '{}'", "kind")
     of_rule = pl.DataFrame(
@@ -245,20 +245,20 @@ def _among(log: Timeline, rows: pl.DataFrame, watched: Booleans, settings: Exper
         schema=dict.fromkeys(("rule", "pillar", "level", "rule_among"), pl.String),
         orient="row",
     )
-    rows = rows.join(of_rule, on="rule", how="left", maintain_order="left").with_columns(
+    judged = judged.join(of_rule, on="rule", how="left", maintain_order="left").with_columns(
         rule_among=pl.when(pl.col("rule_among") == "TRUE").then(own_kind).otherwise("rule_among")
     )
     before, lately = log.row_at(0), log.row_at(_HALF_YEAR)
     look = log.mark(pl.col("look"))
-    rule_among = rows["rule_among"]
+    rule_among = judged["rule_among"]
     parts = [EPISODES.to_frame()]
     for among, belongs in _touchpoints(log, settings):
-        part = rows.with_columns(
+        part = judged.with_columns(
             pl.Series("exposed", counted(belongs & ~look, log.first, before)),
             pl.Series("exposed_180d", counted(belongs & ~look, lately, before)),
             among=pl.lit(among),
         )
-        good = watched & belongs & (rows["rule"].is_null().to_numpy())
+        good = watched & belongs & (judged["rule"].is_null().to_numpy())
         bad = watched & (rule_among == among).fill_null(False).to_numpy()
         part = part.filter(good | bad)
         parts.append(part.select(pl.col(name).cast(dtype) for name, dtype in EPISODES.items()))

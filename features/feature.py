@@ -1,7 +1,7 @@
 """What a feature is: a named read of the history, with its unit, meaning and theme; and the common ways to make one."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -48,6 +48,7 @@ class Feature:
     silent: Literal["0", "null"]
     measures: tuple[Measure, ...]
     read: Callable[[View], npt.NDArray[np.generic]] = field(compare=False, repr=False)
+    windows: tuple[int, ...] = ()  # days of those that a view finds beforehand, for all features at once
 
     @property
     def dtype(self) -> pl.DataType:
@@ -91,6 +92,7 @@ class Family:
             silent="0",
             measures=(measure,),
             read=lambda view: view.count(measure, days) if exact else view.amount(measure, days),
+            windows=() if days is None else (days,),
         )
 
     def days_since_last(self, measure: Measure, says: str | None = None) -> Feature:
@@ -107,9 +109,10 @@ class Family:
         self, name: str, above: Measure, below: Measure, days: int | None, says: str, unit: Unit = "share"
     ) -> Feature:
         """Total of one measure over the total of another in the same window; null where the other is zero."""
-        return self.of(
+        read = self.of(
             name, unit, says, (above, below), lambda view: quotient(view.amount(above, days), view.amount(below, days))
         )
+        return replace(read, windows=() if days is None else (days,))
 
     def of(
         self,

@@ -140,12 +140,12 @@ class View:
         horizon_days: Sequence[int] = (),
         definition: Literal["inactivity", "event", "declared"] = "inactivity",
     ) -> None:
-        """Look at `history` from `cutoffs` (µs) through `window_days`.
+        """Look at `history` from `cutoffs` (µs) through `window_days`, found at once; others when they are asked for.
 
         Reads of past outcomes also need the `horizon_days` of each cutoff and the `definition` of churn.
         """
         self.history, self.definition = history, definition
-        ends = np.asarray(cutoffs, np.int64)
+        self._ends = ends = np.asarray(cutoffs, np.int64)
         self._horizons = [(int(end), days * DAY_US) for end, days in zip(ends, horizon_days, strict=False)]
         begins = {days: ends - days * DAY_US for days in window_days}
         instants = np.unique(np.concatenate([ends, *begins.values()]))
@@ -165,8 +165,15 @@ class View:
 
     def count(self, measure: Measure, days: int | None = None) -> Integers:
         """Total of a measure in ``[cutoff - days, cutoff)``, or since the first event, in fixed point."""
-        begin = self.start if days is None else self._begin[days]
+        begin = self.start if days is None else self._begin_of(days)
         return np.asarray(self._total_at_end(measure) - self.history.total(measure).take(begin))
+
+    def _begin_of(self, days: int) -> Integers:
+        """First row of the last `days` before the cutoff."""
+        if days not in self._begin:
+            instants, number = np.unique(self._ends - days * DAY_US, return_inverse=True)
+            self._begin[days] = self.history.rows_before(instants)[self.customer, number[self.cutoff]]
+        return self._begin[days]
 
     def _total_at_end(self, measure: Measure) -> Totals:
         if measure.name not in self._ended:

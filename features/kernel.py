@@ -20,8 +20,6 @@ from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES, measures, nam
 from fedelta.features.relationship import USUAL, Relationship
 from fedelta.features.visibility import KNOWN_AT, hidden_at
 
-# Every window some feature reads. A view finds their first rows once for all features.
-WINDOW_DAYS = (7, 30, 90, 180, 365)
 # Columns of the feature table that are no features: a model never sees them.
 KEYS = (
     "customer_id", "cutoff", "horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience", "journey",
@@ -65,6 +63,23 @@ def features_at(
         or why a customer is out of scope (`features.labels.status_at`).
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
         Of the same rows, what happened in the horizon.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from fedelta.features.interaction_frames import interactions_of
+    >>> events = interactions_of(pl.DataFrame({
+    ...     "customer_id": ["ann", "ann", "ben"],
+    ...     "occurred_at": [datetime(2026, 1, 5), datetime(2026, 2, 20), datetime(2026, 1, 9)],
+    ...     "kind": ["purchase"] * 3,
+    ...     "amount": [20.0, 30.0, 5.0],
+    ... }))
+    >>> cutoff = Cutoff(datetime(2026, 2, 1, tzinfo=UTC), horizon_days=30, lead_days=0, role="train")
+    >>> features, labels = features_at(events, [cutoff], KernelSettings(ExperienceSettings()))
+    >>> features.select("customer_id", "spend", "days_since_last_purchase").rows()
+    [('ann', 20.0, 27.0), ('ben', 5.0, 23.0)]
+    >>> labels["horizon_spend"].to_list()
+    [30.0, 0.0]
     """
     looked = _look(events, cutoffs, settings)
     history, table, rows = looked.history, looked.table, looked.rows
@@ -103,7 +118,7 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
     view = View(
         history,
         microseconds(cutoffs),
-        WINDOW_DAYS,
+        windows_of(settings.computed),
         horizon_days=[c.horizon_days for c in cutoffs],
         definition=settings.relationship.definition,
     )
@@ -159,6 +174,11 @@ def _without_hidden(
 def columns_read(settings: KernelSettings) -> list[str]:
     """The columns of an interaction that the kernel reads for these features and rules."""
     return [*columns_needed(_columns(settings), settings.experience), KNOWN_AT]
+
+
+def windows_of(features: Sequence[Feature]) -> tuple[int, ...]:
+    """The days of every window that features declare, ascending."""
+    return tuple(sorted({days for feature in features for days in feature.windows}))
 
 
 def _columns(settings: KernelSettings) -> set[str]:

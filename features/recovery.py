@@ -24,7 +24,7 @@ def recoveries(events: pl.DataFrame, recovery_days: float) -> pl.DataFrame:
         `row` of the bad experience, ascending; `by`, the row of the contact that recovered it; `hours` between them, or
         the contact's own wait for an answer (0 where unknown) if it was the bad experience itself.
     """
-    relevant = events.select(
+    marked = events.select(
         "customer_id",
         "topic",
         row=pl.int_range(pl.len(), dtype=pl.Int64),
@@ -34,11 +34,11 @@ def recoveries(events: pl.DataFrame, recovery_days: float) -> pl.DataFrame:
         resolved=pl.col("resolved").fill_null(False),
         waited=pl.when(pl.col("wait_hours").is_finite()).then(pl.col("wait_hours").clip(0)).otherwise(0.0),
     ).filter(pl.col("bad") | (pl.col("contact") & pl.col("resolved")))
-    bad = relevant.filter("bad")
-    resolved = relevant.filter("contact", "resolved").select("customer_id", "topic", "row", by="row", by_at="at")
-    no_topic = resolved.filter(pl.col("topic").is_null())
+    bad = marked.filter("bad")
+    resolved = marked.filter("contact", "resolved").select("customer_id", "topic", "row", by="row", by_at="at")
+    untold = resolved.filter(pl.col("topic").is_null())
     on_any = _first(bad, resolved, "customer_id")
-    on_topic = pl.concat([_first(bad, resolved, "customer_id", "topic"), _first(bad, no_topic, "customer_id")])
+    on_topic = pl.concat([_first(bad, resolved, "customer_id", "topic"), _first(bad, untold, "customer_id")])
     topical = pl.col("contact") & pl.col("topic").is_not_null()
     elapsed = (pl.col("by_at") - pl.col("at")) / _HOUR_US
     return (

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fedelta.features.cutoffs import Fit
 from fedelta.features.errors import FedeltaError
-from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read
+from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read, priors_before
 from fedelta.models.bundle import BadBundle
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
@@ -103,7 +103,7 @@ class BundleModel:
                 "their columns, or join data/prior.parquet on customer_id and cutoff."
             )
         fits = pd.DatetimeIndex(sorted(self.priors))
-        fit = fits.searchsorted(pd.DatetimeIndex(rows["cutoff"]), side="right") - 1
+        fit = priors_before(self.priors, rows["cutoff"])
         if (fit < 0).any():
             raise BadCutoff(
                 f"A row has the cutoff {rows['cutoff'].min():%Y-%m-%d}; the purchase models of this bundle were fitted "

@@ -1,4 +1,4 @@
-"""Which horizon says that a customer has left: how many of the silent come back, how predictable leaving is."""
+"""Which horizon says that a customer has left: how many of the silent come back, how well churn can be predicted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,7 +82,7 @@ class Tenure:
 
 @dataclass(frozen=True)
 class Advice:
-    """The horizon advised (None: no advice is possible), why, and all that was looked at."""
+    """The horizon advised (None: none can be), why, and all that was looked at."""
 
     days: int | None
     because: str
@@ -109,7 +109,7 @@ def advise(
     with enough cancellations to learn from is advised.
     """
     if history.spells.is_empty():
-        return Advice(None, f"No advice is possible: {_nothing(history.definition)}.", 0, (), (), {})
+        return Advice(None, f"No horizon can be advised: {_nothing(history.definition)}.", 0, (), (), {})
     tables = _tables(history)
     everyone = tables[EVERYONE]
     reach = everyone.reach(_WATCHED)
@@ -160,18 +160,17 @@ def _by_returns(
     if history.customers < settings.minimum.customers:
         return None, _too_few(history.customers, settings.minimum)
     if not everyone.ended.any():
-        return None, "No advice is possible: nobody has been active on two days yet, so no silence has ever ended."
+        return None, "No horizon can be advised: nobody has been active on two days yet, so no silence has ever ended."
     tested = [(h, h.returning) for h in horizons if h.returning is not None and h.tests]
     if not tested:
         return None, (
-            "No advice is possible: the history is too short to test even the shortest horizon, for which the silent "
-            "must be watched for as long again and two cutoffs must fit. Bring a longer history."
+            "No horizon can be advised: the history is too short to test even the shortest horizon, for which the "
+            "silent must be watched for as long again and two cutoffs must fit. Bring a longer history."
         )
     for horizon, returning in tested:
         if returning.high <= most:
             return horizon.days, (
-                f"It is the shortest after which, at the upper end of the 95% interval, at most {most:.0%} of "
-                f"the silent come back: "
+                f"It is the shortest after which at most {most:.0%} of the silent come back, with 95% confidence: "
                 f"{returning.value:.1%} [{returning.low:.1%}, {returning.high:.1%}] did."
             )
     longest, returning = tested[-1]
@@ -193,14 +192,14 @@ def _by_cancellations(history: History, horizons: Sequence[Horizon], minimum: Mi
                 "from."
             )
     return None, (
-        f"No advice is possible: in no horizon that the history can test do {minimum.positives} members cancel. "
+        f"No horizon can be advised: in no horizon that the history can test do {minimum.positives} members cancel. "
         "Bring a longer history or more members."
     )
 
 
 def _too_few(customers: int, minimum: Minimum) -> str:
     who = "customer is" if customers == 1 else "customers are"
-    return f"No advice is possible: {customers:,} {who} too few; bring at least {minimum.customers}."
+    return f"No horizon can be advised: {customers:,} {who} too few; bring at least {minimum.customers}."
 
 
 def _nothing(definition: Definition) -> str:

@@ -1,4 +1,4 @@
-"""Predictability of leaving at a horizon: a cheap model of recency, frequency and money, out of time."""
+"""How well churn can be predicted at a horizon: a cheap model of recency, frequency and money, out of time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -26,8 +26,9 @@ class Moment:
     churn : change in the share that leaves within the horizon, bad against good.
     spend : change in money spent in the horizon; None without amounts.
     recovered : share of the bad experiences that were made good; None where a settled contact is no answer to them.
-    recovery_churn, recovery_spend : the change that goes with being made good, among matched bad ones; None where
-        nothing is shown to be lost. Rather too large than too small: who had silently left before is never in touch.
+    recovery_churn, recovery_spend : the change that goes with being made good, among matched bad experiences; None
+        where nothing is shown to be lost. Rather too large than too small: who had
+        silently left before is never in touch.
     says : the same in words. Intervals are 90%; figures are None where there are too few to compare.
     """
 

@@ -55,7 +55,7 @@ class Intervals:
     """Ends of an interval as multiples of the expectation, by how much is expected.
 
     Split conformal prediction (Vovk, Gammerman & Shafer 2005) of the ratio of outcome to expectation, by bins of the
-    expectation (Mondrian: Vovk et al. 2003), so that coverage holds for small as for large customers.
+    expectation (Mondrian: Vovk et al. 2003), so that coverage holds for small customers and for large ones.
     """
 
     edges: tuple[float, ...]  # expectations between bins, ascending

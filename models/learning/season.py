@@ -87,7 +87,7 @@ def fit_season(happened: Floats, predicted: Sequence[Floats], cutoff: pd.Series,
     happened : ndarray of shape (n,)
         What came true, 0 or 1. Horizons are of equal length.
     predicted : sequence of ndarrays of shape (n,)
-        What each model predicted of held-out rows.
+        What each model predicted of rows held out.
     cutoff : Series of shape (n,)
     event : bool
         Whether what happens is an event; otherwise it is that none came.

@@ -25,7 +25,7 @@ _BEHAVIOUR = (
     "interaction_count_90d", "pareto_expected_orders",
 )  # fmt: skip
 _CHANCES = ("pareto_p_any", "bg_p_any")
-_SIGN = {"contacts": "answers", "ratings": "ratings"}
+_SAID = {"contacts": "answers", "ratings": "ratings"}
 _ADVICE = {
     "contacts": "settle the contact that was left open",
     "ratings": "answer what was rated low and put it right",
@@ -91,7 +91,7 @@ def what_they_did(
 def attitude_adds(train: Panel, later: Panel, model: LoyaltyModel, definition: str, resampling: Resampling) -> Addition:
     """Whether churn is predicted better with attitude than without, out of time, among customers who spoke.
 
-    Behaviour includes how often customers expressed an attitude, as that is activity; only what it was is added.
+    Behaviour includes how much a customer expressed, since talking is activity; only what was expressed is added.
     """
     sets = [panel.where(~np.isnan(model.attitude(panel.table))) for panel in (train, later)] if not model.reason else []
     kinds = [min(y.sum(), len(y) - y.sum()) for y in (panel.churned(definition) for panel in sets)]
@@ -99,14 +99,14 @@ def attitude_adds(train: Panel, later: Panel, model: LoyaltyModel, definition: s
         nothing = Interval(np.nan, np.nan, np.nan)
         words = f"Too few customers spoke and left, or spoke and stayed, to compare ({_FEWEST_OF_A_KIND} are needed)."
         return Addition(len(sets[1]) if sets else 0, np.nan, np.nan, nothing, model.reason or words)
-    past, present = sets
-    churned, customer = present.churned(definition), present.table["customer_id"].to_numpy()
+    spoke, tested = sets
+    churned, customer = tested.churned(definition), tested.table["customer_id"].to_numpy()
     alone, both = (
-        _forecast(_inputs(past.table, model, extra), past.churned(definition), _inputs(present.table, model, extra))
+        _forecast(_inputs(spoke.table, model, extra), spoke.churned(definition), _inputs(tested.table, model, extra))
         for extra in (False, True)
     )
     gain = paired_difference(log_loss, churned, both, alone, customer=customer, resampling=resampling)
-    return Addition(len(present), log_loss(churned, alone), log_loss(churned, both), gain, _verdict(gain))
+    return Addition(len(tested), log_loss(churned, alone), log_loss(churned, both), gain, _verdict(gain))
 
 
 def spurious_of_value(
@@ -135,7 +135,7 @@ def _advice(table: pd.DataFrame, model: LoyaltyModel) -> Sequence[str]:
     gains = np.column_stack([np.nan_to_num(model.lift(table, name)) for name in names])
     attitude, best = model.attitude(table), gains.argmax(axis=1)
     return [
-        f"{_ADVICE[names[kind]]}: with only good {_SIGN[names[kind]]} attitude would be {now + gain:.2f}, not {now:.2f}"
+        f"{_ADVICE[names[kind]]}: with only good {_SAID[names[kind]]} attitude would be {now + gain:.2f}, not {now:.2f}"
         for kind, gain, now in zip(best, gains.max(axis=1), attitude, strict=True)
     ]
 

@@ -1,6 +1,6 @@
 """Loyalty: whether a customer comes back, and whether they mean it (Dick & Basu 1994, J. Acad. Mark. Sci. 22(2)).
 
-Repeat patronage is what Pareto/NBD expects of the customer; attitude is what they express and do besides buying. Both
+Repeat patronage is what Pareto/NBD expects of the customer; attitude is what they expressed and did beyond buying. Both
 are high or low beside the base the model was learned on: loyal (both high), latent (only attitude), spurious (only
 patronage) or none. Attitude towards rivals, the other half of Dick & Basu's relative attitude, is in no event log.
 """
@@ -24,7 +24,7 @@ LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
 CLASSES: tuple[LoyaltyClass, ...] = get_args(LoyaltyClass)
 
 FEWEST_SPEAKERS = 50  # below, a typical attitude is anybody's guess
-PATRONAGE_DAYS = 90  # patronage is reported as expected days with a purchase in so many days
+PATRONAGE_DAYS = 90  # patronage is stated as expected days with a purchase in so many days
 _STEPS = 201  # quantiles kept of the base; odd, so that the median is one of them
 _MOST_CREDIBILITY = 50.0  # signals, where customers' answers differ by no more than chance
 
@@ -82,7 +82,7 @@ class LoyaltyModel:
         return held, np.where(known, (100 * np.sqrt(often * fond)).round(1), np.nan)
 
     def attitude(self, table: pd.DataFrame) -> Floats:
-        """Attitude of every row, 0 to 1, shrunk towards the base where signs are few; NaN where silent."""
+        """Attitude of every row, 0 to 1, moved towards the base by how little was expressed; NaN where silent."""
         mean, count = spoken(table, self.weights)
         shrunk = self.base + (mean - self.base) * count / (count + self.credibility)
         return np.where(count >= self.least_signals, shrunk, np.nan)
@@ -110,7 +110,7 @@ class LoyaltyModel:
 def fit_loyalty(panel: Panel, settings: LoyaltySettings) -> LoyaltyModel:
     """Learn the base's patronage and attitude from rows of the training cutoffs."""
     table = panel.table
-    weights = {n: settings.weights[n] for n in SIGNALS if settings.weights.get(n, 0) > 0 and _occurs(table, SIGNALS[n])}
+    weights = {n: settings.weights[n] for n in SIGNALS if settings.weights.get(n, 0) > 0 and _told(table, SIGNALS[n])}
     mean, count = spoken(table, weights)
     spoke = count >= settings.least_signals
     if not weights or spoke.sum() < FEWEST_SPEAKERS:
@@ -118,7 +118,7 @@ def fit_loyalty(panel: Panel, settings: LoyaltySettings) -> LoyaltyModel:
         return LoyaltyModel(
             weights,
             settings.least_signals,
-            reason=f"Attitude is unknown: {spoke.sum():,} of {len(table):,} training rows hold {signs} enough to judge "
+            reason=f"Attitude is unknown: {spoke.sum():,} of {len(table):,} training rows hold {signs} enough to tell "
             f"(at least {FEWEST_SPEAKERS} are needed), and buying alone does not tell loyalty from habit.",
         )
     mean, count = mean[spoke], count[spoke]
@@ -162,8 +162,8 @@ def _given(table: pd.DataFrame, signal: Signal) -> tuple[Floats, Floats]:
     return np.where(np.isnan(value), 0.0, count), np.nan_to_num(1 - value if signal.bad else value)
 
 
-def _occurs(table: pd.DataFrame, signal: Signal) -> bool:
-    """Whether rows hold a sign. Contacts of which none is known to be unsettled are no sign: nobody recorded it."""
+def _told(table: pd.DataFrame, signal: Signal) -> bool:
+    """Whether rows tell of a sign. Contacts of which none is known to be unsettled tell nothing: nobody noted it."""
     count, value = _given(table, signal)
     return bool((count > 0).any() and (not signal.bad or (value[count > 0] < 1).any()))
 

@@ -20,7 +20,7 @@ _DONE = {
     "purchase": "purchases", "visit": "visits", "delivery": "deliveries", "contact": "contacts", "return": "returns",
     "review": "reviews", "referral": "referrals",
 }  # fmt: skip
-_FEWEST_VOICES = 20  # of a persona, before its praise or complaints are reported
+_FEWEST_VOICES = 20  # of a persona, before its praise or complaints are shown
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def cards(model: PersonaModel, table: pd.DataFrame, praise: pd.DataFrame, compla
     label, where = model.nearest(table), points(table, model.scales)
     present = np.unique(label)
     apart = effects(where, np.searchsorted(present, label), len(present))
-    found = []
+    topics = []
     for at, number in enumerate(present):
         mine = table[label == number]
         persona = model.personas[number]
-        found.append(
+        topics.append(
             Card(
                 persona.id,
                 persona.name,
@@ -74,7 +74,7 @@ def cards(model: PersonaModel, table: pd.DataFrame, praise: pd.DataFrame, compla
                 _value(mine, table),
             )
         )
-    return found
+    return topics
 
 
 def _apart(model: PersonaModel, effect: Floats, mine: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:

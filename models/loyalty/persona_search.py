@@ -120,8 +120,8 @@ def _groups(where: Floats, k: int, settings: PersonaSettings) -> Groups:
     for _ in range(_HALVES):
         order = rng.permutation(len(where))
         halves = order[: len(order) // 2][:_HALF], order[len(order) // 2 :][:_HALF]
-        labels = [nearest(where, _centres(where[half], k, settings.seed)) for half in halves]
-        agreement.append(adjusted_rand_score(*labels))
+        groups = [nearest(where, _centres(where[half], k, settings.seed)) for half in halves]
+        agreement.append(adjusted_rand_score(*groups))
     label = nearest(where, centres)
     drawn = rng.permutation(len(where))[:_HALF]
     distinct = np.unique(label[drawn]).size
@@ -198,13 +198,13 @@ def _name(apart: Floats, scales: tuple[Scale, ...], taken: set[str]) -> str:
         if len(words) < 2 and trait.theme in {theme for theme, _ in words}:
             continue
         words.append((trait.theme, word))
-        if len(words) >= 2 and _joined(words) not in taken:
+        if len(words) >= 2 and _said(words) not in taken:
             break
-    name = _joined(words)
+    name = _said(words)
     return next(n for n in chain([name], (f"{name} {number}" for number in count(2))) if n not in taken)
 
 
-def _joined(words: list[tuple[str, str]]) -> str:
+def _said(words: list[tuple[str, str]]) -> str:
     order = ("experience", "behaviour", "value", "channels")
     text = " ".join(word for _, word in sorted(words, key=lambda held: order.index(held[0])))
     return f"{text or 'typical'} customers"

@@ -112,7 +112,7 @@ def _finite(value: float) -> float | None:
 
 
 def _unknown(own: EconomicsSettings, *, money: bool, nobody: bool, worth: int | None) -> dict[str, str]:
-    """What cannot be computed, by its cause, in words."""
+    """What is unknown, by its cause, in words."""
     lacks = {
         "acquisition_cost": "keeping cannot be set against winning",
         "contact_cost": "no break-even, profit or cost of keeping",

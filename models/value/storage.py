@@ -12,7 +12,7 @@ from fedelta.models.learning.boosting import Ensemble
 from fedelta.models.learning.conformal import Intervals
 from fedelta.models.learning.season import Season
 from fedelta.models.value.model import ClvModel, OrdersModel, ValueModel
-from fedelta.models.value.value_selection import Standing
+from fedelta.models.value.value_selection import ValueResult
 from fedelta.models.value.value_trees import ValueTrees
 
 
@@ -26,7 +26,7 @@ def save_clv(
         contract[what] = held and _value_contract(held)
         boosters |= {f"{what}.{part}": grown.to_text() for part, grown in held.trees.ensembles.items()} if held else {}
     if model:
-        contract |= {"scale": model.level.scale, "intervals": model.intervals and model.intervals.to_dict()}
+        contract |= {"scale": model.bias.scale, "intervals": model.intervals and model.intervals.to_dict()}
     write_model(folder, contract, boosters, facts)
 
 
@@ -63,26 +63,26 @@ def _value_contract(model: ValueModel) -> dict[str, object]:
         "parts": list(model.trees.ensembles),
         "prior": model.trees.prior,
         "encoding": model.trees.encoding.to_dict(),
-        "level": asdict(model.level),
+        "bias": asdict(model.bias),
         "season": model.season.to_dict(),
         "horizon_days": model.horizon_days,
         "lead_days": model.lead_days,
-        "selection": [standing.to_dict() for standing in model.standings],
+        "selection": [result.to_dict() for result in model.results],
         "note": model.note,
     }
 
 
 def _value_parts(
     held: Mapping[str, Any], what: str, folder: Path
-) -> tuple[Any, ValueTrees, BiasCorrection, int, int, tuple[Standing, ...], str, Season]:
+) -> tuple[Any, ValueTrees, BiasCorrection, int, int, tuple[ValueResult, ...], str, Season]:
     ensembles = {part: Ensemble.from_text(read_boosters(folder, f"{what}.{part}")) for part in held["parts"]}
     return (
         held["candidate"],
         ValueTrees(ensembles, Encoding.from_dict(held["encoding"]), held["prior"]),
-        BiasCorrection(**held["level"]),
+        BiasCorrection(**held["bias"]),
         held["horizon_days"],
         held["lead_days"],
-        tuple(Standing.from_dict(standing) for standing in held["selection"]),
+        tuple(ValueResult.from_dict(result) for result in held["selection"]),
         held["note"],
         Season.from_dict(held["season"]),
     )

@@ -2,17 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.candidates import Prior
-from fedelta.models.churn.selection import HALVES, Fold, How, customer_groups, folds, out_of_time_folds
 from fedelta.models.learning.bias_correction import BiasCorrection, fit_bias_correction
-from fedelta.models.learning.boosting import side_by_side
+from fedelta.models.learning.competition import (
+    HALVES,
+    CandidateResult,
+    Fold,
+    How,
+    customer_groups,
+    folds,
+    out_of_time_folds,
+    predict_held_out,
+)
 from fedelta.models.learning.season import totals_right
+from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.bootstrap import USUAL, Interval, Replicates, Resampling, replicate
 from fedelta.models.metrics.metrics import VALUE_METRICS, Metric
 from fedelta.models.metrics.ranking import Floats, Ranked
@@ -40,25 +47,13 @@ def tweedie_deviance(power: float) -> Metric:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a candidate fared on rows held out: its deviance, its differences to the best, and what follows from them."""
+class ValueResult(CandidateResult):
+    """How a candidate fared on held-out rows: its deviance and its differences to the best."""
 
-    candidate: Name
     deviance: Interval
     deviance_difference: Interval
     rmse_difference: Interval
     gini_difference: Interval
-    verdict: str
-
-    def to_dict(self) -> dict[str, object]:
-        """As JSON."""
-        return {name: value.as_dict() if isinstance(value, Interval) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> "Standing":
-        """Back from JSON."""
-        held: dict[str, Any] = {n: _interval(v) if isinstance(v, dict) else v for n, v in document.items()}
-        return cls(**held)
 
 
 @dataclass(frozen=True)
@@ -68,12 +63,12 @@ class HeldOut:
     how: How
     raw: Mapping[Name, Floats]  # before the totals were levelled
     forecasts: Mapping[Name, Floats]
-    levels: Mapping[Name, BiasCorrection]
+    corrections: Mapping[Name, BiasCorrection]
     actual: Floats
     cutoff: npt.NDArray[np.datetime64]
     customer: npt.NDArray[np.str_]
 
-    def choose(self, deviance: Metric, resampling: Resampling = USUAL) -> tuple[Name, tuple[Standing, ...]]:
+    def choose(self, deviance: Metric, resampling: Resampling = USUAL) -> tuple[Name, tuple[ValueResult, ...]]:
         """The first candidate not surely worse than that of the lowest deviance, and how each fared.
 
         Surely worse is one whose deviance or RMSE is higher, or whose Gini is lower, beyond the 95% interval of the
@@ -85,7 +80,7 @@ class HeldOut:
         drawn = replicate(self.actual, said, metrics, customer=self.customer, resampling=resampling)
         best = min(self.forecasts, key=lambda name: drawn.figures[name]["deviance"][0])
         chosen = next(name for name in self.forecasts if not _surely_worse(name, best, drawn))
-        return chosen, tuple(_standing(name, best, chosen, drawn) for name in self.forecasts)
+        return chosen, tuple(_result(name, best, chosen, drawn) for name in self.forecasts)
 
 
 def hold_out(
@@ -116,19 +111,18 @@ def hold_out(
         trees = fit_trees(names, fold.past, replace(settings, seeds=1), prior, threads=1)
         return forecasts(names, trees, fold.present.table)
 
-    said = side_by_side(foretold, tested, threads)
-    rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
+    said, rows = predict_held_out(tested, foretold, threads)
     raw = {name: np.concatenate([part[name] for part in said]) for name in names}
     actual, how = np.concatenate([target(fold.present) for fold in tested]), tested[0].how
     if seasonal:
-        levels = dict.fromkeys(names, BiasCorrection(note="Not scaled: the season sets the level."))
+        corrections = dict.fromkeys(names, BiasCorrection(note="Not scaled: the season sets the level."))
         at = pd.factorize(rows["cutoff"], sort=True)[0]
         levelled = {name: raw[name] * totals_right(actual, raw[name], at)[at] for name in names}
     else:
-        levels = {name: _level(how, actual, raw[name], rows["cutoff"]) for name in names}
-        levelled = {name: raw[name] * levels[name].scale for name in names}
+        corrections = {name: _correction(how, actual, raw[name], rows["cutoff"]) for name in names}
+        levelled = {name: raw[name] * corrections[name].scale for name in names}
     return HeldOut(
-        how, raw, levelled, levels, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
+        how, raw, levelled, corrections, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
     )
 
 
@@ -146,7 +140,7 @@ def _folds(panel: Panel, horizon_days: int) -> list[Fold]:
     return found
 
 
-def _level(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> BiasCorrection:
+def _correction(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> BiasCorrection:
     if how != "out of time":  # the season that was learned from is not the one to come
         return BiasCorrection(note="Not scaled: no cutoff comes after another's outcome.")
     return fit_bias_correction(actual, expected, cutoff)
@@ -157,7 +151,7 @@ def _surely_worse(name: Name, best: Name, drawn: Replicates) -> bool:
     return higher or drawn.difference("gini", name, best).high < 0
 
 
-def _standing(name: Name, best: Name, chosen: Name, drawn: Replicates) -> Standing:
+def _result(name: Name, best: Name, chosen: Name, drawn: Replicates) -> ValueResult:
     level, squared, order = (drawn.difference(metric, name, best) for metric in ("deviance", "rmse", "gini"))
     if name == chosen:
         verdict = "chosen: the best" if name == best else f"chosen: the simplest not surely worse than {best}"
@@ -169,8 +163,4 @@ def _standing(name: Name, best: Name, chosen: Name, drawn: Replicates) -> Standi
         verdict = f"ranks surely worse than {best}"
     else:
         verdict = f"not surely worse than {best}, but less simple than {chosen}"
-    return Standing(name, drawn.interval(name, "deviance"), level, squared, order, verdict)
-
-
-def _interval(held: Mapping[str, float | None]) -> Interval:
-    return Interval(*(np.nan if held[end] is None else float(held[end] or 0.0) for end in ("value", "low", "high")))
+    return ValueResult(name, verdict, drawn.interval(name, "deviance"), level, squared, order)

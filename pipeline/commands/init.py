@@ -1,5 +1,6 @@
 """``fedelta init``: a folder becomes a project, with settings, sources and stages of its own."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -73,11 +74,17 @@ def _made_watched(folder: Path) -> bool:
     """Make the folder one of DVC's, in a git repository or without; whether that could be done."""
     if watched(folder):
         return True
-    dvc = Path(sys.executable).with_name("dvc")
-    return dvc.is_file() and any(
-        subprocess.run([dvc, "init", "--quiet", *how], cwd=folder, capture_output=True, check=False).returncode == 0  # noqa: S603 - our own command
-        for how in _ways()
-    )
+    dvc, config = Path(sys.executable).with_name("dvc"), folder / ".dvc" / "config"
+    if not dvc.is_file() or not any(_done([str(dvc), "init", "--quiet", *how], folder) for how in _ways()):
+        return False
+    own = config.read_text(encoding="utf-8").replace("[core]\n", "")
+    config.write_text(f"[core]\n    analytics = false\n    check_update = false\n{own}", encoding="utf-8")
+    return True
+
+
+def _done(command: list[str], folder: Path) -> bool:
+    quiet = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    return subprocess.run(command, cwd=folder, env=quiet, capture_output=True, check=False).returncode == 0  # noqa: S603 - our own command
 
 
 def _ways() -> Iterator[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars.selectors as cs
 
+from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.simulator.dirt import Soiled
 from fedelta.pipeline.simulator.simulation import Simulation
 
@@ -29,7 +30,7 @@ PATHS = {
 }
 
 
-class ForeignFolder(FileExistsError):
+class ForeignFolder(FedeltaError, FileExistsError):
     """The folder holds something the simulator did not write."""
 
 

@@ -47,8 +47,8 @@ def test_the_same_rows_make_the_same_model(train: Panel, clv: ClvModel):
     again = fit(train)
     assert again is not None
     assert again.expected_spend(train.table).tolist() == clv.expected_spend(train.table).tolist()
-    assert (again.chosen, again.level, again.standings, again.intervals) == (
-        clv.chosen, clv.level, clv.standings, clv.intervals
+    assert (again.chosen, again.bias, again.results, again.intervals) == (
+        clv.chosen, clv.bias, clv.results, clv.intervals
     )  # fmt: skip
 
 
@@ -93,9 +93,9 @@ def test_trees_that_start_from_the_prior_follow_it_to_another_horizon(short_pane
         assert more[name] == pytest.approx(2 * once[name], rel=5e-6)
 
 
-def test_the_level_scales_every_expectation(clv: ClvModel, evaluated: Panel):
+def test_the_bias_correction_scales_every_expectation(clv: ClvModel, evaluated: Panel):
     table = evaluated.table
-    raised = replace(clv, level=BiasCorrection(1.5 * clv.level.scale))
+    raised = replace(clv, bias=BiasCorrection(1.5 * clv.bias.scale))
     assert raised.expected_spend(table) == pytest.approx(1.5 * clv.expected_spend(table))
 
 
@@ -128,7 +128,7 @@ def test_a_season_seen_for_a_year_returns(seasonal_panel: Panel):
 def test_with_a_season_totals_of_the_training_rows_are_kept(seasonal_panel: Panel):
     model = fit(seasonal_panel)
     assert model is not None
-    fitted = forecasts([model.chosen], model.trees, seasonal_panel.table)[model.chosen] * model.level.scale
+    fitted = forecasts([model.chosen], model.trees, seasonal_panel.table)[model.chosen] * model.bias.scale
     cutoff = pd.factorize(seasonal_panel.table["cutoff"], sort=True)[0]
     enough = np.bincount(cutoff, seasonal_panel.spend > 0) >= FEWEST_SPENDERS
     assert 2 <= enough.sum() < len(enough)
@@ -142,8 +142,8 @@ def test_where_the_year_was_not_seen_there_is_no_season(clv: ClvModel, evaluated
 
 
 def test_every_candidate_was_tested_and_the_choice_is_explained(clv: ClvModel):
-    assert [standing.candidate for standing in clv.standings] == list(SPEND)
-    assert [s.candidate for s in clv.standings if s.verdict.startswith("chosen")] == [clv.chosen]
+    assert [result.candidate for result in clv.results] == list(SPEND)
+    assert [s.candidate for s in clv.results if s.verdict.startswith("chosen")] == [clv.chosen]
     assert clv.note == "Tested on 538 rows held out: out of time, by what was known at each cutoff."
 
 
@@ -205,4 +205,4 @@ def test_what_was_chosen_is_served(clv: ClvModel, orders_model: OrdersModel, to_
     assert spend.expected_spend(to_score).tolist() == clv.expected_spend(to_score).tolist()
     assert np.array_equal(spend.interval(to_score), clv.interval(to_score))
     assert count.expected_orders(to_score).tolist() == orders_model.expected_orders(to_score).tolist()
-    assert (spend.standings, spend.note, count.standings) == (clv.standings, clv.note, orders_model.standings)
+    assert (spend.results, spend.note, count.results) == (clv.results, clv.note, orders_model.results)

@@ -15,14 +15,16 @@ from tiny_project import HERE, inside
 from fedelta import cli
 from fedelta.features.registry import registry_hash
 from fedelta.models.bundle import BadBundle
-from fedelta.models.churn.candidates import large
-from fedelta.models.churn.model import out_of_time_folds
+from fedelta.models.churn.candidate import Range
+from fedelta.models.churn.candidate_models.lightgbm_trees import LARGE, SPACE, large
+from fedelta.models.churn.candidates import candidates
 from fedelta.models.churn.settings import ChurnSettings, LargeSettings, TuneSettings
+from fedelta.models.learning.competition import out_of_time_folds
 from fedelta.models.metrics.bootstrap import Interval
 from fedelta.models.panel import Panel
 from fedelta.pipeline import build_features, fit_btyd, paths
 from fedelta.pipeline.commands import tune
-from fedelta.pipeline.commands.tune import LARGE, SPACE, NothingToTune, Tuned, to_tune, told
+from fedelta.pipeline.commands.tune import NothingToTune, Tuned, to_tune, told
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import Params, load_params
 
@@ -59,8 +61,12 @@ def panel(project: Path) -> Panel:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees few enough for a test."""
-    monkeypatch.setattr(tune, "SPACE", {**SPACE, "num_iterations": tune.Range(2, 10)})
-    monkeypatch.setattr(tune, "LARGE", {**LARGE, "num_iterations": tune.Range(2, 10)})
+    quick = {
+        name: replace(held, tuning=replace(held.tuning, space={**held.tuning.space, "num_iterations": Range(2, 10)}))
+        for name, held in candidates().items()
+        if held.tuning
+    }
+    monkeypatch.setattr(tune, "candidates", lambda: {**candidates(), **quick})
 
 
 @pytest.mark.usefixtures("quick")
