@@ -110,10 +110,10 @@ def test_frequent_buyers_who_fall_silent_return_less_than_those_who_bought_once(
         (shoppers(500, leave=0.1, mean_gap=5, end=80), 80, "too short"),
     ],
 )
-def test_where_no_advice_is_possible_the_advice_says_so(days: list[Day], end: int, says: str):
+def test_where_no_horizon_can_be_advised_the_advice_says_so(days: list[Day], end: int, says: str):
     found = advice_of(history(days, end))
     assert found.days is None
-    assert "No advice is possible" in found.because
+    assert "No horizon can be advised" in found.because
     assert says in found.because
 
 
