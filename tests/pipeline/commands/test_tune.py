@@ -261,6 +261,6 @@ def test_settings_of_deep_trees_are_written_where_they_are_read(
 
 def test_what_was_found_is_told_with_its_interval_in_words():
     tuned = Tuned({"num_leaves": 20}, 40, 12, Interval(-0.002, -0.003, -0.001))
-    words = in_words(tuned, ChurnSettings(num_leaves=12))
+    words = in_words(tuned, ChurnSettings(num_leaves=12, candidate="lightgbm"))
     assert "40 trials, 12 of them dropped early." in words
     assert "-0.00200 [-0.00300, -0.00100]: significantly better" in words
