@@ -61,7 +61,7 @@ def telling(column: pd.Series, rows: Rows) -> Telling:
             rate = (gone[::-1] + leavers / mask.sum()) / (n[::-1] + 1)  # among the other half
             area[name] = max(area[name], _area_of_bins(rate, gone, n - gone))
             agreed[name] = max(agreed[name], _matthews(rate > 0.5, gone, n - gone))
-        if not name or _surely_high(area[name], leavers, stayers):
+        if not name or _significantly_high(area[name], leavers, stayers):
             high.append(name)
     return Telling(area, agreed, high)
 
@@ -106,7 +106,7 @@ def _area_of_bins(score: Floats, left: Floats, stayed: Floats) -> float:
     return float((gone * below).sum() / (gone.sum() * here.sum()))
 
 
-def _surely_high(area: float, leavers: float, stayers: float) -> bool:
+def _significantly_high(area: float, leavers: float, stayers: float) -> bool:
     """Whether an AUC lies above HONEST_AUC by three of its standard errors (Hanley and McNeil 1982, equation 1)."""
     a = HONEST_AUC
     error = a * (1 - a) + (leavers - 1) * (a / (2 - a) - a**2) + (stayers - 1) * (2 * a**2 / (1 + a) - a**2)

@@ -1,4 +1,4 @@
-"""Lifetime value: spend and orders to expect in the horizon, never negative, and an interval that says how surely."""
+"""Lifetime value: spend and orders to expect in the horizon, never negative, and how precisely."""
 
 from dataclasses import replace
 

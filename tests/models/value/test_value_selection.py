@@ -1,4 +1,4 @@
-"""Which model of value is used: the simplest that nothing surely beats, on rows it could not know."""
+"""Which model of value is used: the simplest that nothing significantly beats, on rows it could not know."""
 
 import json
 
@@ -48,17 +48,17 @@ def test_equals_go_to_the_simpler():
     chosen, results = held_out(actual, {"pareto_gg": expected, "tweedie": expected, "blend": expected}).choose(DEVIANCE)
     assert chosen == "pareto_gg"
     assert [result.verdict for result in results[1:]] == [
-        "not surely worse than pareto_gg, but less simple than pareto_gg"
+        "not significantly worse than pareto_gg, but less simple than pareto_gg"
     ] * 2
 
 
-def test_a_surely_better_model_is_chosen_though_less_simple():
+def test_a_significantly_better_model_is_chosen_though_less_simple():
     actual, expected = truth()
     noisy = expected * np.random.default_rng(5).lognormal(0, 1, len(expected))
     chosen, results = held_out(actual, {"pareto_gg": noisy, "tweedie": expected}).choose(DEVIANCE)
     assert chosen == "tweedie"
     assert results[0].deviance_difference.low > 0
-    assert results[0].verdict == "deviance surely higher than that of tweedie"
+    assert results[0].verdict == "deviance significantly higher than that of tweedie"
 
 
 def test_a_model_of_the_same_level_for_all_loses_by_its_ranking():
