@@ -287,7 +287,7 @@ def test_which_model_was_chosen_and_why_is_told(inputs: Inputs):
     figure = told.interval(0.4, 0.3, 0.5)
     standing = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
     churn = {**inputs.churn, "candidate": "lightgbm", "note": "Tested on 9 rows.", "selection": [
-        {**standing, "verdict": "log loss significantly higher than that of trees"},
+        {**standing, "verdict": "log loss significantly higher than that of lightgbm"},
         {**standing, "candidate": "lightgbm", "verdict": "chosen: the best"},
     ]}  # fmt: skip
     text = section(replace(inputs, churn=churn), "churn")
