@@ -76,10 +76,10 @@ class Draw:
 
     def forecasts(self) -> dict[str, Floats]:
         """Probabilities of rows held out, their level set right where a season sets it."""
-        said = {name: sigmoid(held) for name, held in self.held_out.items()}
+        predicted = {name: sigmoid(held) for name, held in self.held_out.items()}
         if self.kind != "season":
-            return said
-        return {name: levelled(self.churned, p, self.cutoff) for name, p in said.items()}
+            return predicted
+        return {name: levelled(self.churned, p, self.cutoff) for name, p in predicted.items()}
 
 
 @dataclass(frozen=True)
@@ -188,13 +188,13 @@ def chosen(rule: str, draw: Draw) -> Weights:
 def outcome(draw: Draw, weights: Weights) -> Outcome:
     """How it predicts the customers who were not drawn."""
     p = sigmoid(np.sum([weight * draw.judged[name] for name, weight in weights.items()], axis=0))
-    said = {
+    predicted = {
         name: sigmoid(held)
         for name, held in draw.judged.items()
         if name in BASELINES or candidates()[name].purchases_only
     }
-    measured = replicate(draw.judged_churned, {"it": p, **said}, METRICS, resampling=USUAL)
-    rival = min(said, key=lambda name: measured.figures[name]["log_loss"][0])
+    measured = replicate(draw.judged_churned, {"it": p, **predicted}, METRICS, resampling=USUAL)
+    rival = min(predicted, key=lambda name: measured.figures[name]["log_loss"][0])
     against = measured.difference("log_loss", "it", rival)
     figures = (float(measured.figures["it"][metric][0]) for metric in METRICS)
     return Outcome(*figures, len(weights), against.low > 0 and against.value >= RELEVANT)

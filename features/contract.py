@@ -66,9 +66,9 @@ LABELS = pl.Schema(
     }
 )
 
-# One row per thing done to a customer, or not done to one held out: what happened, at what cost, and what came of it.
+# One row per thing done to a customer, or not done (control group): what happened, at what cost, and what came of it.
 Arm = Literal["treated", "held_out"]
-Spared = Literal["opted out", "contacted lately"]
+SuppressionReason = Literal["opted out", "contacted lately"]
 TREATMENTS = pl.Schema(
     {
         "customer_id": pl.String(),
@@ -122,7 +122,7 @@ SCORES = pl.Schema(
         "action": pl.String(),
         "expected_profit": pl.Float64(),
         "held_out": pl.Boolean(),
-        "spared": pl.String(),  # why not to be contacted now, of Spared; null: may be
+        "suppression_reason": pl.String(),  # of SuppressionReason; null: may be contacted
         "model_version": pl.String(),
         "status": pl.String(),
     }

@@ -147,7 +147,7 @@ def _utc(cutoff: pd.Series) -> pd.Series:
     if not pd.api.types.is_numeric_dtype(cutoff):
         try:
             return pd.to_datetime(cutoff, utc=True, format="ISO8601").dt.tz_localize(None)
-        except (ValueError, TypeError):  # told below
+        except (ValueError, TypeError):  # reported below
             pass
     raise BadCutoff(
         f"`cutoff` must be times, or text as 2026-01-31T00:00:00 (UTC); the first is {next(iter(cutoff), None)!r}."

@@ -149,7 +149,7 @@ def _has_value(figures: Mapping[str, Any], name: str) -> bool:
 
 
 def _predictions(table: pd.DataFrame, found: Evaluation) -> pl.DataFrame:
-    """What each model said of each row, and what happened: the gate compares champions on it."""
+    """Each model's prediction for each row, and the outcome: the gate compares champions on them."""
     frame = table[list(ORDER)].assign(churned=found.churned, spend_in_horizon=found.spend)
     frame = frame.assign(**{f"churn_{name}": p for name, p in found.churn.items()})
     return from_pandas(frame.assign(**{f"clv_{name}": v for name, v in found.clv.items()}))

@@ -56,7 +56,7 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """How sure the report wants to be."""
+    """How certain the report wants to be."""
 
     bootstrap: Annotated[int, Ge(20)] = 200
     seed: Seed = 7

@@ -19,7 +19,7 @@ from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.treatments import spared_at
+from fedelta.pipeline.treatments import suppressed_at
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=pl.read_parquet(paths.PILLARS),
-        spared=spared_at(table["cutoff"][0], params.policy),
+        suppressed=suppressed_at(table["cutoff"][0], params.policy),
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
     )

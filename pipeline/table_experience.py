@@ -48,8 +48,8 @@ def table_experience(source: Source, params: Params) -> str:
         save_experience({}, (), folder)
     with whole(paths.EXPERIENCE_REPORT) as staged:
         staged.write_text(json.dumps(document(panel, curves), indent=1, allow_nan=False), encoding="utf-8")
-    told = " ".join(curve.says for _, curve in curves) or NO_COUNTS
-    return f"no interactions: nothing is computed from a history. {told}"
+    summary = " ".join(curve.says for _, curve in curves) or NO_COUNTS
+    return f"no interactions: nothing is computed from a history. {summary}"
 
 
 def labelled_customers(source: Source, params: Params) -> Panel:

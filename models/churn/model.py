@@ -65,10 +65,10 @@ class ChurnModel:
     calibrator: Calibrator
     horizon_days: int
     lead_days: int
-    selection: tuple[ChurnResult, ...] = ()  # how every candidate fared, simplest first
+    selection: tuple[ChurnResult, ...] = ()  # every candidate's held-out result, simplest first
     note: str = ""  # how it was chosen, in words
     season: Season = NO_SEASON
-    peers: tuple[Peers, ...] = ()  # what reasons are told beside; none, and they are told alone
+    peers: tuple[Peers, ...] = ()  # what reasons are compared with; none, and they are given without
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
@@ -94,9 +94,9 @@ class ChurnModel:
 
     def shifts(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
         """What calibration and season add to `log_odds` (n_rows,): the sum is the log-odds of `churn_probability`."""
-        said = self.log_odds(table)
-        calibrated = clipped_logit(self.calibrator.apply(sigmoid(said)))
-        return calibrated - said, clipped_logit(self.churn_probability(table, log_odds=said)) - calibrated
+        raw = self.log_odds(table)
+        calibrated = clipped_logit(self.calibrator.apply(sigmoid(raw)))
+        return calibrated - raw, clipped_logit(self.churn_probability(table, log_odds=raw)) - calibrated
 
     @property
     def encoding(self) -> Encoding:
@@ -187,8 +187,8 @@ def too_little(panel: Panel, settings: ChurnSettings) -> str:
 def prior_use(settings: BoostingSettings, panel: Panel, horizon_days: int) -> Prior:
     """Whether BTYD enters as features or as the score to start from.
 
-    A model that is not told the horizon predicts for the one it was trained on; so where training horizons are shorter
-    than the scored one, the prior at each row's own horizon carries the answer across.
+    A model that does not know the horizon predicts for the one it was trained on; so where training horizons are
+    shorter than the scored one, the prior at each row's own horizon carries the answer across.
     """
     if panel.table["pareto_p_any"].isna().any():
         return "features"  # who never bought (`definition: event`) has no prior to start from
@@ -270,7 +270,7 @@ class _HeldOut:
         return levelled(self.churned, blended, self.cutoff, event=self.event) if self.in_season else blended
 
     def weigh(self) -> tuple[dict[str, float], tuple[ChurnResult, ...], str]:
-        """The weights of the candidates, how each fared, and how that was tested."""
+        """The weights of the candidates, the result of each, and how that was tested."""
         forecasts = {name: self.probability({name: 1.0}) for name in self.log_odds}
         weights, results = weigh(self.churned, forecasts, self.customer)
         return weights, tuple(results), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."
@@ -317,13 +317,13 @@ def _season(
         past = panel.where(rest)
         if cutoff is not None and (cutoff, number) in held_out:
             log = averaged(weights, held_out[cutoff, number])
-            said = probabilities(calibrator.apply(sigmoid(log)))
+            probability = probabilities(calibrator.apply(sigmoid(log)))
         elif past.churned(settings.definition).std() > 0:
             parts = fit_blend(weights, past, replace(settings, seeds=1), prior, threads=1)
-            said = probabilities(calibrator.apply(sigmoid(log_odds(parts, panel.table[rows]))))
+            probability = probabilities(calibrator.apply(sigmoid(log_odds(parts, panel.table[rows]))))
         else:
-            said = np.full(rows.sum(), past.churned(settings.definition).mean())
-        (known if cutoff is None else unknown)[rows] = said
+            probability = np.full(rows.sum(), past.churned(settings.definition).mean())
+        (known if cutoff is None else unknown)[rows] = probability
 
     side_by_side(
         forecast, [(number, cutoff) for number in range(group.max() + 1) for cutoff in (None, *cutoffs)], threads

@@ -27,12 +27,12 @@ from fedelta.models.metrics.metrics import CHURN_METRICS
 Floats = npt.NDArray[np.float64]
 
 LEAST_WEIGHT = 0.05  # a candidate that is lowest in fewer resamples has no weight
-FELT = 0.002  # nats, or AUC: a smaller difference is none
+MINIMUM_RELEVANT_DIFFERENCE = 0.002  # of log loss in nats, or of AUC
 
 
 @dataclass(frozen=True)
 class ChurnResult(CandidateResult):
-    """How a churn candidate fared on held-out rows: its weight, its log loss and its differences to the best."""
+    """A churn candidate's held-out result: its weight, its log loss and its differences to the best."""
 
     weight: float  # in the model that is used; 0 for none
     log_loss: Interval
@@ -46,7 +46,7 @@ def weigh(
     customer: npt.NDArray[np.str_],
     resampling: Resampling = USUAL,
 ) -> tuple[dict[str, float], list[ChurnResult]]:
-    """The weight of each candidate that has one, and how each fared; both simplest first (`candidates.in_order`).
+    """The weight of each candidate that has one, and every result; both simplest first (`candidates.in_order`).
 
     A share below 5% of the resamples counts as none, so that few models need fitting; the others are scaled to sum
     to 1.
@@ -74,10 +74,10 @@ def weigh(
     weights = {name: round(share / sum(kept.values()), 6) for name, share in kept.items()}
 
     def verdict(name: str, share: float) -> str:
-        told = f"lowest log loss in {share:.0%} of the resamples"
+        share_lowest = f"lowest log loss in {share:.0%} of the resamples"
         if name not in weights:
-            return f"no weight: {worse[name] or told}"
-        return f"chosen: {told}" if len(weights) == 1 else f"weight {weights[name]:.0%}: {told}"
+            return f"no weight: {worse[name] or share_lowest}"
+        return f"chosen: {share_lowest}" if len(weights) == 1 else f"weight {weights[name]:.0%}: {share_lowest}"
 
     return weights, [
         ChurnResult(
@@ -95,13 +95,17 @@ def weigh(
 def _higher_loss(name: str, best: str, drawn: Replicates) -> str:
     """In words, that its log loss is significantly higher than that of the best; empty if it is not."""
     loss = drawn.difference("log_loss", name, best)
-    return f"log loss significantly higher than that of {best}" if loss.low > 0 and loss.value >= FELT else ""
+    return (
+        f"log loss significantly higher than that of {best}"
+        if loss.low > 0 and loss.value >= MINIMUM_RELEVANT_DIFFERENCE
+        else ""
+    )
 
 
 def _lower_rank(name: str, others: Sequence[str], drawn: Replicates) -> str:
     """In words, that its AUC is significantly lower than that of another; empty if it is not."""
     for other in sorted(others, key=lambda one: -drawn.figures[one]["auc"][0]):
         order = drawn.difference("auc", name, other)
-        if order.high < 0 and order.value <= -FELT:
+        if order.high < 0 and order.value <= -MINIMUM_RELEVANT_DIFFERENCE:
             return f"ranks significantly worse than {other}, whose log loss is not significantly higher"
     return ""

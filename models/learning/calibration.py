@@ -1,4 +1,4 @@
-"""From a model's probability to the frequency that came true, learned out of time or left alone.
+"""From a model's probability to the frequency that came true, learned out of time, or left unchanged.
 
 Last season's base rate is not next season's, so a correction has to earn its place: each cutoff is predicted by a
 calibrator fitted on those before it, and the simpler of two stays unless the other's log loss is lower by a paired

@@ -281,7 +281,7 @@ VALUE_METRICS: Mapping[str, Metric] = MappingProxyType(
 
 
 def decile_table(actual: npt.ArrayLike, predicted: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> pd.DataFrame:
-    """Predicted against actual by tenth of the ranking, for churn and for value alike.
+    """Predicted against actual by tenth of the ranking, for churn and for value.
 
     Decile 1 holds the highest predictions; decile k ends at row round(0.1 k n), so its lift is ``top_decile_lift``.
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.learning.bias_correction import Level, fit_level
+from fedelta.models.learning.bias_correction import BiasCorrection, fit_bias_correction
 from fedelta.models.learning.competition import (
     HALVES,
     CandidateResult,
@@ -48,7 +48,7 @@ def tweedie_deviance(power: float) -> Metric:
 
 @dataclass(frozen=True)
 class ValueResult(CandidateResult):
-    """How a candidate fared on held-out rows: its deviance and its differences to the best."""
+    """A candidate's held-out result: its deviance and its differences to the best."""
 
     deviance: Interval
     deviance_difference: Interval
@@ -58,28 +58,28 @@ class ValueResult(CandidateResult):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What every candidate said of rows held out, each with its total levelled, and what came true."""
+    """What every candidate predicted of rows held out, each with its total corrected, and what came true."""
 
     how: How
     raw: Mapping[Name, Floats]  # before the totals were levelled
     forecasts: Mapping[Name, Floats]
-    levels: Mapping[Name, Level]
+    corrections: Mapping[Name, BiasCorrection]
     actual: Floats
     cutoff: npt.NDArray[np.datetime64]
     customer: npt.NDArray[np.str_]
 
     def choose(self, deviance: Metric, resampling: Resampling = USUAL) -> tuple[Name, tuple[ValueResult, ...]]:
-        """The first candidate not surely worse than that of the lowest deviance, and how each fared.
+        """The first candidate not significantly worse than that of the lowest deviance, and every result.
 
-        Surely worse is one whose deviance or RMSE is higher, or whose Gini is lower, beyond the 95% interval of the
-        paired difference, customers resampled. (RMSE alone does not choose: a single customer of CDNOW's sample doubles
-        that of Pareto/NBD x Gamma-Gamma.)
+        Significantly worse is one whose deviance or RMSE is higher, or whose Gini is lower, beyond the 95% interval of
+        the paired difference, customers resampled. (RMSE alone does not choose: a single customer of CDNOW's sample
+        doubles that of Pareto/NBD x Gamma-Gamma.)
         """
         metrics = {"deviance": deviance, **{name: VALUE_METRICS[name] for name in ("rmse", "gini")}}
-        said = dict[str, Floats](self.forecasts)  # type: ignore[arg-type]
-        drawn = replicate(self.actual, said, metrics, customer=self.customer, resampling=resampling)
+        forecasts = dict[str, Floats](self.forecasts)  # type: ignore[arg-type]
+        drawn = replicate(self.actual, forecasts, metrics, customer=self.customer, resampling=resampling)
         best = min(self.forecasts, key=lambda name: drawn.figures[name]["deviance"][0])
-        chosen = next(name for name in self.forecasts if not _surely_worse(name, best, drawn))
+        chosen = next(name for name in self.forecasts if not _significantly_worse(name, best, drawn))
         return chosen, tuple(_result(name, best, chosen, drawn) for name in self.forecasts)
 
 
@@ -94,7 +94,7 @@ def hold_out(
     *,
     seasonal: bool = False,
 ) -> HeldOut | None:
-    """Let candidates foretell ``target`` of rows they were not fitted on; None where no rows can be held out.
+    """Let candidates predict ``target`` of rows they were not fitted on; None where no rows can be held out.
 
     ``seasonal``: a season sets the level; every cutoff is held out, and candidates are compared with its total right.
     """
@@ -107,27 +107,27 @@ def hold_out(
     if not tested:
         return None
 
-    def foretold(fold: Fold) -> dict[Name, Floats]:
+    def predictions_of(fold: Fold) -> dict[Name, Floats]:
         trees = fit_trees(names, fold.past, replace(settings, seeds=1), prior, threads=1)
         return forecasts(names, trees, fold.present.table)
 
-    said, rows = predict_held_out(tested, foretold, threads)
-    raw = {name: np.concatenate([part[name] for part in said]) for name in names}
+    predicted, rows = predict_held_out(tested, predictions_of, threads)
+    raw = {name: np.concatenate([part[name] for part in predicted]) for name in names}
     actual, how = np.concatenate([target(fold.present) for fold in tested]), tested[0].how
     if seasonal:
-        levels = dict.fromkeys(names, Level(note="Not scaled: the season sets the level."))
+        corrections = dict.fromkeys(names, BiasCorrection(note="Not scaled: the season sets the level."))
         at = pd.factorize(rows["cutoff"], sort=True)[0]
         levelled = {name: raw[name] * totals_right(actual, raw[name], at)[at] for name in names}
     else:
-        levels = {name: _level(how, actual, raw[name], rows["cutoff"]) for name in names}
-        levelled = {name: raw[name] * levels[name].scale for name in names}
+        corrections = {name: _correction(how, actual, raw[name], rows["cutoff"]) for name in names}
+        levelled = {name: raw[name] * corrections[name].scale for name in names}
     return HeldOut(
-        how, raw, levelled, levels, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
+        how, raw, levelled, corrections, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
     )
 
 
 def seasonal_groups(panel: Panel) -> int:
-    """Groups of customers whose every cutoff is foretold: all of a small base; half of a large one tells enough."""
+    """Groups of customers whose every cutoff is predicted: all of a small base; half of a large one tells enough."""
     groups = int(customer_groups(panel.table["customer_id"]).max()) + 1
     return 1 if groups == HALVES else groups
 
@@ -140,13 +140,13 @@ def _folds(panel: Panel, horizon_days: int) -> list[Fold]:
     return found
 
 
-def _level(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
+def _correction(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> BiasCorrection:
     if how != "out of time":  # the season that was learned from is not the one to come
-        return Level(note="Not scaled: no cutoff comes after another's outcome.")
-    return fit_level(actual, expected, cutoff)
+        return BiasCorrection(note="Not scaled: no cutoff comes after another's outcome.")
+    return fit_bias_correction(actual, expected, cutoff)
 
 
-def _surely_worse(name: Name, best: Name, drawn: Replicates) -> bool:
+def _significantly_worse(name: Name, best: Name, drawn: Replicates) -> bool:
     higher = any(drawn.difference(metric, name, best).low > 0 for metric in ("deviance", "rmse"))
     return higher or drawn.difference("gini", name, best).high < 0
 
@@ -154,13 +154,13 @@ def _surely_worse(name: Name, best: Name, drawn: Replicates) -> bool:
 def _result(name: Name, best: Name, chosen: Name, drawn: Replicates) -> ValueResult:
     level, squared, order = (drawn.difference(metric, name, best) for metric in ("deviance", "rmse", "gini"))
     if name == chosen:
-        verdict = "chosen: the best" if name == best else f"chosen: the simplest not surely worse than {best}"
+        verdict = "chosen: the best" if name == best else f"chosen: the simplest not significantly worse than {best}"
     elif name == best:
-        verdict = f"the best, but not surely better than the simpler {chosen}"
+        verdict = f"the best, but not significantly better than the simpler {chosen}"
     elif level.low > 0 or squared.low > 0:
-        verdict = f"{'deviance' if level.low > 0 else 'RMSE'} surely higher than that of {best}"
+        verdict = f"{'deviance' if level.low > 0 else 'RMSE'} significantly higher than that of {best}"
     elif order.high < 0:
-        verdict = f"ranks surely worse than {best}"
+        verdict = f"ranks significantly worse than {best}"
     else:
-        verdict = f"not surely worse than {best}, but less simple than {chosen}"
+        verdict = f"not significantly worse than {best}, but less simple than {chosen}"
     return ValueResult(name, verdict, drawn.interval(name, "deviance"), level, squared, order)

@@ -32,7 +32,7 @@ from fedelta.models.experience.storage import load_experience
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
-from fedelta.models.policy.actions import spared_customers
+from fedelta.models.policy.actions import suppressed_customers
 from fedelta.models.scoring import Models, score
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
@@ -146,7 +146,7 @@ def scored(
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=population.indexes,
-        spared=spared_customers(population.customers, read_treatments(), when, params.policy),
+        suppressed=suppressed_customers(population.customers, read_treatments(), when, params.policy),
         unseen=unseen["customer_id"].to_list(),
     )
     assert scores.schema == SCORES

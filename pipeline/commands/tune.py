@@ -74,7 +74,7 @@ def main(settings: TuneSettings, *, candidate: str | None = None, write: bool = 
         )
     storage.parent.mkdir(parents=True, exist_ok=True)
     tuned = tune(panel, params, settings, f"sqlite:///{storage}")
-    print(f"Tuned: {churn.candidate}, {why}.\n{told(tuned, churn)}")
+    print(f"Tuned: {churn.candidate}, {why}.\n{in_words(tuned, churn)}")
     found = {**asdict(tuned), "gain": tuned.gain.as_dict(), "sure": tuned.sure}
     write_json(REPORT, {"candidate": churn.candidate, "section": _tuning(churn).section, **found})
     if write and tuned.sure:
@@ -162,7 +162,7 @@ def tune(panel: Panel, params: Params, settings: TuneSettings, storage: str) -> 
     return Tuned(best, len(complete) + len(pruned), len(pruned), gain)
 
 
-def told(tuned: Tuned, present: ChurnSettings) -> str:
+def in_words(tuned: Tuned, present: ChurnSettings) -> str:
     """The finding in words and a table."""
     settings = _tuning(present).read(present)
     rows = [f"{name:<16}{getattr(settings, name):>10g}{value:>10g}" for name, value in tuned.best.items()]

@@ -70,6 +70,17 @@ def assert_as_read_naively(events: list[Event], settings: KernelSettings = SETTI
     assert outcomes.select("customer_id", "cutoff").rows() == keys
 
 
+def test_every_feature_is_read_naively_too():
+    known, names = (
+        oracle.features(oracle.Past.of(interactions(event(1)).to_dicts(), "ann", CUTOFF)),
+        {f.name for f in FEATURES},
+    )
+    missing = [f"{f.name} to what `{f.theme}` returns" for f in FEATURES if f.name not in known]
+    assert not missing, f"Add to tests/features/oracle.py, by plain loops over the events: {', '.join(missing)}."
+    gone = [name for name in known if name not in names]
+    assert not gone, f"Remove from tests/features/oracle.py, as no feature has the name: {', '.join(gone)}."
+
+
 @given(EVENTS)
 @settings(law, max_examples=80)
 def test_every_feature_and_label_is_what_a_naive_reading_of_the_history_gives(events: list[Event]):
@@ -232,7 +243,7 @@ def test_any_text_may_be_the_id_of_a_customer(name: str):
     assert mine["spend"].to_list() == [1.5]
 
 
-def test_customers_are_told_apart_however_alike_their_ids():
+def test_customers_are_kept_apart_however_similar_their_ids():
     names = ["a", "A", "a ", "á", "a\u0301", "0", "00"]
     table = at(tables(*[event(n + 1, customer_id=name) for n, name in enumerate(names)])[0], NOW)
     assert dict(table.select("customer_id", "days_since_last_purchase").rows()) == {

@@ -91,8 +91,8 @@ def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_loc
     ignored = ("mlflow.db*", "mlartifacts", "tracked.json", "published.json")
     shutil.copytree(project, clone, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
     shutil.rmtree(clone / "data/serve")
-    said = repro(clone)
-    assert re.findall(r"Running stage '(\w+)'", said) == ["publish", "track"]
+    text = repro(clone)
+    assert re.findall(r"Running stage '(\w+)'", text) == ["publish", "track"]
     assert (clone / "data/serve/fedelta.db").exists()
     assert (clone / "mlflow.db").exists()
     assert (clone / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()

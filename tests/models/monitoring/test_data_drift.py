@@ -45,7 +45,7 @@ def test_a_column_is_followed_for_the_kinds_that_fill_it_and_a_rule_among_the_ki
     trials = by_name["rule late_delivery"].trials
     assert trials is not None
     assert trials.tolist() == deliveries.tolist()
-    assert by_name["kind delivery"].told(0) == deliveries[0] / 4
+    assert by_name["kind delivery"].value_at(0) == deliveries[0] / 4
 
 
 def test_a_month_like_the_others_is_no_surprise():
@@ -77,7 +77,7 @@ def test_growth_is_no_surprise_but_its_end_is():
     assert every[0].standard_errors < -5
 
 
-def test_a_kind_never_met_is_told_unless_it_is_a_single_row():
+def test_a_kind_never_met_is_reported_unless_it_is_a_single_row():
     assert newcomers(found(extra=40), CHANCE) == {"kind review": 40}
     assert newcomers(found(extra=1), CHANCE) == {}
     assert newcomers(found(), CHANCE) == {}

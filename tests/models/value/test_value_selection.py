@@ -1,4 +1,4 @@
-"""Which model of value is used: the simplest that nothing surely beats, on rows it could not know."""
+"""Which model of value is used: the simplest that nothing significantly beats, on rows it could not know."""
 
 import json
 
@@ -48,17 +48,17 @@ def test_equals_go_to_the_simpler():
     chosen, results = held_out(actual, {"pareto_gg": expected, "tweedie": expected, "blend": expected}).choose(DEVIANCE)
     assert chosen == "pareto_gg"
     assert [result.verdict for result in results[1:]] == [
-        "not surely worse than pareto_gg, but less simple than pareto_gg"
+        "not significantly worse than pareto_gg, but less simple than pareto_gg"
     ] * 2
 
 
-def test_a_surely_better_model_is_chosen_though_less_simple():
+def test_a_significantly_better_model_is_chosen_though_less_simple():
     actual, expected = truth()
     noisy = expected * np.random.default_rng(5).lognormal(0, 1, len(expected))
     chosen, results = held_out(actual, {"pareto_gg": noisy, "tweedie": expected}).choose(DEVIANCE)
     assert chosen == "tweedie"
     assert results[0].deviance_difference.low > 0
-    assert results[0].verdict == "deviance surely higher than that of tweedie"
+    assert results[0].verdict == "deviance significantly higher than that of tweedie"
 
 
 def test_a_model_of_the_same_level_for_all_loses_by_its_ranking():
@@ -87,7 +87,7 @@ def test_shorter_horizons_are_tested_on_other_customers_and_not_scaled(short_pan
     found = hold_out(["pareto_nbd", "poisson"], rows, orders, SMALL, "init_score", 60, 1)
     assert found is not None
     assert found.how == "other customers"
-    assert {level.scale for level in found.levels.values()} == {1.0}
+    assert {correction.scale for correction in found.corrections.values()} == {1.0}
 
 
 def test_each_forecast_is_brought_to_its_own_level(train: Panel):
@@ -95,7 +95,7 @@ def test_each_forecast_is_brought_to_its_own_level(train: Panel):
     assert found is not None
     later = train.where(train.table["cutoff"] > train.cutoffs[0])
     raw = later.table["pareto_expected_orders"].to_numpy()
-    assert found.forecasts["pareto_nbd"] == pytest.approx(raw * found.levels["pareto_nbd"].scale)
+    assert found.forecasts["pareto_nbd"] == pytest.approx(raw * found.corrections["pareto_nbd"].scale)
 
 
 def test_a_single_customer_cannot_be_tested(train: Panel):
