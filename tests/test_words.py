@@ -38,7 +38,7 @@ def private_words(text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", texts(), ids=lambda path: str(path.relative_to(HERE)))
+@pytest.mark.parametrize("path", list(texts()), ids=lambda path: str(path.relative_to(HERE)))
 def test_the_words_are_the_fields_words(path: Path):
     assert private_words(path.read_text(encoding="utf-8")) == []
 
