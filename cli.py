@@ -365,7 +365,7 @@ def _track() -> None:
 @click.argument("version", required=False)
 @click.option("--because", required=True, metavar="TEXT", help="The reason, for the log.")
 def _promote(version: str | None, because: str) -> None:
-    """Make VERSION of the model champion, by default the challenger, whatever the gate said."""
+    """Make VERSION of the model champion, by default the challenger, whatever the gate's verdict."""
     from fedelta.pipeline.registry.promotion import promote
 
     _enter_project()

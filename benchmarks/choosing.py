@@ -30,11 +30,13 @@ import pandas as pd
 from benchmarks.panels import LOGS, company_panel, log_project, panel_of, project
 from fedelta.models.btyd.purchase_prior import fit_prior
 from fedelta.models.churn.baselines import BASELINES, sigmoid
-from fedelta.models.churn.candidates import Prior, averaged, competing, fit_parts
+from fedelta.models.churn.candidates import averaged, candidates, competing, fit_parts
 from fedelta.models.churn.model import prior_use, too_little
-from fedelta.models.churn.selection import folds_to_weigh, weigh
-from fedelta.models.churn.settings import BTYD, CandidateName, ChurnSettings
+from fedelta.models.churn.selection import weigh
+from fedelta.models.churn.settings import ChurnSettings
+from fedelta.models.learning.competition import folds_to_weigh
 from fedelta.models.learning.season import levelled, seasonal
+from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.bootstrap import USUAL, replicate
 from fedelta.models.metrics.metrics import CHURN_METRICS
 from fedelta.models.panel import Panel
@@ -42,7 +44,7 @@ from fedelta.pipeline.params import Params
 from fedelta.pipeline.simulator import Company
 
 Floats = npt.NDArray[np.float64]
-Weights = Mapping[CandidateName, float]
+Weights = Mapping[str, float]
 
 RULES = ("simplest", "lowest", "weights")
 METRICS = {name: CHURN_METRICS[name] for name in ("log_loss", "auc")}
@@ -65,19 +67,19 @@ class Draw:
 
     split: str
     kind: str  # of the split: long horizons, short ones, a season, an event
-    held_out: Mapping[CandidateName, Floats]
+    held_out: Mapping[str, Floats]
     churned: Floats
     cutoff: npt.NDArray[np.intp]
     customer: npt.NDArray[np.str_]
-    judged: Mapping[CandidateName, Floats]
+    judged: Mapping[str, Floats]
     judged_churned: Floats
 
-    def forecasts(self) -> dict[CandidateName, Floats]:
+    def forecasts(self) -> dict[str, Floats]:
         """Probabilities of rows held out, their level set right where a season sets it."""
-        said = {name: sigmoid(held) for name, held in self.held_out.items()}
+        predicted = {name: sigmoid(held) for name, held in self.held_out.items()}
         if self.kind != "season":
-            return said
-        return {name: levelled(self.churned, p, self.cutoff) for name, p in said.items()}
+            return predicted
+        return {name: levelled(self.churned, p, self.cutoff) for name, p in predicted.items()}
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, custome
         for fold in folds_to_weigh(known, horizon_days, seasonal=in_season)
         if fold.past.churned(settings.definition).std() > 0
     ]
-    held_out: dict[CandidateName, list[Floats]] = {name: [] for name in names}
+    held_out: dict[str, list[Floats]] = {name: [] for name in names}
     for fold in tested:
         for name, predicted in _log_odds(names, fold.past, fold.present, settings, prior).items():
             held_out[name].append(predicted)
@@ -163,8 +165,8 @@ def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, custome
 
 
 def _log_odds(
-    names: Sequence[CandidateName], past: Panel, present: Panel, settings: ChurnSettings, prior: Prior
-) -> dict[CandidateName, Floats]:
+    names: Sequence[str], past: Panel, present: Panel, settings: ChurnSettings, prior: Prior
+) -> dict[str, Floats]:
     """What candidates fitted on some rows predict of others."""
     parts = fit_parts(names, past, settings, prior, threads=1)
     predicted = {part: component.log_odds(present.table) for part, component in parts.items()}
@@ -174,21 +176,25 @@ def _log_odds(
 def chosen(rule: str, draw: Draw) -> Weights:
     """The candidates that a rule uses on a draw, with their weights."""
     forecasts = draw.forecasts()
-    weights, standings = weigh(draw.churned, forecasts, draw.customer)
+    weights, results = weigh(draw.churned, forecasts, draw.customer)
     if rule == "weights":
         return weights
-    best = next(s.candidate for s in standings if s.log_loss_difference.low == s.log_loss_difference.high == 0)
+    best = next(s.candidate for s in results if s.log_loss_difference.low == s.log_loss_difference.high == 0)
     if rule == "lowest":
         return {best: 1.0}
-    return {next(s.candidate for s in standings if "significantly" not in s.verdict): 1.0}
+    return {next(s.candidate for s in results if "significantly" not in s.verdict): 1.0}
 
 
 def outcome(draw: Draw, weights: Weights) -> Outcome:
     """How it predicts the customers who were not drawn."""
     p = sigmoid(np.sum([weight * draw.judged[name] for name, weight in weights.items()], axis=0))
-    said = {name: sigmoid(held) for name, held in draw.judged.items() if name in (*BASELINES, *BTYD)}
-    measured = replicate(draw.judged_churned, {"it": p, **said}, METRICS, resampling=USUAL)
-    rival = min(said, key=lambda name: measured.figures[name]["log_loss"][0])
+    predicted = {
+        name: sigmoid(held)
+        for name, held in draw.judged.items()
+        if name in BASELINES or candidates()[name].purchases_only
+    }
+    measured = replicate(draw.judged_churned, {"it": p, **predicted}, METRICS, resampling=USUAL)
+    rival = min(predicted, key=lambda name: measured.figures[name]["log_loss"][0])
     against = measured.difference("log_loss", "it", rival)
     figures = (float(measured.figures["it"][metric][0]) for metric in METRICS)
     return Outcome(*figures, len(weights), against.low > 0 and against.value >= RELEVANT)

@@ -1,6 +1,6 @@
 """The features compared, as a group-by states them: measures of an event, their aggregates, arithmetic on those.
 
-Texts are SQL that DuckDB and Polars read alike; pandas states the measures of an event in its own words and reads the
+Texts are SQL that both DuckDB and Polars read; pandas states the measures of an event in its own words and reads the
 arithmetic through `DataFrame.eval`. Names of aggregates in the arithmetic: `spend_90d` is the sum of `spend` over 90
 days, `spend` over all days before the cutoff, `last_visit` and `first_visit` are times in µs, `max_spend` is a maximum,
 `cutoff` is the cutoff in µs.

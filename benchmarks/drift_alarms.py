@@ -27,13 +27,12 @@ from fedelta.models.churn.model import ChurnModel
 from fedelta.models.monitoring.drift import RUNS
 from fedelta.models.monitoring.population_drift import MONTH_DAYS, Watch
 from fedelta.models.monitoring.settings import MonitorSettings
-from fedelta.models.panel import Panel
+from fedelta.models.panel import Panel, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.monitoring.drift_report import Check, checked
 from fedelta.pipeline.monitoring.months import Calendar, calendar_of, data_tracks, months_of, watched
-from fedelta.pipeline.panel import to_pandas
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.simulator import Company, Regime, simulate, write
 from fedelta.pipeline.train_churn import train

@@ -67,9 +67,9 @@ def project(folder: Path, *, bad: bool) -> None:
     if bad:
         return
     source = folder / "sources/oulad"
-    told = (source / "source.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
-    rules = [line for line in told if line.startswith("rules:") or " when: " in line or "earlier_attempts" in line]
-    (source / "source.yaml").write_text("".join(line for line in told if line not in rules), encoding="utf-8")
+    lines = (source / "source.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    rules = [line for line in lines if line.startswith("rules:") or " when: " in line or "earlier_attempts" in line]
+    (source / "source.yaml").write_text("".join(line for line in lines if line not in rules), encoding="utf-8")
     sql = (source / "interactions.sql").read_text(encoding="utf-8")
     (source / "interactions.sql").write_text(_PLAIN_SQL.format(sql=sql), encoding="utf-8")
     people = (source / "customers.sql").read_text(encoding="utf-8")

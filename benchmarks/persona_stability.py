@@ -23,10 +23,10 @@ from fedelta.features.kernel import KernelSettings, features_at
 from fedelta.models.loyalty.persona_search import find_personas
 from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.loyalty.settings import PersonaSettings
+from fedelta.models.panel import to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.panel import to_pandas
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.simulator import Company, simulate, write
 

@@ -103,9 +103,9 @@ def whole(folder: Path, processors: Sequence[str], stages: Sequence[Stage]) -> l
 
 def project(folder: Path, customers: int) -> Path:
     """A project of its own with a small company's raw files and models of few trees."""
-    for name in ("features", "models", "pipeline", "serve", "sources", "treatments"):
+    for name in ("features", "models", "pages", "pipeline", "serve", "sources", "treatments"):
         shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "cli.py"):
+    for name in ("__init__.py", "cli.py", "dvc.yaml"):
         shutil.copy(HERE / name, folder)
     params = (HERE / "params.yaml").read_text()
     params = re.sub(r"num_iterations: \d+", "num_iterations: 40", re.sub(r"seeds: \d+", "seeds: 1", params))

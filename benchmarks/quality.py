@@ -8,7 +8,7 @@
 Event logs go through the real source mapping, features, purchase models and fit, with params.yaml as it is; the split
 is by time. Tables are predicted in five folds, pooled. Every figure is of the chosen model, calibrated; the difference
 is to the best of the refitted baselines on that metric, on the same resamples of customers, 95%. A data set that is
-missing is skipped with a line. It ends with 1 if the chosen model is surely worse than a baseline on log loss.
+missing is skipped with a line. It ends with 1 if the chosen model is significantly worse than a baseline on log loss.
 
 `--regimes`: simulated companies, each at its last cutoff of a known outcome; and, with companies as the rows that are
 drawn, the mean difference of each regime.
@@ -44,7 +44,7 @@ from benchmarks.panels import (
     outages_ahead,
     short_panel,
 )
-from benchmarks.quality_row import Better, QualityRow, over_companies, surely_worse, table_of, verdict
+from benchmarks.quality_row import Better, QualityRow, over_companies, significantly_worse, table_of, verdict
 from benchmarks.tables import TABLES, out_of_fold
 from fedelta.models.churn.baselines import btyd_churn, fit_hiatus, fit_logistic
 from fedelta.models.churn.model import fit_churn
@@ -105,12 +105,12 @@ def main() -> int:
         rows = list(public(asked.data.resolve(), asked.only, resampling))
     print(table_of(rows))
     counts = Counter(row.verdict for row in rows)
-    print(f"\n{', '.join(f'{n} {name}' for name, n in counts.items())}. Surely worse than the best baseline:")
+    print(f"\n{', '.join(f'{n} {name}' for name, n in counts.items())}. Significantly worse than the best baseline:")
     worse = {
         metric: [
             f"{row.data} ({row.split})"
             for row in rows
-            if row.metric == metric and surely_worse(row.diff_low, row.diff_high, better)
+            if row.metric == metric and significantly_worse(row.diff_low, row.diff_high, better)
         ]
         for metric, better in BETTER.items()
     }
@@ -129,9 +129,9 @@ def public(data: Path, only: list[str] | None, resampling: Resampling) -> Iterat
     for table in TABLES:
         if (only is None or table.name in only) and _there(data / table.file, table.name):
             settings = load_params(Path(__file__).parents[1] / paths.PARAMS).churn
-            churned, said, chosen = out_of_fold(table.read(data / table.file), settings)
-            told = ", ".join(f"{n}× {name}" for name, n in Counter(chosen).items())
-            yield from _measured(table.name, "5-fold, pooled", told, churned, said, resampling)
+            churned, predicted, chosen = out_of_fold(table.read(data / table.file), settings)
+            chosen_models = ", ".join(f"{n}× {name}" for name, n in Counter(chosen).items())
+            yield from _measured(table.name, "5-fold, pooled", chosen_models, churned, predicted, resampling)
     if only is None and importlib.util.find_spec("benchmarks.quality_value"):
         yield from importlib.import_module("benchmarks.quality_value").rows(data)
 
@@ -182,13 +182,13 @@ def _event_rows(
     train, present = panel.of_role("train"), panel.of_role("evaluate")
     definition = params.churn.definition
     model = fit_churn(train, params.churn, horizon_days=horizon_days, lead_days=params.lead_days)
-    said = {
+    predicted = {
         "chosen": model.churn_probability(present.table),
         "hiatus": fit_hiatus(train, definition).churn_probability(present.table),
         "logistic": fit_logistic(train, definition).churn_probability(present.table),
         "pareto_nbd": btyd_churn(present.table, "pareto"),
     }
-    yield from _measured(data, split, model.name, present.churned(definition), said, resampling, goals)
+    yield from _measured(data, split, model.name, present.churned(definition), predicted, resampling, goals)
 
 
 def _measured(
@@ -196,21 +196,21 @@ def _measured(
     split: str,
     model: str,
     churned: Floats,
-    said: Mapping[str, Floats],
+    predicted: Mapping[str, Floats],
     resampling: Resampling,
     goals: Goals | None = None,
 ) -> Iterator[QualityRow]:
     """A row per metric of the chosen model, against the baseline that is best on it."""
     goals = GOALS[data] if goals is None else goals
-    drawn = replicate(churned, dict(said.items()), METRICS, resampling=resampling)
+    drawn = replicate(churned, dict(predicted.items()), METRICS, resampling=resampling)
     for metric, better in BETTER.items():
         sign = 1 if better == "lower" else -1
-        rivals = [name for name in said if name != "chosen"]
+        rivals = [name for name in predicted if name != "chosen"]
         rival = min(rivals, key=lambda name: sign * drawn.figures[name][metric][0])
         found, difference = drawn.interval("chosen", metric), drawn.difference(metric, "chosen", rival)
         goal, peer = goals.get(metric, (None, None))
         reached = verdict(found.value, found.low, found.high, goal, better)
-        if reached == "inside the interval" and surely_worse(difference.low, difference.high, better):
+        if reached == "inside the interval" and significantly_worse(difference.low, difference.high, better):
             reached = "missed"  # its own interval is wider than what the pairs know
         yield QualityRow(
             data,

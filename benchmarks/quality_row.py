@@ -37,7 +37,7 @@ class QualityRow:
     differences: Mapping[str, float] = field(default_factory=dict)  # to every rival
 
 
-def surely_worse(low: float, high: float, better: Better) -> bool:
+def significantly_worse(low: float, high: float, better: Better) -> bool:
     """Whether the whole interval of a difference lies on the worse side."""
     return low > 0 if better == "lower" else high < 0
 

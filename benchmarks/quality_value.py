@@ -103,8 +103,8 @@ def covered(seeds: int, customers: int) -> None:
 def _log_rows(log: Log, train: Panel, present: Panel, params: Params, resampling: Resampling) -> Iterator[QualityRow]:
     ahead, table = {"horizon_days": log.horizon_days, "lead_days": params.lead_days}, present.table
     count = fit_orders(train, params.clv, **ahead)
-    said = {"chosen": count.expected_orders(table), "Pareto/NBD": floats(table, "pareto_expected_orders")}
-    yield from _measured(log, "orders", count.chosen, orders(present), said, resampling)
+    predicted = {"chosen": count.expected_orders(table), "Pareto/NBD": floats(table, "pareto_expected_orders")}
+    yield from _measured(log, "orders", count.chosen, orders(present), predicted, resampling)
     model = fit_clv(train, params.clv, **ahead)
     if model:
         rival = "Pareto/NBD x Gamma-Gamma"
@@ -114,10 +114,10 @@ def _log_rows(log: Log, train: Panel, present: Panel, params: Params, resampling
 
 
 def _measured(
-    log: Log, what: str, model: str, actual: Floats, said: Mapping[str, Floats], resampling: Resampling
+    log: Log, what: str, model: str, actual: Floats, predicted: Mapping[str, Floats], resampling: Resampling
 ) -> Iterator[QualityRow]:
-    drawn = replicate(actual, dict(said), METRICS, resampling=resampling)
-    rival = next(name for name in said if name != "chosen")
+    drawn = replicate(actual, dict(predicted), METRICS, resampling=resampling)
+    rival = next(name for name in predicted if name != "chosen")
     for metric in METRICS:
         yield _row(log, what, model, metric, drawn, rival)
 

@@ -101,17 +101,17 @@ def folds(table: pl.DataFrame, churned: Floats) -> npt.NDArray[np.int64]:
 
 
 def out_of_fold(table: pl.DataFrame, settings: ChurnSettings) -> tuple[Floats, dict[str, Floats], list[str]]:
-    """What happened, what the chosen model and a logistic regression said of folds held out, and which was chosen."""
+    """What happened, what the chosen model and a logistic regression predicted out of fold, and which was chosen."""
     panel = panel_of_table(table)
     churned = panel.churned(settings.definition)
     fold = folds(table, churned)
     settings = replace(settings, minimum=Minimum(span_days=0))  # there is no time in a table
-    said: dict[str, Floats] = {name: np.zeros(len(churned)) for name in ("chosen", "logistic")}
+    predicted: dict[str, Floats] = {name: np.zeros(len(churned)) for name in ("chosen", "logistic")}
     chosen: list[str] = []
     for number in range(FOLDS):
         past, present = panel.where(fold != number), panel.where(fold == number)
         model = fit_churn(past, settings, horizon_days=30, lead_days=0)
-        said["chosen"][fold == number] = model.churn_probability(present.table)
-        said["logistic"][fold == number] = fit_logistic(past, settings.definition).churn_probability(present.table)
+        predicted["chosen"][fold == number] = model.churn_probability(present.table)
+        predicted["logistic"][fold == number] = fit_logistic(past, settings.definition).churn_probability(present.table)
         chosen.append(model.name)
-    return churned, said, chosen
+    return churned, predicted, chosen

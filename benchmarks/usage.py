@@ -34,9 +34,9 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
     Failed
         If it ends with an error.
     """
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=said, stderr=said)
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=output, stderr=output)
         ended = threading.Event()
         peaks: list[int] = [0]
         sampler = threading.Thread(target=_sample, args=(process.pid, ended, peaks))
@@ -47,8 +47,8 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
         ended.set()
         sampler.join()
         if process.returncode:
-            said.seek(0)
-            raise Failed(f"{' '.join(command)} ended with {process.returncode}: {said.read()[-2000:]}")
+            output.seek(0)
+            raise Failed(f"{' '.join(command)} ended with {process.returncode}: {output.read()[-2000:]}")
     return Usage(wall, usage.ru_utime + usage.ru_stime, max(peaks))
 
 

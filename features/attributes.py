@@ -9,7 +9,7 @@ import polars as pl
 from fedelta.features.contract import Pillar
 
 PREFIX = "attribute_"
-BAD_PREFIX = f"{PREFIX}bad_experience_"  # of columns that count bad experiences: their reasons are told as such
+BAD_PREFIX = f"{PREFIX}bad_experience_"  # of columns that count bad experiences: their reasons name them as such
 
 
 @dataclass(frozen=True)

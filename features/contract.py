@@ -66,9 +66,9 @@ LABELS = pl.Schema(
     }
 )
 
-# One row per thing done to a customer, or not done to one held out: what happened, at what cost, and what came of it.
+# One row per thing done to a customer, or not done (control group): what happened, at what cost, and what came of it.
 Arm = Literal["treated", "held_out"]
-Spared = Literal["opted out", "contacted lately"]
+SuppressionReason = Literal["opted out", "contacted lately"]
 TREATMENTS = pl.Schema(
     {
         "customer_id": pl.String(),
@@ -80,6 +80,8 @@ TREATMENTS = pl.Schema(
         "outcome_at": pl.Datetime("us", "UTC"),
     }
 )
+
+BAD_WINDOWS = (30, 90, 365)  # days, in which scores count bad experiences
 
 # One row per scored customer: the contract for everything downstream (data/scores.parquet). A column a stage cannot
 # fill yet is null, never invented.
@@ -109,9 +111,7 @@ SCORES = pl.Schema(
         "persona": pl.String(),
         "journey": pl.String(),
         "journey_stage": pl.String(),
-        "bad_experiences_30d": pl.Int32(),
-        "bad_experiences_90d": pl.Int32(),
-        "bad_experiences_365d": pl.Int32(),
+        **{f"bad_experiences_{days}d": pl.Int32() for days in BAD_WINDOWS},
         "last_bad_experience_at": pl.Datetime("us", "UTC"),
         "last_bad_experience": pl.String(),
         "open_issue": pl.Boolean(),
@@ -122,7 +122,7 @@ SCORES = pl.Schema(
         "action": pl.String(),
         "expected_profit": pl.Float64(),
         "held_out": pl.Boolean(),
-        "spared": pl.String(),  # why not to be contacted now, of Spared; null: may be
+        "suppression_reason": pl.String(),  # of SuppressionReason; null: may be contacted
         "model_version": pl.String(),
         "status": pl.String(),
     }

@@ -221,6 +221,20 @@ def believed_span(days: Sequence[int], counts: Sequence[int]) -> BelievedSpan:
     )
 
 
+def believed_times(days: Sequence[tuple[int, int, datetime, datetime]]) -> tuple[datetime, datetime]:
+    """Time of the first and of the last interaction that are believed (`believed_span`).
+
+    Parameters
+    ----------
+    days : sequence of (int, int, datetime, datetime)
+        Of each day with interactions, ascending: its number, how many there are, and the first and last of them.
+    """
+    believed = believed_span([day for day, *_ in days], [count for _, count, *_ in days])
+    first = next(first for day, _, first, _ in days if day == believed.first)
+    last = next(last for day, *_, last in days if day == believed.last)
+    return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
+
+
 def _total_within(days: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
     """Interactions of the `width` days up to each day."""
     total = np.append(0, counts.cumsum())
@@ -312,6 +326,17 @@ def calendar(
         If nothing can be learned from by the scoring cutoff.
     BadCutoff
         If the scoring cutoff lies more than a horizon after the last interaction.
+
+    Examples
+    --------
+    >>> first, last = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 12, 31, 12, tzinfo=UTC)
+    >>> for cutoff in calendar(first, last, CutoffSettings(train=2), horizon_days=90, lead_days=0):
+    ...     print(f"{cutoff.at:%Y-%m-%d}", cutoff.role)
+    2025-06-05 train
+    2025-07-05 train
+    2025-09-03 refit
+    2025-10-03 evaluate
+    2026-01-01 score
     """
     score_at = score_cutoff(settings, last)
     if score_at <= first:

@@ -10,8 +10,8 @@ from fedelta.features.contract import DIGITAL_CHANNELS, PHYSICAL_CHANNELS
 from fedelta.features.experience_rules import ExperienceSettings, exercising, with_bad_experiences
 from fedelta.features.history import DAY_US, Booleans, Floats, Integers
 from fedelta.features.look_back import with_look_back
-from fedelta.features.passage import Passage, counted
 from fedelta.features.relationship import RESUMING, REVENUE, USUAL, Relationship
+from fedelta.features.timeline import Timeline, counted
 
 # A purchase within this time belongs to the touchpoint itself (the basket of a visit), not to what comes of it.
 SESSION_US = DAY_US // 24
@@ -94,11 +94,11 @@ def episodes(
     events = events.with_columns(active=pl.col("kind").is_in(list(relationship.activity)))
     by_event = relationship.definition == "event"
     events = events.with_columns(look=False) if by_event else _with_looks(events, settings, ends_at)
-    log = Passage(events)
+    log = Timeline(events)
     is_bad = events["bad_experience"].is_not_null().to_numpy()
     watched = _watched(log, is_bad, settings, relationship)
     ends_us = int(ends_at.timestamp()) * 1_000_000
-    told = events.select(
+    judged = events.select(
         "customer_id",
         "interaction_id",
         "occurred_at",
@@ -114,7 +114,7 @@ def episodes(
         _recovered(log, settings, ends_us),
         *_outcome(log, relationship, horizon_days, ends_us),
     )
-    return _among(log, told, watched, settings)
+    return _among(log, judged, watched, settings)
 
 
 _BOUGHT = pl.col("active") & ~pl.col("look")
@@ -144,7 +144,7 @@ def _with_looks(events: pl.DataFrame, settings: ExperienceSettings, ends_at: dat
     return pl.concat([events, *looks]).sort("customer_id", "occurred_at", "interaction_id")
 
 
-def _watched(log: Passage, is_bad: Booleans, settings: ExperienceSettings, relationship: Relationship) -> Booleans:
+def _watched(log: Timeline, is_bad: Booleans, settings: ExperienceSettings, relationship: Relationship) -> Booleans:
     """Which events are episodes that can be compared."""
     settled = ~(log.since_previous(is_bad) <= settings.recovery_days * DAY_US)
     bad_so_far = np.append(0, np.cumsum(is_bad))
@@ -158,7 +158,7 @@ def _watched(log: Passage, is_bad: Booleans, settings: ExperienceSettings, relat
     return np.asarray(watched & ~itself & ~(log.until_next(log.mark(_BOUGHT)) <= SESSION_US))
 
 
-def _gone(log: Passage, leaving: pl.Expr) -> Booleans:
+def _gone(log: Timeline, leaving: pl.Expr) -> Booleans:
     """Which events leave, or come after one that did while nothing shows that the customer is back."""
     rows = np.arange(len(log.at))
     back = pl.col("kind").is_in(RESUMING) & ~pl.col("look")
@@ -166,7 +166,7 @@ def _gone(log: Passage, leaving: pl.Expr) -> Booleans:
     return np.asarray((left >= log.first) & (left > resumed), np.bool_)
 
 
-def _so_far(log: Passage, is_bad: Booleans) -> list[pl.Series]:
+def _so_far(log: Timeline, is_bad: Booleans) -> list[pl.Series]:
     """What was known of the customer before the instant of each event: an error comes with the visit it spoiled."""
     rows = log.row_at(0)
     bought = log.mark(_BOUGHT)
@@ -192,7 +192,7 @@ def _so_far(log: Passage, is_bad: Booleans) -> list[pl.Series]:
     return [pl.Series(name, values).cast(EPISODES[name]).fill_nan(None) for name, values in columns.items()]
 
 
-def _spent(log: Passage, begin: Integers, end: Integers) -> Floats:
+def _spent(log: Timeline, begin: Integers, end: Integers) -> Floats:
     """Money paid in rows begin (included) to end; NaN where nothing that the bucket's customers paid has an amount."""
     revenue = pl.col("kind").is_in(REVENUE) & ~pl.col("look")
     paid = log.events.select(
@@ -204,7 +204,7 @@ def _spent(log: Passage, begin: Integers, end: Integers) -> Floats:
     return np.asarray((total[end] - total[begin]) / 10_000)
 
 
-def _recovered(log: Passage, settings: ExperienceSettings, ends_us: int) -> pl.Series:
+def _recovered(log: Timeline, settings: ExperienceSettings, ends_us: int) -> pl.Series:
     """Whether the next contact, soon after, settled it (or it settled itself); null if that may still come.
 
     A second contact that settles what a first one did not comes only from customers who had stayed after the first.
@@ -220,7 +220,7 @@ def _recovered(log: Passage, settings: ExperienceSettings, ends_us: int) -> pl.S
     ]
 
 
-def _outcome(log: Passage, relationship: Relationship, horizon_days: int, ends_us: int) -> list[pl.Series]:
+def _outcome(log: Timeline, relationship: Relationship, horizon_days: int, ends_us: int) -> list[pl.Series]:
     until = log.until_next(log.mark(_CANCELLED if relationship.definition == "event" else _BOUGHT))
     ended = ~np.isnan(until)
     watched_for = (ends_us - log.at).astype(np.float64)
@@ -237,7 +237,7 @@ def _outcome(log: Passage, relationship: Relationship, horizon_days: int, ends_u
     ]
 
 
-def _among(log: Passage, told: pl.DataFrame, watched: Booleans, settings: ExperienceSettings) -> pl.DataFrame:
+def _among(log: Timeline, judged: pl.DataFrame, watched: Booleans, settings: ExperienceSettings) -> pl.DataFrame:
     """One row per episode and the touchpoints it belongs to: a bad one to its rule's, a good one to each of them."""
     own_kind = pl.format("kind = '{}'", "kind")
     of_rule = pl.DataFrame(
@@ -245,27 +245,27 @@ def _among(log: Passage, told: pl.DataFrame, watched: Booleans, settings: Experi
         schema=dict.fromkeys(("rule", "pillar", "level", "rule_among"), pl.String),
         orient="row",
     )
-    told = told.join(of_rule, on="rule", how="left", maintain_order="left").with_columns(
+    judged = judged.join(of_rule, on="rule", how="left", maintain_order="left").with_columns(
         rule_among=pl.when(pl.col("rule_among") == "TRUE").then(own_kind).otherwise("rule_among")
     )
     before, lately = log.row_at(0), log.row_at(_HALF_YEAR)
     look = log.mark(pl.col("look"))
-    rule_among = told["rule_among"]
+    rule_among = judged["rule_among"]
     parts = [EPISODES.to_frame()]
     for among, belongs in _touchpoints(log, settings):
-        part = told.with_columns(
+        part = judged.with_columns(
             pl.Series("exposed", counted(belongs & ~look, log.first, before)),
             pl.Series("exposed_180d", counted(belongs & ~look, lately, before)),
             among=pl.lit(among),
         )
-        good = watched & belongs & (told["rule"].is_null().to_numpy())
+        good = watched & belongs & (judged["rule"].is_null().to_numpy())
         bad = watched & (rule_among == among).fill_null(False).to_numpy()
         part = part.filter(good | bad)
         parts.append(part.select(pl.col(name).cast(dtype) for name, dtype in EPISODES.items()))
     return pl.concat(parts).sort("customer_id", "occurred_at", "interaction_id", "among")
 
 
-def _touchpoints(log: Passage, settings: ExperienceSettings) -> Iterator[tuple[str, Booleans]]:
+def _touchpoints(log: Timeline, settings: ExperienceSettings) -> Iterator[tuple[str, Booleans]]:
     """Every `among` of the rules, with the events it holds for; each kind of its own for rules that name none."""
     terms = {rule.among: exercising(name, rule) for name, rule in settings.rules.items()}
     if terms.pop("TRUE", None) is not None:

@@ -1,7 +1,7 @@
 """What a feature is: a named read of the history, with its unit, meaning and theme; and the common ways to make one."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
-from fedelta.features.history import Floats, History, Measure, Unit, View
+from fedelta.features.history import Floats, Measure, Unit, View
 
 Theme = Literal["activity", "purchases", "rhythm", "experience", "channels", "ratings", "tenure", "attributes"]
 
@@ -48,6 +48,7 @@ class Feature:
     silent: Literal["0", "null"]
     measures: tuple[Measure, ...]
     read: Callable[[View], npt.NDArray[np.generic]] = field(compare=False, repr=False)
+    windows: tuple[int, ...] = ()  # days of those that a view finds beforehand, for all features at once
 
     @property
     def dtype(self) -> pl.DataType:
@@ -62,20 +63,6 @@ class Feature:
 def table_of(features: Sequence[Feature], view: View) -> pl.DataFrame:
     """The features in every row of the view, a column each; null where a feature has no value."""
     return pl.DataFrame({f.name: f.values(view) for f in features}).with_columns(cs.float().fill_nan(None))
-
-
-def windows_of(features: Sequence[Feature]) -> tuple[int, ...]:
-    """The days of every window that the features read, ascending: found by reading the histories of nobody."""
-    nobody = History(
-        customer_ids=pl.Series("customer_id", [], pl.String),
-        starts=np.zeros(1, np.int64),
-        at=np.zeros(0, np.int64),
-        values=lambda _: np.zeros(0, np.int64),
-    )
-    view = View(nobody, np.zeros(1, np.int64), horizon_days=(1,))
-    for feature in features:
-        feature.values(view)
-    return view.windows
 
 
 @dataclass(frozen=True)
@@ -105,6 +92,7 @@ class Family:
             silent="0",
             measures=(measure,),
             read=lambda view: view.count(measure, days) if exact else view.amount(measure, days),
+            windows=() if days is None else (days,),
         )
 
     def days_since_last(self, measure: Measure, says: str | None = None) -> Feature:
@@ -121,9 +109,10 @@ class Family:
         self, name: str, above: Measure, below: Measure, days: int | None, says: str, unit: Unit = "share"
     ) -> Feature:
         """Total of one measure over the total of another in the same window; null where the other is zero."""
-        return self.of(
+        read = self.of(
             name, unit, says, (above, below), lambda view: quotient(view.amount(above, days), view.amount(below, days))
         )
+        return replace(read, windows=() if days is None else (days,))
 
     def of(
         self,

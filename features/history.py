@@ -135,18 +135,17 @@ class View:
         self,
         history: History,
         cutoffs: Integers,
-        window_days: Sequence[int] = (),
+        window_days: Sequence[int],
         *,
         horizon_days: Sequence[int] = (),
         definition: Literal["inactivity", "event", "declared"] = "inactivity",
     ) -> None:
-        """Look at `history` from `cutoffs` (µs).
+        """Look at `history` from `cutoffs` (µs) through `window_days`, found at once; others when they are asked for.
 
-        Windows of `window_days` are found together, which is faster; any other is found when it is first read. Reads
-        of past outcomes also need the `horizon_days` of each cutoff and the `definition` of churn.
+        Reads of past outcomes also need the `horizon_days` of each cutoff and the `definition` of churn.
         """
         self.history, self.definition = history, definition
-        ends = np.asarray(cutoffs, np.int64)
+        self._ends = ends = np.asarray(cutoffs, np.int64)
         self._horizons = [(int(end), days * DAY_US) for end, days in zip(ends, horizon_days, strict=False)]
         begins = {days: ends - days * DAY_US for days in window_days}
         instants = np.unique(np.concatenate([ends, *begins.values()]))
@@ -161,27 +160,20 @@ class View:
         self.instant = ends[self.cutoff]
         self.start = history.starts[self.customer]
         self.end = at(ends).T[seen]
-        self._ends, self._seen = ends, seen
         self._begin = {days: at(times).T[seen] for days, times in begins.items()}
         self._ended: dict[str, Totals] = {}
 
-    @property
-    def windows(self) -> tuple[int, ...]:
-        """The windows read so far, in days."""
-        return tuple(sorted(self._begin))
-
-    def begin(self, days: int) -> Integers:
-        """First row of the window of so many days before the cutoff (n_rows,)."""
-        if days not in self._begin:
-            times = self._ends - days * DAY_US
-            instants = np.unique(times)
-            self._begin[days] = self.history.rows_before(instants)[:, np.searchsorted(instants, times)].T[self._seen]
-        return self._begin[days]
-
     def count(self, measure: Measure, days: int | None = None) -> Integers:
         """Total of a measure in ``[cutoff - days, cutoff)``, or since the first event, in fixed point."""
-        begin = self.start if days is None else self.begin(days)
+        begin = self.start if days is None else self._begin_of(days)
         return np.asarray(self._total_at_end(measure) - self.history.total(measure).take(begin))
+
+    def _begin_of(self, days: int) -> Integers:
+        """First row of the last `days` before the cutoff."""
+        if days not in self._begin:
+            instants, number = np.unique(self._ends - days * DAY_US, return_inverse=True)
+            self._begin[days] = self.history.rows_before(instants)[self.customer, number[self.cutoff]]
+        return self._begin[days]
 
     def _total_at_end(self, measure: Measure) -> Totals:
         if measure.name not in self._ended:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import polars as pl
@@ -12,7 +11,7 @@ from fedelta.features.contract import DIGITAL_CHANNELS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
-from fedelta.features.feature import Feature, table_of, windows_of
+from fedelta.features.feature import Feature, table_of
 from fedelta.features.history import Booleans, History, Integers, Measure, View
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
@@ -64,6 +63,23 @@ def features_at(
         or why a customer is out of scope (`features.labels.status_at`).
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
         Of the same rows, what happened in the horizon.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> from fedelta.features.interaction_frames import interactions_of
+    >>> events = interactions_of(pl.DataFrame({
+    ...     "customer_id": ["ann", "ann", "ben"],
+    ...     "occurred_at": [datetime(2026, 1, 5), datetime(2026, 2, 20), datetime(2026, 1, 9)],
+    ...     "kind": ["purchase"] * 3,
+    ...     "amount": [20.0, 30.0, 5.0],
+    ... }))
+    >>> cutoff = Cutoff(datetime(2026, 2, 1, tzinfo=UTC), horizon_days=30, lead_days=0, role="train")
+    >>> features, labels = features_at(events, [cutoff], KernelSettings(ExperienceSettings()))
+    >>> features.select("customer_id", "spend", "days_since_last_purchase").rows()
+    [('ann', 20.0, 27.0), ('ben', 5.0, 23.0)]
+    >>> labels["horizon_spend"].to_list()
+    [30.0, 0.0]
     """
     looked = _look(events, cutoffs, settings)
     history, table, rows = looked.history, looked.table, looked.rows
@@ -102,7 +118,7 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
     view = View(
         history,
         microseconds(cutoffs),
-        _windows(tuple(feature.name for feature in settings.computed)),
+        windows_of(settings.computed),
         horizon_days=[c.horizon_days for c in cutoffs],
         definition=settings.relationship.definition,
     )
@@ -160,6 +176,11 @@ def columns_read(settings: KernelSettings) -> list[str]:
     return [*columns_needed(_columns(settings), settings.experience), KNOWN_AT]
 
 
+def windows_of(features: Sequence[Feature]) -> tuple[int, ...]:
+    """The days of every window that features declare, ascending."""
+    return tuple(sorted({days for feature in features for days in feature.windows}))
+
+
 def _columns(settings: KernelSettings) -> set[str]:
     """Every column that a measure names."""
     return {root for measure in _measures(settings) for root in measure.value.meta.root_names()}
@@ -168,12 +189,6 @@ def _columns(settings: KernelSettings) -> set[str]:
 def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
     every = (*measures(settings.computed), *status_measures(settings.relationship), *JOURNEY_MEASURES)
     return tuple({measure.name: measure for measure in every}.values())
-
-
-@cache
-def _windows(names: tuple[str, ...]) -> tuple[int, ...]:
-    """Every window that the features of these names read: a view finds their first rows once for all features."""
-    return windows_of(named(names))
 
 
 def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:

@@ -25,7 +25,7 @@ PURCHASE_DAY = Measure(
 )
 # Whatever brings revenue: payments of a running contract (renewals) too.
 SPEND = Measure("spend", pl.when(_is_revenue).then(pl.col("cents")), "money", "money spent", scale=10_000)
-# Of purchases alone, for what is told per purchase.
+# Of purchases alone, for what is stated per purchase.
 PURCHASE_SPEND = Measure(
     "purchase_spend", pl.when(_is_purchase).then(pl.col("cents")), "money", "money spent in purchases", scale=10_000
 )

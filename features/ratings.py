@@ -1,4 +1,4 @@
-"""Ratings: what the customer said of us, from 0 (worst) to 1 (best)."""
+"""Ratings: how the customer rated us, from 0 (worst) to 1 (best)."""
 
 import polars as pl
 

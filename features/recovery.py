@@ -24,7 +24,7 @@ def recoveries(events: pl.DataFrame, recovery_days: float) -> pl.DataFrame:
         `row` of the bad experience, ascending; `by`, the row of the contact that recovered it; `hours` between them, or
         the contact's own wait for an answer (0 where unknown) if it was the bad experience itself.
     """
-    told = events.select(
+    marked = events.select(
         "customer_id",
         "topic",
         row=pl.int_range(pl.len(), dtype=pl.Int64),
@@ -34,8 +34,8 @@ def recoveries(events: pl.DataFrame, recovery_days: float) -> pl.DataFrame:
         resolved=pl.col("resolved").fill_null(False),
         waited=pl.when(pl.col("wait_hours").is_finite()).then(pl.col("wait_hours").clip(0)).otherwise(0.0),
     ).filter(pl.col("bad") | (pl.col("contact") & pl.col("resolved")))
-    bad = told.filter("bad")
-    resolved = told.filter("contact", "resolved").select("customer_id", "topic", "row", by="row", by_at="at")
+    bad = marked.filter("bad")
+    resolved = marked.filter("contact", "resolved").select("customer_id", "topic", "row", by="row", by_at="at")
     untold = resolved.filter(pl.col("topic").is_null())
     on_any = _first(bad, resolved, "customer_id")
     on_topic = pl.concat([_first(bad, resolved, "customer_id", "topic"), _first(bad, untold, "customer_id")])

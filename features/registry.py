@@ -44,7 +44,7 @@ FEATURES = collect(
     tenure.FEATURES,
     past_outcomes.FEATURES,
 )
-# What a table has besides where `churn.activity` says something else than purchases; its names are told of ACTIVITY.
+# What a table has besides where `churn.activity` says something else than purchases; its names are of ACTIVITY.
 ACTIVITY_FEATURES = collect(activity.DECLARED, rhythm.DECLARED)
 EVERY = collect(FEATURES, ACTIVITY_FEATURES)
 

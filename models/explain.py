@@ -1,4 +1,4 @@
-"""Why a score is what it is: contributions to the log-odds, gathered by theme and told in plain words."""
+"""Why a score is what it is: contributions to the log-odds, gathered by theme in plain words."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ _FEATURES: Mapping[str, Feature] = {feature.name: feature for feature in EVERY}
 
 
 def theme_of(name: str) -> str:
-    """The theme a column's share of a score is told under."""
+    """The theme a column's share of a score belongs to."""
     if name in _FEATURES:
         return _FEATURES[name].theme
     if name.startswith(BAD_PREFIX):
@@ -61,7 +61,7 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
     """Per row, the themes that move its score most: theme, the telling fact in words, contribution to the log-odds.
 
     The fact pulls the way its theme does. It has the customer's value and, where it is a number, the median of the
-    peers (`models.peers`); one that is as usual is told only where nothing nearly as weighty is not.
+    peers (`models.peers`); one that is as usual is given only where nothing nearly as weighty is not.
     """
     if table.empty:
         return []
@@ -74,14 +74,14 @@ def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, objec
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
     out, activity = [], activity_in(table)
     for row, peers in enumerate(peers_of(model.peers, table)):
-        told = []
+        given = []
         for i in order[row]:
             theme = str(by_theme.columns[i])
             pull = {names[at]: float(moved[row, at] * np.sign(values[row, i])) for at in of[theme]}
             name = _telling(pull, table, row, peers)
             text = _in_words(says(name, activity), name, table[name].iloc[row], peers)
-            told.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
-        out.append(told)
+            given.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
+        out.append(given)
     return out
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import polars as pl
+import polars.selectors as cs
 
 from fedelta.features.attributes import PREFIX
 from fedelta.features.cutoffs import Fit
@@ -12,6 +14,8 @@ from fedelta.features.labels import DECLARED, LATE
 from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES
 
 Floats = npt.NDArray[np.float64]
+
+ORDER = ("cutoff", "customer_id")  # of the rows of every table
 
 # Columns that buy-till-you-die models add to a row, all at the row's own horizon (models/btyd/purchase_prior.py).
 PRIOR_FEATURES = ("pareto_p_alive", "pareto_p_any", "pareto_expected_orders", "pareto_expected_spend", "bg_p_any")
@@ -105,3 +109,11 @@ def horizon_end(table: pd.DataFrame) -> pd.Series:
     """When each row's outcome was known."""
     days = table["lead_days"] + table["horizon_days"]
     return table["cutoff"] + pd.to_timedelta(days, unit="D")
+
+
+def to_pandas(table: pl.DataFrame) -> pd.DataFrame:
+    """As models read it: text stays text; times are UTC without a zone, whose handling pandas is about to change."""
+    plain = table.with_columns(
+        pl.col(pl.Enum, pl.Categorical).cast(pl.String), cs.datetime().dt.replace_time_zone(None)
+    )
+    return plain.to_pandas()

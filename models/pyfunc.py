@@ -12,7 +12,7 @@ import pandas as pd
 
 from fedelta.features.cutoffs import Fit
 from fedelta.features.errors import FedeltaError
-from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read
+from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read, priors_before
 from fedelta.models.bundle import BadBundle
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
@@ -103,7 +103,7 @@ class BundleModel:
                 "their columns, or join data/prior.parquet on customer_id and cutoff."
             )
         fits = pd.DatetimeIndex(sorted(self.priors))
-        fit = fits.searchsorted(pd.DatetimeIndex(rows["cutoff"]), side="right") - 1
+        fit = priors_before(self.priors, rows["cutoff"])
         if (fit < 0).any():
             raise BadCutoff(
                 f"A row has the cutoff {rows['cutoff'].min():%Y-%m-%d}; the purchase models of this bundle were fitted "
@@ -147,7 +147,7 @@ def _utc(cutoff: pd.Series) -> pd.Series:
     if not pd.api.types.is_numeric_dtype(cutoff):
         try:
             return pd.to_datetime(cutoff, utc=True, format="ISO8601").dt.tz_localize(None)
-        except (ValueError, TypeError):  # told below
+        except (ValueError, TypeError):  # reported below
             pass
     raise BadCutoff(
         f"`cutoff` must be times, or text as 2026-01-31T00:00:00 (UTC); the first is {next(iter(cutoff), None)!r}."

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from fedelta.features.contract import SCORES, Spared
+from fedelta.features.contract import BAD_WINDOWS, SCORES, SuppressionReason
 from fedelta.features.history import DAY_US
 from fedelta.models.btyd.fits import ParetoNbd
 from fedelta.models.btyd.next_order import days_to_next_order
@@ -48,7 +48,7 @@ def score(
     currency: str,
     model_version: str,
     indexes: pl.DataFrame | None = None,
-    spared: Mapping[str, Spared] | None = None,
+    suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
     out_of_fold: Mapping[str, float] | None = None,
 ) -> pl.DataFrame:
@@ -62,8 +62,8 @@ def score(
         each customer is worth over the horizon if they stay; value at risk then goes by it.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
-    spared : mapping of str to str, optional
-        Customers who must not be contacted, and why: `models.policy.actions.spared_customers`.
+    suppressed : mapping of str to str, optional
+        Customers who must not be contacted, and why: `models.policy.actions.suppressed_customers`.
     unseen : sequence of str
         Known customers without features at the cutoff, as nothing had happened yet: status "no_history".
     out_of_fold : mapping of customer to float, optional
@@ -78,7 +78,7 @@ def score(
     scored = table[table["status"] == "scored"]
     rest = table[table["status"] != "scored"]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
-    frames = [_scored(scored, models, policy, spared or {}, out_of_fold or {}, as_of=as_of, currency=currency)]
+    frames = [_scored(scored, models, policy, suppressed or {}, out_of_fold or {}, as_of=as_of, currency=currency)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
@@ -87,7 +87,7 @@ def score(
     return every.with_columns(
         as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
         horizon_days=pl.lit(horizon, pl.Int32),
-        spared=pl.col("customer_id").replace_strict(spared or {}, default=None, return_dtype=pl.String),
+        suppression_reason=pl.col("customer_id").replace_strict(suppressed or {}, default=None, return_dtype=pl.String),
         model_version=pl.lit(model_version),
     ).sort("customer_id")
 
@@ -96,7 +96,7 @@ def _scored(
     table: pd.DataFrame,
     models: Models,
     policy: PolicySettings,
-    spared: Mapping[str, Spared],
+    suppressed: Mapping[str, SuppressionReason],
     out_of_fold: Mapping[str, float],
     *,
     as_of: pd.Timestamp,
@@ -126,7 +126,7 @@ def _scored(
         "persona": models.personas.assign(table).tolist(),
         "journey": pl.from_pandas(table["journey"]),
         "journey_stage": pl.from_pandas(table["journey_stage"]),
-        **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in (30, 90, 365)},
+        **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},
         "last_bad_experience_at": (as_of - _exact(floats(table, "days_since_last_bad_experience"))).to_numpy("M8[us]"),
         "last_bad_experience": pl.from_pandas(table["last_bad_experience"]),  # pandas holds a missing text as NaN
         "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,
@@ -142,7 +142,7 @@ def _scored(
         ranked = np.nan_to_num(at_risk)
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
     ids = table["customer_id"].to_list()
-    frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, spared))
+    frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, suppressed))
     frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
     frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
     explained = frame["action"].is_not_null().to_numpy(writable=True)

@@ -22,7 +22,7 @@ class Axis:
     high: float
     ticks: Sequence[float]
     label: str
-    told: Callable[[float], str]
+    text: Callable[[float], str]
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Range:
     value: float
     low: float
     high: float
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Left:
-    """A point of the tolerance curve: the share that leaves, with its interval, and that of customers alike."""
+    """A point of the tolerance curve: the share that leaves, with its interval, and that of matched controls."""
 
     after: str
     value: float
     low: float
     high: float
-    alike: float
+    controls: float
 
 
 def percent(value: float) -> str:
@@ -112,7 +112,7 @@ def deciles(rows: Sequence[tuple[float, float]], label: str) -> Markup:
 
 
 def differences(rows: Sequence[Comparison], label: str, *, lower_is_better: bool, digits: int) -> Markup:
-    """A line per rival: how the model differs from it, with the interval; clear of the zero line it is sure."""
+    """A line per rival: how the model differs from it, with the interval; clear of the zero line it is significant."""
     ends = ("model better", "rival better") if lower_is_better else ("rival better", "model better")
     held = [
         Range(
@@ -146,18 +146,18 @@ def ranges(rows: Sequence[Range], says: str, label: str, ends: tuple[str, str]) 
     ]
     for number, row in enumerate(rows):
         y = top + step * number + 12
-        sure = "series" if row.low > 0 or row.high < 0 else "unsure"
+        look = "series" if row.low > 0 or row.high < 0 else "hollow"
         parts += [
             svg.text(left - 10, y + 4, row.name, "name end"),
-            svg.line(at(row.low), y, at(row.high), y, sure),
-            svg.dot(at(row.value), y, f"dot {sure}"),
-            svg.text(min(max(at(row.value), left + 20), svg.WIDTH - 34), y - 8, row.told, "tick middle"),
+            svg.line(at(row.low), y, at(row.high), y, look),
+            svg.dot(at(row.value), y, f"dot {look}"),
+            svg.text(min(max(at(row.value), left + 20), svg.WIDTH - 34), y - 8, row.text, "tick middle"),
         ]
     return svg.picture(height, says, parts)
 
 
 def tolerance(points: Sequence[Left], quoted: Sequence[float]) -> Markup:
-    """Who leaves after the first, second, … bad experience beside customers alike, and shares that others quote."""
+    """Who leaves after the first, second, … bad experience beside matched controls, and shares that others quote."""
     most = max([*(point.high for point in points), *quoted])
     top = math.ceil(most * 5 + 0.2) / 5
     x = Axis(0.0, len(points) + 0.5, range(1, len(points) + 1), "bad experience", lambda n: points[int(n) - 1].after)
@@ -165,13 +165,13 @@ def tolerance(points: Sequence[Left], quoted: Sequence[float]) -> Markup:
     frame = Frame(x, y, 320)
     known = list(enumerate(points, 1))
     return frame.svg(
-        "Tolerance curve: share that leaves after a bad experience, with 90% intervals, and of customers alike",
+        "Tolerance curve: share that leaves after a bad experience, with 90% intervals, and of matched controls",
         *(frame.line([(0, share), (len(points) + 0.5, share)], "guide") for share in quoted),
         *(frame.words(0.03, share, f"{percent(share)} quoted", "note above") for share in quoted),
-        *(frame.line([(n + 0.1, point.alike), (n - 0.1, point.value)], "axis") for n, point in known),
+        *(frame.line([(n + 0.1, point.controls), (n - 0.1, point.value)], "axis") for n, point in known),
         *(frame.line([(n - 0.1, point.low), (n - 0.1, point.high)], "series") for n, point in known),
         *(frame.dot(n - 0.1, point.value) for n, point in known),
-        *(frame.dot(n + 0.1, point.alike, "dot unsure") for n, point in known),
+        *(frame.dot(n + 0.1, point.controls, "dot hollow") for n, point in known),
     )
 
 
@@ -222,10 +222,10 @@ class Frame:
         for tick in self.y.ticks:
             _, y = self.at(self.x.low, tick)
             yield svg.line(_LEFT, y, self.right, y, "grid")
-            yield svg.text(_LEFT - 6, y + 4, self.y.told(tick), "tick end")
+            yield svg.text(_LEFT - 6, y + 4, self.y.text(tick), "tick end")
         for tick in self.x.ticks:
             x, _ = self.at(tick, self.y.low)
-            yield svg.text(x, self.floor + 16, self.x.told(tick), "tick middle")
+            yield svg.text(x, self.floor + 16, self.x.text(tick), "tick middle")
         yield svg.line(_LEFT, self.floor, self.right, self.floor, "axis")
         yield svg.text(self.right, self.height - 5, self.x.label, "label end")
         yield svg.text(_LEFT + 4, _TOP + 9, self.y.label, "label")

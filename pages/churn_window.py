@@ -46,12 +46,12 @@ def returning_picture(curves: Curves, most: float, advised: int | None, activity
 
 
 def sensitivity_picture(horizons: Sequence[Mapping[str, Any]]) -> Markup:
-    """Churn rate and AUC reachable, by horizon."""
+    """Churn rate and predictability (AUC), by horizon."""
     tested = [row for row in horizons if row["tests"]]
     aucs = [(row["days"], row["tests"][0]["auc"]["value"]) for row in tested]
     lines = {
         "churn rate": [(row["days"], row["churn_rate"]) for row in tested],
-        "AUC reachable": [point for point in aucs if point[1] is not None],
+        "AUC": [point for point in aucs if point[1] is not None],
     }
     frame = Frame(_days_axis(tested[-1]["days"], "horizon, days"), share_axis(""), _HEIGHT)
     marks = []
@@ -60,7 +60,7 @@ def sensitivity_picture(horizons: Sequence[Mapping[str, Any]]) -> Markup:
             marks += [frame.line(points, look), *(frame.dot(*point) for point in points)]
             middle = points[len(points) // 2]
             marks.append(frame.words(middle[0], middle[1] + 0.05, name, "note"))
-    return frame.svg("Churn rate and AUC reachable, by horizon", *marks)
+    return frame.svg("Churn rate and predictability (AUC), by horizon", *marks)
 
 
 def hazard_picture(tenures: Sequence[Mapping[str, Any]]) -> Markup:

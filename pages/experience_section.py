@@ -11,7 +11,7 @@ from fedelta.pages.findings import listed
 Json = Mapping[str, Any]
 
 MEANS = {
-    "integrity": "trust: it works, and what was said is true",
+    "integrity": "trust: it works, and statements are true",
     "resolution": "what went wrong is put right",
     "expectations": "promises are kept",
     "empathy": "the customer is heard",
@@ -29,10 +29,10 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 def curve(tolerance: Json) -> list[Left]:
-    """The points of the tolerance curve over all customers that could be told; the last stands for later ones too."""
+    """The points of the tolerance curve over all customers, where estimated; the last stands for later ones too."""
     steps = [step for step in tolerance["steps"] if step["group"] == "all" and step["number"] is not None]
     return [
-        Left(ordinal(step["number"], last(tolerance)), *_interval(step["left"]), step["left_alike"])
+        Left(ordinal(step["number"], last(tolerance)), *_interval(step["left"]), step["left_controls"])
         for step in steps
         if step["left"] is not None
     ]
@@ -59,7 +59,7 @@ def groups(tolerance: Json) -> dict[str, dict[str, list[Json]]]:
 
 
 def costs(moments: Json) -> list[Range]:
-    """What each moment of truth changes in leaving, in points, as far as it could be told; the most harmful first."""
+    """What each moment of truth changes in leaving, in points, where it could be estimated; the most harmful first."""
     found = []
     for moment in moments["moments"]:
         if moment["churn"] is not None:
@@ -93,7 +93,7 @@ def unknown(experience: Json) -> dict[str, list[str]]:
 
 
 def segmentations(experience: Json) -> Iterator[tuple[str, Json]]:
-    """What customers and touchpoints are told apart by, in words, and the indexes of its values."""
+    """What customers and touchpoints are segmented by, in words, and the indexes of its values."""
     for name, held in experience["segments"].items():
         if name != "reason":
             yield plain(name), held

@@ -8,34 +8,23 @@ from typing import Any, Literal, get_args
 
 from fedelta.features.relationship import PURCHASES
 from fedelta.models.churn.baselines import BASELINES
-from fedelta.models.churn.selection import FELT
+from fedelta.models.churn.candidates import candidates
+from fedelta.models.churn.selection import MINIMUM_RELEVANT_DIFFERENCE
 from fedelta.models.explain import says, theme_of
 from fedelta.models.learning.season import NEAR_DAYS, YEAR_DAYS
 
 Kind = Literal["baseline", "part"]  # a rival on the same rows, or a step on the way to the chosen model
-Outcome = Literal["better", "worse", "no sure difference", "too small to matter", "identical", "the model itself"]
+Outcome = Literal["better", "worse", "not significant", "too small to matter", "identical", "the model itself"]
 
 NAMES = {
     "chosen": "the model",
-    "constant": "a constant (the base rate)",
-    "tenure": "tenure alone",
-    "days_since_last_activity": "days since the last activity",
-    "past_outcome_rate": "the customer's own past rate",
-    "hiatus": "days since the last purchase",
-    "logistic": "logistic regression",
-    "pareto_nbd": "Pareto/NBD",
-    "bg_nbd": "BG/NBD",
     "as_before": "business as before",
     "uncalibrated": "before calibration",
     "tweedie": "Tweedie trees alone",
     "hurdle": "Hurdle trees alone",
 }
 CANDIDATES = {  # a model is chosen from; other names are those above
-    "lightgbm": "boosted trees",
-    "lightgbm_large": "deeper boosted trees",
-    "lightgbm_defaults": "boosted trees with LightGBM's defaults",
     "weighted_average": "a blend of candidates by their weights",
-    "blend": "the mean of several",
     "pareto_gg": "Pareto/NBD with Gamma-Gamma",
     "poisson": "boosted orders",
     "count": "boosted orders with Gamma-Gamma",
@@ -54,7 +43,7 @@ class Metric:
     best: Literal["higher", "lower", "near 1", "near 0"]
     says: str
     digits: int = 3
-    felt: float = 0.0  # a smaller difference is none, however sure
+    minimum_relevant: float = 0.0  # a smaller difference counts as none, even if significant
 
 
 CHURN = (
@@ -63,11 +52,17 @@ CHURN = (
         "Log loss",
         "lower",
         "surprise at what happened, given the probability; by it the model is compared with baselines",
-        felt=FELT,
+        minimum_relevant=MINIMUM_RELEVANT_DIFFERENCE,
     ),
     Metric("brier", "Brier", "lower", "mean squared distance of the probability from what happened"),
     Metric("ece", "ECE", "lower", "calibration error: how far predicted and actual churn rates lie apart, on average"),
-    Metric("auc", "AUC", "higher", "chance that a leaver is ranked above a stayer; 0.5 is a coin", felt=FELT),
+    Metric(
+        "auc",
+        "AUC",
+        "higher",
+        "chance that a leaver is ranked above a stayer; 0.5 is a coin",
+        minimum_relevant=MINIMUM_RELEVANT_DIFFERENCE,
+    ),
     Metric(
         "average_precision",
         "Average precision",
@@ -127,7 +122,7 @@ def comparisons(against: Mapping[str, Any], metric: Metric, chosen: str = "") ->
     """Every comparison on a metric, baselines first; models that lack it are left out.
 
     `chosen` is the candidate that the model was made of. Where that is a baseline, the two differ by calibration and
-    rounding alone: there is nothing to win, and only a loss that is felt is told.
+    rounding alone: there is nothing to win, and only a relevant loss is reported.
     """
     found = []
     for model, metrics in against.items():
@@ -137,7 +132,7 @@ def comparisons(against: Mapping[str, Any], metric: Metric, chosen: str = "") ->
         value, low, high = difference["value"], difference["low"], difference["high"]
         kind: Kind = "part" if model in _PARTS else "baseline"
         outcome = _outcome(value, low, high, metric)
-        if model == chosen and not (outcome == "worse" and metric.felt):
+        if model == chosen and not (outcome == "worse" and metric.minimum_relevant):
             outcome = "the model itself"
         found.append(Comparison(name_of(model), kind, value, low, high, outcome))
     return sorted(found, key=lambda comparison: comparison.kind != "baseline")
@@ -149,37 +144,40 @@ def verdict(found: Sequence[Comparison], metric: Metric) -> str:
     if not baselines:
         return f"No baseline could be compared on {_in_text(metric)}."
     by = {outcome: [c.name for c in baselines if c.outcome == outcome] for outcome in get_args(Outcome)}
-    by["no sure difference"] += by["identical"]
-    said = [f"The model is {listed(by['the model itself'])}."] if by["the model itself"] else []
+    by["not significant"] += by["identical"]
+    sentences = [f"The model is {listed(by['the model itself'])}."] if by["the model itself"] else []
     rivals = len(baselines) - len(by["the model itself"])
     absent = _absent(baselines, metric)
     if rivals and len(by["better"]) == rivals:
         count = "the one baseline" if rivals == 1 else f"{'the' if absent else 'all'} {rivals} baselines"
         compared = " that could be compared" if absent else ""
         beats = f"On {_in_text(metric)} the model beats {count}{compared}: {listed(by['better'])}."
-        return " ".join([*said, beats, *([f"Not compared: {listed(absent)}."] if absent else [])])
+        return " ".join([*sentences, beats, *([f"Not compared: {listed(absent)}."] if absent else [])])
     if rivals:
-        said.append(f"On {_in_text(metric)} the model beats {listed(by['better']) if by['better'] else 'no baseline'}.")
-    if by["no sure difference"]:
-        said.append(
-            f"It is not shown to beat {listed(by['no sure difference'], 'or')}: the interval includes 0, "
+        sentences.append(
+            f"On {_in_text(metric)} the model beats {listed(by['better']) if by['better'] else 'no baseline'}."
+        )
+    if by["not significant"]:
+        sentences.append(
+            f"It is not shown to beat {listed(by['not significant'], 'or')}: the interval includes 0, "
             "so these rows give no reason to prefer the model."
         )
     if by["too small to matter"]:
-        said.append(f"It is as good as {listed(by['too small to matter'])}: they differ by less than {metric.felt:g}.")
+        names = listed(by["too small to matter"])
+        sentences.append(f"It is as good as {names}: they differ by less than {metric.minimum_relevant:g}.")
     if by["worse"]:
-        said.append(f"It is worse than {listed(by['worse'])}: use that instead, and look for the reason.")
-    return " ".join(said)
+        sentences.append(f"It is worse than {listed(by['worse'])}: use that instead, and look for the reason.")
+    return " ".join(sentences)
 
 
 def losses(against: Mapping[str, Any], metrics: Iterable[Metric], chosen: str = "") -> str:
     """On which metrics the model is significantly worse than a baseline; empty if on none."""
-    said = []
+    sentences = []
     for metric in metrics:
         rows = comparisons(against, metric, chosen)
         if names := [row.name for row in rows if row.kind == "baseline" and row.outcome == "worse"]:
-            said.append(f"On {_in_text(metric)} it is worse than {listed(names)}.")
-    return " ".join(said)
+            sentences.append(f"On {_in_text(metric)} it is worse than {listed(names)}.")
+    return " ".join(sentences)
 
 
 def beaten(found: Iterable[Comparison]) -> tuple[int, int]:
@@ -194,22 +192,22 @@ def drift(training: Sequence[Mapping[str, Any]], rate: float, horizon_days: int)
     if not rates:
         return (
             f"No training cutoff looked {horizon_days} days ahead as the evaluation cutoff does, so whether the churn "
-            "rate changes with time cannot be told."
+            "rate changes with time is unknown."
         )
-    said = (
+    text = (
         f"Training cutoffs saw churn rates of {min(rates):.1%} to {max(rates):.1%}, the evaluation cutoff {rate:.1%}."
     )
     if min(rates) <= rate <= max(rates):
-        return f"{said} It lies within what was learned from."
+        return f"{text} It lies within what was learned from."
     side = "above" if rate > max(rates) else "below"
     return (
-        f"{said} It lies {side} all that was learned from: the business changes with time, so the level of the "
-        "probabilities is less sure than their order."
+        f"{text} It lies {side} all that was learned from: the business changes with time, so the level of the "
+        "probabilities is less certain than their order."
     )
 
 
 def rates(training: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]) -> str:
-    """`drift`, or why it cannot be told where the evaluation is no later than what was learned from."""
+    """`drift`, or why it is unknown where the evaluation is no later than what was learned from."""
     if metrics.get("cross_fitted_folds"):
         return (
             "The evaluation is of the same time as what was learned from, so whether the churn rate changes is unknown."
@@ -258,14 +256,14 @@ def fits(
         )
     if evaluated["training"] == delivered["training"]:
         return f"Scores come from models trained on {_trained(delivered)}{used}."
-    said = (
+    text = (
         f"The figures are those of models trained on {_trained(evaluated)} and measured at {metrics['cutoff']}. Scores "
         f"come from the same procedure fitted again on all that is known since: {_trained(delivered)}{used}."
     )
     if evaluated["candidate"] == delivered["candidate"]:
-        return f"{said} Both chose {candidate(delivered['candidate'])} for churn."
+        return f"{text} Both chose {candidate(delivered['candidate'])} for churn."
     return (
-        f"{said} For churn the evaluated fit chose {candidate(evaluated['candidate'])}, the delivered one "
+        f"{text} For churn the evaluated fit chose {candidate(evaluated['candidate'])}, the delivered one "
         f"{candidate(delivered['candidate'])}."
     )
 
@@ -316,7 +314,7 @@ def _year_before(row: BaseRate, rows: Iterable[BaseRate]) -> BaseRate | None:
 
 
 def untested(churn: Mapping[str, Any], clv: Mapping[str, Any]) -> list[str]:
-    """What is said of each model whose candidates could not be compared."""
+    """A note on each model whose candidates could not be compared."""
     models = (("Who leaves", churn), ("Spend", clv.get("spend")), ("Orders", clv.get("orders")))
     return [f"{what}: {held['note']}" for what, held in models if held and not held["selection"]]
 
@@ -368,7 +366,7 @@ def by_theme(rows: Iterable[Importance]) -> list[tuple[str, float]]:
 
 def name_of(model: str) -> str:
     """A model's name for readers."""
-    return NAMES.get(model, model.replace("_", " "))
+    return NAMES.get(model) or _label(model) or model.replace("_", " ")
 
 
 def candidate(name: str) -> str:
@@ -376,9 +374,15 @@ def candidate(name: str) -> str:
     return CANDIDATES.get(name) or name_of(name)
 
 
+def _label(name: str) -> str:
+    """What a candidate of the churn model calls itself; nothing of others."""
+    known = candidates()
+    return known[name].label if name in known else ""
+
+
 def why(verdict: str) -> str:
     """What became of a candidate, with the names of the others as readers know them."""
-    names = (name for name in (*CANDIDATES, *NAMES) if name != "chosen")  # here it is a word, not a name
+    names = (name for name in (*candidates(), *CANDIDATES, *NAMES) if name != "chosen")  # here it is a word, not a name
     return re.sub("|".join(rf"\b{name}\b" for name in names), lambda found: candidate(found[0]), verdict)
 
 
@@ -407,8 +411,8 @@ def _outcome(value: float, low: float, high: float, metric: Metric) -> Outcome:
     if low == high == 0:
         return "identical"
     if low <= 0 <= high:
-        return "no sure difference"
-    if abs(value) < metric.felt:
+        return "not significant"
+    if abs(value) < metric.minimum_relevant:
         return "too small to matter"
     return "better" if (low > 0) == (metric.best == "higher") else "worse"
 

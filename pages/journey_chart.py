@@ -89,13 +89,13 @@ def _tip(arc: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _shares(ways: Sequence[Way], arcs: Sequence[Sequence[tuple[float, float]]]) -> Iterator[Markup]:
-    """The share of each way on its arc, where it covers none said before; if there is no such place, unsaid."""
-    said: list[tuple[float, float]] = []
+    """The share of each way on its arc, where it covers none placed before; without such a place, it is left out."""
+    placed: list[tuple[float, float]] = []
     for way, arc in zip(ways, arcs, strict=True):
         for t in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8):
             x, y = _along(arc, t)
-            if all(abs(x - a) >= _WORDS[0] or abs(y - b) >= _WORDS[1] for a, b in said):
-                said.append((x, y))
+            if all(abs(x - a) >= _WORDS[0] or abs(y - b) >= _WORDS[1] for a, b in placed):
+                placed.append((x, y))
                 yield svg.text(x, y + 4, f"{way.share:.0%}", "tick middle")
                 break
 

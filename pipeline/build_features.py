@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fedelta.features.attributes import Attribute, attributes_at
 from fedelta.features.customer_table import table_features
-from fedelta.features.cutoffs import Cutoff, believed_span, calendar
+from fedelta.features.cutoffs import Cutoff, believed_times, calendar
 from fedelta.features.declared import with_declared
 from fedelta.features.errors import FedeltaError
 from fedelta.features.kernel import KernelSettings, columns_read, features_at
@@ -103,10 +103,7 @@ def span(folder: Path) -> tuple[datetime, datetime]:
             f"{folder} holds no interactions. Run `dvc repro ingest` first. A source of kind: table has none: what "
             "needs a history (backtest, churn-window) cannot be asked of it."
         )
-    believed = believed_span([day for day, *_ in days], [count for _, count, *_ in days])
-    first = next(first for day, _, first, _ in days if day == believed.first)
-    last = next(last for day, *_, last in days if day == believed.last)
-    return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
+    return believed_times(days)
 
 
 def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: Path) -> Job:

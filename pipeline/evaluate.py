@@ -15,11 +15,11 @@ from fedelta.models.evaluation import Evaluation, evaluate, measure
 from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.metrics.bootstrap import Resampling, replicate
 from fedelta.models.metrics.curves import churn_curves, residuals
-from fedelta.models.panel import Panel
+from fedelta.models.panel import ORDER, Panel
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
-from fedelta.pipeline.panel import ORDER, from_pandas, has_evaluation, read_panel, read_training
+from fedelta.pipeline.panel import from_pandas, has_evaluation, read_panel, read_training
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.train_churn import out_of_fold
 from fedelta.pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
@@ -149,7 +149,7 @@ def _has_value(figures: Mapping[str, Any], name: str) -> bool:
 
 
 def _predictions(table: pd.DataFrame, found: Evaluation) -> pl.DataFrame:
-    """What each model said of each row, and what happened: the gate compares champions on it."""
+    """Each model's prediction for each row, and the outcome: the gate compares champions on them."""
     frame = table[list(ORDER)].assign(churned=found.churned, spend_in_horizon=found.spend)
     frame = frame.assign(**{f"churn_{name}": p for name, p in found.churn.items()})
     return from_pandas(frame.assign(**{f"clv_{name}": v for name, v in found.clv.items()}))

@@ -24,7 +24,7 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 SEGMENT_VALUES = 12  # of a segmentation, those with the most touchpoints
 NO_RULE = "No rule of params.yaml concerns it."
 NEVER_BROKEN = "No interaction of these data breaks a rule of it: they may not record such experiences."
-NO_BAD = "No interaction of these data breaks a rule of params.yaml, so nothing can be said of bad experiences."
+NO_BAD = "No interaction of these data breaks a rule of params.yaml, so nothing is known of bad experiences."
 NO_JOURNEY = f"Every customer {UNKNOWN}."
 NO_CHANNEL = "The source tells the channel of no interaction."
 

@@ -11,37 +11,12 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from fedelta.models.btyd.purchase_prior import COLUMNS, PurchasePrior, columns_read, fit_prior
-from fedelta.models.panel import activity_in
+from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read, fit_priors
+from fedelta.models.panel import ORDER, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import ORDER, from_pandas, read_features, to_pandas
+from fedelta.pipeline.panel import from_pandas, read_features
 from fedelta.pipeline.params import Params, load_params
-
-# What the models add to a row, named by them and by fedelta (`PurchasePrior.columns`).
-_ADDED = [
-    f"{model}_{what}"
-    for model in ("pareto", "bg")
-    for what in ("p_alive", "p_any", "expected_orders", "expected_spend")
-]
-
-
-def fit_priors(table: pd.DataFrame, *, money: bool = True) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
-    """One fit per cutoff on the customers in scope there, and its columns for them, in row order.
-
-    No fit and no rows where nobody was active. `money`: whether activity brings any.
-    """
-    priors: dict[str, PurchasePrior] = {}
-    columns = []
-    for cutoff, rows in table.groupby("cutoff", sort=True):
-        scored = rows[(rows["status"] == "scored") & (rows[f"{activity_in(table)}_day_count"] > 0)]
-        if scored.empty:
-            continue
-        prior = priors[pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")] = fit_prior(scored, money=money)
-        columns.append(pd.concat([scored[list(ORDER)], prior.columns(scored)], axis=1))
-    if not columns:
-        return priors, table.loc[[], list(ORDER)].assign(**dict.fromkeys(COLUMNS, pd.Series(dtype="float64")))
-    return priors, pd.concat(columns)
 
 
 def read_for_priors(folder: Path = paths.FEATURES) -> pd.DataFrame:

@@ -20,14 +20,14 @@ from fedelta.features.kernel import columns_read, features_at
 from fedelta.features.visibility import KNOWN_AT, seen_before
 from fedelta.models.leakage.gate import leaks, replayed, without_accepted
 from fedelta.models.leakage.leaky_rows import Leak, future_dated
-from fedelta.models.panel import Panel
+from fedelta.models.panel import Panel, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
 from fedelta.pipeline.buckets.shuffle import buckets
 from fedelta.pipeline.build_features import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.monitoring.data_alarms import stop_on_alarm
-from fedelta.pipeline.panel import read_panel, to_pandas
+from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
 
 REPORT = Path("reports/leakage.json")

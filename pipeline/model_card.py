@@ -1,4 +1,4 @@
-"""DVC stage ``model_card``: what a bundle is, learned from, is good for and is not, told from the files of its run."""
+"""DVC stage ``model_card``: what a bundle is, learned from, is and is not good for; from the files of its run."""
 
 import json
 from collections.abc import Mapping

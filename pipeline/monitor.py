@@ -14,7 +14,7 @@ from fedelta.models.bundle import read_contract
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.metrics.bootstrap import Resampling
-from fedelta.models.monitoring.cbpe import expected_performance, judge_performance, realised_performance
+from fedelta.models.monitoring.cbpe import estimate_performance, judge_performance, realised_performance
 from fedelta.models.monitoring.settings import MonitorSettings
 from fedelta.models.panel import Panel
 from fedelta.pipeline import paths
@@ -127,7 +127,7 @@ def performance(
         judge = evaluated if role == "evaluate" else None
         evidence = judge is not None
         probability = (judge or model).churn_probability(rows.table)
-        expected = expected_performance(probability, draws)
+        expected = estimate_performance(probability, draws)
         realised = None if role == "score" else realised_performance(rows.churned(definition), probability)
         judged = judge_performance(expected, realised, tolerance) if realised and evidence else None
         found.append(

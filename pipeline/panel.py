@@ -10,11 +10,9 @@ import polars.selectors as cs
 from fedelta.features.cutoffs import Fit
 from fedelta.features.errors import FedeltaError
 from fedelta.features.labels import LATE
-from fedelta.models.panel import Panel
+from fedelta.models.panel import ORDER, Panel, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.declared import known_labels
-
-ORDER = ("cutoff", "customer_id")
 
 
 class NoRows(FedeltaError):
@@ -87,14 +85,6 @@ def _read(
     stored = [*pl.read_parquet_schema(next(labels.glob("*.parquet"))), LATE]
     outcomes = [name for name in stored if name not in ORDER and name in table.columns]
     return Panel(to_pandas(table.drop(outcomes)), to_pandas(table.select(outcomes)))
-
-
-def to_pandas(table: pl.DataFrame) -> pd.DataFrame:
-    """As models read it: text stays text; times are UTC without a zone, whose handling pandas is about to change."""
-    plain = table.with_columns(
-        pl.col(pl.Enum, pl.Categorical).cast(pl.String), cs.datetime().dt.replace_time_zone(None)
-    )
-    return plain.to_pandas()
 
 
 def from_pandas(table: pd.DataFrame) -> pl.DataFrame:

@@ -56,7 +56,7 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """How sure the report wants to be."""
+    """How certain the report wants to be."""
 
     bootstrap: Annotated[int, Ge(20)] = 200
     seed: Seed = 7
@@ -125,7 +125,24 @@ def load_params(path: Path = PARAMS) -> Params:
     except ValidationError as error:
         raise _explained(error.errors(include_url=False), raw) from None
     params.experience.check()
+    if params.churn.candidate != "auto" or params.churn.candidate_settings:
+        _check_candidate(params.churn, raw)
     return params
+
+
+def _check_candidate(churn: ChurnSettings, raw: object) -> None:
+    """Refuse a candidate that cannot be used, and settings of one that are of another type or out of range."""
+    from fedelta.models.churn.candidates import candidates, check_candidate  # noqa: PLC0415 - slow to import
+
+    check_candidate(churn)
+    for name, values in churn.candidate_settings.items():
+        kind: Any = candidates()[name].settings
+        try:
+            TypeAdapter(kind).validate_json(json.dumps(values), strict=True, extra="forbid")
+        except ValidationError as error:
+            at = ("churn", "candidate_settings", name)
+            found = [ErrorDetails(**{**held, "loc": (*at, *held["loc"])}) for held in error.errors(include_url=False)]
+            raise _explained(found, raw, {at: kind}) from None
 
 
 @cache
@@ -133,18 +150,29 @@ def _adapter() -> TypeAdapter[Params]:
     return TypeAdapter(Params)
 
 
-def _explained(errors: Sequence[ErrorDetails], raw: object) -> FedeltaError:
-    """The first thing that is wrong, in words: where, what came and what is allowed."""
+def _explained(
+    errors: Sequence[ErrorDetails], raw: object, sections: Mapping[tuple[str | int, ...], Any] | None = None
+) -> FedeltaError:
+    """The first thing that is wrong, in words: where, what came and what is allowed.
+
+    ``sections``: dataclasses of sections that `Params` does not know, by their place.
+    """
     # A key misspelt is unknown, and missing too: the first says more.
     first = next((error for error in errors if error["type"] == "unexpected_keyword_argument"), errors[0])
     at, value = _place(first["loc"], raw)
     if isinstance(why := first.get("ctx", {}).get("error"), FedeltaError):
         return why
-    return BadParams(f"params.yaml: {_in_words(first, at, value, [e['type'] for e in errors if _same(e, first)])}")
+    return BadParams(
+        f"params.yaml: {_in_words(first, at, value, [e['type'] for e in errors if _same(e, first)], sections or {})}"
+    )
 
 
 def _in_words(  # noqa: PLR0911 - a line per kind of mistake
-    error: ErrorDetails, at: tuple[str | int, ...], value: object, kinds: Sequence[str]
+    error: ErrorDetails,
+    at: tuple[str | int, ...],
+    value: object,
+    kinds: Sequence[str],
+    sections: Mapping[tuple[str | int, ...], Any],
 ) -> str:
     name, kind = _dotted(at), error["type"]
     if kind in ("missing", "unexpected_keyword_argument"):
@@ -152,7 +180,7 @@ def _in_words(  # noqa: PLR0911 - a line per kind of mistake
         place = f"{section}: " if section else ""
         if kind == "missing":
             return f"{place}{last} missing."
-        known = [field.name for field in fields(_type_at(at[:-1]))]
+        known = [field.name for field in fields(_type_at(at[:-1], sections))]
         return f"{place}unknown {last}.{meant(last, known)} Known: {', '.join(known)}."
     if kind == "dataclass_type":
         return f"{name or 'the file'} must be a section of settings; it is {value!r}."
@@ -162,7 +190,7 @@ def _in_words(  # noqa: PLR0911 - a line per kind of mistake
     if kind == "literal_error":
         allowed = error["ctx"]["expected"].replace(" or ", ", ").replace("'", "")
         return f"{came}; it must be one of {allowed}."
-    if limits := _limits(_type_at(at)) if kind.startswith(("greater", "less")) else "":
+    if limits := _limits(_type_at(at, sections)) if kind.startswith(("greater", "less")) else "":
         return f"{came}; it must be {limits}."
     if types := [_TYPES[kind] for kind in kinds if kind in _TYPES]:
         return f"{came} ({type(value).__name__}); it must be of type {' or '.join(dict.fromkeys(types))}."
@@ -199,10 +227,13 @@ def _dotted(at: Sequence[str | int]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at).removeprefix(".")
 
 
-def _type_at(at: Sequence[str | int]) -> Any:
+def _type_at(at: Sequence[str | int], sections: Mapping[tuple[str | int, ...], Any]) -> Any:
     """The annotated type of a setting: of the value, in a section of names and values."""
     kind: Any = Params
-    for step in at:
+    for number, step in enumerate(at):
+        if section := sections.get(tuple(at[: number + 1])):
+            kind = section
+            continue
         kind = get_type_hints(kind, include_extras=True)[str(step)] if is_dataclass(kind) else get_args(kind)[-1]
     return kind
 

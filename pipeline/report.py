@@ -17,7 +17,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
 from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.economics import Economics, economics
-from fedelta.models.policy.plan import LEFT_ALONE, plan_of
+from fedelta.models.policy.plan import NOT_CONTACTED, plan_of
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pages import charts, findings
 from fedelta.pages import experience_section as report_experience
@@ -76,7 +76,7 @@ class Risk:
     value: float | None  # at stake with all scored customers
     value_alive: float | None  # with those likely still customers
     expected: float | None  # spend expected of everybody in the horizon
-    to_keep: list[dict[str, Any]]  # who may be contacted, most at stake first; told apart by Pareto/NBD from
+    to_keep: list[dict[str, Any]]  # who may be contacted, most at stake first; separated by Pareto/NBD from
     to_win_back: list[dict[str, Any]]
     passed_over: dict[str, int]  # customers who would stand on the two lists, by why they must not be contacted
     spread: list[int]
@@ -213,7 +213,7 @@ def read_scores(path: Path) -> pl.DataFrame:
 
 def risk_of(scores: pl.DataFrame) -> Risk:
     """Count all scored customers, and rank those who may be contacted; without money, by probability alone."""
-    scored = scores.filter(pl.col("status") == "scored").with_columns(LEFT_ALONE)
+    scored = scores.filter(pl.col("status") == "scored").with_columns(NOT_CONTACTED)
     money = scored["value_at_risk"].null_count() < scored.height
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
     tiers = [_tier(name, scored, money=money) for name in reversed(RISK_TIERS)]
@@ -235,7 +235,11 @@ def risk_of(scores: pl.DataFrame) -> Risk:
         to_win_back=to_win_back,
         passed_over=dict(Counter(not_kept + not_won).most_common()),
         spread=np.histogram(scored["churn_probability"].to_numpy(), edges)[0].tolist(),
-        unfilled=[name for name in scores.columns if name != "spared" and scored[name].null_count() == scored.height],
+        unfilled=[
+            name
+            for name in scores.columns
+            if name != "suppression_reason" and scored[name].null_count() == scored.height
+        ],
     )
 
 
@@ -243,7 +247,7 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
     """Spurious loyals who may be contacted, with the spend that the model of value expects, most first."""
     if not found["customers"]:
         return []
-    of_scores = scores.select("customer_id", "clv_expected", LEFT_ALONE).filter(pl.col("left_alone").is_null())
+    of_scores = scores.select("customer_id", "clv_expected", NOT_CONTACTED).filter(pl.col("not_contacted").is_null())
     named = pl.DataFrame(found["customers"]).join(of_scores, on="customer_id")
     return (
         named.filter(pl.col("clv_expected") >= found["least_spend"])
@@ -254,7 +258,7 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
 
 
 def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
-    """What keeping the scored customers costs and brings; without expected spend, what can be told without money."""
+    """What keeping the scored customers costs and brings; without expected spend, what can be stated without money."""
     scored = scores.filter(pl.col("status") == "scored")
     spend = scored["clv_expected"]
     if spend.null_count() == scored.height:  # a table may say what customers are worth where no spend is expected
@@ -266,9 +270,9 @@ def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
 def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[dict[str, Any]], list[str]]:
     """The first who may be contacted, and why each of those who rank before the last of them may not."""
     ordered = rows.sort(*(-pl.col(name) for name in rank), "customer_id", nulls_last=True)
-    free = pl.col("left_alone").is_null()
+    free = pl.col("not_contacted").is_null()
     first = ordered.filter(free.cum_sum() - free < most)
-    return first.filter(free).to_dicts(), first["left_alone"].drop_nulls().to_list()
+    return first.filter(free).to_dicts(), first["not_contacted"].drop_nulls().to_list()
 
 
 def _tier(name: str, scored: pl.DataFrame, *, money: bool) -> Tier:
@@ -284,9 +288,9 @@ def _compared(metrics: Json, what: str, chosen: str = "") -> list[findings.Compa
     return findings.comparisons(metrics[f"{what}_against"], findings.DECIDES[what], chosen)
 
 
-def _verdict(metrics: Json, what: str, told: Iterable[findings.Metric], chosen: str = "") -> str:
+def _verdict(metrics: Json, what: str, shown: Iterable[findings.Metric], chosen: str = "") -> str:
     decides = findings.DECIDES[what]
-    others = (metric for metric in told if metric is not decides)
+    others = (metric for metric in shown if metric is not decides)
     losses = findings.losses(metrics[f"{what}_against"], others, chosen)
     return f"{findings.verdict(_compared(metrics, what, chosen), decides)} {losses}".strip()
 

@@ -17,7 +17,7 @@ class AnotherRun(FedeltaError):
 
 @contextmanager
 def sole_run(what: str, lock: Path = RUN_LOCK) -> Iterator[None]:
-    """Hold the right to write the project's files; `what` is told to whoever asks for it meanwhile.
+    """Hold the right to write the project's files; `what` is named to whoever asks for it meanwhile.
 
     The file stays, which blocks nobody: the lock is the system's, not the file.
 

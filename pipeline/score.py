@@ -11,14 +11,15 @@ from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import bundle_hash
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
+from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.scoring import KNOWN_VALUE, Models, score
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.panel import ORDER, NoRows, to_pandas
+from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.treatments import spared_at
+from fedelta.pipeline.treatments import suppressed_at
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=pl.read_parquet(paths.PILLARS),
-        spared=spared_at(table["cutoff"][0], params.policy),
+        suppressed=suppressed_at(table["cutoff"][0], params.policy),
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
     )

@@ -23,7 +23,7 @@ class BadStages(FedeltaError):
 
 
 class StageFailed(FedeltaError):
-    """A stage stopped; it has said why."""
+    """A stage stopped; it has printed the reason."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from fedelta.features.customer_table import table_features
 from fedelta.models.experience.outcome_by_count import Curve, outcome_by_count
 from fedelta.models.experience.storage import save_experience
 from fedelta.models.explain import says
-from fedelta.models.panel import Panel, floats
+from fedelta.models.panel import Panel, floats, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.experience_report import Json, tidy
 from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
-from fedelta.pipeline.panel import to_pandas
 from fedelta.pipeline.params import Params
 
 NO_HISTORY = (
@@ -49,8 +48,8 @@ def table_experience(source: Source, params: Params) -> str:
         save_experience({}, (), folder)
     with whole(paths.EXPERIENCE_REPORT) as staged:
         staged.write_text(json.dumps(document(panel, curves), indent=1, allow_nan=False), encoding="utf-8")
-    told = " ".join(curve.says for _, curve in curves) or NO_COUNTS
-    return f"no interactions: nothing is computed from a history. {told}"
+    summary = " ".join(curve.says for _, curve in curves) or NO_COUNTS
+    return f"no interactions: nothing is computed from a history. {summary}"
 
 
 def labelled_customers(source: Source, params: Params) -> Panel:

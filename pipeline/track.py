@@ -17,10 +17,11 @@ from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.metrics.bootstrap import Resampling
+from fedelta.models.panel import ORDER
 from fedelta.models.pyfunc import load_bundle
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import ORDER, from_pandas, read_panel
+from fedelta.pipeline.panel import from_pandas, read_panel
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.registry.gate import (
     BY_HAND,
@@ -83,8 +84,8 @@ def main() -> None:
         verdict = _decide(store, version, fits, params)
     with whole(paths.TRACKED) as receipt:
         receipt.write_text(f"{json.dumps({'bundle': bundle})}\n", encoding="utf-8")
-    told = "; ".join([*made, *([verdict] if verdict else [])]) or "recorded before, nothing changed"
-    print(f"track: bundle {bundle} is {store.model} version {version.number}: {told}")
+    text = "; ".join([*made, *([verdict] if verdict else [])]) or "recorded before, nothing changed"
+    print(f"track: bundle {bundle} is {store.model} version {version.number}: {text}")
 
 
 def flattened(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
@@ -110,7 +111,7 @@ def measured(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _decide(store: "Store", challenger: "Registered", fits: Contracts, params: Params) -> str | None:
-    """Let the gate decide and act on it; what it said, or None where the present champion or decision stands."""
+    """Let the gate decide and act on it; its verdict, or None where the present champion or decision stands."""
     champion, decided = store.holder("champion"), store.decisions.read()
     if champion and champion.number == challenger.number:
         return None

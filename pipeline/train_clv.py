@@ -98,4 +98,4 @@ def in_words(model: ClvModel | None) -> str:
     if held is None:
         return words
     above = "" if held.covered_above_0 is None else f", {held.covered_above_0:.1%} where they reach above 0"
-    return f"{words} They cover {held.covered:.1%} of {held.rows:,} rows held out{above} ({held.nominal:.0%} wanted)."
+    return f"{words} They cover {held.covered:.1%} of {held.rows:,} held-out rows{above} ({held.nominal:.0%} wanted)."

@@ -26,7 +26,7 @@ from fedelta.pipeline.params import Params, load_params
 Document = dict[str, Any]
 YEAR = timedelta(days=365)
 PRAISED = 0.8  # the least rating that is praise
-NO_HISTORY = "The source is a table without a history: loyalty and personas are told by what customers did."
+NO_HISTORY = "The source is a table without a history: loyalty and personas need to know what customers did."
 
 
 def train(panel: Panel, params: Params, before: PersonaModel | None) -> tuple[LoyaltyModel, Search, Document]:
@@ -50,7 +50,7 @@ def train(panel: Panel, params: Params, before: PersonaModel | None) -> tuple[Lo
 def _of_a_table(
     scored: pd.DataFrame, params: Params, before: PersonaModel | None
 ) -> tuple[LoyaltyModel, Search, Document]:
-    """No loyalty and no personas, with the reason: both are told by what customers did, which a table does not hold."""
+    """No loyalty and no personas, with the reason: both need to know what customers did, which a table lacks."""
     born = before.born if before else 0
     return (
         LoyaltyModel({}, params.loyalty.least_signals, reason=NO_HISTORY),
@@ -122,7 +122,7 @@ def _spurious(model: LoyaltyModel, learned: Panel, scored: pd.DataFrame, params:
 def persona_report(found: Search, scored: pd.DataFrame, experience: ExperienceSettings) -> Document:
     """The personas in words, and the numbers of personas that were tried."""
     cutoff = scored["cutoff"].iloc[0]
-    told = cards(found.model, scored, _praise(cutoff), _complaints(cutoff, experience))
+    described = cards(found.model, scored, _praise(cutoff), _complaints(cutoff, experience))
     tried = [
         {"personas": k, "stability": g.stability, "silhouette": g.silhouette, "gap": g.gap}
         for k, g in found.tried.items()
@@ -131,7 +131,7 @@ def persona_report(found: Search, scored: pd.DataFrame, experience: ExperienceSe
         "cutoff": f"{cutoff:%Y-%m-%d}",
         "reason": found.model.reason,
         "tried": tried,
-        "cards": [card.as_dict() for card in told],
+        "cards": [card.as_dict() for card in described],
     }
 
 

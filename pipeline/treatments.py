@@ -1,4 +1,4 @@
-"""The treatments on disk: what was done to customers, read and checked; and who is to be spared for it."""
+"""The treatments on disk: what was done to customers, read and checked; and who must not be contacted for it."""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import get_args
 import polars as pl
 from polars.exceptions import PolarsError
 
-from fedelta.features.contract import TREATMENTS, Arm, Spared
+from fedelta.features.contract import TREATMENTS, Arm, SuppressionReason
 from fedelta.features.errors import FedeltaError
-from fedelta.models.policy.actions import spared_customers
+from fedelta.models.policy.actions import suppressed_customers
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths
 
@@ -20,7 +20,7 @@ class BadTreatments(FedeltaError):
     """A file of treatments cannot be read as such."""
 
 
-def spared_at(as_of: datetime, policy: PolicySettings) -> dict[str, Spared]:
+def suppressed_at(as_of: datetime, policy: PolicySettings) -> dict[str, SuppressionReason]:
     """The project's customers who must not be contacted now, and why.
 
     Raises
@@ -31,12 +31,12 @@ def spared_at(as_of: datetime, policy: PolicySettings) -> dict[str, Spared]:
     customers, treatments = pl.read_parquet(paths.CUSTOMERS), read_treatments()
     treated = treatments["customer_id"].unique().sort()
     if strange := treated.filter(~treated.is_in(customers["customer_id"].implode())).to_list():
-        told = f"{len(strange):,} of {len(treated):,} customers in {paths.TREATMENTS}/ are not in the source, "
-        told += f"such as {strange[0]!r}. Ids are written as in the source."
+        message = f"{len(strange):,} of {len(treated):,} customers in {paths.TREATMENTS}/ are not in the source, "
+        message += f"such as {strange[0]!r}. Ids are written as in the source."
         if len(strange) == len(treated):
-            raise BadTreatments(told)
-        print(f"treatments: {told}")
-    return spared_customers(customers, treatments, as_of, policy)
+            raise BadTreatments(message)
+        print(f"treatments: {message}")
+    return suppressed_customers(customers, treatments, as_of, policy)
 
 
 def read_treatments(folder: Path = paths.TREATMENTS) -> pl.DataFrame:
@@ -57,10 +57,10 @@ def _read(path: Path) -> pl.DataFrame:
     except (PolarsError, OSError) as error:
         raise BadTreatments(f"{path} is no readable parquet file. Write it anew, or take it away.") from error
     if wrong := [name for name, dtype in TREATMENTS.items() if not _fits(found.schema.get(name), dtype)]:
-        told = ", ".join(
+        differences = ", ".join(
             f"{name} as {found.schema.get(name, 'nothing')} instead of {TREATMENTS[name]}" for name in wrong
         )
-        raise BadTreatments(f"{path} has {told}. The columns of treatments: docs/bring-your-own-data.md.")
+        raise BadTreatments(f"{path} has {differences}. The columns of treatments: docs/bring-your-own-data.md.")
     table = found.select(pl.col(name).cast(dtype) for name, dtype in TREATMENTS.items())
     incomplete = table.filter(pl.any_horizontal(pl.col(_NEEDED).is_null()) | ~pl.col("arm").is_in(get_args(Arm)))
     if incomplete.height:

@@ -39,19 +39,23 @@ class AtRiskQuery(BaseModel):
 
     sort: Sort = "value_at_risk"
     min_probability: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    tier: list[RiskTier] = Field([], description="may be repeated: any of these tiers; so the next four")
+    tier: list[RiskTier] = Field(
+        [], description="May be repeated: any of these tiers. The next four may be repeated too."
+    )
     loyalty_class: list[LoyaltyClass] = []
-    persona: list[str] = Field([], description="names as the documents have them", max_length=100)
+    persona: list[str] = Field([], description="Names of personas, as in the scores.", max_length=100)
     journey: list[Journey] = []
     journey_stage: list[JourneyStage] = []
-    has_open_issue: bool | None = Field(None, description="whether something is still unresolved")
-    min_clv: float | None = Field(None, allow_inf_nan=False, description="least clv_expected")
+    has_open_issue: bool | None = Field(None, description="Whether an issue is still unresolved.")
+    min_clv: float | None = Field(None, allow_inf_nan=False, description="Minimum of `clv_expected`.")
     min_value_at_risk: float | None = Field(None, allow_inf_nan=False)
-    holdout: Aside = Field("exclude", description="customers of the randomised holdout")
-    spared: Aside = Field("exclude", description="customers who opted out or were contacted lately")
-    limit: int | None = Field(None, ge=1, le=MOST_ROWS, description="rows a page; JSON 100, CSV the whole list")
-    cursor: str | None = Field(None, max_length=200, description="from `next`; keep filters and sort as they were")
-    format: Literal["json", "csv"] | None = Field(None, description="overrides the Accept header")
+    holdout: Aside = Field("exclude", description="Customers of the control group (holdout).")
+    suppressed: Aside = Field("exclude", description="Customers who opted out or were contacted lately.")
+    limit: int | None = Field(
+        None, ge=1, le=MOST_ROWS, description="Rows per page. Default: 100 for JSON, the whole list for CSV."
+    )
+    cursor: str | None = Field(None, max_length=200, description="Taken from `next`. Keep filters and sort unchanged.")
+    format: Literal["json", "csv"] | None = Field(None, description="Overrides the Accept header.")
 
     def wanted(self) -> AtRisk:
         """The list asked for, whatever its pages."""
@@ -61,7 +65,7 @@ class AtRiskQuery(BaseModel):
             self.min_clv,
             self.min_value_at_risk,
             self.holdout,
-            self.spared,
+            self.suppressed,
             {
                 "risk_tier": self.tier,
                 "loyalty_class": self.loyalty_class,
@@ -100,8 +104,8 @@ def list_at_risk(
     """List scored customers, those with most at stake (or likeliest to leave) first.
 
     All pages that a cursor leads to are of the scoring run of the first page, even when a newer one is published
-    meanwhile. Customers without a score are never listed, those in the holdout, and those
-    who must not be contacted, only on demand.
+    meanwhile. Customers without a score are never listed; those in the control group (holdout) and those who must not
+    be contacted only on demand.
     """
     wanted = query.wanted()
     start = read_cursor(query.cursor, wanted) if query.cursor else None

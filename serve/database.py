@@ -48,7 +48,7 @@ scores = sa.Table(
     sa.Column("clv_expected", sa.Float),
     sa.Column("value_at_risk", sa.Float),
     sa.Column("held_out", sa.Boolean),
-    sa.Column("spared", sa.String(32)),
+    sa.Column("suppression_reason", sa.String(32)),
     sa.Column("loyalty_class", sa.String(16)),
     sa.Column("persona", sa.String),
     sa.Column("journey", sa.String(16)),
@@ -59,7 +59,7 @@ scores = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 FILTERED = (
-    "churn_probability", "risk_tier", "clv_expected", "value_at_risk", "held_out", "spared",
+    "churn_probability", "risk_tier", "clv_expected", "value_at_risk", "held_out", "suppression_reason",
     "loyalty_class", "persona", "journey", "journey_stage", "open_issue",
 )  # fmt: skip
 sa.Index("scores_by_customer", scores.c.snapshot_number, scores.c.customer_id, unique=True)

@@ -10,59 +10,63 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
-from fedelta.features.contract import SCORES, STATUS_REASON, Status
+from fedelta.features.contract import BAD_WINDOWS, SCORES, STATUS_REASON, Status
+
+
+def _index(name: str, interactions: str) -> str:
+    """What the index of a pillar or level means."""
+    return f"{name} index, 0 to 100: share of good among the interactions {interactions}. Null if there were none."
+
 
 # What each field means, in the order in which it is served: the columns of a scoring run, then provenance.
 MEANING = {
-    "customer_id": "the customer",
-    "as_of": "the instant the score looks back from (UTC)",
-    "horizon_days": "how many days ahead it looks",
-    "churn_probability": "calibrated probability of churn within the horizon, 0 to 1",
-    "churn_score": "the same risk on a scale of 0 to 100",
-    "risk_tier": "low, medium, high or critical",
-    "percentile": "share of scored customers at lower or equal risk, 0 to 100",
-    "percentile_in_journey": "the same among customers on the same journey",
-    "previous_probability": "churn_probability of the run before this one",
-    "clv_expected": "expected spend within the horizon, in `currency`",
-    "clv_low": "lower end of its 90% interval",
-    "clv_high": "upper end of its 90% interval; 0 where nine such customers in ten spend nothing, though some spend",
-    "historic_value": "spend so far, less what was given back; below 0 where more was",
-    "historic_value_gross": "spend so far, whatever was given back",
-    "currency": "currency of every amount",
-    "value_at_risk": "chance of leaving × expected spend in the horizon × margin: what is at stake",
-    "expected_orders": "expected number of days with a purchase (or what churn.activity declares) within the horizon",
-    "expected_next_order_at": "when the next purchase (or what churn.activity declares) is expected",
-    "p_alive": "probability that the customer has not already left in silence",
-    "loyalty_class": "loyal, latent, spurious or none",
-    "loyalty_score": "loyalty, 0 to 100",
-    "persona": "the group of similar customers",
-    "journey": "onboarding, use, maintenance or renewal",
-    "journey_stage": "awareness, familiarity, consideration, purchase or loyalty",
-    "bad_experiences_30d": "bad experiences in the last 30 days",
-    "bad_experiences_90d": "bad experiences in the last 90 days",
-    "bad_experiences_365d": "bad experiences in the last 365 days",
-    "last_bad_experience_at": "when the last one happened",
-    "last_bad_experience": "the rule it broke",
-    "open_issue": "is something still unresolved",
-    "experience_index": "good experiences out of a hundred, moved to what the base has where there were few",
-    "pillar_integrity": "the same where trust was put to the test; null where it never was, as for all that follow",
-    "pillar_resolution": "the same where something had to be put right",
-    "pillar_expectations": "the same where a promise had to be kept",
-    "pillar_empathy": "the same where the customer was heard and answered",
-    "pillar_personalisation": "the same where it had to fit this customer",
-    "pillar_time_and_effort": "the same where the customer's time and effort were at stake",
-    "level_needs": "the same where the customer needed it to work",
-    "level_ease": "the same where it had to be easy",
-    "level_enjoyable": "the same where it could be enjoyed",
-    "reasons": "why the score is what it is, strongest first: theme, text, contribution (below 0 it lowers the risk)",
-    "action": "what to do",
-    "expected_profit": "expected profit of doing it",
-    "held_out": "in the group left alone so that the effect of contacting can be measured",
-    "spared": "why not to be contacted now: opted out, contacted lately; null when they may be",
-    "model_version": "the model that made the score",
-    "status": "scored, or why not: too_new, no_history, already_churned, ended, erased",
-    "status_reason": "the same in words; null when scored",
-    "snapshot_id": "the scoring run",
+    "customer_id": "Id of the customer, as in the source.",
+    "as_of": "Time of the score, in UTC: it uses what was known before and predicts what follows.",
+    "horizon_days": "Length of the predicted period in days.",
+    "churn_probability": "Calibrated probability of churn within the horizon, 0 to 1.",
+    "churn_score": "Churn probability × 100, 0 to 100, to one decimal.",
+    "risk_tier": "Tier of the churn probability: low, medium, high or critical.",
+    "percentile": "Share of scored customers with the same or a lower churn probability, 0 to 100.",
+    "percentile_in_journey": "Percentile among the customers on the same journey. Null without a journey.",
+    "previous_probability": "Churn probability in the previous scoring run.",
+    "clv_expected": "Expected spend within the horizon, in `currency`.",
+    "clv_low": "Lower end of the 90% interval of `clv_expected`.",
+    "clv_high": "Upper end of the 90% interval of `clv_expected`. 0 if nine in ten such customers spend nothing.",
+    "historic_value": "Spend so far minus returns. Negative if returns exceed spend.",
+    "historic_value_gross": "Spend so far, returns not deducted.",
+    "currency": "Currency of every amount.",
+    "value_at_risk": "Churn probability × expected spend within the horizon × margin, in `currency`.",
+    "expected_orders": "Expected number of days with a purchase (or what churn.activity declares) within the horizon.",
+    "expected_next_order_at": "Expected time of the next purchase (or what churn.activity declares).",
+    "p_alive": "Probability that the customer is still active (Pareto/NBD), 0 to 1.",
+    "loyalty_class": "Class of loyalty: loyal, latent, spurious or none.",
+    "loyalty_score": "Loyalty, 0 to 100.",
+    "persona": "Name of the segment of similar customers.",
+    "journey": "Journey the customer is on: onboarding, use, maintenance or renewal.",
+    "journey_stage": "Stage of the journey: awareness, familiarity, consideration, purchase or loyalty.",
+    **{f"bad_experiences_{days}d": f"Number of bad experiences in the last {days} days." for days in BAD_WINDOWS},
+    "last_bad_experience_at": "Time of the last bad experience.",
+    "last_bad_experience": "Name of the rule behind the last bad experience.",
+    "open_issue": "Whether an issue is still unresolved.",
+    "experience_index": "Experience index, 0 to 100: share of good interactions, shrunk to the average if few.",
+    "pillar_integrity": _index("Integrity", "that test trust"),
+    "pillar_resolution": _index("Resolution", "in which something had to be put right"),
+    "pillar_expectations": _index("Expectations", "in which a promise had to be kept"),
+    "pillar_empathy": _index("Empathy", "in which the customer had to be heard and answered"),
+    "pillar_personalisation": _index("Personalisation", "that had to fit this customer"),
+    "pillar_time_and_effort": _index("Time and effort", "that cost the customer time and effort"),
+    "level_needs": _index("Needs", "that had to work"),
+    "level_ease": _index("Ease", "that had to be easy"),
+    "level_enjoyable": _index("Enjoyable", "that could be enjoyed"),
+    "reasons": "Reasons of the score, strongest first: theme, text, contribution (negative: lowers the risk).",
+    "action": "Planned action: contact, offer or win back. Null if none is planned.",
+    "expected_profit": "Expected profit of the best action, planned or not, in `currency`.",
+    "held_out": "Whether the customer is in the control group (holdout), which is never contacted.",
+    "suppression_reason": "Why the customer must not be contacted now: opted out or contacted lately. Null if allowed.",
+    "model_version": "Version of the model that made the score.",
+    "status": "`scored`, or why there is no score: too_new, no_history, already_churned, ended, erased.",
+    "status_reason": "The status in words. Null if scored.",
+    "snapshot_id": "Id of the scoring run.",
 }
 CSV_COLUMNS = ("rank", *MEANING)
 
@@ -76,7 +80,7 @@ class Reason(BaseModel):
 
     theme: str | None
     text: str | None
-    contribution: float | None = Field(description="what it adds to the score, on the scale of log-odds")
+    contribution: float | None = Field(description="what it adds to the log-odds of churn")
 
 
 def bodies(scores: pl.DataFrame, snapshot_id: str) -> list[bytes]:

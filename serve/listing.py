@@ -20,8 +20,7 @@ class AtRisk:
     """Which scored customers, and in what order: descending, ties by customer_id, nulls last.
 
     A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out,
-    ``spared`` null as free to be contacted. Of ``any_of``, by column of the scores, a customer must have one of the
-    values named.
+    ``suppression_reason`` null as free to be contacted. ``any_of`` maps a column of the scores to the values allowed.
     """
 
     sort: Sort = "value_at_risk"
@@ -29,7 +28,7 @@ class AtRisk:
     min_clv: float | None = None
     min_value_at_risk: float | None = None
     holdout: Aside = "exclude"
-    spared: Aside = "exclude"
+    suppressed: Aside = "exclude"
     any_of: Mapping[AnyOf, Sequence[str]] = field(default_factory=dict)
     open_issue: bool | None = None
 
@@ -78,6 +77,6 @@ def read_cursor(text: str, wanted: AtRisk) -> Position:
 def _seal(wanted: AtRisk, at: Position) -> str:
     chosen = sorted((name, sorted(set(values))) for name, values in wanted.any_of.items() if values)
     numbers = (wanted.min_probability, wanted.min_clv, wanted.min_value_at_risk)
-    aside = (wanted.holdout, wanted.spared)
+    aside = (wanted.holdout, wanted.suppressed)
     text = repr((at.snapshot_id, at.rank, wanted.sort, *aside, wanted.open_issue, chosen, numbers))
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -28,7 +28,7 @@ _FIND_MANY = (
 )
 _RANK = {"value_at_risk": "rank_by_value", "probability": "rank_by_probability"}
 _HELD_OUT = {"exclude": "held_out IS NOT 1", "only": "held_out = 1", "include": None}
-_SPARED = {"exclude": "spared IS NULL", "only": "spared IS NOT NULL", "include": None}
+_SUPPRESSED = {"exclude": "suppression_reason IS NULL", "only": "suppression_reason IS NOT NULL", "include": None}
 _BUSY_SECONDS = 1.0
 _CACHE_KIB = 16_384  # the upper levels of the trees of a million customers
 _LOOK_AGAIN_SECONDS = 1.0
@@ -250,7 +250,7 @@ def _list_statement(wanted: AtRisk) -> tuple[str, dict[str, object]]:
         "open_issue = :open_issue": wanted.open_issue is not None,
         **{f"{column} IN ({', '.join(f':{name}' for name in held)})": True for column, held in named.items()},
     }
-    aside = (_HELD_OUT[wanted.holdout], _SPARED[wanted.spared])
+    aside = (_HELD_OUT[wanted.holdout], _SUPPRESSED[wanted.suppressed])
     where = " AND ".join([*(condition for condition, used in filters.items() if used), *filter(None, aside)])
     statement = (
         f"SELECT {rank}, body FROM scores WHERE snapshot_number = :number AND {rank} > :after "  # noqa: S608 (names are

@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["backtest", "--at", "yesterday"], "2026-01-31"),
         (["backtest", "--at", "2024-10-01"], "dvc repro ingest"),
@@ -36,16 +36,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["simulate", "--customers", "0"], "at least 1 customer"),
     ],
 )
-def test_a_mistake_is_one_line_that_says_what_to_do(words: list[str], said: str, capsys: pytest.CaptureFixture[str]):
+def test_a_mistake_is_one_line_that_says_what_to_do(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+):
     assert main(words) == 1
     shown = capsys.readouterr()
-    assert said in shown.err
+    assert expected in shown.err
     assert shown.err.count("\n") == 1
     assert shown.out == ""
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["bactest"], "No such command 'bactest'"),
         (["stage", "nonsense"], "'nonsense' is no stage. Stages: ingest, build_features"),
@@ -57,10 +59,10 @@ def test_a_mistake_is_one_line_that_says_what_to_do(words: list[str], said: str,
         (["simulate", "--customers", "many"], "'many' is not a valid integer"),
     ],
 )
-def test_wrong_words_are_one_line_and_exit_code_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]):
+def test_wrong_words_are_one_line_and_exit_code_2(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]):
     assert main(words) == 2
     shown = capsys.readouterr().err
-    assert said in shown
+    assert expected in shown
     assert shown.count("\n") == 1
 
 

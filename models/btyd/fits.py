@@ -108,6 +108,15 @@ def fit_bg_nbd(summary: Summary) -> BgNbd:
     ------
     NoCustomers
         If ``summary`` is empty.
+
+    Examples
+    --------
+    >>> summary = Summary(frequency=[0, 3, 1, 6], recency=[0, 80, 20, 110], age=[100, 120, 90, 120])
+    >>> model = fit_bg_nbd(summary)
+    >>> model.p_alive(summary).shape
+    (4,)
+    >>> bool(model.expected_purchases(summary, np.full(4, 90.0)).argmax() == 3)  # who bought most often
+    True
     """
     pace, _ = _typical_times(summary)
     typical = {"r": 0.4, "alpha": 0.25 * pace, "a": 0.8, "b": 2.5}
@@ -123,6 +132,15 @@ def fit_pareto_nbd(summary: Summary) -> ParetoNbd:
     ------
     NoCustomers
         If ``summary`` is empty.
+
+    Examples
+    --------
+    >>> summary = Summary(frequency=[0, 3, 1, 6], recency=[0, 80, 20, 110], age=[100, 120, 90, 120])
+    >>> model = fit_pareto_nbd(summary)
+    >>> model.p_alive(summary).shape
+    (4,)
+    >>> bool(model.expected_purchases(summary, np.full(4, 90.0)).argmax() == 3)  # who bought most often
+    True
     """
     pace, age = _typical_times(summary)
     typical = {"r": 0.5, "alpha": 0.5 * pace, "s": 0.5, "beta": 0.5 * age}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fedelta.models.btyd.fits import BgNbd, GammaGamma, ParetoNbd, Summary, fit_bg_nbd, fit_gamma_gamma, fit_pareto_nbd
-from fedelta.models.panel import activity_in, floats
+from fedelta.models.panel import ORDER, activity_in, floats
 from fedelta.models.rounding import PREDICTED, significant
 
 Floats = npt.NDArray[np.float64]
@@ -38,14 +38,6 @@ def columns_read(columns: Collection[str]) -> tuple[str, ...]:
     """Those of the columns of a feature table that the models read."""
     declared = tuple(name.replace("purchase", "activity") for name in READS)
     return tuple(dict.fromkeys((*READS, *(name for name in declared if name in columns))))
-
-
-# The columns that the models add to a row.
-COLUMNS = tuple(
-    f"{model}_{what}"
-    for model in ("pareto", "bg")
-    for what in ("p_alive", "p_any", "expected_orders", "expected_spend")
-)
 
 
 @dataclass(frozen=True)
@@ -134,3 +126,27 @@ def purchase_summary(table: pd.DataFrame) -> Summary:
 def _days(table: pd.DataFrame) -> Floats:
     """Days with a purchase, or with activity where it is declared (n_rows,)."""
     return floats(table, f"{activity_in(table)}_day_count")
+
+
+def fit_priors(table: pd.DataFrame, *, money: bool = True) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
+    """One fit per cutoff on the customers in scope there, and its columns for them, in row order.
+
+    No fit and no rows where nobody was active. `money`: whether activity brings any.
+    """
+    priors: dict[str, PurchasePrior] = {}
+    columns = []
+    for cutoff, rows in table.groupby("cutoff", sort=True):
+        scored = rows[(rows["status"] == "scored") & (rows[f"{activity_in(table)}_day_count"] > 0)]
+        if scored.empty:
+            continue
+        prior = priors[pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")] = fit_prior(scored, money=money)
+        columns.append(pd.concat([scored[list(ORDER)], prior.columns(scored)], axis=1))
+    if not columns:
+        return priors, table.loc[[], list(ORDER)].assign(**dict.fromkeys(COLUMNS, pd.Series(dtype="float64")))
+    return priors, pd.concat(columns)
+
+
+def priors_before(priors: Mapping[pd.Timestamp, PurchasePrior], cutoffs: pd.Series) -> npt.NDArray[np.intp]:
+    """The number, in order of time, of the last fit at or before each cutoff (n_rows,); -1 where every fit is later."""
+    fits = pd.DatetimeIndex(sorted(priors))
+    return np.asarray(fits.searchsorted(pd.DatetimeIndex(cutoffs), side="right") - 1, np.intp)

@@ -84,7 +84,7 @@ class Condensed:
         """Where there are more than ``most_rows`` (at least 1000): also merge those that nearly agree.
 
         A bin becomes its mean, on the finest of a sequence of grids that leaves few enough. On the axes of the grid the
-        likelihoods of these models curve about equally everywhere, so that busy customers are told apart more finely.
+        likelihoods of these models curve about equally everywhere, so busy customers are distinguished more finely.
         Small counts stay exact, and so does who made no repeat purchase.
         """
         if len(self.summary) <= most_rows:

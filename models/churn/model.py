@@ -10,31 +10,32 @@ import pandas as pd
 from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.baselines import btyd_log_odds, sigmoid
 from fedelta.models.churn.candidates import (
-    Prior,
-    Trees,
     Weighted,
     averaged,
+    candidates,
+    check_candidate,
     competing,
     fit_blend,
     fit_parts,
     log_odds,
 )
-from fedelta.models.churn.selection import (
-    IN_WORDS,
-    Fold,
-    How,
-    Standing,
-    customer_groups,
-    folds_to_weigh,
-    out_of_time_folds,
-    weigh,
-)
-from fedelta.models.churn.settings import BadCandidate, CandidateName, ChurnSettings, ModelName
+from fedelta.models.churn.selection import ChurnResult, weigh
+from fedelta.models.churn.settings import BadCandidate, ChurnSettings
+from fedelta.models.churn.trees import Trees
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import side_by_side
 from fedelta.models.learning.calibration import Calibrator, fit_calibrator
+from fedelta.models.learning.competition import (
+    IN_WORDS,
+    Fold,
+    How,
+    customer_groups,
+    folds_to_weigh,
+    out_of_time_folds,
+    predict_held_out,
+)
 from fedelta.models.learning.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
-from fedelta.models.learning.settings import BoostingSettings
+from fedelta.models.learning.settings import BoostingSettings, Prior
 from fedelta.models.metrics.calibration_line import clipped_logit
 from fedelta.models.panel import Panel, floats
 from fedelta.models.peers import Peers
@@ -59,15 +60,15 @@ _SET = "set in params.yaml (churn.candidate), compared with none"
 class ChurnModel:
     """Candidates as a weighted sum of log-odds, calibrated, in season, with their training contract."""
 
-    name: ModelName  # the candidate, or "weighted_average" of several
+    name: str  # the candidate, or "weighted_average" of several
     components: Weighted
     calibrator: Calibrator
     horizon_days: int
     lead_days: int
-    selection: tuple[Standing, ...] = ()  # how every candidate fared, simplest first
+    selection: tuple[ChurnResult, ...] = ()  # every candidate's held-out result, simplest first
     note: str = ""  # how it was chosen, in words
     season: Season = NO_SEASON
-    peers: tuple[Peers, ...] = ()  # what reasons are told beside; none, and they are told alone
+    peers: tuple[Peers, ...] = ()  # what reasons are told beside; none, and they are given without
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
@@ -93,9 +94,9 @@ class ChurnModel:
 
     def shifts(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
         """What calibration and season add to `log_odds` (n_rows,): the sum is the log-odds of `churn_probability`."""
-        said = self.log_odds(table)
-        calibrated = clipped_logit(self.calibrator.apply(sigmoid(said)))
-        return calibrated - said, clipped_logit(self.churn_probability(table, log_odds=said)) - calibrated
+        raw = self.log_odds(table)
+        calibrated = clipped_logit(self.calibrator.apply(sigmoid(raw)))
+        return calibrated - raw, clipped_logit(self.churn_probability(table, log_odds=raw)) - calibrated
 
     @property
     def encoding(self) -> Encoding:
@@ -125,8 +126,10 @@ def fit_churn(
     TooLittleData
         If there is less than the minimum and the settings say to refuse.
     BadCandidate
-        If the settings name a candidate that these rows do not allow (`competing`).
+        If the settings name a candidate that there is none of (`check_candidate`), or that these rows do not allow
+        (`competing`).
     """
+    check_candidate(settings)
     # BTYD foresees purchases or other activity; of a cancellation, or a label of the company, it is at most a hint.
     prior: Prior = prior_use(settings, panel, horizon_days) if settings.definition == "inactivity" else "features"
     names = competing(panel, settings, horizon_days)
@@ -143,27 +146,25 @@ def fit_churn(
     if settings.candidate != "auto":
         if settings.candidate not in names:
             raise BadCandidate(
-                f"churn.candidate is {settings.candidate}, which cannot answer for these rows: a constant, rules of "
-                "one column, blend, lightgbm_large and lightgbm_defaults need whole horizons, a rule more than one "
-                "value of its column, Pareto/NBD and BG/NBD a purchase of every customer. It may be auto or one of "
-                f"{', '.join(names)}."
+                f"churn.candidate is {settings.candidate}, which cannot answer for these rows: it needs "
+                f"{candidates()[settings.candidate].needs}. It may be auto or one of {', '.join(names)}."
             )
         names = (settings.candidate,)
     in_season = seasonal(panel, horizon_days, lead_days)
     tested = folds_to_weigh(panel, horizon_days, seasonal=in_season)
     held_out = _HeldOut.of(tested, names, settings, prior, threads, in_season=in_season)
     if held_out:
-        weights, standings, note = held_out.weigh()
+        weights, results, note = held_out.weigh()
     else:
-        weights, standings, note = {_baseline(names, settings): 1.0}, (), "No fold could test the candidates."
+        weights, results, note = {_baseline(names, settings): 1.0}, (), "No fold could test the candidates."
     if settings.candidate != "auto":
-        standings = tuple(replace(standing, verdict=_SET) for standing in standings)
+        results = tuple(replace(result, verdict=_SET) for result in results)
     components = fit_blend(weights, panel, settings, prior, threads)
     calibrator = held_out.calibrator(weights) if held_out else _UNTESTED
     known = held_out.parts if held_out else {}
     season = _season(panel, weights, calibrator, settings, prior, threads, known) if in_season else NO_SEASON
-    used: ModelName = next(iter(weights)) if len(weights) == 1 else "weighted_average"
-    return ChurnModel(used, components, calibrator, horizon_days, lead_days, standings, note, season)
+    used = next(iter(weights)) if len(weights) == 1 else "weighted_average"
+    return ChurnModel(used, components, calibrator, horizon_days, lead_days, results, note, season)
 
 
 def too_little(panel: Panel, settings: ChurnSettings) -> str:
@@ -186,8 +187,8 @@ def too_little(panel: Panel, settings: ChurnSettings) -> str:
 def prior_use(settings: BoostingSettings, panel: Panel, horizon_days: int) -> Prior:
     """Whether BTYD enters as features or as the score to start from.
 
-    A model that is not told the horizon predicts for the one it was trained on; so where training horizons are shorter
-    than the scored one, the prior at each row's own horizon carries the answer across.
+    A model that does not know the horizon predicts for the one it was trained on; so where training horizons are
+    shorter than the scored one, the prior at each row's own horizon carries the answer across.
     """
     if panel.table["pareto_p_any"].isna().any():
         return "features"  # who never bought (`definition: event`) has no prior to start from
@@ -216,22 +217,20 @@ class _HeldOut:
     """What every candidate predicted of rows held out, and what came true."""
 
     how: How
-    log_odds: dict[CandidateName, Floats]
+    log_odds: dict[str, Floats]
     churned: Floats
     cutoff: npt.NDArray[np.intp]
     group: npt.NDArray[np.intp]  # number of the fold
     customer: npt.NDArray[np.str_]
     in_season: bool  # a season sets the level of every cutoff, so order and spread are what is compared
     event: bool
-    parts: dict[
-        tuple[pd.Timestamp, int | None], dict[CandidateName, Floats]
-    ]  # log-odds by the cutoff and group held out
+    parts: dict[tuple[pd.Timestamp, int | None], dict[str, Floats]]  # log-odds by the cutoff and group held out
 
     @classmethod
     def of(
         cls,
         tested: Sequence[Fold],
-        names: Sequence[CandidateName],
+        names: Sequence[str],
         settings: ChurnSettings,
         prior: Prior,
         threads: int,
@@ -243,12 +242,11 @@ class _HeldOut:
         if not tested:
             return None
 
-        def predicted(fold: Fold) -> dict[CandidateName, Floats]:
+        def predicted(fold: Fold) -> dict[str, Floats]:
             fitted = fit_parts(names, fold.past, replace(settings, seeds=1), prior, threads=1)
             return {part: component.log_odds(fold.present.table) for part, component in fitted.items()}
 
-        parts = side_by_side(predicted, tested, threads)
-        rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
+        parts, rows = predict_held_out(tested, predicted, threads)
         return cls(
             tested[0].how,
             {name: np.concatenate([averaged({name: 1.0}, fold) for fold in parts]) for name in names},
@@ -265,19 +263,19 @@ class _HeldOut:
             },
         )
 
-    def probability(self, weights: Mapping[CandidateName, float]) -> Floats:
+    def probability(self, weights: Mapping[str, float]) -> Floats:
         """What the weighted sum of log-odds predicts, with the level of every cutoff set right where a season does."""
         log_odds = np.sum([weight * self.log_odds[name] for name, weight in weights.items()], axis=0)
         blended = probabilities(sigmoid(log_odds))
         return levelled(self.churned, blended, self.cutoff, event=self.event) if self.in_season else blended
 
-    def weigh(self) -> tuple[dict[CandidateName, float], tuple[Standing, ...], str]:
+    def weigh(self) -> tuple[dict[str, float], tuple[ChurnResult, ...], str]:
         """The weights of the candidates, how each fared, and how that was tested."""
         forecasts = {name: self.probability({name: 1.0}) for name in self.log_odds}
-        weights, standings = weigh(self.churned, forecasts, self.customer)
-        return weights, tuple(standings), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."
+        weights, results = weigh(self.churned, forecasts, self.customer)
+        return weights, tuple(results), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."
 
-    def calibrator(self, weights: Mapping[CandidateName, float]) -> Calibrator:
+    def calibrator(self, weights: Mapping[str, float]) -> Calibrator:
         """Learned where time was respected at two cutoffs or more or a season sets the level, or where there is but one
         cutoff, whose level is then the only one known.
 
@@ -295,12 +293,12 @@ class _HeldOut:
 
 def _season(
     panel: Panel,
-    weights: Mapping[CandidateName, float],
+    weights: Mapping[str, float],
     calibrator: Calibrator,
     settings: ChurnSettings,
     prior: Prior,
     threads: int,
-    held_out: Mapping[tuple[pd.Timestamp, int | None], Mapping[CandidateName, Floats]],
+    held_out: Mapping[tuple[pd.Timestamp, int | None], Mapping[str, Floats]],
 ) -> Season:
     """The season in the errors of the model, calibrated.
 
@@ -319,13 +317,13 @@ def _season(
         past = panel.where(rest)
         if cutoff is not None and (cutoff, number) in held_out:
             log = averaged(weights, held_out[cutoff, number])
-            said = probabilities(calibrator.apply(sigmoid(log)))
+            probability = probabilities(calibrator.apply(sigmoid(log)))
         elif past.churned(settings.definition).std() > 0:
             parts = fit_blend(weights, past, replace(settings, seeds=1), prior, threads=1)
-            said = probabilities(calibrator.apply(sigmoid(log_odds(parts, panel.table[rows]))))
+            probability = probabilities(calibrator.apply(sigmoid(log_odds(parts, panel.table[rows]))))
         else:
-            said = np.full(rows.sum(), past.churned(settings.definition).mean())
-        (known if cutoff is None else unknown)[rows] = said
+            probability = np.full(rows.sum(), past.churned(settings.definition).mean())
+        (known if cutoff is None else unknown)[rows] = probability
 
     side_by_side(
         forecast, [(number, cutoff) for number in range(group.max() + 1) for cutoff in (None, *cutoffs)], threads
@@ -334,9 +332,9 @@ def _season(
     return fit_season(panel.churned(settings.definition), (known, unknown), panel.table["cutoff"], event=event)
 
 
-def _baseline(names: Sequence[CandidateName], settings: ChurnSettings) -> CandidateName:
+def _baseline(names: Sequence[str], settings: ChurnSettings) -> str:
     """The candidate that needs least: BTYD's answer where there is one, else a rule of one column."""
-    least: tuple[CandidateName, ...] = ("pareto_nbd", "hiatus", "logistic")
+    least: tuple[str, ...] = ("pareto_nbd", "hiatus", "logistic")
     if settings.definition != "inactivity":
         least = ("tenure", "constant", "logistic")
     return next((name for name in least if name in names), names[0])

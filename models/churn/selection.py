@@ -6,157 +6,47 @@ by luck, or for being simple where nothing can be significant; with many the bes
 (paired bootstrap of customers, 95%): whose log loss is significantly higher than the lowest, and who ranks customers
 significantly worse than another whose log loss is not. So a constant, whose log loss may be the lowest where the churn
 rate moves between cutoffs, does not outweigh models that know who is at risk. A difference below .002 counts for
-nothing, however significant, as no decision depends on it.
+nothing, however significant, as no decision depends on it. Rows are held out as `models.learning.competition` says.
 
 The rule before took the simplest candidate not significantly worse than the best. On draws of 300 and 700 customers,
 judged out of time on others, log loss is lower by .012 with weights, and by .008 with the lowest held-out loss alone
 (`benchmarks/choosing.py`). Squared shares, and simple candidates left out, made no difference.
-
-A fold holds out one cutoff and one group of customers, so that neither time nor acquaintance helps. What it learns from
-are rows of other customers, at cutoffs that come as near to the task as the history allows:
-
-- ``other seasons``: where a season sets the level of each cutoff (``learning.season``), all other cutoffs: who has
-  seen only a part of the year would be judged by what it could not know. (In simulated companies with seasons
-  Pareto/NBD was chosen over trees that had two cutoffs of one autumn: log loss .37, where trees of the whole year
-  reach .30.)
-- ``out of time``: outcomes were known by the cutoff held out;
-- ``earlier``: horizons are of full length but overlap: learned from are earlier cutoffs;
-- ``one cutoff ahead``: either of the two, where only one cutoff can be held out. That is one step in time, learned from
-  a part of the rows, and its luck is in no resample of the customers; so other customers at the same cutoffs, learned
-  from all of them, count as well. (Without them, of course enrolments at two cutoffs the days since the last activity
-  alone had all the weight: AUC of the next presentation .50 where a regression reaches .65.)
-- ``other customers``: a single cutoff; or training horizons are shorter than the one to be scored and all end
-  together, so that no cutoff comes after another's outcome. Then the longest horizons are tested, those nearest to the
-  task, and models that are not told the horizon do not compete: the step to the longer one rests on BTYD's answer.
-  (Tried and dropped: learning from the shorter horizons only and testing the step itself. So little is then learned
-  from that on CDNOW the choice fell on BG/NBD alone, against an earlier backtest and figures known of that split.)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from fedelta.models.churn.candidates import CANDIDATES
-from fedelta.models.churn.settings import CandidateName
+from fedelta.models.churn.candidates import in_order
+from fedelta.models.learning.competition import CandidateResult
 from fedelta.models.metrics.bootstrap import USUAL, Interval, Replicates, Resampling, replicate
 from fedelta.models.metrics.metrics import CHURN_METRICS
-from fedelta.models.panel import Panel, horizon_end
 
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-How = Literal["other seasons", "out of time", "earlier", "one cutoff ahead", "other customers"]
-
-IN_WORDS: Mapping[How, str] = {  # how rows were held out, for a reader of the figures
-    "other seasons": (
-        "other seasons. Learned from were other customers at all other cutoffs, later ones too, and the level at every "
-        "cutoff was set to what came there: the figures compare candidates, and are not those to expect in use, for "
-        "which see the evaluation"
-    ),
-    "out of time": "out of time, by what was known at each cutoff",
-    "earlier": "by earlier cutoffs, though horizons overlap",
-    "one cutoff ahead": (
-        "those of one cutoff by what was known at it, and other customers than those learned from at all cutoffs, as "
-        "one step in time alone says little"
-    ),
-    "other customers": "of other customers than those learned from, at the same cutoffs",
-}
 
 LEAST_WEIGHT = 0.05  # a candidate that is lowest in fewer resamples has no weight
-FELT = 0.002  # nats, or AUC: a smaller difference is none
-_CUTOFFS = 3  # held out: the last ones, or those of the longest horizons
-HALVES = 2
-_SMALL = 5_000  # customers; with fewer, a fold learns from two thirds of them instead of half
+MINIMUM_RELEVANT_DIFFERENCE = 0.002  # of log loss in nats, or of AUC
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Rows to learn from and rows to be tested on, which they do not foretell."""
+class ChurnResult(CandidateResult):
+    """A churn candidate's held-out result: its weight, its log loss and its differences to the best."""
 
-    how: How
-    past: Panel
-    present: Panel
-    group: int | None = None  # of customers (`customer_groups`), those of the present
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a candidate fared out of fold: its weight, its log loss, its differences to the best, and a verdict."""
-
-    candidate: CandidateName
     weight: float  # in the model that is used; 0 for none
     log_loss: Interval
     log_loss_difference: Interval
     auc_difference: Interval
-    verdict: str
-
-    def to_dict(self) -> dict[str, object]:
-        """As JSON."""
-        return {name: value.as_dict() if isinstance(value, Interval) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> "Standing":
-        """Back from JSON."""
-        figures = (_interval(document[name]) for name in ("log_loss", "log_loss_difference", "auc_difference"))
-        log_loss, level, order = figures
-        return cls(document["candidate"], document["weight"], log_loss, level, order, document["verdict"])
-
-
-def folds(
-    panel: Panel, horizon_days: int, *, seasonal: bool = False, cutoffs: int = _CUTOFFS, groups: int | None = None
-) -> list[Fold]:
-    """The folds of a training panel; empty where nobody would be left to learn from or to test on.
-
-    Parameters
-    ----------
-    panel, horizon_days
-        Rows to learn from, and the horizon to be foretold.
-    seasonal
-        Whether a season sets the level of each cutoff.
-    cutoffs
-        So many of them are held out, the last ones.
-    groups
-        So many groups of customers are held out; None is every group in turn.
-    """
-    how, held_out = _held_out(panel, horizon_days, seasonal, cutoffs)
-    return _folds(panel, how, held_out, groups)
-
-
-def folds_to_weigh(panel: Panel, horizon_days: int, *, seasonal: bool = False) -> list[Fold]:
-    """Those of `folds`; where they hold out one cutoff of several, other customers at all cutoffs as well."""
-    how, held_out = _held_out(panel, horizon_days, seasonal, _CUTOFFS)
-    if how in ("out of time", "earlier") and len(held_out) == 1:
-        everybody = np.ones(len(panel), bool)
-        return _folds(panel, "one cutoff ahead", [*held_out, (everybody, everybody)])
-    return _folds(panel, how, held_out)
-
-
-def customer_groups(customer: pd.Series) -> npt.NDArray[np.intp]:
-    """The group of each row's customer (n_rows,): two groups, three of a small base."""
-    codes, ids = pd.factorize(customer, sort=True)
-    number = min(HALVES if len(ids) >= _SMALL else 3, len(ids))
-    return np.asarray(np.random.default_rng(1).permutation(len(ids))[codes] % number, np.intp)
-
-
-def out_of_time_folds(panel: Panel, most: int = _CUTOFFS) -> Iterator[tuple[Panel, Panel]]:
-    """For each of the last cutoffs: the rows whose outcome was known by then, and the rows at it."""
-    known = horizon_end(panel.table)
-    for cutoff in panel.cutoffs[-most:]:
-        past = (known <= cutoff).to_numpy()
-        if past.any():
-            yield panel.where(past), panel.where(panel.table["cutoff"] == cutoff)
 
 
 def weigh(
     churned: Floats,
-    forecasts: Mapping[CandidateName, Floats],
+    forecasts: Mapping[str, Floats],
     customer: npt.NDArray[np.str_],
     resampling: Resampling = USUAL,
-) -> tuple[dict[CandidateName, float], list[Standing]]:
-    """The weight of each candidate that has one, and how each fared; both in the order of ``CANDIDATES``.
+) -> tuple[dict[str, float], list[ChurnResult]]:
+    """The weight of each candidate that has one, and every result; both simplest first (`candidates.in_order`).
 
     A share below 5% of the resamples counts as none, so that few models need fitting; the others are scaled to sum
     to 1.
@@ -171,7 +61,7 @@ def weigh(
     """
     metrics = {name: CHURN_METRICS[name] for name in ("log_loss", "auc")}
     drawn = replicate(churned, dict(forecasts.items()), metrics, customer=customer, resampling=resampling)
-    names = [name for name in CANDIDATES if name in forecasts]
+    names = in_order(forecasts)
     best = min(names, key=lambda name: drawn.figures[name]["log_loss"][0])
     worse = {name: _higher_loss(name, best, drawn) for name in names}
     level = [name for name in names if not worse[name]]
@@ -183,68 +73,39 @@ def weigh(
     kept = {name: lowest[name] for name in rivals if lowest[name] >= LEAST_WEIGHT}
     weights = {name: round(share / sum(kept.values()), 6) for name, share in kept.items()}
 
-    def verdict(name: CandidateName, share: float) -> str:
-        told = f"lowest log loss in {share:.0%} of the resamples"
+    def verdict(name: str, share: float) -> str:
+        share_lowest = f"lowest log loss in {share:.0%} of the resamples"
         if name not in weights:
-            return f"no weight: {worse[name] or told}"
-        return f"chosen: {told}" if len(weights) == 1 else f"weight {weights[name]:.0%}: {told}"
+            return f"no weight: {worse[name] or share_lowest}"
+        return f"chosen: {share_lowest}" if len(weights) == 1 else f"weight {weights[name]:.0%}: {share_lowest}"
 
     return weights, [
-        Standing(
+        ChurnResult(
             name,
-            weights.get(name, 0.0),
-            drawn.interval(name, "log_loss"),
-            drawn.difference("log_loss", name, best),
-            drawn.difference("auc", name, best),
             verdict(name, share),
+            weight=weights.get(name, 0.0),
+            log_loss=drawn.interval(name, "log_loss"),
+            log_loss_difference=drawn.difference("log_loss", name, best),
+            auc_difference=drawn.difference("auc", name, best),
         )
         for name, share in lowest.items()
     ]
 
 
-def _folds(panel: Panel, how: How, held_out: Sequence[tuple[Mask, Mask]], groups: int | None = None) -> list[Fold]:
-    """The pairs of rows to test on and to learn from, with customers parted."""
-    group = customer_groups(panel.table["customer_id"])
-    out = []
-    for at, known in held_out:
-        for number in range(groups or group.max() + 1):
-            past, present = known & (group != number), at & (group == number)
-            if past.any() and present.any():
-                out.append(Fold(how, panel.where(past), panel.where(present), number))
-    return out
-
-
-def _held_out(panel: Panel, horizon_days: int, seasonal: bool, most: int) -> tuple[How, list[tuple[Mask, Mask]]]:
-    """How rows are held out, and pairs of the rows to test on and those to learn from, before customers are parted."""
-    table = panel.table
-    horizon = table.groupby("cutoff")["horizon_days"].first()
-    last = [cutoff for cutoff in panel.cutoffs if horizon[cutoff] >= horizon_days][-most:]
-    at = {cutoff: (table["cutoff"] == cutoff).to_numpy() for cutoff in last}
-    if seasonal:
-        return "other seasons", [(at[cutoff], ~at[cutoff]) for cutoff in last]
-    for how, before in (("out of time", horizon_end(table)), ("earlier", table["cutoff"] + pd.Timedelta(days=1))):
-        pairs = [(at[cutoff], (before <= cutoff).to_numpy()) for cutoff in last]
-        if known := [pair for pair in pairs if pair[1].any()]:
-            return how, known  # type: ignore[return-value]
-    longest = horizon.sort_values(ascending=False, kind="stable").index[:most]
-    return "other customers", [(table["cutoff"].isin(longest).to_numpy(), np.ones(len(table), bool))]
-
-
-def _higher_loss(name: CandidateName, best: CandidateName, drawn: Replicates) -> str:
+def _higher_loss(name: str, best: str, drawn: Replicates) -> str:
     """In words, that its log loss is significantly higher than that of the best; empty if it is not."""
     loss = drawn.difference("log_loss", name, best)
-    return f"log loss significantly higher than that of {best}" if loss.low > 0 and loss.value >= FELT else ""
+    return (
+        f"log loss significantly higher than that of {best}"
+        if loss.low > 0 and loss.value >= MINIMUM_RELEVANT_DIFFERENCE
+        else ""
+    )
 
 
-def _lower_rank(name: CandidateName, others: Sequence[CandidateName], drawn: Replicates) -> str:
+def _lower_rank(name: str, others: Sequence[str], drawn: Replicates) -> str:
     """In words, that its AUC is significantly lower than that of another; empty if it is not."""
     for other in sorted(others, key=lambda one: -drawn.figures[one]["auc"][0]):
         order = drawn.difference("auc", name, other)
-        if order.high < 0 and order.value <= -FELT:
+        if order.high < 0 and order.value <= -MINIMUM_RELEVANT_DIFFERENCE:
             return f"ranks significantly worse than {other}, whose log loss is not significantly higher"
     return ""
-
-
-def _interval(held: Mapping[str, float | None]) -> Interval:
-    value, low, high = (np.nan if (end := held[name]) is None else end for name in ("value", "low", "high"))
-    return Interval(value, low, high)

@@ -1,7 +1,7 @@
 """The section `churn` of params.yaml, and that of its tuning."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import Count, NonNegative, PositiveShare, Seed, Share
@@ -9,12 +9,7 @@ from fedelta.features.relationship import PURCHASES, Definition, Relationship
 from fedelta.models.learning.settings import BoostingSettings, Leaves
 from fedelta.models.minimum import Minimum
 
-CandidateName = Literal[
-    "constant", "tenure", "days_since_last_activity", "past_outcome_rate", "hiatus", "pareto_nbd", "bg_nbd", "logistic",
-    "lightgbm", "blend", "lightgbm_large", "lightgbm_defaults",
-]  # fmt: skip
-ModelName = CandidateName | Literal["weighted_average"]  # of several candidates, by their weights
-BTYD: tuple[CandidateName, ...] = ("pareto_nbd", "bg_nbd")  # know of purchases alone
+Setting = bool | int | float | str | None
 
 
 class BadCandidate(FedeltaError, ValueError):
@@ -35,13 +30,6 @@ class LargeSettings:
     lambda_l2: NonNegative = 1.0
 
 
-# LightGBM's own defaults, but for bins: next to no restraint. Without sampling one seed is as good as several.
-LIGHTGBM_DEFAULTS = BoostingSettings(
-    num_iterations=100, learning_rate=0.1, num_leaves=31, min_data_in_leaf_share=0.0, min_data_in_leaf=20,
-    bagging_fraction=1.0, feature_fraction=1.0, lambda_l2=0.0, seeds=1,
-)  # fmt: skip
-
-
 @dataclass(frozen=True)
 class ChurnSettings(BoostingSettings):
     """The churn model: what leaving means, which models compete, and how boosters are grown."""
@@ -51,26 +39,11 @@ class ChurnSettings(BoostingSettings):
     definition: Definition = "inactivity"  # declared: the company's own labels
     activity: tuple[str, ...] = PURCHASES  # kinds of interaction; who does none of them has left (`inactivity`)
     ended: tuple[str, ...] = ()  # kinds that end a relationship without churn
-    candidate: Literal["auto", CandidateName] = "auto"  # auto: chosen out of time
+    candidate: str = "auto"  # of models.churn.candidates; auto: chosen out of time
     too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
     minimum: Minimum = field(default_factory=Minimum)
     lightgbm_large: LargeSettings = field(default_factory=LargeSettings)
-
-    def __post_init__(self) -> None:
-        """Refuse a candidate that foresees purchases where cancellations are to be foreseen.
-
-        Raises
-        ------
-        BadCandidate
-            If it does.
-        """
-        if self.definition != "inactivity" and self.candidate in BTYD:
-            others = [name for name in get_args(CandidateName) if name not in BTYD]
-            what = "a cancellation" if self.definition == "event" else "what the company's labels say"
-            raise BadCandidate(
-                f"churn.candidate is {self.candidate}, which foresees purchases, and churn.definition is "
-                f"{self.definition}, {what}; the candidate must be auto, {', '.join(others[:-1])} or {others[-1]}."
-            )
+    candidate_settings: dict[str, dict[str, Setting]] = field(default_factory=dict)  # of others with a section, by name
 
     @property
     def relationship(self) -> Relationship:

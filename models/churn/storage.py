@@ -1,13 +1,13 @@
 """The churn model on disk."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from fedelta.models.bundle import read_boosters, read_contract, write_model
-from fedelta.models.churn.candidates import Trees, component_from_dict, component_to_dict
+from fedelta.models.churn.candidates import component_from_dict
 from fedelta.models.churn.model import ChurnModel
-from fedelta.models.churn.selection import Standing
-from fedelta.models.learning.boosting import Ensemble
+from fedelta.models.churn.selection import ChurnResult
 from fedelta.models.learning.calibration import Calibrator
 from fedelta.models.learning.season import Season
 from fedelta.models.peers import Peers
@@ -15,7 +15,7 @@ from fedelta.models.peers import Peers
 
 def save_churn(model: ChurnModel, folder: Path, facts: Mapping[str, object]) -> None:
     """Write a churn model; `facts` (cutoffs, base rates, metrics) are kept beside its contract."""
-    parts = [{"weight": weight, **component_to_dict(part)} for weight, part in model.components]
+    parts = [{"weight": weight, "kind": part.kind, **part.to_dict()} for weight, part in model.components]
     contract = {
         "model": "churn",
         "candidate": model.name,
@@ -25,14 +25,12 @@ def save_churn(model: ChurnModel, folder: Path, facts: Mapping[str, object]) -> 
         "calibrator": model.calibrator.to_dict(),
         "season": model.season.to_dict(),
         "components": parts,
-        "selection": [standing.to_dict() for standing in model.selection],
+        "selection": [result.to_dict() for result in model.selection],
         "note": model.note,
         "peers": [group.to_dict() for group in model.peers],
     }
-    trees = {
-        f"churn-{i}": part.ensemble.to_text() for i, (_, part) in enumerate(model.components) if isinstance(part, Trees)
-    }
-    write_model(folder, contract, trees, facts)
+    texts = {f"churn-{i}": part.texts() for i, (_, part) in enumerate(model.components)}
+    write_model(folder, contract, texts, facts)
 
 
 def load_churn(folder: Path) -> ChurnModel:
@@ -45,12 +43,7 @@ def load_churn(folder: Path) -> ChurnModel:
     """
     contract = read_contract(folder)
     parts = tuple(
-        (
-            float(held["weight"]),
-            component_from_dict(
-                held, Ensemble.from_text(read_boosters(folder, f"churn-{i}")) if held["kind"] == "lightgbm" else None
-            ),
-        )
+        (float(held["weight"]), component_from_dict(held, partial(read_boosters, folder, f"churn-{i}")))
         for i, held in enumerate(contract["components"])
     )
     return ChurnModel(
@@ -59,7 +52,7 @@ def load_churn(folder: Path) -> ChurnModel:
         Calibrator.from_dict(contract["calibrator"]),
         contract["horizon_days"],
         contract["lead_days"],
-        tuple(Standing.from_dict(held) for held in contract["selection"]),
+        tuple(ChurnResult.from_dict(held) for held in contract["selection"]),
         contract["note"],
         Season.from_dict(contract["season"]),
         tuple(Peers.from_dict(held) for held in contract.get("peers", ())),

@@ -1,4 +1,4 @@
-"""Which horizon says that a customer has left: how many of the silent come back, how well leaving can be foreseen."""
+"""Which horizon says that a customer has left: how many of the silent come back, how well churn can be predicted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import polars as pl
 from fedelta.features.errors import FedeltaError
 from fedelta.features.relationship import Definition
 from fedelta.models.churn_window.life_table import LifeTable, jackknife
-from fedelta.models.churn_window.predictability import Sample, Test, foresee
+from fedelta.models.churn_window.predictability import Sample, Test, predictability
 from fedelta.models.churn_window.spells import EVERYONE, PURCHASE_GROUPS
 from fedelta.models.metrics.bootstrap import Interval, Resampling
 from fedelta.models.minimum import Minimum
@@ -82,7 +82,7 @@ class Tenure:
 
 @dataclass(frozen=True)
 class Advice:
-    """The horizon advised (None: nothing can be told), why, and all that was looked at."""
+    """The horizon advised (None: none can be), why, and all that was looked at."""
 
     days: int | None
     because: str
@@ -109,12 +109,12 @@ def advise(
     with enough cancellations to learn from is advised.
     """
     if history.spells.is_empty():
-        return Advice(None, f"Nothing can be told: {_nothing(history.definition)}.", 0, (), (), {})
+        return Advice(None, f"No horizon can be advised: {_nothing(history.definition)}.", 0, (), (), {})
     tables = _tables(history)
     everyone = tables[EVERYONE]
     reach = everyone.reach(_WATCHED)
     horizons = [
-        _horizon(days, tables, reach, history, foresee(history.sample, days, lead_days, resampling))
+        _horizon(days, tables, reach, history, predictability(history.sample, days, lead_days, resampling))
         for days in candidates
     ]
     if history.definition == "event":
@@ -160,17 +160,17 @@ def _by_returns(
     if history.customers < settings.minimum.customers:
         return None, _too_few(history.customers, settings.minimum)
     if not everyone.ended.any():
-        return None, "Nothing can be told: nobody has been active on two days yet, so no silence has ever ended."
+        return None, "No horizon can be advised: nobody has been active on two days yet, so no silence has ever ended."
     tested = [(h, h.returning) for h in horizons if h.returning is not None and h.tests]
     if not tested:
         return None, (
-            "Nothing can be told: the history is too short to test even the shortest horizon, for which the silent "
-            "must be watched for as long again and two cutoffs must fit. Bring a longer history."
+            "No horizon can be advised: the history is too short to test even the shortest horizon, for which the "
+            "silent must be watched for as long again and two cutoffs must fit. Bring a longer history."
         )
     for horizon, returning in tested:
         if returning.high <= most:
             return horizon.days, (
-                f"It is the shortest after which surely at most {most:.0%} of the silent come back: "
+                f"It is the shortest after which, significantly, at most {most:.0%} of the silent come back: "
                 f"{returning.value:.1%} [{returning.low:.1%}, {returning.high:.1%}] did."
             )
     longest, returning = tested[-1]
@@ -192,14 +192,14 @@ def _by_cancellations(history: History, horizons: Sequence[Horizon], minimum: Mi
                 "from."
             )
     return None, (
-        f"Nothing can be told: in no horizon that the history can test do {minimum.positives} members cancel. "
+        f"No horizon can be advised: in no horizon that the history can test do {minimum.positives} members cancel. "
         "Bring a longer history or more members."
     )
 
 
 def _too_few(customers: int, minimum: Minimum) -> str:
     who = "customer is" if customers == 1 else "customers are"
-    return f"Nothing can be told: {customers:,} {who} too few; bring at least {minimum.customers}."
+    return f"No horizon can be advised: {customers:,} {who} too few; bring at least {minimum.customers}."
 
 
 def _nothing(definition: Definition) -> str:

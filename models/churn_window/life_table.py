@@ -18,7 +18,7 @@ _FEWEST_PARTS = 5  # of the customers, for an interval
 
 @dataclass(frozen=True, eq=False)
 class LifeTable:
-    """Spells by length in whole days, apart for each part of the customers, so that chance can be told.
+    """Spells by length in whole days, apart for each part of the customers, so that chance can be estimated.
 
     A spell that is still going on counts up to the last day it was watched and no further (Kaplan & Meier 1958).
     """

@@ -1,4 +1,4 @@
-"""How well leaving can be foreseen at a horizon: a cheap model of recency, frequency and money, out of time."""
+"""How well churn can be predicted at a horizon: a cheap model of recency, frequency and money, out of time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Test:
-    """A cutoff (days since 1970) whose horizon is over, foreseen by a model of earlier cutoffs only."""
+    """A cutoff (days since 1970) whose horizon is over, predicted by a model of earlier cutoffs only."""
 
     cutoff: int
     customers: int
@@ -43,7 +43,7 @@ class Test:
         return self.churners / self.customers
 
 
-def foresee(sample: Sample, horizon_days: int, lead_days: int, resampling: Resampling) -> list[Test]:
+def predictability(sample: Sample, horizon_days: int, lead_days: int, resampling: Resampling) -> list[Test]:
     """Up to two tests, the latest first; none if two whole horizons do not fit into the history.
 
     Cutoffs step back by whole horizons from the last one whose horizon is over, so that what a model learned from was

@@ -1,4 +1,4 @@
-"""What a bad experience changes: leaving and spending after it, beside customers alike whose touchpoint went well."""
+"""What a bad experience changes: leaving and spending after it, beside matched controls whose touchpoint went well."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ WITHIN_DAYS = 7
 _tenure = pl.col("tenure_days").clip(lower_bound=SHORTEST_DAYS)
 _silence = pl.coalesce("silence_days", "tenure_days").clip(lower_bound=SHORTEST_DAYS)
 _gap = pl.coalesce("usual_gap_days", _tenure)
-# What makes customers alike: how much they bought and lately, how long they have been silent against their own rhythm,
-# how long and how often they deal with us, what they spend, and what went wrong before.
+# What controls are matched on: how much they bought and lately, how long they have been silent against their own
+# rhythm, how long and how often they deal with us, what they spend, and what went wrong before.
 _COVARIATES = {
     "purchases": pl.col("purchases").log1p(),
     "purchases_90d": pl.col("purchases_90d").log1p(),
@@ -109,14 +109,14 @@ class Compared:
                 for (number,), some in _groups(mine, "number"):
                     days = some["day"].unique()
                     near = pl.concat([days + after for after in range(WITHIN_DAYS)]).unique()
-                    alike = pool.filter((pl.col("number") == number) & pl.col("day").is_in(near.implode()))
+                    controls = pool.filter((pl.col("number") == number) & pl.col("day").is_in(near.implode()))
                     yield (
                         str(rule),
                         str(pillar),
                         str(kind),
                         int(str(number)),
                         some["row"].to_numpy(),
-                        alike["row"].to_numpy(),
+                        controls["row"].to_numpy(),
                     )
 
     def left(self, bad: Integers, good: Integers) -> Effect | None:

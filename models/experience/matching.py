@@ -62,7 +62,7 @@ def pooled(effects: Sequence[Effect]) -> Effect:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Rows of episodes that went badly, and of some that went well with weights (sum 1) that make them look alike.
+    """Rows of episodes that went badly, and of some that went well with weights (sum 1) that balance them.
 
     `design` has the covariates, standardised, of the bad rows and then of the good ones; `customer` is a code per row.
     """
@@ -145,8 +145,8 @@ def match(
         return None
     design = covariates(bad, good)
     spread = design.std(axis=0)
-    told = spread > 1e-9
-    design = (design - design[: len(bad)].mean(axis=0))[:, told] / spread[told]
+    varies = spread > 1e-9
+    design = (design - design[: len(bad)].mean(axis=0))[:, varies] / spread[varies]
     weight = _balanced(design[len(bad) :], ridge=1 / len(bad))
     return Match(bad, good, weight, design, customer[np.concatenate([bad, good])])
 
@@ -202,8 +202,8 @@ def staying_values(days: Floats, ended: Booleans, horizon: int, weight: Floats |
     day, ended = np.minimum(day, horizon + 1), ended & (day <= horizon)
     whole = np.rint(weight / weight.max() * _WEIGHT_PARTS)
     sums = np.bincount(2 * day + ended, whole, 2 * (horizon + 2))
-    told = np.flatnonzero(sums)
-    fitted = KaplanMeierFitter().fit(told // 2, told % 2, weights=sums[told])
+    seen = np.flatnonzero(sums)
+    fitted = KaplanMeierFitter().fit(seen // 2, seen % 2, weights=sums[seen])
     table = fitted.event_table
     at_risk, ends = table["at_risk"].to_numpy(np.float64), table["observed"].to_numpy(np.float64)
     survival = float(fitted.survival_function_["KM_estimate"].loc[:horizon].iloc[-1])

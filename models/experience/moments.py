@@ -26,8 +26,9 @@ class Moment:
     churn : change in the share that leaves within the horizon, bad against good.
     spend : change in money spent in the horizon; None without amounts.
     recovered : share of the bad experiences that were made good; None where a settled contact is no answer to them.
-    recovery_churn, recovery_spend : the change that goes with being made good, among bad experiences alike; None where
-        nothing is shown to be lost. Rather too large than too small: who had silently left before is never in touch.
+    recovery_churn, recovery_spend : the change that goes with being made good, among matched bad experiences; None
+        where nothing is shown to be lost. Rather too large than too small: who had
+        silently left before is never in touch.
     says : the same in words. Intervals are 90%; figures are None where there are too few to compare.
     """
 
@@ -105,8 +106,8 @@ def _recovery(table: Compared, mine: Sequence[Harm]) -> tuple[float | None, Effe
 
 
 def _pooled(effects: Iterable[Effect | None]) -> Effect | None:
-    told = [effect for effect in effects if effect is not None]
-    return pooled(told) if told else None
+    known = [effect for effect in effects if effect is not None]
+    return pooled(known) if known else None
 
 
 def _interval(effect: Effect | None) -> Interval | None:

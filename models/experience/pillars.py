@@ -21,7 +21,7 @@ COLUMNS: dict[str, str] = {
     **{name: f"level_{name}" for name in LEVELS},
 }
 
-FEWEST = 30  # touchpoints in either period below which no trend is told
+FEWEST = 30  # touchpoints in either period below which no trend is reported
 
 Trend = Literal["better", "worse", "no change", "too few touchpoints"]
 

@@ -28,7 +28,7 @@ class Prior:
 
     @property
     def correlation(self) -> float:
-        """Correlation of two touchpoints of one customer: near 0 if customers are alike, near 1 if each fares alike."""
+        """Correlation of two touchpoints of one customer: near 0 if customers do not differ, near 1 if only they do."""
         return 1 / (self.strength + 1)
 
     @property

@@ -1,4 +1,4 @@
-"""The tolerance curve: how many leave after their first, second, third bad experience, beside customers alike."""
+"""The tolerance curve: how many leave after their first, second, third bad experience, beside matched controls."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ORDINALS = {1: "first", 2: "second", 3: "third", 4: "fourth"}
 
 @dataclass(frozen=True)
 class Quoted:
-    """A share of customers said to leave elsewhere: a line to draw beside the curve, never an input."""
+    """A share of customers reported to leave elsewhere: a line to draw beside the curve, never an input."""
 
     after: str
     share: float
@@ -27,13 +27,14 @@ QUOTED = (
     Quoted("several bad experiences", 0.59, "PwC, Experience is everything, 2018 (United States)"),
 )
 
-# What customers who are compared have in common, in words: the covariates of ``models.harm``.
-ALIKE = (
-    "Customers alike bought as much and as lately, at their own rhythm, for as long, and had as many bad experiences "
+# What customers who are compared have in common, in words: the covariates of ``harm``.
+MATCHED = (
+    "Matched controls bought as much and as lately, at their own rhythm, for as long, and had as many bad experiences "
     "before"
 )
-ALIKE_WITHOUT_PURCHASES = (
-    "Customers alike had as many interactions, and as many of late, for as long, and had as many bad experiences before"
+MATCHED_WITHOUT_PURCHASES = (
+    "Matched controls had as many interactions, and as many of late, for as long, and had as many bad experiences "
+    "before"
 )
 
 
@@ -47,7 +48,7 @@ class ToleranceStep:
     number : the how-manieth bad experience (``NUMBERS`` stands for itself and beyond); None for any.
     experiences, customers : the bad experiences that could be compared, and how many customers had them.
     left : share that leaves within the horizon after it.
-    left_alike : the same among customers alike whose touchpoint went well.
+    left_controls : the same among matched controls whose touchpoint went well.
     excess : the one minus the other. Intervals are 90%; figures are None where there are too few to compare.
     says : the same in words.
     """
@@ -58,17 +59,17 @@ class ToleranceStep:
     experiences: int
     customers: int
     left: Interval | None
-    left_alike: float | None
+    left_controls: float | None
     excess: Interval | None
     says: str
 
 
 @dataclass(frozen=True)
 class ToleranceCurve:
-    """The steps, overall first, what makes customers alike, what is quoted elsewhere, the finding in one sentence."""
+    """The steps, overall first, what controls are matched on, what is quoted elsewhere, the finding in one sentence."""
 
     horizon_days: int
-    alike: str
+    matched_on: str
     steps: tuple[ToleranceStep, ...]
     quoted: tuple[Quoted, ...]
     says: str
@@ -86,8 +87,8 @@ def tolerance_curve(
     Leaving is no activity within the horizon (``inactivity`` and ``declared``: Kaplan-Meier, the time to come back
     censored where the data end) or a cancellation in it (``event``). `excess` is what the experience and all that
     followed from it changed, on average over the bad experiences that occurred, follow-ups within the recovery time
-    left out. It is what goes with them: their effect as far as customers alike in the covariates of ``harm`` are
-    alike in all else.
+    left out. It is what goes with them: their effect as far as customers equal in the covariates of ``harm`` are
+    equal in all else.
 
     Parameters
     ----------
@@ -99,8 +100,8 @@ def tolerance_curve(
     for column in by:
         for value, harm in _by(episodes, found, column, horizon_days, definition):
             steps += _curve(harm, column, value, horizon_days)
-    alike = ALIKE if episodes["purchases"].max() else ALIKE_WITHOUT_PURCHASES
-    return ToleranceCurve(horizon_days, alike, tuple(steps), QUOTED, steps[0].says)
+    controls = MATCHED if episodes["purchases"].max() else MATCHED_WITHOUT_PURCHASES
+    return ToleranceCurve(horizon_days, controls, tuple(steps), QUOTED, steps[0].says)
 
 
 def _by(
@@ -134,10 +135,10 @@ def _step(found: Sequence[Harm], group: str, value: str, number: int | None, hor
     left, excess = effect.of_bad, effect.interval
     says = (
         f"After {name}, {left.value:.0%} leave within {horizon_days} days, {left.value - excess.value:.0%} of "
-        f"customers alike after a good one: {_verdict(excess)}."
+        f"matched controls after a good one: {_verdict(excess)}."
     )
-    alike = left.value - excess.value
-    return ToleranceStep(group, value, number, effect.n, effect.customers, left, alike, excess, says)
+    controls = left.value - excess.value
+    return ToleranceStep(group, value, number, effect.n, effect.customers, left, controls, excess, says)
 
 
 def _verdict(excess: Interval) -> str:

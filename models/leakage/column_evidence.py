@@ -26,7 +26,7 @@ class Telling:
 
     area: Mapping[str, float]  # AUC by the name of the cutoff, "" for all together; of 30 and more of each outcome
     agreed: Mapping[str, float]  # Matthews correlation of its guess with the outcome, the same way
-    high: Collection[str]  # the cutoffs at which the AUC is surely above HONEST_AUC, and ""
+    high: Collection[str]  # the cutoffs at which the AUC is significantly above HONEST_AUC, and ""
 
     def exceeding(self, silence: "Telling | None") -> str | None:
         """The cutoff at which it tells most, if that is too much; None if it is not.
@@ -61,7 +61,7 @@ def telling(column: pd.Series, rows: Rows) -> Telling:
             rate = (gone[::-1] + leavers / mask.sum()) / (n[::-1] + 1)  # among the other half
             area[name] = max(area[name], _area_of_bins(rate, gone, n - gone))
             agreed[name] = max(agreed[name], _matthews(rate > 0.5, gone, n - gone))
-        if not name or _surely_high(area[name], leavers, stayers):
+        if not name or _significantly_high(area[name], leavers, stayers):
             high.append(name)
     return Telling(area, agreed, high)
 
@@ -70,8 +70,8 @@ def strongest(columns: pd.DataFrame, rows: Rows) -> Telling:
     """The most that any one of some columns tells, at each cutoff."""
     found = [telling(columns[name], rows) for name in columns]
     names = [name for name, _ in rows.groups()]
-    area = {name: max((told.area.get(name, 0) for told in found), default=0) for name in names}
-    agreed = {name: max((told.agreed.get(name, 0) for told in found), default=0) for name in names}
+    area = {name: max((evidence.area.get(name, 0) for evidence in found), default=0) for name in names}
+    agreed = {name: max((evidence.agreed.get(name, 0) for evidence in found), default=0) for name in names}
     return Telling(area, agreed, names)
 
 
@@ -106,7 +106,7 @@ def _area_of_bins(score: Floats, left: Floats, stayed: Floats) -> float:
     return float((gone * below).sum() / (gone.sum() * here.sum()))
 
 
-def _surely_high(area: float, leavers: float, stayers: float) -> bool:
+def _significantly_high(area: float, leavers: float, stayers: float) -> bool:
     """Whether an AUC lies above HONEST_AUC by three of its standard errors (Hanley and McNeil 1982, equation 1)."""
     a = HONEST_AUC
     error = a * (1 - a) + (leavers - 1) * (a / (2 - a) - a**2) + (stayers - 1) * (2 * a**2 / (1 + a) - a**2)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from fedelta.features.attributes import BAD_PREFIX, PREFIX
-from fedelta.models.churn.selection import folds
 from fedelta.models.leakage.leaky_attributes import as_of_today, later_dates, undeclared
 from fedelta.models.leakage.leaky_columns import copied_outcomes, telling_columns, telling_kinds
 from fedelta.models.leakage.leaky_rows import (
@@ -17,6 +16,7 @@ from fedelta.models.leakage.leaky_rows import (
     shared_customers,
     twin_customers,
 )
+from fedelta.models.learning.competition import folds
 from fedelta.models.learning.season import seasonal
 from fedelta.models.panel import Panel
 

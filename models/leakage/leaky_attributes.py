@@ -59,7 +59,7 @@ def later_dates(table: pd.DataFrame) -> Iterator[Leak]:
 
 
 def undeclared(table: pd.DataFrame, declared: Collection[str]) -> Iterator[Leak]:
-    """Attributes in the table that the source does not declare, so that nobody said since when they are known."""
+    """Attributes in the table that the source does not declare, so that it is unknown since when they are known."""
     for name in (str(n) for n in table.columns if str(n).startswith(PREFIX)):
         if not {name.removeprefix(prefix) for prefix in (PREFIX, BAD_PREFIX)} & set(declared):
             yield Leak(

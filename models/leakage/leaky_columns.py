@@ -31,21 +31,21 @@ def telling_columns(panel: Panel, definition: str) -> Iterator[Leak]:
     for name in names:
         column, outside = panel.table[name], str(name).startswith(PREFIX)
         against = None if outside else silence
-        told = telling(column, rows)
-        if (at := told.exceeding(against)) is not None:
+        evidence = telling(column, rows)
+        if (at := evidence.exceeding(against)) is not None:
             yield Leak(
                 "telling_column",
                 str(name),
-                _says(told, at),
+                _says(evidence, at),
                 "it was written at or after the outcome: leave it out, or give it the time from which it is known; "
                 + ACCEPT,
-                max(told.area[at], told.agreed[at]),
+                max(evidence.area[at], evidence.agreed[at]),
             )
-        elif evidence := _only_stayers(column, rows, against):
+        elif zeros := _only_stayers(column, rows, against):
             yield Leak(
                 "structural_zero",
                 str(name),
-                evidence,
+                zeros,
                 "it counts what a customer can no longer do once gone: read it before the cutoff, not after; " + ACCEPT,
                 0.95,
             )
@@ -108,11 +108,11 @@ def copied_outcomes(panel: Panel) -> Iterator[Leak]:
                     )
 
 
-def _says(told: Telling, at: str) -> str:
-    where = f" at {at} ({told.area['']:.3f} over all cutoffs)" if at else ""
+def _says(evidence: Telling, at: str) -> str:
+    where = f" at {at} ({evidence.area['']:.3f} over all cutoffs)" if at else ""
     return (
-        f"alone it orders those who left and those who stayed with an AUC of {told.area[at]:.3f}{where}, and repeats "
-        f"the label with a Matthews correlation of {told.agreed[at]:.2f}"
+        f"alone it orders those who left and those who stayed with an AUC of {evidence.area[at]:.3f}{where}, and "
+        f"repeats the label with a Matthews correlation of {evidence.agreed[at]:.2f}"
     )
 
 

@@ -39,7 +39,7 @@ def repeated_rows(table: pd.DataFrame) -> Iterator[Leak]:
 def twin_customers(table: pd.DataFrame) -> Iterator[Leak]:
     """Customers of three purchase days and more who share every feature, to the cent: one person under several ids.
 
-    Without money nothing is said: the regular histories of two members of a club coincide by chance.
+    Without money nothing is reported: the regular histories of two members of a club coincide by chance.
     """
     rows = table[(table["purchase_day_count"] >= 3) & (table["spend"] > 0)]
     names = ["cutoff", *(n for n in feature_columns(table) if not str(n).startswith(PREFIX))]

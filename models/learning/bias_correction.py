@@ -24,7 +24,7 @@ class Level:
 def fit_level(actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
     """What later totals ask for, drawn towards 1 as far as they are uncertain; 1 where it fails its own test.
 
-    The test leaves each cutoff out in turn: the others must foretell its error.
+    The test leaves each cutoff out in turn: the others must predict its error.
 
     For rows out of time only. Errors of shorter horizons say nothing sure of a longer one's. (Carried over along a line
     in the logarithm of the horizon, they took totals of groceryElog from 15% too high to 4% too low, but those of
@@ -40,8 +40,8 @@ def fit_level(actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
     n = len(error)
     if n < 2:
         return Level(note="Not scaled: it takes two cutoffs to test a scale.")
-    foretold = (error.sum() - error) / (n - 1)
-    before, after = float(np.abs(error).mean()), float(np.abs(error - foretold).mean())
+    predicted = (error.sum() - error) / (n - 1)
+    before, after = float(np.abs(error).mean()), float(np.abs(error - predicted).mean())
     says = f"of cutoffs left out in turn, totals were off by {before:.1%} unscaled and {after:.1%} scaled (logarithms)"
     if after >= before:
         return Level(note=f"Not scaled: {says}.")
@@ -52,7 +52,7 @@ def fit_level(actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
 
 
 def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> Level:
-    """What brings totals fitted to the training rows to those that came, every cutoff counting alike.
+    """What brings totals fitted to the training rows to those that came, every cutoff with the same weight.
 
     Poisson regression keeps totals; trees under Tweedie's loss and means of logarithms do not ("balance property":
     Wüthrich 2020, "Bias regularization in neural network models for general insurance pricing", European Actuarial

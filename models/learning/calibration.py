@@ -1,4 +1,4 @@
-"""From a model's probability to the frequency that came true, learned out of time or left alone.
+"""From a model's probability to the frequency that came true, learned out of time, or left unchanged.
 
 Last season's base rate is not next season's, so a correction has to earn its place: each cutoff is predicted by a
 calibrator fitted on those before it, and the simpler of two stays unless the other's log loss is lower by a paired
@@ -138,6 +138,15 @@ def fit_calibrator(
     ------
     MetricInputError
         If the arrays do not fit together; see ``models.metrics.ranking``.
+
+    Examples
+    --------
+    >>> chance = np.random.default_rng(1)
+    >>> truth = chance.uniform(0.1, 0.9, 3000)
+    >>> churned = (chance.random(3000) < truth).astype(float)
+    >>> calibrator = fit_calibrator(truth**2, churned, np.repeat([1, 2, 3], 1000))
+    >>> calibrator.apply(np.array([0.04, 0.25, 0.64])).round(1).tolist()
+    [0.2, 0.5, 0.8]
     """
     raw, labels, folds = _rows(probability, churned, fold)
     if folds.max() == 0:

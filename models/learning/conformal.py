@@ -55,7 +55,7 @@ class Intervals:
     """Ends of an interval as multiples of the expectation, by how much is expected.
 
     Split conformal prediction (Vovk, Gammerman & Shafer 2005) of the ratio of outcome to expectation, by bins of the
-    expectation (Mondrian: Vovk et al. 2003), so that coverage holds for small and for large customers alike.
+    expectation (Mondrian: Vovk et al. 2003), so that coverage holds for small customers and for large ones.
     """
 
     edges: tuple[float, ...]  # expectations between bins, ascending
@@ -136,7 +136,7 @@ def _fit(actual: Floats, expected: Floats, group: npt.NDArray[np.intp], allowed:
 
     Where more than nine in ten spend nothing, the interval of nothing but 0 holds more than it should. So that as many
     lie outside overall as may, the other bins miss more, by `SHARED` at most: narrower, and still nearly as sure. How
-    many lie in which bin is asked of the last group: the older a base, the more of it has surely left.
+    many lie in which bin is asked of the last group: the older a base, the more of it has certainly left.
     """
     bins = int(np.clip(len(actual) // FEWEST, 1, DECILES))
     edges = np.unique(np.quantile(expected, np.arange(1, bins) / bins, method="higher"))

@@ -74,7 +74,7 @@ def _groups(table: pd.DataFrame) -> pd.Series:
     names = [name for name in table.columns if str(name).startswith(PREFIX)]
     if table["cutoff"].nunique() != 1 or not names:
         return customer
-    alike = pd.util.hash_pandas_object(table[names], index=False)
-    if alike.duplicated().mean() > _MOST_COPIES:
+    same = pd.util.hash_pandas_object(table[names], index=False)
+    if same.duplicated().mean() > _MOST_COPIES:
         return customer
-    return customer.groupby(alike).transform("min")
+    return customer.groupby(same).transform("min")

@@ -75,7 +75,7 @@ class Season:
 NO_SEASON = Season(note="No season: it takes complete horizons at cutoffs a year before those to come.")
 
 
-def fit_season(happened: Floats, said: Sequence[Floats], cutoff: pd.Series, *, event: bool = False) -> Season:
+def fit_season(happened: Floats, predicted: Sequence[Floats], cutoff: pd.Series, *, event: bool = False) -> Season:
     """The yearly wave in the errors of models at their training cutoffs, as far as it stands out from the irregular.
 
     Least squares of the errors, averaged over the models, on a constant, a cosine and a sine of one year; the wave is
@@ -86,14 +86,14 @@ def fit_season(happened: Floats, said: Sequence[Floats], cutoff: pd.Series, *, e
     ----------
     happened : ndarray of shape (n,)
         What came true, 0 or 1. Horizons are of equal length.
-    said : sequence of ndarrays of shape (n,)
-        What each model said of rows held out.
+    predicted : sequence of ndarrays of shape (n,)
+        What each model predicted of rows held out.
     cutoff : Series of shape (n,)
     event : bool
         Whether what happens is an event; otherwise it is that none came.
     """
     row = np.unique(_days(cutoff), return_inverse=True)[1]
-    error = np.mean([_levels(happened, probability, row, event) for probability in said], axis=0)
+    error = np.mean([_levels(happened, probability, row, event) for probability in predicted], axis=0)
     return _of_errors(np.unique(_days(cutoff)), error, "cancellations" if event else "purchases", event=event)
 
 

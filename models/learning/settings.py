@@ -7,6 +7,7 @@ from annotated_types import Interval
 
 from fedelta.features.ranges import Count, NonNegative, PositiveShare, Share
 
+Prior = Literal["features", "init_score"]  # how BTYD enters: as columns among others, or as the score to start from
 PriorUse = Literal["auto", "features", "init_score"]
 Leaves = Annotated[int, Interval(ge=2, le=131_072)]  # LightGBM's own limits
 

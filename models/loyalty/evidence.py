@@ -89,9 +89,9 @@ def what_they_did(
 
 
 def attitude_adds(train: Panel, later: Panel, model: LoyaltyModel, definition: str, resampling: Resampling) -> Addition:
-    """Whether churn is foreseen better with attitude than without, out of time, among customers who spoke.
+    """Whether churn is predicted better with attitude than without, out of time, among customers who spoke.
 
-    Behaviour includes how much a customer said, since talking is activity; only what was said is added.
+    Behaviour includes how much a customer expressed, since talking is activity; only what was expressed is added.
     """
     sets = [panel.where(~np.isnan(model.attitude(panel.table))) for panel in (train, later)] if not model.reason else []
     kinds = [min(y.sum(), len(y) - y.sum()) for y in (panel.churned(definition) for panel in sets)]
@@ -99,14 +99,14 @@ def attitude_adds(train: Panel, later: Panel, model: LoyaltyModel, definition: s
         nothing = Interval(np.nan, np.nan, np.nan)
         words = f"Too few customers spoke and left, or spoke and stayed, to compare ({_FEWEST_OF_A_KIND} are needed)."
         return Addition(len(sets[1]) if sets else 0, np.nan, np.nan, nothing, model.reason or words)
-    spoke, told = sets
-    churned, customer = told.churned(definition), told.table["customer_id"].to_numpy()
+    spoke, tested = sets
+    churned, customer = tested.churned(definition), tested.table["customer_id"].to_numpy()
     alone, both = (
-        _forecast(_inputs(spoke.table, model, extra), spoke.churned(definition), _inputs(told.table, model, extra))
+        _forecast(_inputs(spoke.table, model, extra), spoke.churned(definition), _inputs(tested.table, model, extra))
         for extra in (False, True)
     )
     gain = paired_difference(log_loss, churned, both, alone, customer=customer, resampling=resampling)
-    return Addition(len(told), log_loss(churned, alone), log_loss(churned, both), gain, _verdict(gain))
+    return Addition(len(tested), log_loss(churned, alone), log_loss(churned, both), gain, _verdict(gain))
 
 
 def spurious_of_value(

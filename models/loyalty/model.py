@@ -1,7 +1,7 @@
 """Loyalty: whether a customer comes back, and whether they mean it (Dick & Basu 1994, J. Acad. Mark. Sci. 22(2)).
 
-Repeat patronage is what Pareto/NBD expects of the customer; attitude is what they said and did beyond buying. Both are
-high or low beside the base the model was learned on: loyal (both high), latent (only attitude), spurious (only
+Repeat patronage is what Pareto/NBD expects of the customer; attitude is what they expressed and did beyond buying. Both
+are high or low beside the base the model was learned on: loyal (both high), latent (only attitude), spurious (only
 patronage) or none. Attitude towards rivals, the other half of Dick & Basu's relative attitude, is in no event log.
 """
 
@@ -24,7 +24,7 @@ LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
 CLASSES: tuple[LoyaltyClass, ...] = get_args(LoyaltyClass)
 
 FEWEST_SPEAKERS = 50  # below, a typical attitude is anybody's guess
-PATRONAGE_DAYS = 90  # patronage is told as expected days with a purchase in so many days
+PATRONAGE_DAYS = 90  # patronage is stated as expected days with a purchase in so many days
 _STEPS = 201  # quantiles kept of the base; odd, so that the median is one of them
 _MOST_CREDIBILITY = 50.0  # signals, where customers' answers differ by no more than chance
 
@@ -82,7 +82,7 @@ class LoyaltyModel:
         return held, np.where(known, (100 * np.sqrt(often * fond)).round(1), np.nan)
 
     def attitude(self, table: pd.DataFrame) -> Floats:
-        """Attitude of every row, 0 to 1, moved towards the base by how little was said; NaN where silent."""
+        """Attitude of every row, 0 to 1, moved towards the base by how little was expressed; NaN where silent."""
         mean, count = spoken(table, self.weights)
         shrunk = self.base + (mean - self.base) * count / (count + self.credibility)
         return np.where(count >= self.least_signals, shrunk, np.nan)
@@ -114,11 +114,11 @@ def fit_loyalty(panel: Panel, settings: LoyaltySettings) -> LoyaltyModel:
     mean, count = spoken(table, weights)
     spoke = count >= settings.least_signals
     if not weights or spoke.sum() < FEWEST_SPEAKERS:
-        said = ", ".join(signal.says for signal in SIGNALS.values())
+        signs = ", ".join(signal.says for signal in SIGNALS.values())
         return LoyaltyModel(
             weights,
             settings.least_signals,
-            reason=f"Attitude is unknown: {spoke.sum():,} of {len(table):,} training rows hold {said} enough to tell "
+            reason=f"Attitude is unknown: {spoke.sum():,} of {len(table):,} training rows hold {signs} enough to tell "
             f"(at least {FEWEST_SPEAKERS} are needed), and buying alone does not tell loyalty from habit.",
         )
     mean, count = mean[spoke], count[spoke]

@@ -20,7 +20,7 @@ _DONE = {
     "purchase": "purchases", "visit": "visits", "delivery": "deliveries", "contact": "contacts", "return": "returns",
     "review": "reviews", "referral": "referrals",
 }  # fmt: skip
-_FEWEST_VOICES = 20  # of a persona, before its praise or complaints are told
+_FEWEST_VOICES = 20  # of a persona, before its praise or complaints are shown
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def cards(model: PersonaModel, table: pd.DataFrame, praise: pd.DataFrame, compla
     label, where = model.nearest(table), points(table, model.scales)
     present = np.unique(label)
     apart = effects(where, np.searchsorted(present, label), len(present))
-    told = []
+    topics = []
     for at, number in enumerate(present):
         mine = table[label == number]
         persona = model.personas[number]
-        told.append(
+        topics.append(
             Card(
                 persona.id,
                 persona.name,
@@ -74,7 +74,7 @@ def cards(model: PersonaModel, table: pd.DataFrame, praise: pd.DataFrame, compla
                 _value(mine, table),
             )
         )
-    return told
+    return topics
 
 
 def _apart(model: PersonaModel, effect: Floats, mine: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:
@@ -88,8 +88,8 @@ def _apart(model: PersonaModel, effect: Floats, mine: pd.DataFrame, table: pd.Da
 
 
 def _does(mine: pd.DataFrame) -> tuple[str, ...]:
-    means = {said: _mean(mine, f"{kind}_count_365d") for kind, said in _DONE.items()}
-    done = ", ".join(f"{mean:.2g} {said}" for said, mean in means.items() if mean >= 0.05)
+    means = {label: _mean(mine, f"{kind}_count_365d") for kind, label in _DONE.items()}
+    done = ", ".join(f"{mean:.2g} {label}" for label, mean in means.items() if mean >= 0.05)
     gaps = floats(mine, "mean_purchase_gap_days")
     gaps = gaps[~np.isnan(gaps)]
     shares = {name: _mean(mine, f"{name}_share_365d") for name in CHANNELS}

@@ -120,8 +120,8 @@ def _groups(where: Floats, k: int, settings: PersonaSettings) -> Groups:
     for _ in range(_HALVES):
         order = rng.permutation(len(where))
         halves = order[: len(order) // 2][:_HALF], order[len(order) // 2 :][:_HALF]
-        told = [nearest(where, _centres(where[half], k, settings.seed)) for half in halves]
-        agreement.append(adjusted_rand_score(*told))
+        groups = [nearest(where, _centres(where[half], k, settings.seed)) for half in halves]
+        agreement.append(adjusted_rand_score(*groups))
     label = nearest(where, centres)
     drawn = rng.permutation(len(where))[:_HALF]
     distinct = np.unique(label[drawn]).size
@@ -206,5 +206,5 @@ def _name(apart: Floats, scales: tuple[Scale, ...], taken: set[str]) -> str:
 
 def _said(words: list[tuple[str, str]]) -> str:
     order = ("experience", "behaviour", "value", "channels")
-    told = " ".join(word for _, word in sorted(words, key=lambda held: order.index(held[0])))
-    return f"{told or 'typical'} customers"
+    text = " ".join(word for _, word in sorted(words, key=lambda held: order.index(held[0])))
+    return f"{text or 'typical'} customers"

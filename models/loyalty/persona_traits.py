@@ -33,9 +33,9 @@ class Trait:
 
 
 def _channel(name: str) -> Trait:
-    said = name.replace("_", " ")
+    label = name.replace("_", " ")
     column = f"{name}_share_365d"
-    return Trait(column, "channels", f"share of interactions through {said}", said, evidence="interaction_count_365d")
+    return Trait(column, "channels", f"share of interactions through {label}", label, evidence="interaction_count_365d")
 
 
 TRAITS: tuple[Trait, ...] = (

@@ -44,7 +44,7 @@ class PersonaModel:
         Raises
         ------
         MissingFeatures
-            If a column that personas are told by is absent.
+            If a column that personas are assigned by is absent.
         """
         needed = {scale.column for scale in self.scales} | {scale.trait.evidence for scale in self.scales} - {None}
         if missing := sorted(str(name) for name in needed if name not in table):

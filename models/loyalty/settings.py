@@ -16,7 +16,7 @@ class BadLoyaltySettings(FedeltaError, ValueError):
 
 @dataclass(frozen=True)
 class LoyaltySettings:
-    """How much each sign of attitude weighs, in ratings, and how much must have been said to count."""
+    """How much each sign of attitude weighs, in ratings, and how much must have been expressed to count."""
 
     weights: Mapping[str, float] = field(
         default_factory=lambda: {"ratings": 1.0, "referrals": 2.0, "contacts": 0.5, "responses": 0.25}

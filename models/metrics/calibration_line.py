@@ -49,7 +49,7 @@ def logistic_line(churned: Floats, feature: Floats, weight: Floats) -> Line:
         return NO_LINE
     rows, churners = float(weight.sum()), float(np.sum(weight * churned))
     centre, spread = float(np.sum(weight * feature) / rows), float(np.ptp(feature[present]))
-    x = (feature - centre) / spread  # well conditioned even when all probabilities are alike
+    x = (feature - centre) / spread  # well conditioned even when all probabilities are nearly equal
     level, slope = float(logit(churners / rows)), 0.0
     loss, rate = _loss(level + slope * x, churned, weight)
     for _ in range(50):

@@ -8,6 +8,9 @@ A metric without meaning is NaN: with one class only (``auc``, ``average_precisi
 (``lift``), perfectly separated classes or one probability for all (``slope``), constant actuals (``r2``, ``gini``,
 ``spearman``), constant predictions (``spearman``), or actuals that sum to nothing (``bias``, ``gini``,
 ``decile_error``, ``top_share``).
+
+>>> auc([0, 1, 0, 1], [0.1, 0.8, 0.4, 0.3])
+0.75
 """
 
 from collections.abc import Callable, Mapping
@@ -278,7 +281,7 @@ VALUE_METRICS: Mapping[str, Metric] = MappingProxyType(
 
 
 def decile_table(actual: npt.ArrayLike, predicted: npt.ArrayLike, weight: npt.ArrayLike | None = None) -> pd.DataFrame:
-    """Predicted against actual by tenth of the ranking, for churn and for value alike.
+    """Predicted against actual by tenth of the ranking, for churn and for value.
 
     Decile 1 holds the highest predictions; decile k ends at row round(0.1 k n), so its lift is ``top_decile_lift``.
 

@@ -23,7 +23,7 @@ _BETTER = {"auc": 1, "log_loss": -1}  # the direction in which more is better
 _SAID = dict(zip(FIGURES, ("churn rate", "AUC", "log loss"), strict=True))
 
 
-def expected_performance(probability: Floats, draws: Resampling = USUAL) -> dict[str, Interval]:
+def estimate_performance(probability: Floats, draws: Resampling = USUAL) -> dict[str, Interval]:
     """Churn rate, AUC and log loss (nats) to expect of probabilities (n,), if they are calibrated.
 
     The value is the mean over outcomes drawn from the probabilities, the interval holds the middle 95% of them: it

@@ -35,7 +35,7 @@ class Track:
         """Variance of the levels if every count came by itself."""
         return np.asarray(1 / ((self.hits if self.trials is None else self.trials) + 0.5))
 
-    def told(self, month: int) -> float:
+    def value_at(self, month: int) -> float:
         """The volume per week, or the share, of a month."""
         if self.trials is None:
             return float(self.hits[month] / WEEKS)
@@ -82,7 +82,7 @@ def surprises(found: Sequence[Track], lag: int, chance: float) -> tuple[Judged, 
     levels, noise = (np.array([getattr(track, name) for track in found]) for name in ("levels", "noise"))
     errors = standard_errors(levels[:, :-lag] - levels[:, lag:], noise[:, :-lag] + noise[:, lag:])
     moved = [
-        Surprise(track.name, track.told(0), track.told(lag), float(error))
+        Surprise(track.name, track.value_at(0), track.value_at(lag), float(error))
         for track, error in zip(found, errors[:, 0], strict=True)
     ]
     ranked = sorted(moved, key=lambda one: (-abs(one.standard_errors), one.name))

@@ -66,9 +66,9 @@ def shift(reference: Floats, present: Floats) -> float | None:
 def times_record(steps: Floats, noise: Floats) -> Floats:
     """Each step over the largest of the other past steps of its own row, (n_rows, n_steps), newest first.
 
-    The newest is measured by the past, a past one by the rest of it, as many of them, so that all are measured alike. A
-    row with rare bursts has them in its record. ``noise``, (n_rows,), is what a step comes to by chance alone: steps as
-    small as that are alike.
+    The newest is measured by the past, a past one by the rest of it, as many of them, so that all are measured in the
+    same way. A row with rare bursts has them in its record. ``noise``, (n_rows,), is what a step comes to by chance
+    alone: steps as small as that are equal.
     """
     floor = noise[:, None]
     return np.asarray((steps + floor) / (_others(steps).max(axis=2) + floor))
@@ -96,7 +96,7 @@ class Judged:
 
     @property
     def alarm(self) -> bool | None:
-        """Whether the figure is beyond its limit; None where that cannot be told."""
+        """Whether the figure is beyond its limit; None where that is unknown."""
         return None if self.limit is None else self.value > self.limit
 
 

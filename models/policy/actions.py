@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from fedelta.features.contract import RISK_TIERS, Spared
+from fedelta.features.contract import RISK_TIERS, SuppressionReason
 from fedelta.models.policy.holdout import held_out
 from fedelta.models.policy.settings import PolicySettings
 
@@ -35,13 +35,13 @@ def policy_table(
     at_risk: Floats | None,
     p_alive: Floats,
     settings: PolicySettings,
-    spared: Collection[str] = (),
+    suppressed: Collection[str] = (),
 ) -> pl.DataFrame:
     """What to do with each scored customer, and what it is expected to bring.
 
     Expected profit is that of the best action: assumed success × value at risk − cost, that is, chance saved (chance of
     leaving × success) × value kept − cost. An action is given where the profit is above 0, to the customers of highest
-    profit up to the capacity; equal profits go by id. Who is held out or spared takes no place of the capacity.
+    profit up to the capacity; equal profits go by id. Held out or suppressed customers use up none of the capacity.
 
     Parameters
     ----------
@@ -51,15 +51,16 @@ def policy_table(
         Value at risk; None where the source holds no money.
     p_alive : ndarray of shape (n_customers,)
         Chance of still being a customer; NaN where unknown.
-    spared : collection of str
-        Customers not to be contacted now; see `spared_customers`.
+    suppressed : collection of str
+        Customers who must not be contacted now; see `suppressed_customers`.
 
     Returns
     -------
     DataFrame of shape (n_customers, 3)
         In the order given. `action`: "contact", "offer", "win back" (an offer to who has probably left already) or
-        null, leave alone. `expected_profit`: of the best action, also for who is left alone; null where money, costs
-        or success are unknown, and then there is no action either. `held_out`: never contacted (`policy.holdout`).
+        null, no contact. `expected_profit`: of the best action, also for those not contacted; null where money, costs
+        or success are unknown, and then there is no action either. `held_out`: in the control group, which is never
+        contacted (`policy.holdout`).
     """
     alone = held_out(customer_ids, settings.holdout)
     actions = settings.economics.actions
@@ -70,7 +71,7 @@ def policy_table(
     profits = np.column_stack([success * at_risk - cost for cost, success in actions.values()])
     best = profits.argmax(axis=1)  # of equal profits the cheaper action
     profit = profits.max(axis=1)
-    barred = alone | np.isin(np.array(customer_ids, dtype=str), np.array(sorted(spared), dtype=str))
+    barred = alone | np.isin(np.array(customer_ids, dtype=str), np.array(sorted(suppressed), dtype=str))
     chosen = _most_profitable(customer_ids, np.where(barred, -np.inf, profit), settings.capacity)
     name = np.array([*actions, "win back"])[best]
     name[(name == "offer") & (p_alive < GONE)] = "win back"
@@ -79,12 +80,12 @@ def policy_table(
     )
 
 
-def spared_customers(
+def suppressed_customers(
     customers: pl.DataFrame, treatments: pl.DataFrame, as_of: datetime, settings: PolicySettings
-) -> dict[str, Spared]:
+) -> dict[str, SuppressionReason]:
     """Who must not be contacted and why: the opted out, and those treated less than `cooldown_days` before, or since.
 
-    Who opted out is told as such, treated or not.
+    The opted out have the reason "opted out", treated or not.
 
     Parameters
     ----------
@@ -95,10 +96,10 @@ def spared_customers(
     """
     since = as_of - timedelta(days=settings.cooldown_days)
     lately = treatments.filter(pl.col("arm") == "treated", pl.col("treated_at") > since)["customer_id"]
-    spared: dict[str, Spared] = dict.fromkeys(lately, "contacted lately")
+    suppressed: dict[str, SuppressionReason] = dict.fromkeys(lately, "contacted lately")
     if "opted_out" in customers.columns:
-        spared |= dict.fromkeys(customers.filter(pl.col("opted_out"))["customer_id"], "opted out")
-    return spared
+        suppressed |= dict.fromkeys(customers.filter(pl.col("opted_out"))["customer_id"], "opted out")
+    return suppressed
 
 
 def _most_profitable(customer_ids: Sequence[str], profit: Floats, capacity: int | None) -> npt.NDArray[np.bool_]:

@@ -112,24 +112,24 @@ def _finite(value: float) -> float | None:
 
 
 def _unknown(own: EconomicsSettings, *, money: bool, nobody: bool, worth: int | None) -> dict[str, str]:
-    """What cannot be told, by its cause, in words."""
+    """What is unknown, by its cause, in words."""
     lacks = {
         "acquisition_cost": "keeping cannot be set against winning",
         "contact_cost": "no break-even, profit or cost of keeping",
         "offer_cost": "no break-even, profit or cost of keeping",
         "success": "no profit or cost of keeping",
     }
-    told = {
+    unknown = {
         name: f"policy.economics.{name} is not given in params.yaml: {what}."
         for name, what in lacks.items()
         if getattr(own, name) is None
     }
     if own.acquisition_cost == 0:
-        told["acquisition_cost"] = "policy.economics.acquisition_cost is 0: keeping cannot be set against winning."
+        unknown["acquisition_cost"] = "policy.economics.acquisition_cost is 0: keeping cannot be set against winning."
     if not money:
-        told["money"] = "The source holds no amounts: no value at risk, break-even or profit."
+        unknown["money"] = "The source holds no amounts: no value at risk, break-even or profit."
     if nobody:
-        told["customers"] = "Nobody was scored."
+        unknown["customers"] = "Nobody was scored."
     elif worth == 0:
-        told["worth_contacting"] = "At these costs and this success nobody is worth a contact with an offer."
-    return told
+        unknown["worth_contacting"] = "At these costs and this success nobody is worth a contact with an offer."
+    return unknown

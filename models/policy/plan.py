@@ -1,4 +1,4 @@
-"""What a scoring run plans: who is to be contacted how, what it should bring, and why others are left alone."""
+"""What a scoring run plans: who is to be contacted how, what it should bring, and why others are not contacted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import get_args
 
 import polars as pl
 
-from fedelta.features.contract import Spared
+from fedelta.features.contract import SuppressionReason
 from fedelta.models.policy.settings import PolicySettings
 
-HELD_OUT = "held out by lot, to measure what contacting achieves"
+HELD_OUT = "in the control group, to measure what contacting achieves"
 BEYOND = "beyond the capacity"
-# Why a customer of the scores is not to be contacted, in words; null where they may be. Who is spared is told as such,
-# held out or not.
-LEFT_ALONE = pl.coalesce("spared", pl.when("held_out").then(pl.lit(HELD_OUT))).alias("left_alone")
-_REASONS = (*get_args(Spared), HELD_OUT, BEYOND)
+# Why a customer of the scores is not to be contacted, in words; null where they may be. A suppression comes before the
+# control group.
+NOT_CONTACTED = pl.coalesce("suppression_reason", pl.when("held_out").then(pl.lit(HELD_OUT))).alias("not_contacted")
+_REASONS = (*get_args(SuppressionReason), HELD_OUT, BEYOND)
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Plan:
             return "At these costs nobody is worth a contact, so none is planned."
         kinds = ", ".join(f"{n:,} {action}" for action, n in self.actions.items())
         limit = "" if self.capacity is None else f" of at most {self.capacity:,} per run"
-        told = f"Planned are {sum(self.actions.values()):,} actions{limit}{f' ({kinds})' if kinds else ''}, "
-        told += f"expected to bring {self.profit:,.0f} {currency}. Contacting would pay for {self.worth:,} customers"
+        text = f"Planned are {sum(self.actions.values()):,} actions{limit}{f' ({kinds})' if kinds else ''}, "
+        text += f"expected to bring {self.profit:,.0f} {currency}. Contacting would pay for {self.worth:,} customers"
         left = [f"{n:,} {why}" for why, n in self.left_out.items() if n]
-        return f"{told}; left out are {'; '.join(left)}." if left else f"{told}, all of whom get an action."
+        return f"{text}; left out are {'; '.join(left)}." if left else f"{text}, all of whom get an action."
 
 
 def plan_of(scores: pl.DataFrame, policy: PolicySettings) -> Plan | None:
@@ -53,7 +53,7 @@ def plan_of(scores: pl.DataFrame, policy: PolicySettings) -> Plan | None:
     worth = scores.filter(acting | (pl.col("expected_profit") > 0))
     acted, rest = worth.filter(acting), worth.filter(~acting)
     counts = acted["action"].value_counts(name="n").sort("n", "action", descending=[True, False])
-    why = rest.select(LEFT_ALONE.fill_null(BEYOND))["left_alone"]
+    why = rest.select(NOT_CONTACTED.fill_null(BEYOND))["not_contacted"]
     return Plan(
         worth=worth.height,
         actions={str(action): int(n) for action, n in counts.rows()},

@@ -14,7 +14,7 @@ class BadHoldout(FedeltaError, ValueError):
 
 @dataclass(frozen=True)
 class HoldoutSettings:
-    """How many customers are held out, and the salt of the lot: another salt draws others and ends every comparison."""
+    """Share of customers held out, and the salt of the draw: another salt draws others and ends every comparison."""
 
     share: float = 0.1
     salt: str = "fedelta"
@@ -32,7 +32,7 @@ class HoldoutSettings:
 
 
 class BadPolicy(FedeltaError, ValueError):
-    """The tiers are not those of scores or cannot be told apart, or a cost or a limit cannot be."""
+    """The tiers are not those of scores or do not ascend, or a cost or a limit cannot be."""
 
 
 @dataclass(frozen=True)

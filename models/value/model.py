@@ -7,19 +7,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.candidates import Prior
 from fedelta.models.churn.model import prior_use
-from fedelta.models.churn.selection import IN_WORDS, customer_groups
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.bias_correction import Level, balanced
 from fedelta.models.learning.boosting import side_by_side
+from fedelta.models.learning.competition import IN_WORDS, customer_groups
 from fedelta.models.learning.conformal import Intervals, fit_intervals
 from fedelta.models.learning.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
+from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.metrics import Metric
 from fedelta.models.panel import Panel
 from fedelta.models.rounding import PREDICTED, significant
 from fedelta.models.value.settings import ClvSettings
-from fedelta.models.value.value_selection import HeldOut, Standing, hold_out, seasonal_groups, tweedie_deviance
+from fedelta.models.value.value_selection import HeldOut, ValueResult, hold_out, seasonal_groups, tweedie_deviance
 from fedelta.models.value.value_trees import (
     ORDERS,
     SPEND,
@@ -43,14 +43,14 @@ class ValueModel:
     level: Level
     horizon_days: int
     lead_days: int
-    standings: tuple[Standing, ...]
+    results: tuple[ValueResult, ...]
     note: str
     season: Season
 
     def expected(self, table: pd.DataFrame) -> Floats:
         """Expected value within each row's horizon, in season: above 0, shape (n_rows,)."""
-        said = forecasts([self.chosen], self.trees, table)[self.chosen]
-        return significant(said * self.level.scale * np.exp(self.season.shift(cutoff_of(table))), PREDICTED)
+        expected = forecasts([self.chosen], self.trees, table)[self.chosen]
+        return significant(expected * self.level.scale * np.exp(self.season.shift(cutoff_of(table))), PREDICTED)
 
     @property
     def encoding(self) -> Encoding:
@@ -113,7 +113,7 @@ def _spend_candidates(panel: Panel) -> Sequence[Name]:
 def fit_orders(
     panel: Panel, settings: ClvSettings, *, horizon_days: int, lead_days: int, threads: int = 2
 ) -> OrdersModel | None:
-    """Choose how orders are foretold, and the level, on rows held out, and fit it on all of them.
+    """Choose how orders are predicted, and the level, on rows held out, and fit it on all of them.
 
     None where BTYD knows of nobody who was ever active, so that there are no orders to learn.
     """
@@ -126,7 +126,7 @@ def fit_orders(
 
 @dataclass(frozen=True)
 class _Task:
-    """What is to be foretold, on what evidence, by which candidates, and by what they are judged."""
+    """What is to be predicted, on what evidence, by which candidates, and by what they are judged."""
 
     panel: Panel
     names: Sequence[Name]
@@ -165,35 +165,35 @@ class _Task:
     def fit(self, held_out: HeldOut | None) -> ValueModel:
         """The candidate that did best on rows held out, fitted on all rows."""
         if held_out:
-            chosen, standings = held_out.choose(self.deviance)
+            chosen, results = held_out.choose(self.deviance)
             level, note = (
                 held_out.levels[chosen],
                 f"Tested on {len(held_out.actual):,} rows held out: {IN_WORDS[held_out.how]}.",
             )
         else:
-            chosen, standings, level = self.names[0], (), Level()
+            chosen, results, level = self.names[0], (), Level()
             note = "The simplest candidate: there were no rows to test others on."
         trees = fit_trees([chosen], self.panel, self.settings, self.prior, self.threads)
         season = self.season(chosen, held_out) if held_out and self.seasonal else NO_SEASON
-        return ValueModel(chosen, trees, level, self.horizon_days, self.lead_days, standings, note, season)
+        return ValueModel(chosen, trees, level, self.horizon_days, self.lead_days, results, note, season)
 
     def season(self, chosen: Name, held_out: HeldOut) -> Season:
         """The season in the totals that a candidate misses, where it knew others at the same cutoff and where not."""
         if len(np.unique(held_out.cutoff)) < len(self.panel.cutoffs):
-            return NO_SEASON  # too few spent for every cutoff to be foretold
+            return NO_SEASON  # too few spent for every cutoff to be predicted
         group, groups = customer_groups(self.panel.table["customer_id"]), seasonal_groups(self.panel)
         known = np.ones(len(self.panel))
 
-        def foretell(number: int) -> None:
+        def predict_group(number: int) -> None:
             past, rows = self.panel.where(group != number), group == number
             if self.target(past).any():
                 trees = fit_trees([chosen], past, replace(self.settings, seeds=1), self.prior, threads=1)
                 known[rows] = forecasts([chosen], trees, self.panel.table[rows])[chosen]
 
-        side_by_side(foretell, range(groups), self.threads)
-        told, cutoff = group < groups, pd.factorize(self.panel.table["cutoff"], sort=True)[0]
+        side_by_side(predict_group, range(groups), self.threads)
+        tested, cutoff = group < groups, pd.factorize(self.panel.table["cutoff"], sort=True)[0]
         errors = (
-            totals_right(self.target(self.panel)[told], known[told], cutoff[told]),
+            totals_right(self.target(self.panel)[tested], known[tested], cutoff[tested]),
             totals_right(held_out.actual, held_out.raw[chosen], pd.factorize(held_out.cutoff, sort=True)[0]),
         )
         return fit_value_season(self.panel.cutoffs, errors, self.what)

@@ -12,7 +12,7 @@ from fedelta.models.learning.boosting import Ensemble
 from fedelta.models.learning.conformal import Intervals
 from fedelta.models.learning.season import Season
 from fedelta.models.value.model import ClvModel, OrdersModel, ValueModel
-from fedelta.models.value.value_selection import Standing
+from fedelta.models.value.value_selection import ValueResult
 from fedelta.models.value.value_trees import ValueTrees
 
 
@@ -67,14 +67,14 @@ def _value_contract(model: ValueModel) -> dict[str, object]:
         "season": model.season.to_dict(),
         "horizon_days": model.horizon_days,
         "lead_days": model.lead_days,
-        "selection": [standing.to_dict() for standing in model.standings],
+        "selection": [result.to_dict() for result in model.results],
         "note": model.note,
     }
 
 
 def _value_parts(
     held: Mapping[str, Any], what: str, folder: Path
-) -> tuple[Any, ValueTrees, Level, int, int, tuple[Standing, ...], str, Season]:
+) -> tuple[Any, ValueTrees, Level, int, int, tuple[ValueResult, ...], str, Season]:
     ensembles = {part: Ensemble.from_text(read_boosters(folder, f"{what}.{part}")) for part in held["parts"]}
     return (
         held["candidate"],
@@ -82,7 +82,7 @@ def _value_parts(
         Level(**held["level"]),
         held["horizon_days"],
         held["lead_days"],
-        tuple(Standing.from_dict(standing) for standing in held["selection"]),
+        tuple(ValueResult.from_dict(result) for result in held["selection"]),
         held["note"],
         Season.from_dict(held["season"]),
     )

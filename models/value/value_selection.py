@@ -2,17 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.candidates import Prior
-from fedelta.models.churn.selection import HALVES, Fold, How, customer_groups, folds, out_of_time_folds
 from fedelta.models.learning.bias_correction import Level, fit_level
-from fedelta.models.learning.boosting import side_by_side
+from fedelta.models.learning.competition import (
+    HALVES,
+    CandidateResult,
+    Fold,
+    How,
+    customer_groups,
+    folds,
+    out_of_time_folds,
+    predict_held_out,
+)
 from fedelta.models.learning.season import totals_right
+from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.bootstrap import USUAL, Interval, Replicates, Resampling, replicate
 from fedelta.models.metrics.metrics import VALUE_METRICS, Metric
 from fedelta.models.metrics.ranking import Floats, Ranked
@@ -40,30 +47,18 @@ def tweedie_deviance(power: float) -> Metric:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a candidate fared on rows held out: its deviance, its differences to the best, and what follows from them."""
+class ValueResult(CandidateResult):
+    """A candidate's held-out result: its deviance and its differences to the best."""
 
-    candidate: Name
     deviance: Interval
     deviance_difference: Interval
     rmse_difference: Interval
     gini_difference: Interval
-    verdict: str
-
-    def to_dict(self) -> dict[str, object]:
-        """As JSON."""
-        return {name: value.as_dict() if isinstance(value, Interval) else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> "Standing":
-        """Back from JSON."""
-        held: dict[str, Any] = {n: _interval(v) if isinstance(v, dict) else v for n, v in document.items()}
-        return cls(**held)
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What every candidate said of rows held out, each with its total levelled, and what came true."""
+    """What every candidate predicted of rows held out, each with its total corrected, and what came true."""
 
     how: How
     raw: Mapping[Name, Floats]  # before the totals were levelled
@@ -73,19 +68,19 @@ class HeldOut:
     cutoff: npt.NDArray[np.datetime64]
     customer: npt.NDArray[np.str_]
 
-    def choose(self, deviance: Metric, resampling: Resampling = USUAL) -> tuple[Name, tuple[Standing, ...]]:
-        """The first candidate not surely worse than that of the lowest deviance, and how each fared.
+    def choose(self, deviance: Metric, resampling: Resampling = USUAL) -> tuple[Name, tuple[ValueResult, ...]]:
+        """The first candidate not significantly worse than that of the lowest deviance, and every result.
 
-        Surely worse is one whose deviance or RMSE is higher, or whose Gini is lower, beyond the 95% interval of the
-        paired difference, customers resampled. (RMSE alone does not choose: a single customer of CDNOW's sample doubles
-        that of Pareto/NBD x Gamma-Gamma.)
+        Significantly worse is one whose deviance or RMSE is higher, or whose Gini is lower, beyond the 95% interval of
+        the paired difference, customers resampled. (RMSE alone does not choose: a single customer of CDNOW's sample
+        doubles that of Pareto/NBD x Gamma-Gamma.)
         """
         metrics = {"deviance": deviance, **{name: VALUE_METRICS[name] for name in ("rmse", "gini")}}
-        said = dict[str, Floats](self.forecasts)  # type: ignore[arg-type]
-        drawn = replicate(self.actual, said, metrics, customer=self.customer, resampling=resampling)
+        forecasts = dict[str, Floats](self.forecasts)  # type: ignore[arg-type]
+        drawn = replicate(self.actual, forecasts, metrics, customer=self.customer, resampling=resampling)
         best = min(self.forecasts, key=lambda name: drawn.figures[name]["deviance"][0])
-        chosen = next(name for name in self.forecasts if not _surely_worse(name, best, drawn))
-        return chosen, tuple(_standing(name, best, chosen, drawn) for name in self.forecasts)
+        chosen = next(name for name in self.forecasts if not _significantly_worse(name, best, drawn))
+        return chosen, tuple(_result(name, best, chosen, drawn) for name in self.forecasts)
 
 
 def hold_out(
@@ -99,7 +94,7 @@ def hold_out(
     *,
     seasonal: bool = False,
 ) -> HeldOut | None:
-    """Let candidates foretell ``target`` of rows they were not fitted on; None where no rows can be held out.
+    """Let candidates predict ``target`` of rows they were not fitted on; None where no rows can be held out.
 
     ``seasonal``: a season sets the level; every cutoff is held out, and candidates are compared with its total right.
     """
@@ -112,13 +107,12 @@ def hold_out(
     if not tested:
         return None
 
-    def foretold(fold: Fold) -> dict[Name, Floats]:
+    def predictions_of(fold: Fold) -> dict[Name, Floats]:
         trees = fit_trees(names, fold.past, replace(settings, seeds=1), prior, threads=1)
         return forecasts(names, trees, fold.present.table)
 
-    said = side_by_side(foretold, tested, threads)
-    rows = pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
-    raw = {name: np.concatenate([part[name] for part in said]) for name in names}
+    predicted, rows = predict_held_out(tested, predictions_of, threads)
+    raw = {name: np.concatenate([part[name] for part in predicted]) for name in names}
     actual, how = np.concatenate([target(fold.present) for fold in tested]), tested[0].how
     if seasonal:
         levels = dict.fromkeys(names, Level(note="Not scaled: the season sets the level."))
@@ -133,7 +127,7 @@ def hold_out(
 
 
 def seasonal_groups(panel: Panel) -> int:
-    """Groups of customers whose every cutoff is foretold: all of a small base; half of a large one tells enough."""
+    """Groups of customers whose every cutoff is predicted: all of a small base; half of a large one tells enough."""
     groups = int(customer_groups(panel.table["customer_id"]).max()) + 1
     return 1 if groups == HALVES else groups
 
@@ -152,25 +146,21 @@ def _level(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> Lev
     return fit_level(actual, expected, cutoff)
 
 
-def _surely_worse(name: Name, best: Name, drawn: Replicates) -> bool:
+def _significantly_worse(name: Name, best: Name, drawn: Replicates) -> bool:
     higher = any(drawn.difference(metric, name, best).low > 0 for metric in ("deviance", "rmse"))
     return higher or drawn.difference("gini", name, best).high < 0
 
 
-def _standing(name: Name, best: Name, chosen: Name, drawn: Replicates) -> Standing:
+def _result(name: Name, best: Name, chosen: Name, drawn: Replicates) -> ValueResult:
     level, squared, order = (drawn.difference(metric, name, best) for metric in ("deviance", "rmse", "gini"))
     if name == chosen:
-        verdict = "chosen: the best" if name == best else f"chosen: the simplest not surely worse than {best}"
+        verdict = "chosen: the best" if name == best else f"chosen: the simplest not significantly worse than {best}"
     elif name == best:
-        verdict = f"the best, but not surely better than the simpler {chosen}"
+        verdict = f"the best, but not significantly better than the simpler {chosen}"
     elif level.low > 0 or squared.low > 0:
-        verdict = f"{'deviance' if level.low > 0 else 'RMSE'} surely higher than that of {best}"
+        verdict = f"{'deviance' if level.low > 0 else 'RMSE'} significantly higher than that of {best}"
     elif order.high < 0:
-        verdict = f"ranks surely worse than {best}"
+        verdict = f"ranks significantly worse than {best}"
     else:
-        verdict = f"not surely worse than {best}, but less simple than {chosen}"
-    return Standing(name, drawn.interval(name, "deviance"), level, squared, order, verdict)
-
-
-def _interval(held: Mapping[str, float | None]) -> Interval:
-    return Interval(*(np.nan if held[end] is None else float(held[end] or 0.0) for end in ("value", "low", "high")))
+        verdict = f"not significantly worse than {best}, but less simple than {chosen}"
+    return ValueResult(name, verdict, drawn.interval(name, "deviance"), level, squared, order)

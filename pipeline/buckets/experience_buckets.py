@@ -123,5 +123,5 @@ def look(job: Job, work: Sequence[Bucket], workers: int) -> list[Part]:
         names = set().union(*pool.map(job.rules_broken, work))
         rules = {name: rule for name, rule in job.settings.rules.items() if name in names}
         asked = pool.map(job.run, work, [replace(job.settings, rules=rules)] * len(work))
-        told = tqdm(asked, "experience", len(work), unit="bucket", mininterval=1 if terminal else 15)
-        return [part for part in told if part is not None]
+        parts = tqdm(asked, "experience", len(work), unit="bucket", mininterval=1 if terminal else 15)
+        return [part for part in parts if part is not None]

@@ -70,26 +70,26 @@ class Bucket:
         """
         rows = pl.scan_parquet(self.folder / "*.parquet").filter(pl.col(HASH).is_between(self.first, self.last))
         table = rows.select(list(dict.fromkeys((*columns, HASH, *_ORDER[:2])))).collect()
-        unsure = _unsure(table)
-        if unsure.any():
+        ambiguous = _ambiguous(table)
+        if ambiguous.any():
             ids = table if "interaction_id" in table.columns else rows.select("interaction_id").collect()
-            table = _in_order(table, ids["interaction_id"], unsure)
+            table = _in_order(table, ids["interaction_id"], ambiguous)
         return table.select(columns)
 
 
-def _unsure(table: pl.DataFrame) -> pl.Series:
+def _ambiguous(table: pl.DataFrame) -> pl.Series:
     """Whether a row may belong before the one above it: both are of a moment, or of a hash that customers share."""
     same_hash = pl.col(HASH) == pl.col(HASH).shift(1)
     shared = table.filter(same_hash & (pl.col("customer_id") != pl.col("customer_id").shift(1)))[HASH]
     same_moment = pl.col("occurred_at") == pl.col("occurred_at").shift(1)
-    unsure = same_hash & (same_moment | pl.col(HASH).is_in(shared.unique().implode()))
-    return table.select(unsure.fill_null(False).alias("unsure"))["unsure"]
+    ambiguous = same_hash & (same_moment | pl.col(HASH).is_in(shared.unique().implode()))
+    return table.select(ambiguous.fill_null(False).alias("ambiguous"))["ambiguous"]
 
 
-def _in_order(table: pl.DataFrame, ids: pl.Series, unsure: pl.Series) -> pl.DataFrame:
-    """The table with every run of unsure rows, and the row above it, sorted by customer, time and id."""
-    rows = (unsure | unsure.shift(-1, fill_value=False)).arg_true()
-    runs = table.select(_ORDER[:2]).with_columns(ids, (~unsure).cum_sum().alias("run"))[rows]
+def _in_order(table: pl.DataFrame, ids: pl.Series, ambiguous: pl.Series) -> pl.DataFrame:
+    """The table with every run of ambiguous rows, and the row above it, sorted by customer, time and id."""
+    rows = (ambiguous | ambiguous.shift(-1, fill_value=False)).arg_true()
+    runs = table.select(_ORDER[:2]).with_columns(ids, (~ambiguous).cum_sum().alias("run"))[rows]
     order = np.arange(len(table))
     order[rows] = runs.with_columns(rows.alias("row")).sort("run", *_ORDER)["row"]
     return table[order]

@@ -1,4 +1,4 @@
-"""``fedelta churn-window``: after how long a silence a customer has left, told from the project's own interactions."""
+"""``fedelta churn-window``: after how long a silence a customer has left, from the project's own interactions."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,7 +25,7 @@ REPORT = Path("reports/churn_window.json")
 PAGE = Path("reports/churn_window.html")
 
 PARTS = 20  # of the customers, left out one at a time to tell chance; each a bucket, or more where params say more
-CUSTOMERS = 50_000  # looked at for how well leaving can be foreseen
+CUSTOMERS = 50_000  # looked at for how well leaving can be predicted
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -103,8 +103,8 @@ def table_of(report: dict[str, Any]) -> str:
     if report["horizons"]:
         lines += ["", *_horizon_lines(report, event)]
     advised = report["advised_days"]
-    said = f"Advised: {advised} days. " if advised else ""
-    lines += ["", said + report["because"]]
+    advice = f"Advised: {advised} days. " if advised else ""
+    lines += ["", advice + report["because"]]
     if advised and advised != report["horizon_days"]:
         lines.append(f"params.yaml has horizon_days: {report['horizon_days']}.")
     return "\n".join(lines)
@@ -112,7 +112,7 @@ def table_of(report: dict[str, Any]) -> str:
 
 def _horizon_lines(report: dict[str, Any], event: bool) -> Iterator[str]:
     silent = f"{'members':>10}" if event else f"{'silent':>10}{'of them return':>26}"
-    yield f"{'horizon, days':>14}{silent}{'churn rate':>12}{'AUC reachable':>26}{'before':>10}"
+    yield f"{'horizon, days':>14}{silent}{'churn rate':>12}{'AUC':>26}{'before':>10}"
     for row in report["horizons"]:
         mark = "*" if row["days"] == report["advised_days"] else " "
         returning = "" if event else f"{_share(row['returning']):>26}"
@@ -124,7 +124,7 @@ def _horizon_lines(report: dict[str, Any], event: bool) -> Iterator[str]:
 
 
 def _worded(group: str, params: Params) -> str:
-    """The name of a group, told by what is activity here."""
+    """The name of a group, in terms of what is activity here."""
     return group.replace("purchase", " or ".join(params.churn.activity))
 
 

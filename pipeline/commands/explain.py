@@ -19,6 +19,7 @@ from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
+from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.value.model import ClvModel
 from fedelta.models.value.storage import load_clv
 from fedelta.models.what_if import CAUTION, Change, How, NothingToChange, changed
@@ -26,7 +27,6 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import Bucket
 from fedelta.pipeline.build_features import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.panel import ORDER, to_pandas
 from fedelta.pipeline.params import load_params
 
 SAME = 1e-9  # two computations of one probability differ by less
@@ -41,8 +41,8 @@ class OutOfDate(FedeltaError):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What the models say of one history."""
+class Prediction:
+    """What the models predict from one history, and why."""
 
     churn_probability: float
     log_odds: float  # of churn, before calibration and season
@@ -62,11 +62,11 @@ class Explanation:
     as_of: datetime
     horizon_days: int
     currency: str | None
-    spared: str | None  # why the customer must not be contacted
+    suppression_reason: str | None  # why the customer must not be contacted
     season: str  # what the model knows of the time of the year, in words
-    now: Standing
+    now: Prediction
     change: Change | None = None
-    then: Standing | None = None
+    then: Prediction | None = None
     caution: str = CAUTION
 
     def as_json(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def explain(customer_id: str, how: How | None = None) -> Explanation:
         return _of_a_table(customer_id, scored, how)
     scorer = _Scorer.of(scored["as_of"], int(scored["horizon_days"]))
     events = _events_of(customer_id)
-    now = scorer.standing(events)
+    now = scorer.predict(events)
     moved = abs(now.churn_probability - scored["churn_probability"]) > SAME
     if moved or now.last_bad_experience != scored["last_bad_experience"]:
         raise OutOfDate(
@@ -108,14 +108,14 @@ def explain(customer_id: str, how: How | None = None) -> Explanation:
         scored["as_of"],
         int(scored["horizon_days"]),
         scored["currency"],
-        scored["spared"],
+        scored["suppression_reason"],
         scorer.churn.season.note,
         now,
     )
     if how is None:
         return found
     history, change = changed(events, scored["as_of"], scorer.job.settings.experience, how)
-    return Explanation(**{**vars(found), "change": change, "then": scorer.standing(history)})
+    return Explanation(**{**vars(found), "change": change, "then": scorer.predict(history)})
 
 
 def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) -> Explanation:
@@ -136,7 +136,7 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
             f"{paths.FEATURES} holds no row of {customer_id} at {scored['as_of']:%Y-%m-%d}. Run `dvc repro`."
         )
     churn = load_churn(paths.CHURN_DELIVERED)
-    now = standing_of(row, churn, load_clv(paths.CLV_DELIVERED))
+    now = prediction_of(row, churn, load_clv(paths.CLV_DELIVERED))
     caution = CAUTION
     if abs(now.churn_probability - scored["churn_probability"]) > SAME:
         caution = (
@@ -148,7 +148,7 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
         scored["as_of"],
         int(scored["horizon_days"]),
         scored["currency"],
-        scored["spared"],
+        scored["suppression_reason"],
         churn.season.note,
         now,
         caution=caution,
@@ -165,8 +165,8 @@ def text_of(found: Explanation) -> str:
     """An explanation to read in a terminal."""
     now, then = found.now, found.then
     lines = [f"{found.customer_id} as of {found.as_of:%Y-%m-%d}, over the next {found.horizon_days} days"]
-    if found.spared is not None:
-        lines.append(f"Must not be contacted: {found.spared}.")
+    if found.suppression_reason is not None:
+        lines.append(f"Must not be contacted: {found.suppression_reason}.")
     if found.change is not None:
         c = found.change
         what = {"without": "Had it not happened", "resolved": "Had it been settled"}[c.how]
@@ -186,13 +186,13 @@ def text_of(found: Explanation) -> str:
     return "\n".join([*lines, "", *([found.season] if found.season else []), found.caution])
 
 
-def _steps(said: Standing) -> dict[str, float]:
+def _steps(prediction: Prediction) -> dict[str, float]:
     """From the sum of the themes to the log-odds of the printed probability."""
     return {
-        "themes together": said.log_odds,
-        "calibration": said.calibration,
-        "season": said.season,
-        "of the probability": said.log_odds + said.calibration + said.season,
+        "themes together": prediction.log_odds,
+        "calibration": prediction.calibration,
+        "season": prediction.season,
+        "of the probability": prediction.log_odds + prediction.calibration + prediction.season,
     }
 
 
@@ -221,9 +221,9 @@ class _Scorer:
         prior = PurchasePrior.from_dict(held) if priors else None
         return cls(job, prior, churn, load_clv(paths.CLV_DELIVERED))
 
-    def standing(self, events: pl.DataFrame) -> Standing:
-        """What the models say of one customer's history."""
-        return standing_of(self._row(events), self.churn, self.clv)
+    def predict(self, events: pl.DataFrame) -> Prediction:
+        """The prediction from one customer's history."""
+        return prediction_of(self._row(events), self.churn, self.clv)
 
     def _row(self, events: pl.DataFrame) -> pd.DataFrame:
         settings: KernelSettings = self.job.settings
@@ -238,12 +238,12 @@ class _Scorer:
         return pd.concat([row, prior_columns(self.prior, row)], axis=1)
 
 
-def standing_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) -> Standing:
+def prediction_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) -> Prediction:
     """What the models predict of the one row of a table of features, and why."""
     contributions = theme_contributions(churn, table).iloc[0]
     (calibration,), (season,) = churn.shifts(table)
     facts = {str(r["theme"]): str(r["text"]) for r in reasons(churn, table)[0]}
-    return Standing(
+    return Prediction(
         churn_probability=float(churn.churn_probability(table)[0]),
         log_odds=float(churn.log_odds(table)[0]),
         themes={str(theme): float(value) for theme, value in contributions.items()},
@@ -251,14 +251,22 @@ def standing_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) ->
         season=float(season),
         facts=facts,
         clv_expected=float(clv.expected_spend(table)[0]) if clv else None,
-        last_bad_experience=told if isinstance(told := table["last_bad_experience"].iloc[0], str) else None,
+        last_bad_experience=rule if isinstance(rule := table["last_bad_experience"].iloc[0], str) else None,
     )
 
 
 def _score_of(customer_id: str) -> dict[str, Any]:
     """The customer's row of data/scores.parquet."""
     scores = pl.scan_parquet(paths.SCORES)
-    columns = ["as_of", "horizon_days", "churn_probability", "currency", "last_bad_experience", "status", "spared"]
+    columns = [
+        "as_of",
+        "horizon_days",
+        "churn_probability",
+        "currency",
+        "last_bad_experience",
+        "status",
+        "suppression_reason",
+    ]
     if missing := [name for name in columns if name not in scores.collect_schema()]:
         raise OutOfDate(f"{paths.SCORES} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
     found = scores.filter(pl.col("customer_id") == customer_id).select(columns).collect()

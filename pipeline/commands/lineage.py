@@ -59,8 +59,8 @@ def main(customer_id: str, *, as_json: bool = False) -> None:
         score = {**row, "as_of": f"{row['as_of']:%Y-%m-%d}", "customer_id": customer_id}
         print(json.dumps({"score": score, "links": [vars(link) for link in links]}, indent=1, ensure_ascii=False))
         return
-    said = row["status"] if row["churn_probability"] is None else f"churn probability {row['churn_probability']:.4f}"
-    print(f"{customer_id} as of {row['as_of']:%Y-%m-%d}: {said}")
+    text = row["status"] if row["churn_probability"] is None else f"churn probability {row['churn_probability']:.4f}"
+    print(f"{customer_id} as of {row['as_of']:%Y-%m-%d}: {text}")
     for link in links:
         print(f"  {link.name:<14}{link.held}: {link.now}")
     broken = [link.name.strip() for link in links if link.broken]
@@ -103,11 +103,11 @@ def _recorded(bundle: str, source: str | None) -> _Recorded | None:
         if (run := store.run_of(bundle)) is None:
             return None
         version = store.version_of(bundle)
-        told = "not registered"
+        text = "not registered"
         if version:
-            told = ", ".join([f"registered as version {version.number}", *store.aliases_of(version)])
+            text = ", ".join([f"registered as version {version.number}", *store.aliases_of(version)])
         tags = {name.removeprefix("fedelta."): tag for name, tag in run.data.tags.items()}
-        return _Recorded(f"{run.info.run_id} ({run.info.run_name})", told, tags)
+        return _Recorded(f"{run.info.run_id} ({run.info.run_name})", text, tags)
 
 
 def _facts(recorded: Mapping[str, str], present: Mapping[str, str]) -> Iterator[Link]:
@@ -117,10 +117,10 @@ def _facts(recorded: Mapping[str, str], present: Mapping[str, str]) -> Iterator[
             yield Link(words, "not recorded", f"now {now}", broken=True)
             continue
         dirty = name == "git_commit" and recorded.get("git_dirty") == "true"
-        told = "the same now" if held == now else f"now {now}"
+        text = "the same now" if held == now else f"now {now}"
         if dirty:
-            told += "; files had been changed after the commit, so it alone does not bring the code back"
-        yield Link(words, held, told, broken=held != now or dirty)
+            text += "; files had been changed after the commit, so it alone does not bring the code back"
+        yield Link(words, held, text, broken=held != now or dirty)
 
 
 def _on_disk(name: str, path: Path, lock: dict[str, Any]) -> Link:

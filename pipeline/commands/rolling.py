@@ -29,7 +29,7 @@ class BadRolling(FedeltaError):
 
 @dataclass(frozen=True)
 class Turn:
-    """One cutoff of the backtest: what was said of each customer, what came of it, and the report."""
+    """One cutoff of the backtest: the predictions for each customer, the outcomes, and the report."""
 
     customers: npt.NDArray[np.str_]
     found: Evaluation
@@ -69,7 +69,7 @@ def rolling_calendars(
     """The calendars of up to `number` backtests, the latest first: as many as the history holds.
 
     The latest is the project's own evaluation cutoff; the others step back from it. A step of a whole horizon, the
-    default, keeps outcomes apart: no day is foreseen twice.
+    default, keeps outcomes apart: no day is predicted twice.
 
     Raises
     ------

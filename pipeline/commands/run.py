@@ -19,7 +19,7 @@ from fedelta.pipeline.stages import read_stages, run_stages
 
 
 class RunFailed(FedeltaError):
-    """A stage stopped; it has said why."""
+    """A stage stopped; it has printed the reason."""
 
 
 def run(*, dvc: bool = True) -> None:

@@ -31,8 +31,8 @@ from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.storage import load_experience
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.monitoring.input_drift import WILD, Difference, difference
-from fedelta.models.panel import PRIOR_FEATURES
-from fedelta.models.policy.actions import spared_customers
+from fedelta.models.panel import PRIOR_FEATURES, to_pandas
+from fedelta.models.policy.actions import suppressed_customers
 from fedelta.models.scoring import Models, score
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
@@ -42,7 +42,7 @@ from fedelta.pipeline.build_features import build, job_for, span
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import as_of, read_customers
-from fedelta.pipeline.panel import read_sorted, to_pandas
+from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.score import in_words, with_known_value
 from fedelta.pipeline.treatments import read_treatments
@@ -146,7 +146,7 @@ def scored(
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=population.indexes,
-        spared=spared_customers(population.customers, read_treatments(), when, params.policy),
+        suppressed=suppressed_customers(population.customers, read_treatments(), when, params.policy),
         unseen=unseen["customer_id"].to_list(),
     )
     assert scores.schema == SCORES

@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
-from fedelta.models.churn.candidates import large
-from fedelta.models.churn.model import fit_churn, out_of_time_folds, too_little
-from fedelta.models.churn.settings import CandidateName, ChurnSettings, TuneSettings
+from fedelta.models.churn.candidate import Range, Tuning
+from fedelta.models.churn.candidates import candidates
+from fedelta.models.churn.model import fit_churn, too_little
+from fedelta.models.churn.settings import ChurnSettings, TuneSettings
+from fedelta.models.learning.competition import out_of_time_folds
 from fedelta.models.metrics.bootstrap import Interval, Resampling, paired_difference
 from fedelta.models.metrics.metrics import log_loss
 from fedelta.models.panel import Panel
@@ -35,34 +37,6 @@ Values = dict[str, float | int]
 
 STORAGE = Path("data/tune.db")
 REPORT = Path("reports/tuning.json")
-TUNABLE: tuple[CandidateName, ...] = ("lightgbm", "blend", "lightgbm_large")  # those with trees that have settings
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values a setting may take."""
-
-    low: float
-    high: float
-    log: bool = False
-
-    def draw(self, trial: "optuna.Trial", name: str) -> float | int:
-        """A value; of reals two digits are kept, which is all that matters and reads well in params.yaml."""
-        if isinstance(self.low, int):
-            return trial.suggest_int(name, self.low, int(self.high), log=self.log)
-        return float(f"{trial.suggest_float(name, self.low, self.high, log=self.log):.2g}")
-
-
-SPACE = {
-    "num_iterations": Range(100, 600),
-    "learning_rate": Range(0.01, 0.1, log=True),
-    "num_leaves": Range(4, 48, log=True),
-    "min_data_in_leaf_share": Range(0.002, 0.05, log=True),
-    "bagging_fraction": Range(0.5, 0.95),
-    "feature_fraction": Range(0.2, 0.9),
-    "lambda_l2": Range(1.0, 100.0, log=True),
-}
-LARGE = SPACE | {"num_leaves": Range(12, 127, log=True), "min_data_in_leaf_share": Range(0.0001, 0.01, log=True)}
 
 
 @dataclass(frozen=True)
@@ -84,9 +58,7 @@ class NothingToTune(FedeltaError):
     """Settings cannot be compared on the training rows."""
 
 
-def main(
-    settings: TuneSettings, *, candidate: CandidateName | None = None, write: bool = False, storage: Path = STORAGE
-) -> None:
+def main(settings: TuneSettings, *, candidate: str | None = None, write: bool = False, storage: Path = STORAGE) -> None:
     """Tune the project's churn model and say what was found; `write` keeps it in params.yaml if significantly better.
 
     Tuned is the `candidate`, or else the one that params.yaml asks for, or that the bundle chose.
@@ -102,23 +74,23 @@ def main(
         )
     storage.parent.mkdir(parents=True, exist_ok=True)
     tuned = tune(panel, params, settings, f"sqlite:///{storage}")
-    print(f"Tuned: {churn.candidate}, {why}.\n{told(tuned, churn)}")
+    print(f"Tuned: {churn.candidate}, {why}.\n{in_words(tuned, churn)}")
     found = {**asdict(tuned), "gain": tuned.gain.as_dict(), "sure": tuned.sure}
-    write_json(REPORT, {"candidate": churn.candidate, "section": _section(churn), **found})
+    write_json(REPORT, {"candidate": churn.candidate, "section": _tuning(churn).section, **found})
     if write and tuned.sure:
-        wanted: dict[str, Any] = {f"{_section(churn)}.{name}": value for name, value in tuned.best.items()}
+        wanted: dict[str, Any] = {f"{_tuning(churn).section}.{name}": value for name, value in tuned.best.items()}
         print("\n".join(set_params(paths.PARAMS, wanted)))
     elif write:
         print("params.yaml is unchanged: no gain was shown.")
 
 
-def to_tune(churn: ChurnSettings, asked: CandidateName | None = None) -> tuple[ChurnSettings, str]:
+def to_tune(churn: ChurnSettings, asked: str | None = None) -> tuple[ChurnSettings, str]:
     """The settings with the candidate to tune, and who named it.
 
     Raises
     ------
     NothingToTune
-        If it has no trees.
+        If it has no settings to search.
     BadBundle
         If the bundle is to tell and there is none.
     """
@@ -128,18 +100,20 @@ def to_tune(churn: ChurnSettings, asked: CandidateName | None = None) -> tuple[C
         name, why = churn.candidate, "as churn.candidate says"
     else:
         name, why = _heaviest(read_contract(paths.measured_fit(paths.CHURN_BUNDLE))), "which the bundle chose"
-    if name not in TUNABLE:
+    if name not in (tunable := _tunable()):
         raise NothingToTune(
-            f"The churn model is {name}, {why}: it has no trees whose settings could be searched. To tune one that "
-            f"has, name it: --candidate {', '.join(TUNABLE[:-1])} or {TUNABLE[-1]}."
+            f"The churn model is {name}, {why}: it has no settings that could be searched. To tune one that "
+            f"has, name it: --candidate {', '.join(tunable[:-1])} or {tunable[-1]}."
         )
     return replace(churn, candidate=name), why
 
 
-def _heaviest(contract: Mapping[str, Any]) -> CandidateName:
+def _heaviest(contract: Mapping[str, Any]) -> str:
     """The candidate of a bundle; of a blend the one of the largest weight among those with settings to tune."""
-    parts = {held["candidate"]: held["weight"] for held in contract.get("selection", ()) if held["weight"]}
-    tunable = [name for name in parts if name in TUNABLE] or list(parts) or [contract["candidate"]]
+    parts: dict[str, float] = {
+        held["candidate"]: held["weight"] for held in contract.get("selection", ()) if held["weight"]
+    }
+    tunable = [name for name in parts if name in _tunable()] or list(parts) or [contract["candidate"]]
     return max(tunable, key=lambda name: parts.get(name, 0.0))
 
 
@@ -188,10 +162,10 @@ def tune(panel: Panel, params: Params, settings: TuneSettings, storage: str) -> 
     return Tuned(best, len(complete) + len(pruned), len(pruned), gain)
 
 
-def told(tuned: Tuned, present: ChurnSettings) -> str:
+def in_words(tuned: Tuned, present: ChurnSettings) -> str:
     """The finding in words and a table."""
-    grown = _grown(present)
-    rows = [f"{name:<16}{getattr(grown, name):>10g}{value:>10g}" for name, value in tuned.best.items()]
+    settings = _tuning(present).read(present)
+    rows = [f"{name:<16}{getattr(settings, name):>10g}{value:>10g}" for name, value in tuned.best.items()]
     gain = tuned.gain
     words = (
         "significantly better" if tuned.sure else "significantly worse" if gain.low > 0 else "no better beyond chance"
@@ -199,7 +173,7 @@ def told(tuned: Tuned, present: ChurnSettings) -> str:
     return "\n".join(
         [
             f"{tuned.trials} trials, {tuned.pruned} of them dropped early.",
-            f"{_section(present) + ':':<16}{'present':>10}{'best':>10}",
+            f"{_tuning(present).section + ':':<16}{'present':>10}{'best':>10}",
             *rows,
             f"Log loss of the best minus the present, of customers the search never asked, out of time: "
             f"{gain.value:+.5f} [{gain.low:+.5f}, {gain.high:+.5f}]: {words}.",
@@ -241,8 +215,9 @@ def _search(study: "optuna.Study", folds: list[_Fold], params: Params, settings:
 
     done = sum(trial.state.is_finished() for trial in study.trials)
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + done)  # going on, not the same draws again
-    space, grown = _space(params.churn), _grown(params.churn)
-    present: Values = {name: getattr(grown, name) for name in space}
+    tuning = _tuning(params.churn)
+    space, used = tuning.space, tuning.read(params.churn)
+    present: Values = {name: getattr(used, name) for name in space}
     if all(held.low <= present[name] <= held.high for name, held in space.items()):
         study.enqueue_trial(present, skip_if_exists=True)
     left = settings.trials - done
@@ -250,11 +225,11 @@ def _search(study: "optuna.Study", folds: list[_Fold], params: Params, settings:
         return
 
     def loss(trial: optuna.Trial) -> float:
-        values = {name: held.draw(trial, name) for name, held in space.items()}
+        values = {name: _draw(held, trial, name) for name, held in space.items()}
         trial.set_user_attr("values", values)
         surprise: list[float] = []
         for step, fold in enumerate(folds):
-            probability = _forecast(fold, replace(_with(params.churn, values), seeds=1), params)
+            probability = _forecast(fold, replace(tuning.change(params.churn, values), seeds=1), params)
             surprise.append(log_loss(fold.present.churned(params.churn.definition), probability))
             trial.report(float(np.mean(surprise)), step)
             if step + 1 < len(folds) and trial.should_prune():
@@ -273,7 +248,7 @@ def _verdict(folds: Iterable[_Fold], best: Values, params: Params) -> Interval:
     churned, better, present, customer = [], [], [], []
     for fold in folds:
         churned.append(fold.present.churned(params.churn.definition))
-        better.append(_forecast(fold, _with(params.churn, best), params))
+        better.append(_forecast(fold, _tuning(params.churn).change(params.churn, best), params))
         present.append(_forecast(fold, params.churn, params))
         customer.append(fold.present.table["customer_id"].to_numpy(str))
     return paired_difference(
@@ -296,32 +271,29 @@ def _forecast(fold: _Fold, churn: ChurnSettings, params: Params) -> Floats:
     return model.churn_probability(fold.present.table)
 
 
-def _section(churn: ChurnSettings) -> str:
-    """Where the settings of the candidate stand in params.yaml."""
-    return "churn.lightgbm_large" if churn.candidate == "lightgbm_large" else "churn"
+def _tunable() -> list[str]:
+    """The candidates with settings to search."""
+    return [name for name, held in candidates().items() if held.tuning]
 
 
-def _space(churn: ChurnSettings) -> dict[str, Range]:
-    return LARGE if churn.candidate == "lightgbm_large" else SPACE
+def _tuning(churn: ChurnSettings) -> Tuning:
+    """The tuning of the candidate that the settings name."""
+    tuning = candidates()[churn.candidate].tuning
+    assert tuning is not None  # `to_tune`
+    return tuning
 
 
-def _grown(churn: ChurnSettings) -> ChurnSettings:
-    """The settings by which the candidate's trees are grown."""
-    return large(churn) if churn.candidate == "lightgbm_large" else churn
-
-
-def _with(churn: ChurnSettings, values: Values) -> ChurnSettings:
-    """The settings with others for the candidate's trees."""
-    changed: dict[str, Any] = dict(values)
-    if churn.candidate == "lightgbm_large":
-        return replace(churn, lightgbm_large=replace(churn.lightgbm_large, **changed))
-    return replace(churn, **changed)
+def _draw(values: Range, trial: "optuna.Trial", name: str) -> float | int:
+    """A value; of reals two digits are kept, which is all that matters and reads well in params.yaml."""
+    if isinstance(values.low, int):
+        return trial.suggest_int(name, values.low, int(values.high), log=values.log)
+    return float(f"{trial.suggest_float(name, values.low, values.high, log=values.log):.2g}")
 
 
 def _fingerprint(panel: Panel, params: Params, settings: TuneSettings) -> str:
     """The name of the study: other rows, recipe or draw of customers, another study."""
     digest = hashlib.sha256(pd.util.hash_pandas_object(panel.table, index=False).to_numpy().tobytes())
     digest.update(panel.churned(params.churn.definition).tobytes())
-    recipe = (params.churn, params.horizon_days, params.lead_days, settings.customers, _space(params.churn))
+    recipe = (params.churn, params.horizon_days, params.lead_days, settings.customers, _tuning(params.churn).space)
     digest.update(repr(recipe).encode())
     return f"churn-{digest.hexdigest()[:12]}-seed{settings.seed}"

@@ -39,7 +39,7 @@ def use(name: str, data: Path | None = None, params: Path = PARAMS, root: Path =
     """
     source = load_source(name, root)
     folder = data or default_folder(name)
-    said = _copy_from_package(source, folder) + [f"fetched {line}" for line in fetch_tables(source, folder)]
+    messages = _copy_from_package(source, folder) + [f"fetched {line}" for line in fetch_tables(source, folder)]
     _must_have_files(source, folder)
     before = _settings(params)
     usual, advised = Recommended().as_params(), source.recommends.as_params()
@@ -47,11 +47,13 @@ def use(name: str, data: Path | None = None, params: Path = PARAMS, root: Path =
     wanted = {"source": name, "data": folder.as_posix(), **advised}
     if before.get("source") == name:  # its scoring date is the project's own choice
         at, recommended = before.get("cutoffs.score_at"), wanted.pop("cutoffs.score_at")
-        said += [f"cutoffs.score_at: stays {at} ({name} recommends {recommended})"] if at != str(recommended) else []
-    said += set_params(params, wanted, may_lack)
+        messages += (
+            [f"cutoffs.score_at: stays {at} ({name} recommends {recommended})"] if at != str(recommended) else []
+        )
+    messages += set_params(params, wanted, may_lack)
     if before.get("source") != name:
-        said += _left_of(before, wanted)
-    return "\n".join([*said, f"{params}: source {name}, files in {folder}. Next: dvc repro"])
+        messages += _left_of(before, wanted)
+    return "\n".join([*messages, f"{params}: source {name}, files in {folder}. Next: dvc repro"])
 
 
 def fetch(name: str | None = None, data: Path | None = None, params: Path = PARAMS, root: Path = SOURCES) -> str:
@@ -94,15 +96,17 @@ def _settings(params: Path) -> dict[str, str]:
 
 def _left_of(before: Mapping[str, str], wanted: Mapping[str, object]) -> list[str]:
     """What belonged to the source of before: a scoring date, which stays behind, and treatments, which count on."""
-    said, old, new = [], before.get("source"), wanted["source"]
+    messages, old, new = [], before.get("source"), wanted["source"]
     if before.get("cutoffs.score_at", "latest") not in {"latest", str(wanted["cutoffs.score_at"])}:
-        said.append(f"cutoffs.score_at was a date of source {old}; set your own if {new} is to be scored at another")
+        messages.append(
+            f"cutoffs.score_at was a date of source {old}; set your own if {new} is to be scored at another"
+        )
     if files := len(list(TREATMENTS.glob("*.parquet"))):
-        said.append(
+        messages.append(
             f"warning: {TREATMENTS}/ holds {files} file{'s' if files > 1 else ''}, which count for every customer with "
             f"an id that they name: move away those of customers of source {old}"
         )
-    return said
+    return messages
 
 
 Value: TypeAlias = str | int | float | date | tuple[str, ...]
@@ -117,8 +121,8 @@ def set_params(path: Path, wanted: Mapping[str, Value], may_lack: Collection[str
     """
     text, document = _composed(path)
     found = {key: node for key in wanted if (node := _node(document, key, path, required=key not in may_lack))}
-    told = {key: _in_yaml(wanted[key], str) for key in found}
-    changed = [(node, told[key], key) for key, node in found.items() if _told(node) != told[key]]
+    texts = {key: _in_yaml(wanted[key], str) for key in found}
+    changed = [(node, texts[key], key) for key, node in found.items() if _as_text(node) != texts[key]]
     touched = {id(part) for node, _, _ in changed for part in (node, *(node.value if _is_list(node) else ()))}
     bare: list[tuple[ScalarNode | SequenceNode, str, str]] = [
         (node, node.value, key) for key, node in bare_dates(document) if id(node) not in touched
@@ -129,7 +133,7 @@ def set_params(path: Path, wanted: Mapping[str, Value], may_lack: Collection[str
     if changed or bare:
         _replace(path, text)
     quoted = [f"{key}: {value} is in quotes now, as DVC wants dates" for _, value, key in bare]
-    return [f"{key}: {_told(node)} → {value}" for node, value, key in changed] + quoted
+    return [f"{key}: {_as_text(node)} → {value}" for node, value, key in changed] + quoted
 
 
 def bare_dates(document: Node | None, at: str = "") -> list[tuple[str, ScalarNode]]:
@@ -178,8 +182,8 @@ def _is_list(node: ScalarNode | SequenceNode) -> bool:
     return isinstance(node, SequenceNode)
 
 
-def _told(node: ScalarNode | SequenceNode) -> str:
-    """The value of a setting as it is told."""
+def _as_text(node: ScalarNode | SequenceNode) -> str:
+    """The value of a setting as text."""
     return f"[{', '.join(item.value for item in node.value)}]" if isinstance(node, SequenceNode) else str(node.value)
 
 
@@ -238,14 +242,14 @@ def _copy_from_package(source: Source, folder: Path) -> list[str]:
         ) from None
     packaged = Path(str(distribution.locate_file(f"{source.package.name}/{source.package.folder}")))
     folder.mkdir(parents=True, exist_ok=True)
-    said = []
+    messages = []
     for files in source.files:
         for path in sorted(packaged.glob(files.path)):
             partial = folder / f".{path.name}.{os.getpid()}"
             shutil.copyfile(path, partial)
             partial.replace(folder / path.name)
-            said.append(f"copied {path.name} from {source.package.name} {distribution.version} to {folder}")
-    return said
+            messages.append(f"copied {path.name} from {source.package.name} {distribution.version} to {folder}")
+    return messages
 
 
 def _must_have_files(source: Source, folder: Path) -> None:

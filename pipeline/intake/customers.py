@@ -66,7 +66,7 @@ class OptOuts:
             (
                 self.without_id,
                 f"{self.without_id:,} rows of customers.sql say opted out but have no customer_id: "
-                "nobody can be spared for them.",
+                "nobody is suppressed for them.",
             ),
         )
         return [words for number, words in checks if number]
@@ -98,8 +98,8 @@ def gather(connection: duckdb.DuckDBPyConnection, source: Source, stage: Staged,
         f"CREATE TEMP TABLE {CUSTOMERS} AS SELECT * FROM known_customers "
         f"UNION ALL SELECT customer_id, {nothing} FROM met_customers"
     )
-    told = stage.customers is not None and OPT_OUT.name in stage.customers.given
-    opt_outs = _with_opt_outs(connection, source) if told else None
+    asks = stage.customers is not None and OPT_OUT.name in stage.customers.given
+    opt_outs = _with_opt_outs(connection, source) if asks else None
     return Customers(_number(connection, "SELECT count(*) FROM met_customers"), opt_outs)
 
 
@@ -107,17 +107,17 @@ def _with_opt_outs(connection: duckdb.DuckDBPyConnection, source: Source) -> Opt
     """Mark in the table of customers everybody who counts as opted out."""
     rows = "fedelta.customers"
     connection.execute(
-        f"CREATE TEMP TABLE said AS SELECT customer_id, {FORM}(customer_id) AS form, bool_or(opted_out) AS opted_out "
+        f"CREATE TEMP TABLE stated AS SELECT customer_id, {FORM}(customer_id) AS form, bool_or(opted_out) AS opted_out "
         f"FROM {rows} WHERE customer_id IS NOT NULL AND opted_out IS NOT NULL GROUP BY ALL"
     )
     _unreadable_lines(connection, source)
     orphaned = _number(connection, "SELECT count(*) FROM torn_lines WHERE NOT named")
     connection.execute(
-        "CREATE TEMP TABLE reasons AS SELECT c.customer_id, c.opted_out AS own, said.opted_out AS exact, "
-        f"{FORM}(c.customer_id) IN (SELECT form FROM said WHERE opted_out) AS spelling, "
+        "CREATE TEMP TABLE reasons AS SELECT c.customer_id, c.opted_out AS own, stated.opted_out AS exact, "
+        f"{FORM}(c.customer_id) IN (SELECT form FROM stated WHERE opted_out) AS spelling, "
         f"{FORM}(c.customer_id) IN (SELECT form FROM torn_words) OR ({orphaned} > 0 AND c.customer_id NOT IN "
         f"(SELECT customer_id FROM {rows} WHERE customer_id IS NOT NULL)) AS line "
-        f"FROM {CUSTOMERS} c LEFT JOIN said USING (customer_id);"
+        f"FROM {CUSTOMERS} c LEFT JOIN stated USING (customer_id);"
         f"UPDATE {CUSTOMERS} SET opted_out = CASE WHEN r.own OR r.exact OR r.spelling OR r.line THEN true "
         f"ELSE coalesce(r.own, r.exact) END FROM reasons r WHERE {CUSTOMERS}.customer_id = r.customer_id"
     )

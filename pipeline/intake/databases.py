@@ -47,7 +47,7 @@ def fetch(source: Source, folder: Path, tell: Callable[[str], None] = lambda _: 
     if not asked:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    said = []
+    lines = []
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
         with duckdb.connect(Path(scratch) / "fetched.duckdb") as staging:
             staging.execute(f"SET temp_directory = {literal(scratch)}")
@@ -55,10 +55,10 @@ def fetch(source: Source, folder: Path, tell: Callable[[str], None] = lambda _: 
                 with _database(url) as database:
                     for raw in tables:
                         tell(f"fetching {raw.table}")
-                        said.append(f"{raw.table}: {_copy(database, staging, raw, Path(scratch)):,} rows")
+                        lines.append(f"{raw.table}: {_copy(database, staging, raw, Path(scratch)):,} rows")
         for raw in asked:
             (Path(scratch) / raw.path).replace(folder / raw.path)
-    return said
+    return lines
 
 
 def _url(raw: RawFiles) -> str:

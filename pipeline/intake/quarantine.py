@@ -1,7 +1,7 @@
 """What makes a row unfit: the rules of the contract, and the SQL that applies them to what a source's SELECT yields.
 
 A row that breaks a rule is kept apart with the rule's name, the reason in words and the row as it came. The first rule
-broken is the one told. A row the source calls out of scope is not judged.
+broken is the one reported. A row the source calls out of scope is not judged.
 """
 
 # ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
@@ -60,7 +60,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition no row may meet, and the reason told if one does. Both are SQL over typed columns and `raw`."""
+    """A condition no row may meet, and the reason given if one does. Both are SQL over typed columns and `raw`."""
 
     name: str
     column: str  # a rule on a column the source does not yield is not asked
@@ -233,7 +233,7 @@ def judged(select: str, came: Mapping[str, str], columns: Sequence[Column], rule
 
 def _listed(column: Column, columns: Sequence[Column]) -> str:
     """The column as it is staged."""
-    if column.name == "known_at" and any(c.name == "occurred_at" for c in columns):  # told only where it is later
+    if column.name == "known_at" and any(c.name == "occurred_at" for c in columns):  # kept only where it is later
         return "CASE WHEN known_at > occurred_at THEN known_at END AS known_at"
     return f"{OPT_OUT_AS_CAME}, opted_out" if column.kind == "opt_out" else identifier(column.name)
 

@@ -75,7 +75,7 @@ def _with_database_tables(source: Source, folder: Path, scratch: Path) -> Path:
 
 
 def default_folder(name: str) -> Path:
-    """Where the raw files of a source lie unless told otherwise."""
+    """Where the raw files of a source lie unless a folder is given."""
     return Path("data/raw") / name
 
 
@@ -90,9 +90,9 @@ def _tables(source: Source, stage: Staged) -> list[str]:
     if source.kind == "table":
         assert stage.customers is not None
         labels = labels_in(stage.connection, stage.customers.valid)
-        told = ", ".join(f"{what} {n:,}" for what, n in labels.items())
+        by_label = ", ".join(f"{what} {n:,}" for what, n in labels.items())
         lines, account = _table(stage.connection, stage.customers)
-        lines += ["", f"labels: {told}"]
+        lines += ["", f"labels: {by_label}"]
         try:
             check_labels(source, labels)
         except NoLabels as error:

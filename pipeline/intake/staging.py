@@ -210,15 +210,15 @@ def _say_whom_malformed_lines_feed(connection: duckdb.DuckDBPyConnection, select
     """
     connection.execute(f"ALTER TABLE {MALFORMED} ADD COLUMN feeds VARCHAR DEFAULT 'interactions'")
     connection.execute(f"ALTER TABLE {MALFORMED} ADD COLUMN of_customers BOOLEAN DEFAULT false")
-    told = _tables_read(connection, selects["interactions"])
+    seen = _tables_read(connection, selects["interactions"])
     for name in list(selects)[1:]:
         read = _tables_read(connection, selects[name])
-        for table in sorted(read - told):
+        for table in sorted(read - seen):
             connection.execute(f"UPDATE {MALFORMED} SET feeds = ? WHERE table_name = ?", [name, table])
         if name == "customers":
             for table in sorted(read):
                 connection.execute(f"UPDATE {MALFORMED} SET of_customers = true WHERE table_name = ?", [table])
-        told |= read
+        seen |= read
 
 
 def _tables_read(connection: duckdb.DuckDBPyConnection, select: str) -> set[str]:

@@ -143,7 +143,7 @@ def _ends_its_quotes(block: bytes, parse: Callable[[list[str] | io.StringIO], It
 
 
 def _tidied(path: Path, options: ReadOptions, found: TextFile, tidy: Path) -> TextFile:
-    """A copy in UTF-8 with plain line ends, in which a line that leaves a quote open is blank and told apart."""
+    """A copy in UTF-8 with plain line ends, in which a line that leaves a quote open is blank, and listed as bad."""
     bad: list[BadLine] = []
     count = spanning = 0
     single = len(found.columns) == 1

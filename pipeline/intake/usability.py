@@ -113,8 +113,8 @@ class DataReport:
     def line(self) -> str:
         """The figures in one line."""
         if self.labels is not None and self.customers is not None:
-            told = ", ".join(f"{n:,} {what}" for what, n in self.labels.items())
-            return f"{self.source}: {self.customers.equation}; customers: {told}, as of {self.last_at[:10]}"
+            counts = ", ".join(f"{n:,} {what}" for what, n in self.labels.items())
+            return f"{self.source}: {self.customers.equation}; customers: {counts}, as of {self.last_at[:10]}"
         customers = f"; customers: {self.customers.equation}" if self.customers else ""
         labels = f"; labels: {self.declared_labels.equation}" if self.declared_labels else ""
         return (
@@ -136,7 +136,7 @@ def measure(
     total, feeds = _daily(tables)
     span = believed_span(total.days, total.counts)
     ended = stopped(feeds, span.last)
-    alike = look_alikes(connection, _places(tables, source))
+    variants = look_alikes(connection, _places(tables, source))
     weeks = range(_monday(span.first), span.last + 1, 7)
     report = DataReport(
         source=source.name,
@@ -147,7 +147,7 @@ def measure(
         customer_count=int(tables.row(f"SELECT count(*) FROM {tables.customers}")[0]),
         customers_without_a_row=gathered.without_a_row,
         opt_outs=gathered.opt_outs,
-        look_alikes=alike,
+        look_alikes=variants,
         first_at=str(first),
         last_at=str(last),
         span_days=int(days),
@@ -169,7 +169,7 @@ def measure(
         *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
         *plausibility.stray_dates(span),
         *plausibility.stopped_feeds(ended, span.last),
-        *((alike.warning,) if alike else ()),
+        *((variants.warning,) if variants else ()),
         *plausibility.of_ids(tables, source),
         *plausibility.of_money(tables, stage.interactions),
         *plausibility.of_measures(tables, stage.interactions),
@@ -265,10 +265,10 @@ def measure_table(
 ) -> DataReport:
     """The account of a table of customers, which has neither interactions nor a span."""
     connection, customers = stage.connection, accounts["customers"]
-    alike = look_alikes(connection, _places(tables, source))
+    variants = look_alikes(connection, _places(tables, source))
     warnings = [
         *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
-        *((alike.warning,) if alike else ()),
+        *((variants.warning,) if variants else ()),
         *plausibility.of_customers(tables, source),
         *_set_aside_warnings(customers),
     ]
@@ -282,7 +282,7 @@ def measure_table(
         customer_count=customers.equation.valid,
         customers_without_a_row=0,
         opt_outs=gathered.opt_outs,
-        look_alikes=alike,
+        look_alikes=variants,
         first_at=f"{at}T00:00:00Z",
         last_at=f"{at}T00:00:00Z",
         span_days=0,

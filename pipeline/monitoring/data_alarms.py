@@ -46,8 +46,8 @@ def alarms_of(report: Mapping[str, Any], activity: Collection[str]) -> list[Alar
         grave = one.name in {f"kind {kind}" for kind in activity}
         found += [Alarm(says, grave) for says in plausibility.stopped_feeds([one], end)]
     if held := report.get("look_alikes"):
-        alike = LookAlikes(**{name: held[name] for name in _names(LookAlikes)})
-        found.append(Alarm(alike.warning, alike.customers >= _LEAST_SHARE * report["customer_count"]))
+        look_alikes = LookAlikes(**{name: held[name] for name in _names(LookAlikes)})
+        found.append(Alarm(look_alikes.warning, look_alikes.customers >= _LEAST_SHARE * report["customer_count"]))
     return sorted(found, key=lambda alarm: not alarm.grave)
 
 

@@ -154,16 +154,16 @@ def _newcomers(new: Mapping[str, int], past: int) -> Check:
 
 def _moved(one: Surprise) -> str:
     share = max(one.present, one.reference) <= 1
-    told = (f"{value:.1%}" if share else f"{value:,.0f} a week" for value in (one.reference, one.present))
-    return f"Of the data, {one.name} went from {' to '.join(told)}"
+    values = (f"{value:.1%}" if share else f"{value:,.0f} a week" for value in (one.reference, one.present))
+    return f"Of the data, {one.name} went from {' to '.join(values)}"
 
 
 def _check(name: str, asks: str, judged: Judged, what: str) -> Check:
-    said = what.format(value=judged.value)
+    text = what.format(value=judged.value)
     if judged.limit is None:
         verdict = f"; {judged.past} earlier such changes are too few to tell whether that is usual."
     elif judged.alarm:
         verdict = f", beyond the limit of {judged.limit:.3g} that {judged.past} earlier such changes set."
     else:
         verdict = f", within the limit of {judged.limit:.3g} that {judged.past} earlier such changes set."
-    return Check(name, asks, judged.value, judged.usual, judged.limit, judged.past, judged.alarm, said + verdict)
+    return Check(name, asks, judged.value, judged.usual, judged.limit, judged.past, judged.alarm, text + verdict)

@@ -17,11 +17,11 @@ from fedelta.models.churn.model import ChurnModel
 from fedelta.models.monitoring.data_drift import Track, tracks
 from fedelta.models.monitoring.drift import LEAST_PAST
 from fedelta.models.monitoring.population_drift import MONTH_DAYS, YEAR, Month, Watch
-from fedelta.models.panel import feature_columns
+from fedelta.models.panel import feature_columns, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import buckets
 from fedelta.pipeline.build_features import build, job_for, span
-from fedelta.pipeline.panel import read_features, to_pandas
+from fedelta.pipeline.panel import read_features
 from fedelta.pipeline.params import Params
 
 MOST = 2 * YEAR  # a year to compare with, and a year that tells what is usual

@@ -9,7 +9,7 @@ import polars as pl
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.explain import says
 from fedelta.models.metrics.bootstrap import Resampling
-from fedelta.models.monitoring.cbpe import expected_performance, judge_performance, realised_performance
+from fedelta.models.monitoring.cbpe import estimate_performance, judge_performance, realised_performance
 from fedelta.models.monitoring.input_drift import WILD, difference
 from fedelta.pipeline import paths
 from fedelta.pipeline.experience_report import Json, tidy
@@ -58,7 +58,7 @@ def inputs_check(contract: Mapping[str, Any], model: ChurnModel, table: pd.DataF
 def _performance(at: str, params: Params) -> dict[str, Any]:
     evaluation = pl.read_parquet(paths.EVALUATION)
     churned, probability = evaluation["churned"].to_numpy(), evaluation["churn_chosen"].to_numpy()
-    expected = expected_performance(probability, Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed))
+    expected = estimate_performance(probability, Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed))
     realised = realised_performance(churned, probability)
     judged = judge_performance(expected, realised, params.monitor.tolerance)
     known: Json = tidy(realised)

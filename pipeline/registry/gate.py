@@ -113,7 +113,7 @@ def common(challenger: pl.DataFrame, champion: pl.DataFrame) -> tuple[pl.DataFra
 
 
 def without_champion(churned: Floats, probability: Floats, settings: GateSettings) -> Verdict:
-    """The first version is promoted: there is nothing to lose. An error of calibration above the limit is told."""
+    """The first version is promoted: there is nothing to lose. A calibration error above the limit is reported."""
     error = ece(churned, probability)
     caveat = f", above gate.max_ece {settings.max_ece:g}: look before you use it" if error > settings.max_ece else ""
     return Verdict(True, f"there was no champion to beat; its ECE is {error:.4f}{caveat}", ece=error)
@@ -163,17 +163,17 @@ def judge(
             normalised_gini, happened.spend, challenger.spend, champion.spend, resampling=resampling
         )
     error = ece(happened.churn, challenger.churn)
-    told = "; ".join(_in_words(name, interval) for name, interval in differences.items())
-    told += f"; against the champion on {len(happened.churn):,} customers"
+    text = "; ".join(_in_words(name, interval) for name, interval in differences.items())
+    text += f"; against the champion on {len(happened.churn):,} customers"
     if why := _against(differences, settings.metric):
-        return Verdict(False, f"{told}: {why}", differences, error)
+        return Verdict(False, f"{text}: {why}", differences, error)
     if challenger.spend is None and champion.spend is not None:
         why = "better at churn, but the champion predicts spend and the challenger does not"
-        return Verdict(False, f"{told}: {why}", differences, error)
+        return Verdict(False, f"{text}: {why}", differences, error)
     if not error <= settings.max_ece:
-        told += f": better, but its ECE {error:.4f} is above gate.max_ece {settings.max_ece:g}"
-        return Verdict(False, told, differences, error)
-    return Verdict(True, f"{told}: better; its ECE is {error:.4f}", differences, error)
+        text += f": better, but its ECE {error:.4f} is above gate.max_ece {settings.max_ece:g}"
+        return Verdict(False, text, differences, error)
+    return Verdict(True, f"{text}: better; its ECE is {error:.4f}", differences, error)
 
 
 def _against(differences: Mapping[str, Interval], metric: str) -> str | None:

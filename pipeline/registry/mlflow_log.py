@@ -43,14 +43,14 @@ class DecisionLog:
         """Carry out what was decided by a process that was killed; what is about a deleted version has failed."""
         for run in self._runs("attributes.status = 'RUNNING'"):
             try:
-                standing = _decision(run).registry == self.registry
-                if standing:
+                ours = _decision(run).registry == self.registry
+                if ours:
                     self._carry_out(run)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-                standing = False
-            if not standing:
+                ours = False
+            if not ours:
                 self.client.set_terminated(run.info.run_id, "FAILED")
 
     def read(self) -> list[Decision]:

@@ -33,8 +33,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import fedelta
 from fedelta.models import pyfunc
-from fedelta.models.panel import PRIOR_FEATURES
-from fedelta.pipeline.panel import to_pandas
+from fedelta.models.panel import PRIOR_FEATURES, to_pandas
 from fedelta.pipeline.registry.address import StoreError, model_name, without_password
 from fedelta.pipeline.registry.lineage import Data
 from fedelta.pipeline.registry.mlflow_errors import explained
@@ -46,7 +45,7 @@ _FILES = "fedelta.files"
 _DATA = "fedelta.datasets"
 _MOST_PARAMS = 100  # in one request
 
-mlflow.store.db.utils.MAX_RETRY_COUNT = 1  # a database that cannot be opened is told at once, not after 100 seconds
+mlflow.store.db.utils.MAX_RETRY_COUNT = 1  # a database that cannot be opened is reported at once, not after 100 seconds
 
 
 @dataclass(frozen=True)
@@ -177,13 +176,13 @@ class Store:
         for start in range(0, len(missing), _MOST_PARAMS):
             self.client.log_batch(run_id, params=missing[start : start + _MOST_PARAMS])
         differing = {name: value for name, value in record.params.items() if held.get(name, value) != value}
-        told = json.dumps(differing, sort_keys=True) if differing else None
-        if told == run.data.tags.get(_PARAMS_NOW):
+        present = json.dumps(differing, sort_keys=True) if differing else None
+        if present == run.data.tags.get(_PARAMS_NOW):
             return bool(missing)
-        if told is None:
+        if present is None:
             self.client.delete_tag(run_id, _PARAMS_NOW)
         else:
-            self.client.set_tag(run_id, _PARAMS_NOW, told)
+            self.client.set_tag(run_id, _PARAMS_NOW, present)
         return True
 
     def _measured(self, run: Run, record: Record, model: LoggedModel | None) -> bool:
@@ -281,7 +280,7 @@ def opened(uri: str, artifacts: str | None, source: str) -> Iterator[Store]:
     """
     with _in_words(uri, OSError):
         store = _open(uri, artifacts, source)
-    with _in_words(uri, RequestException, shutil.Error):  # other errors of files are told by the command
+    with _in_words(uri, RequestException, shutil.Error):  # other errors of files are reported by the command
         yield store
 
 

@@ -22,7 +22,7 @@ class CannotPromote(FedeltaError):
 
 
 def promote(version: str | None, because: str) -> None:
-    """Make a version champion whatever the gate said: the one named, or the challenger."""
+    """Make a version champion whatever the gate's verdict: the one named, or the challenger."""
     reason = _reason(because)
     with tracking(load_params().source) as store:
         chosen = _version(store, version)
@@ -31,8 +31,8 @@ def promote(version: str | None, because: str) -> None:
             raise CannotPromote(f"Version {chosen.number} is champion already. `fedelta promotions` tells since when.")
         _decide(store, "promoted", chosen, champion=chosen, previous=champion, because=reason)
         was = f", version {champion.number} is previous" if champion else ""
-        told = f"{store.model} version {chosen.number} (bundle {chosen.bundle}) is champion"
-        print(f"promote: {told}{was}.{_scores(chosen)}")
+        version_text = f"{store.model} version {chosen.number} (bundle {chosen.bundle}) is champion"
+        print(f"promote: {version_text}{was}.{_scores(chosen)}")
 
 
 def rollback(because: str) -> None:
@@ -142,10 +142,12 @@ def _champion_row(decisions: Sequence[Decision], at: str) -> Decision | None:
 
 def _champion_at(decisions: Sequence[Decision], at: str) -> str:
     instant = _instant(at)
-    told = f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    moment = f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if (decision := champion_at(decisions, instant)) is None:
-        return f"At {told} there was no champion."
-    return f"At {told} version {decision.champion} (bundle {decision.champion_bundle}) was champion: {_line(decision)}"
+        return f"At {moment} there was no champion."
+    return (
+        f"At {moment} version {decision.champion} (bundle {decision.champion_bundle}) was champion: {_line(decision)}"
+    )
 
 
 def _line(decision: Decision, since: str = "") -> str:

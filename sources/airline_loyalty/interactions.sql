@@ -1,4 +1,4 @@
--- What is told of a month is known only when it is over, so everything stands in the last seconds of its month, in the
+-- What is recorded of a month is known only when it is over, so everything stands in the last seconds of its month, in the
 -- order enrolment, flights, redemption, cancellation. Repeated rows of a member and month are parts of it and are added.
 -- A month with flights is one purchase, without an amount: the files tell no fares. Points redeemed are a redemption worth
 -- their cost in dollars. Months without either are out of scope, as is what follows a cancellation.

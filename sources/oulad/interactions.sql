@@ -1,4 +1,4 @@
--- A customer is an enrolment: module, presentation, student. What happens on a day stands at its end, as only days are told:
+-- A customer is an enrolment: module, presentation, student. What happens on a day stands at its end, as only days are recorded:
 -- a submission at 20:00, a deadline that passed without one at 22:00, a withdrawal or the end of the presentation at 23:00.
 -- A deadline nobody met is no row of any file; here it is an interaction of its own, made from the assessments of who was
 -- enrolled on that day. Work carried over from an earlier attempt (banked) was not done here and is out of scope.

@@ -17,14 +17,11 @@ from polars.testing import assert_frame_equal
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings
-from fedelta.features.feature import windows_of
-from fedelta.features.kernel import KEYS, KernelSettings, features_at
+from fedelta.features.kernel import KEYS, KernelSettings, features_at, windows_of
 from fedelta.features.registry import FEATURES
 from fedelta.features.relationship import Relationship
 
 CUTOFFS = (EARLIER, NOW)
-WINDOWS = windows_of(FEATURES)
-NAMES = {feature.name for feature in FEATURES}
 
 
 def tables(*events: Event, cutoffs: tuple[Cutoff, ...] = CUTOFFS) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -54,6 +51,13 @@ def assert_as_read_naively(events: list[Event], settings: KernelSettings = SETTI
             row = found.row(len(keys), named=True)
             keys.append((customer, cutoff.at))
             expected = oracle.features(past, settings.relationship.definition)
+            computed = {*found.columns} - {*KEYS}
+            assert computed <= expected.keys(), (
+                f"no naive reading of {sorted(computed - expected.keys())}: write it in tests/features/oracle.py"
+            )
+            assert computed >= expected.keys(), (
+                f"tests/features/oracle.py reads {sorted(expected.keys() - computed)}, which no feature computes"
+            )
             wrong = {name: (row[name], value) for name, value in expected.items() if not same(row[name], value)}
             assert not wrong, f"{customer} at {cutoff.at:%Y-%m-%d}: (kernel, naive) {wrong}"
             assert row["status"] == oracle.status(past, settings.relationship.definition)
@@ -67,10 +71,13 @@ def assert_as_read_naively(events: list[Event], settings: KernelSettings = SETTI
 
 
 def test_every_feature_is_read_naively_too():
-    known = oracle.features(oracle.Past.of(interactions(event(1)).to_dicts(), "ann", CUTOFF))
+    known, names = (
+        oracle.features(oracle.Past.of(interactions(event(1)).to_dicts(), "ann", CUTOFF)),
+        {f.name for f in FEATURES},
+    )
     missing = [f"{f.name} to what `{f.theme}` returns" for f in FEATURES if f.name not in known]
     assert not missing, f"Add to tests/features/oracle.py, by plain loops over the events: {', '.join(missing)}."
-    gone = [name for name in known if name not in NAMES]
+    gone = [name for name in known if name not in names]
     assert not gone, f"Remove from tests/features/oracle.py, as no feature has the name: {', '.join(gone)}."
 
 
@@ -138,7 +145,7 @@ def test_the_microsecond_before_the_cutoff_is_still_the_past():
     assert row["days_since_last_purchase"] == instant / timedelta(days=1)
 
 
-@pytest.mark.parametrize("days", [days for days in WINDOWS if f"interaction_count_{days}d" in NAMES])
+@pytest.mark.parametrize("days", windows_of(FEATURES))
 def test_a_window_begins_with_its_first_instant_and_not_before(days: int):
     first = CUTOFF - timedelta(days=days)
     inside = known(event(0, occurred_at=first))
@@ -184,7 +191,8 @@ def test_the_same_history_some_days_later_reads_the_same_some_days_later(events:
 def test_a_longer_window_never_holds_less_and_a_share_is_a_share(events: list[Event]):
     table = tables(*events)[0]
     for stem in ("interaction_count", "purchase_count", "spend", "bad_experience_count"):
-        longer = [name for name in (f"{stem}_{days}d" for days in WINDOWS) if name in table.columns] + [stem]
+        windows = [f"{stem}_{days}d" for days in windows_of(FEATURES)]
+        longer = [*(name for name in windows if name in table.columns), stem]
         for short, long in itertools.pairwise(longer):
             assert (table[short] <= table[long]).all(), (short, long)
     bounded = [f.name for f in FEATURES if f.unit == "share" and not f.name.startswith("late_delivery")]

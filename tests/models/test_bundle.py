@@ -9,7 +9,7 @@ import pytest
 
 from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
 from fedelta.models.churn.model import ChurnModel, fit_churn
-from fedelta.models.churn.settings import CandidateName, ChurnSettings
+from fedelta.models.churn.settings import ChurnSettings
 from fedelta.models.churn.storage import load_churn, save_churn
 from fedelta.models.panel import Panel
 from fedelta.models.peers import fit_peers
@@ -40,7 +40,7 @@ def test_a_churn_model_comes_back_with_identical_predictions(
     "name", ["constant", "hiatus", "pareto_nbd", "bg_nbd", "logistic", "lightgbm_defaults", "auto"]
 )
 def test_whichever_candidate_was_chosen_comes_back_with_identical_predictions(
-    train: Panel, to_score: pd.DataFrame, tmp_path: Path, name: CandidateName
+    train: Panel, to_score: pd.DataFrame, tmp_path: Path, name: str
 ):
     settings = ChurnSettings(num_iterations=3, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)

@@ -11,7 +11,7 @@ from company import with_columns
 from fedelta.features.registry import FEATURES
 from fedelta.models.churn.candidates import contributions
 from fedelta.models.churn.model import ChurnModel, fit_churn
-from fedelta.models.churn.settings import CandidateName, ChurnSettings
+from fedelta.models.churn.settings import ChurnSettings
 from fedelta.models.explain import MOST_REASONS, _telling, reasons, says, theme_contributions, theme_of
 from fedelta.models.panel import Panel
 from fedelta.models.peers import Peers, fit_peers
@@ -35,7 +35,7 @@ def test_the_themes_sum_exactly_to_the_log_odds(model: ChurnModel, to_score: pd.
 @pytest.mark.parametrize(
     "name", ["hiatus", "pareto_nbd", "logistic", "past_outcome_rate", "blend", "lightgbm_defaults"]
 )
-def test_the_themes_of_every_candidate_sum_to_its_log_odds(train: Panel, to_score: pd.DataFrame, name: CandidateName):
+def test_the_themes_of_every_candidate_sum_to_its_log_odds(train: Panel, to_score: pd.DataFrame, name: str):
     settings = ChurnSettings(num_iterations=5, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
     parts = theme_contributions(model, to_score)
@@ -88,7 +88,7 @@ def test_a_reason_is_told_in_words_with_its_figure(model: ChurnModel, to_score: 
 
 @pytest.mark.parametrize("name", ["hiatus", "bg_nbd", "lightgbm"])
 def test_every_number_stands_beside_the_median_of_the_peers_whatever_the_candidate(
-    train: Panel, to_score: pd.DataFrame, name: CandidateName
+    train: Panel, to_score: pd.DataFrame, name: str
 ):
     settings = ChurnSettings(num_iterations=5, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)

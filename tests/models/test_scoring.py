@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from company import cutoffs, interactions
 
-from fedelta.features.contract import SCORES, Spared
+from fedelta.features.contract import SCORES, SuppressionReason
 from fedelta.models.btyd.purchase_prior import fit_prior
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.explain import reasons
@@ -78,15 +78,15 @@ def test_who_is_not_scored_keeps_the_reason_and_gets_no_figures(scores: pl.DataF
     assert others.select(FIGURES).null_count().row(0) == (4,) * len(FIGURES)
 
 
-def test_who_must_not_be_contacted_is_told_whether_scored_or_not(
+def test_who_must_not_be_contacted_has_the_reason_whether_scored_or_not(
     scores: pl.DataFrame, to_score: pd.DataFrame, churn: ChurnModel
 ):
-    assert scores["spared"].null_count() == len(scores)
-    spared: dict[str, Spared] = {to_score["customer_id"].iloc[0]: "opted out", "zoe": "contacted lately"}
+    assert scores["suppression_reason"].null_count() == len(scores)
+    suppressed: dict[str, SuppressionReason] = {to_score["customer_id"].iloc[0]: "opted out", "zoe": "contacted lately"}
     nobody = LoyaltyModel({}, 1.0, reason="not looked at")
     models = Models(churn, None, None, None, nobody, PersonaModel(reason="not looked at"))
-    table = score(to_score, models, POLICY, currency="", model_version="v1", spared=spared, unseen=["zoe"])
-    assert dict(table.drop_nulls("spared").select("customer_id", "spared").rows()) == spared
+    table = score(to_score, models, POLICY, currency="", model_version="v1", suppressed=suppressed, unseen=["zoe"])
+    assert dict(table.drop_nulls("suppression_reason").select("customer_id", "suppression_reason").rows()) == suppressed
 
 
 def test_every_row_says_as_of_when_for_how_long_and_by_which_model(scores: pl.DataFrame):
@@ -159,7 +159,7 @@ def test_values_and_orders_are_those_of_the_models_with_their_intervals(
     assert (known["clv_low"] <= known["clv_high"]).all()
 
 
-def test_the_next_order_is_told_of_who_is_likely_alive_and_lies_ahead(scores: pl.DataFrame):
+def test_the_next_order_is_predicted_for_the_likely_alive_and_lies_ahead(scores: pl.DataFrame):
     held = scores.filter(status="scored")
     told = held.filter(pl.col("expected_next_order_at").is_not_null())
     assert told.height > 0
@@ -251,9 +251,9 @@ def test_a_company_where_nobody_can_be_scored_still_has_a_row_for_each(
 
 
 def test_a_company_without_any_bad_experience_is_scored(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
-    spared = to_score[to_score["last_bad_experience"].isna()]
-    table = scored(spared, churn, clv)
-    assert table.select("last_bad_experience", "last_bad_experience_at").null_count().row(0) == (len(spared),) * 2
+    untouched = to_score[to_score["last_bad_experience"].isna()]
+    table = scored(untouched, churn, clv)
+    assert table.select("last_bad_experience", "last_bad_experience_at").null_count().row(0) == (len(untouched),) * 2
 
 
 def test_a_customer_scored_alone_gets_the_figures_of_the_run(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):

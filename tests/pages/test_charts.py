@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-import told
+import report_examples
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from fedelta.pages.journey_chart import journey_chart
 from fedelta.pages.svg import WIDTH
 
 CURVE = [charts.Left("first", 0.27, 0.26, 0.28, 0.2), charts.Left("second", 0.23, 0.21, 0.25, 0.14)]
-JOURNEY = told.journey("use")
+JOURNEY = report_examples.journey("use")
 RIVAL = Comparison("<b>rival</b>", "baseline", -0.02, -0.03, -0.01, "better")
 EVERY = {
     "calibration": charts.calibration([(0.9, 0.8), (0.1, 0.2)]),
@@ -89,13 +89,13 @@ def test_an_axis_reaches_its_highest_value_in_a_few_round_steps(most):
     assert 2 <= len(axis.ticks) <= 6
 
 
-def test_the_share_after_a_bad_experience_stands_above_that_of_customers_alike():
+def test_the_share_after_a_bad_experience_stands_above_that_of_matched_controls():
     dots = [node for node in ET.fromstring(EVERY["tolerance"]) if node.tag == "circle"]
-    after, alike = (
-        [float(str(dot.get("cy"))) for dot in dots if dot.get("class") == look] for look in ("dot series", "dot unsure")
+    after, controls = (
+        [float(str(dot.get("cy"))) for dot in dots if dot.get("class") == look] for look in ("dot series", "dot hollow")
     )
-    assert len(after) == len(alike) == len(CURVE)
-    assert all(a < b for a, b in zip(after, alike, strict=True))  # down the page is less
+    assert len(after) == len(controls) == len(CURVE)
+    assert all(a < b for a, b in zip(after, controls, strict=True))  # down the page is less
 
 
 def test_a_quoted_share_is_a_dashed_line_at_its_height_and_called_quoted():
@@ -107,9 +107,9 @@ def test_a_quoted_share_is_a_dashed_line_at_its_height_and_called_quoted():
 
 
 def test_an_interval_clear_of_zero_is_sure_and_one_that_holds_it_is_not():
-    rows = [charts.Range("sure", 2.0, 1.0, 3.0, "+2"), charts.Range("not", 0.5, -1.0, 2.0, "+0.5")]
+    rows = [charts.Range("clear", 2.0, 1.0, 3.0, "+2"), charts.Range("not", 0.5, -1.0, 2.0, "+0.5")]
     root = ET.fromstring(charts.ranges(rows, "says", "points", ("less", "more")))
-    assert [node.get("class") for node in root if node.tag == "circle"] == ["dot series", "dot unsure"]
+    assert [node.get("class") for node in root if node.tag == "circle"] == ["dot series", "dot hollow"]
 
 
 def test_touchpoints_stand_in_the_order_customers_meet_them_and_ways_onward_at_the_right():
@@ -117,7 +117,7 @@ def test_touchpoints_stand_in_the_order_customers_meet_them_and_ways_onward_at_t
     names = [node.text for node in root if node.get("class") == "inside strong"]
     assert names == ["Visit (digital)", "Purchase (digital)", "Contact (physical)"]
     ways = [str(node.get("d")) for node in root if node.get("class") == "way"]
-    assert len(ways) == 3  # visit to visit is told in the box
+    assert len(ways) == 3  # visit to visit is shown in the box
     assert sum(float(way[1:].split(",")[0]) > WIDTH / 2 for way in ways) == 1
     assert {"51%", "50%", "38%"} <= {node.text for node in root}
 
@@ -134,9 +134,9 @@ def test_the_more_goes_badly_the_redder_the_box():
 
 def test_the_busiest_way_out_of_every_box_is_drawn_however_rare():
     names = [f"kind{number:02}" for number in range(10)]
-    busy = [told.move(a, b, 1000, 0.1, 1.0) for a in names[:5] for b in names[:5] if a != b]
-    rare = told.move("kind09", "kind00", 1, 1.0, 1.0)
-    stops = [told.stop(name, 100, 0.0, 0.1) for name in names]
+    busy = [report_examples.move(a, b, 1000, 0.1, 1.0) for a in names[:5] for b in names[:5] if a != b]
+    rare = report_examples.move("kind09", "kind00", 1, 1.0, 1.0)
+    stops = [report_examples.stop(name, 100, 0.0, 0.1) for name in names]
     root = ET.fromstring(journey_chart({"journey": "use", "touchpoints": stops, "transitions": [*busy, rare]}))
     assert len([node for node in root if node.get("class") == "way"]) == 15
     assert "100%" in {node.text for node in root}

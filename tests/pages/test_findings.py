@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fedelta.features.registry import FEATURES
 from fedelta.models.churn.baselines import BASELINES
-from fedelta.models.churn.selection import FELT
-from fedelta.models.churn.settings import CandidateName
+from fedelta.models.churn.candidates import candidates
+from fedelta.models.churn.selection import MINIMUM_RELEVANT_DIFFERENCE
 from fedelta.models.panel import PRIOR_FEATURES
 from fedelta.models.value.value_trees import OrdersName, SpendName
 from fedelta.pages.findings import (
@@ -46,12 +46,12 @@ def against(**intervals: tuple[float, float]) -> dict[str, dict[str, dict[str, f
     }
 
 
-def said(**intervals: tuple[float, float]) -> str:
+def verdict_on(**intervals: tuple[float, float]) -> str:
     return verdict(comparisons(against(**intervals), LOSS), LOSS)
 
 
-def test_a_model_that_beats_all_is_said_to():
-    words = said(**dict.fromkeys(BASELINES, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
+def test_a_model_that_beats_all_is_reported_to():
+    words = verdict_on(**dict.fromkeys(BASELINES, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
     assert words == (
         "On log loss the model beats all 7 baselines: a constant (the base rate), tenure alone, days since the last "
         "activity, the customer's own past rate, days since the last purchase, logistic regression and Pareto/NBD."
@@ -59,17 +59,17 @@ def test_a_model_that_beats_all_is_said_to():
 
 
 @given(st.sets(st.sampled_from(BASELINES), min_size=1))
-def test_who_beats_all_that_were_compared_is_not_said_to_beat_all_where_a_simple_one_was_left_out(names):
-    words = said(**dict.fromkeys(names, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
+def test_who_beats_all_that_were_compared_is_not_reported_to_beat_all_where_a_simple_one_was_left_out(names):
+    words = verdict_on(**dict.fromkeys(names, (-0.2, -0.1)), pareto_nbd=(-0.05, -0.01))
     absent = set(BASELINES) - names
     assert ("all 7 baselines" in words) == (not absent)
     assert (f"beats the {len(names) + 1} baselines that could be compared" in words) == bool(absent)
-    told = words.partition("Not compared: ")[2]
-    assert {name for name in BASELINES if name_of(name) in told} == absent
+    left_out = words.partition("Not compared: ")[2]
+    assert {name for name in BASELINES if name_of(name) in left_out} == absent
 
 
 def test_a_difference_that_may_be_luck_is_no_victory():
-    words = said(hiatus=(-0.2, -0.1), logistic=(-0.02, 0.01), pareto_nbd=(-0.02, 0.0))
+    words = verdict_on(hiatus=(-0.2, -0.1), logistic=(-0.02, 0.01), pareto_nbd=(-0.02, 0.0))
     assert words == (
         "On log loss the model beats days since the last purchase. It is not shown to beat logistic regression or "
         "Pareto/NBD: the interval includes 0, so these rows give no reason to prefer the model."
@@ -77,14 +77,14 @@ def test_a_difference_that_may_be_luck_is_no_victory():
 
 
 def test_a_baseline_that_wins_is_recommended():
-    words = said(hiatus=(0.01, 0.02))
+    words = verdict_on(hiatus=(0.01, 0.02))
     assert words == (
         "On log loss the model beats no baseline. It is worse than days since the last purchase: use that instead, and "
         "look for the reason."
     )
 
 
-def test_a_metric_that_a_baseline_wins_is_told_though_another_decides():
+def test_a_metric_that_a_baseline_wins_is_reported_though_another_decides():
     rows = against(logistic=(-0.2, -0.1), uncalibrated=(-0.2, -0.1))
     rows["logistic"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
     rows["uncalibrated"]["auc"] = {"value": -0.01, "low": -0.02, "high": -0.005}
@@ -96,13 +96,13 @@ def test_parts_of_the_model_are_no_baselines():
     found = comparisons(against(uncalibrated=(-0.3, -0.2), hiatus=(-0.2, -0.1)), LOSS)
     assert [row.kind for row in found] == ["baseline", "part"]
     assert beaten(found) == (1, 1)
-    assert said(uncalibrated=(-0.3, -0.2)) == "No baseline could be compared on log loss."
+    assert verdict_on(uncalibrated=(-0.3, -0.2)) == "No baseline could be compared on log loss."
 
 
 def test_unchanged_predictions_are_identical_and_no_victory():
     (row,) = comparisons(against(hiatus=(0.0, 0.0)), LOSS)
     assert row.outcome == "identical"
-    assert "not shown to beat days since the last purchase" in said(hiatus=(0.0, 0.0))
+    assert "not shown to beat days since the last purchase" in verdict_on(hiatus=(0.0, 0.0))
 
 
 def test_higher_is_better_where_the_metric_says_so():
@@ -119,17 +119,17 @@ def test_a_metric_without_meaning_is_not_compared():
 @given(st.floats(-1, 1), st.floats(0, 1))
 def test_a_win_is_never_claimed_when_the_interval_holds_zero(low, width):
     (row,) = comparisons(against(hiatus=(low, low + width)), LOSS)
-    assert (row.outcome == "better") == (low + width < 0 and row.value <= -FELT)
-    assert (row.outcome == "worse") == (low > 0 and row.value >= FELT)
+    assert (row.outcome == "better") == (low + width < 0 and row.value <= -MINIMUM_RELEVANT_DIFFERENCE)
+    assert (row.outcome == "worse") == (low > 0 and row.value >= MINIMUM_RELEVANT_DIFFERENCE)
 
 
-def test_a_difference_that_nobody_feels_is_neither_victory_nor_defeat_however_sure():
-    words = said(hiatus=(-0.2, -0.1), pareto_nbd=(0.000002, 0.000004), logistic=(-0.0019, -0.0015))
+def test_a_difference_below_the_minimum_relevant_one_is_neither_victory_nor_defeat():
+    words = verdict_on(hiatus=(-0.2, -0.1), pareto_nbd=(0.000002, 0.000004), logistic=(-0.0019, -0.0015))
     assert words == (
         "On log loss the model beats days since the last purchase. It is as good as Pareto/NBD and logistic "
         "regression: they differ by less than 0.002."
     )
-    assert "worse than Pareto/NBD" in said(pareto_nbd=(0.0019, 0.0023))
+    assert "worse than Pareto/NBD" in verdict_on(pareto_nbd=(0.0019, 0.0023))
     auc = {"pareto_nbd": {"auc": {"value": -0.0005, "low": -0.0006, "high": -0.0004}}}
     assert losses(auc, CHURN) == ""
 
@@ -147,7 +147,7 @@ def test_a_baseline_that_was_chosen_is_the_model_and_not_its_rival():
     assert verdict(only, LOSS) == "The model is Pareto/NBD."
 
 
-def test_a_calibration_that_spoils_the_chosen_baseline_is_told():
+def test_a_calibration_that_spoils_the_chosen_baseline_is_reported():
     found = comparisons(against(pareto_nbd=(0.01, 0.02)), LOSS, "pareto_nbd")
     assert "It is worse than Pareto/NBD" in verdict(found, LOSS)
 
@@ -163,7 +163,7 @@ def test_a_churn_rate_outside_the_past_is_a_warning(rate, words):
 
 def test_churn_rates_over_other_horizons_are_not_compared():
     assert "It lies above all" in drift([*facts(0.4), *facts(0.9, days=180)], 0.5, 90)
-    assert "cannot be told" in drift(facts(0.4, days=60), 0.5, 90)
+    assert "is unknown" in drift(facts(0.4, days=60), 0.5, 90)
 
 
 def rates(*training: tuple[str, float, int], scored: str | None = None) -> list[tuple[str, str | None]]:
@@ -200,21 +200,24 @@ def test_over_another_horizon_or_more_than_a_month_off_it_is_not_the_same_season
 
 
 def test_models_whose_candidates_were_not_compared_are_named_with_the_reason():
-    chosen, told = {"note": "Tested.", "selection": [{}]}, {"note": "Too little to learn from.", "selection": []}
-    assert untested(told, {"spend": chosen, "orders": told}) == [
+    chosen, untested_model = (
+        {"note": "Tested.", "selection": [{}]},
+        {"note": "Too little to learn from.", "selection": []},
+    )
+    assert untested(untested_model, {"spend": chosen, "orders": untested_model}) == [
         "Who leaves: Too little to learn from.", "Orders: Too little to learn from.",
     ]  # fmt: skip
     assert untested(chosen, {"spend": None, "orders": chosen}) == []
 
 
-def test_costs_that_are_not_the_companys_own_are_said_to_be_the_papers():
+def test_costs_that_are_not_the_companys_own_are_reported_to_be_the_papers():
     of_money = [metric for metric in CHURN if "profit" in metric.says]
     assert {metric.name for metric in of_money} == {"profit_at_capacity", "empc"}
     assert all("paper" in metric.says for metric in of_money)
 
 
 def test_every_candidate_has_a_name_for_readers():
-    names = {*get_args(CandidateName), *get_args(OrdersName), *get_args(SpendName)}
+    names = {*candidates(), *get_args(OrdersName), *get_args(SpendName)}
     assert not [name for name in names if candidate(name) == name]
     assert (
         why("ranks significantly worse than pareto_gg") == "ranks significantly worse than Pareto/NBD with Gamma-Gamma"
@@ -226,7 +229,7 @@ def test_short_training_horizons_are_a_warning_and_whole_ones_are_not():
     assert short_horizons(facts(0.5), 90) is None
 
 
-def test_importance_is_told_by_feature_and_sums_by_theme():
+def test_importance_is_reported_by_feature_and_sums_by_theme():
     shares = {"spend": 0.25, "pareto_p_any": 0.5, "attribute_plan": 0.25, "interaction_count": 0.0}
     rows = importances(shares)
     assert [row.name for row in rows] == ["pareto_p_any", "attribute_plan", "spend"]
@@ -248,7 +251,7 @@ def test_lists_read_as_sentences_do():
     assert [listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"], "or")] == ["a", "a and b", "a, b or c"]
 
 
-def test_the_metrics_told_are_those_measured():
+def test_the_metrics_shown_are_those_measured():
     from fedelta.models.metrics.metrics import CHURN_METRICS, VALUE_METRICS
 
     assert {metric.name for metric in CHURN} == set(CHURN_METRICS)

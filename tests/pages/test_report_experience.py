@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-import told
+import report_examples
 from test_report import DATA, Page
 from tiny_project import inside, make
 
@@ -43,8 +43,8 @@ def inputs(project: Path) -> Inputs:
             read_contract(paths.CHURN_EVALUATED),
             read_contract(paths.CLV_EVALUATED),
             read_contract(paths.CHURN_DELIVERED),
-            told.EXPERIENCE,
-            told.LOYALTY,
+            report_examples.EXPERIENCE,
+            report_examples.LOYALTY,
             PolicySettings(economics=COSTS),
         )
 
@@ -57,7 +57,7 @@ def section(inputs: Inputs, name: str) -> str:
 
 def bare(inputs: Inputs) -> Inputs:
     """A source of sales alone."""
-    return replace(inputs, experience=told.BARE, loyalty=told.SILENT)
+    return replace(inputs, experience=report_examples.BARE, loyalty=report_examples.SILENT)
 
 
 def test_every_rule_stands_there_with_its_counts(inputs: Inputs):
@@ -74,18 +74,18 @@ def test_pillars_and_levels_have_an_index_an_interval_and_a_trend_and_the_unknow
     assert "Expectations promises are kept 83.2 81.2 to 84.2 +1.5 −0.5 to +3.5 better 810 70" in text
     assert "Needs the customer gets what they came for 77.4 75.4 to 78.4 +1.5 −0.5 to +3.5 worse" in text
     unknown = "integrity, empathy, personalisation, time and effort, ease and enjoyable"
-    assert f"Nothing is known of {unknown}. {told.NOT_RECORDED}" in text
+    assert f"Nothing is known of {unknown}. {report_examples.NOT_RECORDED}" in text
 
 
-def test_segments_are_told_in_words_and_where_they_never_met_a_pillar_with_a_dash(inputs: Inputs):
+def test_segments_are_reported_in_words_and_where_they_never_met_a_pillar_with_a_dash(inputs: Inputs):
     text = section(inputs, "experience")
     assert "All Resolution Expectations Needs Plan (4 more left out) basic" in text
     assert "basic 89.3 87.3–90.3 worse – 80.6 78.6–81.6 –" in text
 
 
-def test_the_tolerance_curve_stands_beside_customers_alike_and_quoted_shares_are_called_quoted(inputs: Inputs):
+def test_the_tolerance_curve_stands_beside_matched_controls_and_quoted_shares_are_called_quoted(inputs: Inputs):
     text = section(inputs, "tolerance")
-    assert "22% of customers alike (−1.0 to +2.0 points)." in text
+    assert "22% of matched controls (−1.0 to +2.0 points)." in text
     assert "any 412 387 31.0 27.1 to 34.9 22.2 +8.8 +6.1 to +11.5" in text
     assert "first 412 387 31.0 27.1 to 34.9 22.2 +5.2 +1.3 to +9.1" in text
     assert "second or later 0 0 – – –" in text
@@ -98,9 +98,12 @@ def test_the_tolerance_curve_stands_beside_customers_alike_and_quoted_shares_are
     assert "59% quoted" in text
 
 
-def test_a_curve_of_which_no_step_could_be_told_is_not_drawn(inputs: Inputs):
-    experience = copy.deepcopy(told.EXPERIENCE)
-    experience["tolerance"]["steps"] = [told.step("all", "", None, None), told.step("all", "", 1, None)]
+def test_a_curve_of_which_no_step_could_be_estimated_is_not_drawn(inputs: Inputs):
+    experience = copy.deepcopy(report_examples.EXPERIENCE)
+    experience["tolerance"]["steps"] = [
+        report_examples.step("all", "", None, None),
+        report_examples.step("all", "", 1, None),
+    ]
     text = section(replace(inputs, experience=experience), "tolerance")
     assert "any 0 0 – – –" in text
     assert "quoted" not in text
@@ -130,10 +133,10 @@ def test_every_channel_is_listed_used_or_not(inputs: Inputs):
     text = section(inputs, "journeys")
     assert "paid search digital 520 52 7.7% 31 29" in text
     assert "store physical not used 0 – 31 29" in text
-    assert "unknown not told by the source 91 9 7.7% 31 29" in text
+    assert "unknown not in the source 91 9 7.7% 31 29" in text
 
 
-def test_each_class_of_loyalty_is_told_by_what_it_did_next(inputs: Inputs):
+def test_each_class_of_loyalty_is_shown_with_what_it_did_next(inputs: Inputs):
     text = section(inputs, "loyalty")
     assert "Attitude adds to behaviour: log loss −0.0010 [−0.0015, −0.0003]." in text
     assert "loyal 44 41 83.9 82.1 to 85.2 140.62 133.45 to 149.04 – 16.1 14.8 to 17.9" in text
@@ -142,13 +145,13 @@ def test_each_class_of_loyalty_is_told_by_what_it_did_next(inputs: Inputs):
 
 
 def test_spurious_loyals_of_value_are_named_most_valuable_first_up_to_a_page(inputs: Inputs):
-    ids = [row["customer_id"] for row in told.LOYALTY["spurious"]["customers"]]
+    ids = [row["customer_id"] for row in report_examples.LOYALTY["spurious"]["customers"]]
     # What the model of value expects, not Pareto/NBD: the later, the more; and two of them must not be contacted.
     named = inputs.scores.head(len(ids)).with_columns(
         customer_id=pl.Series(ids),
         clv_expected=pl.Series([80.0 + number for number in range(len(ids))]),
         held_out=pl.Series([name == "c0024" for name in ids]),
-        spared=pl.Series(["opted out" if name == "c0023" else None for name in ids], dtype=pl.String),
+        suppression_reason=pl.Series(["opted out" if name == "c0023" else None for name in ids], dtype=pl.String),
     )
     others = inputs.scores.filter(~pl.col("customer_id").is_in(ids))
     text = section(replace(inputs, scores=pl.concat([named, others])), "loyalty")
@@ -191,11 +194,11 @@ def test_costs_that_nobody_gave_are_asked_for_and_nothing_is_made_up(inputs: Inp
 def test_a_source_of_bare_sales_says_plainly_what_is_not_known(inputs: Inputs):
     page = bare(inputs)
     for name in ("experience", "tolerance", "moments"):
-        assert told.NO_BAD in section(page, name)
+        assert report_examples.NO_BAD in section(page, name)
     assert "Nothing is known of integrity, resolution" in section(page, "experience")
     assert "The source tells the channel of no interaction." in section(page, "journeys")
     assert "neither bought, enrolled nor renewed" in section(page, "journeys")
-    assert told.NO_ATTITUDE in section(page, "loyalty")
+    assert report_examples.NO_ATTITUDE in section(page, "loyalty")
     assert "silent 108 100 83.9" in section(page, "loyalty")
     assert "No division of the customers is stable." in section(page, "personas")
     assert "<figure" not in "".join(
@@ -215,7 +218,7 @@ def test_the_opening_tells_what_a_bad_experience_changes_and_what_loyalty_adds(i
     assert "What a bad experience changes. After a bad experience, 31% leave" in opening
     assert "What loyalty adds. Attitude adds to behaviour" in opening
     opening = Page(render(bare(inputs)).split("<main>")[0] + "</body></html>").text
-    assert f"What a bad experience changes. {told.NO_BAD}" in opening
+    assert f"What a bad experience changes. {report_examples.NO_BAD}" in opening
 
 
 def test_the_page_of_a_real_run_tells_its_bad_deliveries(project: Path):
@@ -229,7 +232,7 @@ def test_the_page_of_a_real_run_tells_its_bad_deliveries(project: Path):
 
 def test_names_from_these_reports_cannot_become_markup(inputs: Inputs):
     bad = "<script>alert('x')</script>"
-    text = json.dumps([told.EXPERIENCE, told.LOYALTY])
+    text = json.dumps([report_examples.EXPERIENCE, report_examples.LOYALTY])
     for name in (
         "late_delivery",
         "visit (digital)",
@@ -269,9 +272,9 @@ def test_a_cut_or_garbled_report_gives_one_clear_line(project: Path, content: st
 
 @pytest.mark.parametrize(("part", "name"), [("rules", "by_rule"), ("tolerance", "steps"), ("channels", "channels")])
 def test_a_report_of_another_version_gives_one_clear_line(inputs: Inputs, part: str, name: str):
-    cut = {key: held for key, held in told.EXPERIENCE[part].items() if key != name}
+    cut = {key: held for key, held in report_examples.EXPERIENCE[part].items() if key != name}
     with pytest.raises(report.NothingToReport, match=f"lacks something .*{name}") as refused:
-        render(replace(inputs, experience=told.EXPERIENCE | {part: cut}))
+        render(replace(inputs, experience=report_examples.EXPERIENCE | {part: cut}))
     assert "\n" not in str(refused.value)
 
 
@@ -279,16 +282,16 @@ def test_a_report_of_another_version_gives_one_clear_line(inputs: Inputs, part: 
     ("days", "words"),
     [(0.0, "at once"), (18 / 1440, "18 min"), (1 / 24, "60 min"), (1.5, "36 h"), (2.0, "2 days"), (31.4, "31 days")],
 )
-def test_a_time_is_said_as_people_say_it(days: float, words: str):
+def test_a_time_is_written_as_people_say_it(days: float, words: str):
     assert report_experience.lasting(days) == words
 
 
-def test_which_model_was_chosen_and_why_is_told(inputs: Inputs):
-    figure = told.interval(0.4, 0.3, 0.5)
-    standing = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
+def test_which_model_was_chosen_and_why_is_reported(inputs: Inputs):
+    figure = report_examples.interval(0.4, 0.3, 0.5)
+    row = {"candidate": "bg_nbd", "log_loss": figure, "log_loss_difference": figure, "auc_difference": figure}
     churn = {**inputs.churn, "candidate": "lightgbm", "note": "Tested on 9 rows.", "selection": [
-        {**standing, "verdict": "log loss significantly higher than that of trees"},
-        {**standing, "candidate": "lightgbm", "verdict": "chosen: the best"},
+        {**row, "verdict": "log loss significantly higher than that of lightgbm"},
+        {**row, "candidate": "lightgbm", "verdict": "chosen: the best"},
     ]}  # fmt: skip
     text = section(replace(inputs, churn=churn), "churn")
     assert "Tested on 9 rows." in text

@@ -12,6 +12,8 @@ import grimp
 from ruamel.yaml import YAML
 
 HERE = Path(__file__).parents[2]
+# Modules that another finds in a folder and imports by name, which no import statement shows.
+FOUND_BY = {"fedelta.models.churn.candidates": "fedelta.models.churn.candidate_models"}
 END = "fedelta.pipeline.params"
 MODULES = {"publish": "fedelta.serve.publish"}  # others are the module of their name in pipeline/
 
@@ -31,6 +33,8 @@ def modules_of(stage: str) -> set[str]:
             continue
         found.add(module)
         ahead += graph.find_modules_directly_imported_by(module)
+        if module in FOUND_BY:
+            ahead += graph.find_children(FOUND_BY[module])
     return found
 
 

@@ -21,7 +21,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(project: Path) -> str:
+def text(project: Path) -> str:
     """What the command prints there."""
     with inside(project), pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
@@ -30,24 +30,24 @@ def told(project: Path) -> str:
         return "\n".join(lines)
 
 
-def test_the_command_prints_a_row_per_horizon_and_the_advice_with_its_reason(project: Path, told: str):
+def test_the_command_prints_a_row_per_horizon_and_the_advice_with_its_reason(project: Path, text: str):
     report = json.loads((project / churn_window.REPORT).read_text())
     assert [row["days"] for row in report["horizons"]] == [30, 45, 60, 75, 90, 120, 150, 180, 240, 300, 365]
     advised = next(row for row in report["horizons"] if row["days"] == report["advised_days"])
     assert advised["returning"]["high"] <= report["most_returning"] == MOST
-    assert f"Advised: {report['advised_days']} days. It is the shortest" in told
-    marked = [line for line in told.splitlines() if line.lstrip().startswith("*")]
+    assert f"Advised: {report['advised_days']} days. It is the shortest" in text
+    marked = [line for line in text.splitlines() if line.lstrip().startswith("*")]
     assert [int(line.split()[1]) for line in marked] == [report["advised_days"]]
 
 
-def test_a_second_run_writes_the_same_bytes(project: Path, told: str):
+def test_a_second_run_writes_the_same_bytes(project: Path, text: str):
     written = [(project / path).read_bytes() for path in (churn_window.REPORT, churn_window.PAGE)]
     with inside(project):
         churn_window.main(MOST)
     assert written == [(project / path).read_bytes() for path in (churn_window.REPORT, churn_window.PAGE)]
 
 
-def test_the_page_is_one_file_that_fetches_nothing_and_shows_two_pictures(project: Path, told: str):
+def test_the_page_is_one_file_that_fetches_nothing_and_shows_two_pictures(project: Path, text: str):
     html = (project / churn_window.PAGE).read_text()
     assert html.count("<svg") == 2
     assert "<script" not in html
@@ -64,12 +64,12 @@ def test_pictures_are_well_formed_and_draw_every_group():
     assert len(ElementTree.fromstring(str(hazard_picture(tenures))).findall("rect")) == 1
 
 
-def test_where_nothing_can_be_told_the_page_says_so():
+def test_where_nothing_can_be_estimated_the_page_says_so():
     report = {
         "definition": "inactivity", "activity": ["purchase"], "until": "2024-01-01",
         "customers": 1, "spells": 0, "reach_days": 0,
         "most_returning": 0.2, "horizon_days": 90, "lead_days": 0, "advised_days": None, "horizons": [], "tenures": [],
-        "because": "Nothing can be told: 1 customer is too few.", "curves": {},
+        "because": "Nothing can be estimated: 1 customer is too few.", "curves": {},
     }  # fmt: skip
     assert "none advised" in page(report)
     assert "1 customer is too few" in page(report)

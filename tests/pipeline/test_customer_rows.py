@@ -74,9 +74,9 @@ def test_values_that_cannot_be_read_are_counted_and_named(tmp_path: Path) -> Non
     assert report.opt_outs is not None
     assert (report.opt_outs.customers, report.opt_outs.unreadable) == (3, 3)
     assert report.opt_outs.unreadable_values == {"Werbesperre": 2, "??": 1}
-    told = "3 values of opted_out are neither yes nor no ('Werbesperre' 2, '??' 1): these customers count as opted out"
-    assert any(told in warning for warning in report.warnings)
-    assert told in check("tiny", tiny.raw, tmp_path / "sources", NOW)
+    text = "3 values of opted_out are neither yes nor no ('Werbesperre' 2, '??' 1): these customers count as opted out"
+    assert any(text in warning for warning in report.warnings)
+    assert text in check("tiny", tiny.raw, tmp_path / "sources", NOW)
     assert tiny.report()["opt_outs"]["unreadable"] == 3  # type: ignore[index]
 
 
@@ -102,8 +102,8 @@ def test_an_opt_out_survives_what_becomes_of_its_row(tmp_path: Path, lost: str, 
     assert found["ann"] is True, lost
     assert (found["bob"], found["cid"], found["dan"]) == (False, None, None), "and concerns nobody else"
     assert report.opt_outs is not None
-    told = any("count as opted out because" in warning for warning in report.warnings)
-    assert told or "ann,2023-01-01,yes" in people, "unless the row that says so is the one that was kept"
+    warned = any("count as opted out because" in warning for warning in report.warnings)
+    assert warned or "ann,2023-01-01,yes" in people, "unless the row that says so is the one that was kept"
     assert report.customers is not None
     equation = report.customers.equation
     assert equation.rows_in == len(people) + 1
@@ -133,7 +133,7 @@ def test_a_line_that_names_nobody_known_may_be_of_anybody_without_a_row(tmp_path
     assert (report.opt_outs.by_unreadable_line, report.opt_outs.lines_of_nobody) == (3, 1)
 
 
-def test_an_opt_out_without_an_id_is_said(tmp_path: Path) -> None:
+def test_an_opt_out_without_an_id_is_reported(tmp_path: Path) -> None:
     report = shop(tmp_path, ",2023-01-01,yes", "ann,2023-01-01,no").ingest()
     assert any("1 rows of customers.sql say opted out but have no customer_id" in words for words in report.warnings)
 

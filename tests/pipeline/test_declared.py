@@ -21,8 +21,8 @@ from fedelta.pipeline.intake.sources import SourceError
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
 
-NOTES = "who,day,gone,money,told\n"
-LABELS_SQL = "SELECT who AS customer_id, day AS as_of, gone AS churned, money AS spend, told AS known_at FROM notes"
+NOTES = "who,day,gone,money,known\n"
+LABELS_SQL = "SELECT who AS customer_id, day AS as_of, gone AS churned, money AS spend, known AS known_at FROM notes"
 LABELLED = YAML + '  notes: {path: "notes.csv", format: csv}\n'
 ROWS = ("1,ann,2024-01-05,purchase,web,12.5,", "2,bob,2024-01-06,purchase,web,3,")
 
@@ -68,9 +68,9 @@ def test_labels_are_judged_reconciled_and_kept_apart_like_any_table(tmp_path: Pa
     assert kept["known_at"][0] == datetime(2024, 5, 1, 10, tzinfo=UTC), "read in the source's zone"
     assert tiny.quarantine("labels").height == 6
     assert report.declared[0].unknown == 1
-    told = " ".join(report.warnings)
-    assert "1 labels contradict the one kept" in told
-    assert "1 of 3 labels are of customers without an interaction before as_of" in told
+    text = " ".join(report.warnings)
+    assert "1 labels contradict the one kept" in text
+    assert "1 of 3 labels are of customers without an interaction before as_of" in text
 
 
 @pytest.mark.parametrize(
@@ -254,5 +254,5 @@ def test_dates_without_labels_cannot_be_trained_on():
 def test_labels_of_other_classes_are_set_aside_with_a_warning_that_names_their_rule(tmp_path: Path, gone: str):
     tiny = noted(tmp_path, "ann,2024-02-01,yes,,", *(f"bob,2024-0{month}-01,{gone},," for month in (2, 3, 4)))
     rule = "unreadable" if gone else "missing_churned"
-    told = f"75.0% of the rows of labels.sql are quarantined ({rule} 3): see data/quarantine."
-    assert told in tiny.ingest().warnings
+    text = f"75.0% of the rows of labels.sql are quarantined ({rule} 3): see data/quarantine."
+    assert text in tiny.ingest().warnings

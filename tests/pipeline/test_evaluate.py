@@ -91,9 +91,9 @@ def test_dvc_draws_every_plot_with_its_title_and_axes_and_compares_two_commits(p
     files = [file for entry in wanted for file in entry]
     assert {Path(file).stem for file in files} == {*FOUND_PLOTS}
     for entry in wanted:
-        for said in entry.values():
-            assert {"title", "x", "y", "x_label", "y_label"} <= said.keys()
-            assert all(json.dumps(said[name])[1:-1] in page for name in ("title", "x_label", "y_label"))
+        for plot in entry.values():
+            assert {"title", "x", "y", "x_label", "y_label"} <= plot.keys()
+            assert all(json.dumps(plot[name])[1:-1] in page for name in ("title", "x_label", "y_label"))
     assert page.count('"rev": "HEAD~1"') == page.count('"rev": "HEAD"') > 400
 
 

@@ -70,10 +70,10 @@ def test_every_stage_runs_without_a_purchase_and_says_what_it_left_out(
     with inside(project):
         for stage in STAGES:
             stage.main()
-        told = capsys.readouterr().out
+        text = capsys.readouterr().out
         scores, kinds = pl.read_parquet(paths.SCORES), pl.read_parquet(paths.INTERACTIONS / "*.parquet")
-    assert "fit_btyd: skipped, as no customer in scope has a purchase" in told
-    assert "without orders: none are predicted" in told
+    assert "fit_btyd: skipped, as no customer in scope has a purchase" in text
+    assert "without orders: none are predicted" in text
     scored = scores.filter(pl.col("status") == "scored")
     assert scored["churn_probability"].is_between(0, 1).all()
     assert scored["churn_probability"].null_count() == 0

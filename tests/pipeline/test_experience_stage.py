@@ -122,7 +122,7 @@ def test_the_index_of_the_base_is_its_share_of_good_deliveries(shop: Path, event
     }
 
 
-def test_segments_are_told_apart_by_attribute_journey_and_stage(shop: Path):
+def test_segments_are_split_by_attribute_journey_and_stage(shop: Path):
     segments = report(shop)["segments"]
     assert [row["value"] for row in segments["attribute_country"]["values"]] == ["FR", "IT"]
     assert {row["value"] for row in segments["journey"]["values"]} >= {"onboarding", "use"}
@@ -139,7 +139,7 @@ def test_every_digital_channel_is_listed_and_every_journey_has_a_map(shop: Path)
     assert found["journeys"]["journeys"]["all"]["interactions"] == found["rules"]["interactions"]
 
 
-def test_effects_are_told_in_words(shop: Path):
+def test_effects_are_reported_in_words(shop: Path):
     found = report(shop)
     assert found["tolerance"]["steps"][0]["says"] == found["tolerance"]["says"]
     assert {step["group"] for step in found["tolerance"]["steps"]} >= {"all", "pillar"}

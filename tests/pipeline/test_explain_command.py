@@ -75,8 +75,8 @@ def test_what_the_themes_add_sums_to_the_log_odds_in_both_histories(project, let
     with inside(project):
         found = explain(let_down, "without")
     assert found.then is not None
-    for standing in (found.now, found.then):
-        assert sum(standing.themes.values()) == pytest.approx(standing.log_odds, abs=1e-9)
+    for prediction in (found.now, found.then):
+        assert sum(prediction.themes.values()) == pytest.approx(prediction.log_odds, abs=1e-9)
 
 
 def test_a_reader_adds_up_from_the_themes_to_the_printed_probability(project, let_down):
@@ -99,11 +99,11 @@ def test_a_reader_adds_up_from_the_themes_to_the_printed_probability(project, le
             path.write_text(before)
             scored.write_parquet(paths.SCORES)
     assert found.then is not None
-    for standing in (found.now, found.then):
-        assert abs(standing.calibration) > 0.01
-        assert abs(standing.season) > 0.01
-        total = sum(standing.themes.values()) + standing.calibration + standing.season
-        assert 1 / (1 + math.exp(-total)) == pytest.approx(standing.churn_probability, abs=1e-9)
+    for prediction in (found.now, found.then):
+        assert abs(prediction.calibration) > 0.01
+        assert abs(prediction.season) > 0.01
+        total = sum(prediction.themes.values()) + prediction.calibration + prediction.season
+        assert 1 / (1 + math.exp(-total)) == pytest.approx(prediction.churn_probability, abs=1e-9)
     assert "More is bought in spring." in text
     rows = [
         line.strip().split("  ")
@@ -136,11 +136,11 @@ def test_without_the_late_delivery_the_model_is_asked_about_a_parcel_on_time(pro
             paths.INTERACTIONS / "part-00000.parquet"
         )
         try:
-            with pytest.raises(OutOfDate, match=f"now yields {found.then.churn_probability:.6f}") as told:
+            with pytest.raises(OutOfDate, match=f"now yields {found.then.churn_probability:.6f}") as caught:
                 explain(let_down)
         finally:
             (paths.INTERACTIONS / "part-00000.parquet").write_bytes(kept)
-    assert f"{now.churn_probability:.6f}" in str(told.value)
+    assert f"{now.churn_probability:.6f}" in str(caught.value)
     assert found.change.rule == "late_delivery"
 
 
@@ -163,37 +163,37 @@ def test_json_holds_what_the_text_shows(project, let_down):
     assert document["then"]["themes"].keys() == document["now"]["themes"].keys()
     assert document["change"]["rule"] == "late_delivery"
     text = text_of(found)
-    for standing in (found.now, found.then):
-        assert standing is not None
-        assert f"{standing.churn_probability:.2%}" in text
-        assert f"{standing.clv_expected:,.2f}" in text
+    for prediction in (found.now, found.then):
+        assert prediction is not None
+        assert f"{prediction.churn_probability:.2%}" in text
+        assert f"{prediction.clv_expected:,.2f}" in text
 
 
-def test_who_must_not_be_contacted_is_said_so(project, let_down, scores):
+def test_a_customer_who_must_not_be_contacted_is_shown_as_such(project, let_down, scores):
     with inside(project):
         assert "Must not be contacted" not in text_of(explain(let_down))
         try:
-            scores.with_columns(spared=pl.lit("opted out")).write_parquet(paths.SCORES)
+            scores.with_columns(suppression_reason=pl.lit("opted out")).write_parquet(paths.SCORES)
             assert "\nMust not be contacted: opted out.\n" in text_of(explain(let_down))
-            scores.drop("spared").write_parquet(paths.SCORES)
-            with pytest.raises(OutOfDate, match=r"lacks spared\. Run `dvc repro score`"):
+            scores.drop("suppression_reason").write_parquet(paths.SCORES)
+            with pytest.raises(OutOfDate, match=r"lacks suppression_reason\. Run `dvc repro score`"):
                 explain(let_down)
         finally:
             scores.write_parquet(paths.SCORES)
 
 
-def test_nobody_nothing_and_no_score_are_told_in_one_line(project, scores):
+def test_nobody_nothing_and_no_score_are_reported_in_one_line(project, scores):
     unscored = scores.filter(pl.col("status") != "scored")["customer_id"].to_list()
     content = scores.filter((pl.col("status") == "scored") & pl.col("last_bad_experience").is_null())["customer_id"][0]
     cases: list[tuple[str, type[FedeltaError]]] = [("nobody", NoScore), *((c, NoScore) for c in unscored[:1])]
     with inside(project):
         for customer, error in [*cases, (content, NothingToChange)]:
-            with pytest.raises(error) as told:
+            with pytest.raises(error) as caught:
                 explain(customer, "without")
-            assert "\n" not in str(told.value)
+            assert "\n" not in str(caught.value)
 
 
-def test_the_experiences_of_a_score_are_not_told_by_other_rules_than_its_own(project, let_down):
+def test_the_experiences_of_a_score_follow_its_own_rules(project, let_down):
     strict = PARAMS.replace("TREES", "20").replace("late_delivery:", "tardy_delivery:")
     with inside(project):
         before = paths.PARAMS.read_text()

@@ -206,9 +206,9 @@ def test_what_cannot_be_meant_is_warned_of_once_with_counts(
     breaks(made)
     tiny = made.tiny(tmp_path)
     report = tiny.ingest()
-    told = [warning for warning in report.warnings if re.search(says, warning)]
-    assert len(told) == 1, f"{wrong}: {report.warnings}"
-    assert told[0] in check("tiny", tiny.raw, tmp_path / "sources", NOW), "the check says so before any run"
+    warnings = [warning for warning in report.warnings if re.search(says, warning)]
+    assert len(warnings) == 1, f"{wrong}: {report.warnings}"
+    assert warnings[0] in check("tiny", tiny.raw, tmp_path / "sources", NOW), "the check says so before any run"
     for account in (report.interactions, report.customers):
         assert account is not None
         e = account.equation
@@ -236,7 +236,7 @@ def test_purchases_all_at_midnight_are_no_sign_of_anything(tmp_path: Path) -> No
         ),  # skipped: read as if the clock had not changed
         ("2023-10-29 01:30:00", datetime(2023, 10, 28, 23, 30, tzinfo=UTC)),
         ("2023-10-29 02:30:00", datetime(2023, 10, 29, 1, 30, tzinfo=UTC)),  # comes twice: the second one is taken
-        ("2023-10-29 02:30:00+02", datetime(2023, 10, 29, 0, 30, tzinfo=UTC)),  # unless the zone is told
+        ("2023-10-29 02:30:00+02", datetime(2023, 10, 29, 0, 30, tzinfo=UTC)),  # unless the zone is given
     ],
 )
 def test_hours_that_come_twice_or_never_are_read_one_way(tmp_path: Path, local: str, utc: datetime) -> None:

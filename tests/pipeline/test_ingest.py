@@ -124,7 +124,7 @@ def test_a_valid_row_is_kept_before_a_broken_one_with_its_id(tmp_path: Path) -> 
     assert tiny.ingest().interactions.equation == Equation(2, 1, 0, 0, 1)
 
 
-def test_out_of_scope_is_said_by_the_source_and_not_judged(tmp_path: Path) -> None:
+def test_out_of_scope_is_decided_by_the_source_and_not_judged(tmp_path: Path) -> None:
     sql = SQL.replace("FROM events", ", CASE WHEN who = 'test' THEN 'test account' END AS out_of_scope FROM events")
     report = Tiny(tmp_path, csv(GOOD, "2,test,never,dance,fax,-1,11"), sql=sql).ingest()
     assert report.interactions.equation == Equation(2, 1, 0, 1, 0)
@@ -135,8 +135,8 @@ def test_what_the_source_calls_unreadable_is_quarantined_in_its_words(tmp_path: 
     helpers = ", CASE WHEN id = '2' THEN 'roman figures' END AS unreadable, 'line ' || id AS source_row FROM events"
     tiny = Tiny(tmp_path, csv(GOOD, "2,ann,2024-01-01,visit,,,"), sql=SQL.replace("FROM events", helpers))
     tiny.ingest()
-    told = tiny.quarantine().select("rule", "reason", "source_row")
-    assert told.rows() == [("unreadable", "roman figures", "line 2")]
+    quarantined = tiny.quarantine().select("rule", "reason", "source_row")
+    assert quarantined.rows() == [("unreadable", "roman figures", "line 2")]
 
 
 def test_a_source_may_declare_kinds_and_channels(tmp_path: Path) -> None:
@@ -321,11 +321,11 @@ def test_a_check_tells_what_would_happen_and_writes_nothing(tmp_path: Path) -> N
     tiny.source()
     tiny.raw.mkdir()
     (tiny.raw / "events.csv").write_bytes(tiny.events or b"")
-    told = check("tiny", tiny.raw, tmp_path / "sources", NOW)
-    assert "interactions: 4 rows in = 1 valid + 1 duplicate + 0 out of scope + 2 quarantined" in told
-    assert "kind is dance" in told
-    assert "malformed_line (1)" in told
-    assert "3,eve" in told
+    text = check("tiny", tiny.raw, tmp_path / "sources", NOW)
+    assert "interactions: 4 rows in = 1 valid + 1 duplicate + 0 out of scope + 2 quarantined" in text
+    assert "kind is dance" in text
+    assert "malformed_line (1)" in text
+    assert "3,eve" in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "sources"]
 
 

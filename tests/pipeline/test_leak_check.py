@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from tiny_project import inside, make
 
-from fedelta.models.churn import selection
+from fedelta.models.learning import competition
+from fedelta.models.panel import ORDER
 from fedelta.pipeline import leak_check, paths
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.leak_check import REPORT, LeakFound
-from fedelta.pipeline.panel import ORDER
 from fedelta.pipeline.paths import PARAMS
 
 ATTRIBUTES = ("country", "age_group", "plan")
@@ -49,11 +49,11 @@ def told_after(project: Path, folder: Path, edit: Callable[[pl.DataFrame], pl.Da
         before = part.read_bytes()
         rewrite(folder, edit)
         try:
-            with pytest.raises(LeakFound) as told:
+            with pytest.raises(LeakFound) as caught:
                 leak_check.main()
         finally:
             part.write_bytes(before)
-    return str(told.value)
+    return str(caught.value)
 
 
 def test_a_clean_project_passes_and_says_what_was_looked_at(project, capsys):
@@ -74,10 +74,10 @@ def test_a_column_that_is_the_answer_stops_the_run_and_is_named_in_one_line(proj
             "horizon_purchase_count"
         )
 
-    told = told_after(project, paths.FEATURES, plant)
-    assert "visit_count_90d" in told
-    assert "Remedy:" in told
-    assert "\n" not in told
+    text = told_after(project, paths.FEATURES, plant)
+    assert "visit_count_90d" in text
+    assert "Remedy:" in text
+    assert "\n" not in text
     found = json.loads((project / REPORT).read_text())["leaks"]
     assert {leak["check"] for leak in found} == {"copied_outcome", "replay", "telling_column"}
     assert {leak["column"] for leak in found} == {"visit_count_90d"}
@@ -85,22 +85,22 @@ def test_a_column_that_is_the_answer_stops_the_run_and_is_named_in_one_line(proj
 
 def test_a_feature_that_read_an_event_after_the_cutoff_is_caught_by_replay(project):
     plus_one = pl.when(pl.int_range(pl.len()) == 7).then(1).otherwise(0)
-    told = told_after(
+    text = told_after(
         project,
         paths.FEATURES,
         lambda t: t.with_columns(purchase_count=(pl.col("purchase_count") + plus_one).cast(pl.Int32)),
     )
-    assert "Leak (replay): purchase_count: 1 of" in told
+    assert "Leak (replay): purchase_count: 1 of" in text
 
 
 def test_an_attribute_that_the_source_does_not_declare_is_refused(project):
-    told = told_after(project, paths.FEATURES, lambda t: t.with_columns(attribute_final_state=pl.lit("open")))
-    assert "Leak (untimed_attribute): attribute_final_state" in told
+    text = told_after(project, paths.FEATURES, lambda t: t.with_columns(attribute_final_state=pl.lit("open")))
+    assert "Leak (untimed_attribute): attribute_final_state" in text
 
 
 def test_folds_that_share_customers_stop_the_run(project, monkeypatch):
     by_row = np.random.default_rng(3)
-    monkeypatch.setattr(selection, "customer_groups", lambda customer: by_row.integers(0, 2, len(customer)))
+    monkeypatch.setattr(competition, "customer_groups", lambda customer: by_row.integers(0, 2, len(customer)))
     with inside(project), pytest.raises(LeakFound, match=r"Leak \(shared_customers\): customer_id: .* both sides"):
         leak_check.main()
 

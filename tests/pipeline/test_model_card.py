@@ -63,7 +63,7 @@ def inputs(project: Path) -> Inputs:
         )
 
 
-def told(interval: Mapping[str, float], digits: int = 3) -> str:
+def shown(interval: Mapping[str, float], digits: int = 3) -> str:
     value, low, high = (f"{interval[name]:,.{digits}f}".replace("-", "−") for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
@@ -83,10 +83,10 @@ def test_the_stage_writes_the_card_of_the_bundle_and_the_same_bytes_again(projec
 def test_every_metric_stands_with_its_interval_overall_and_by_segment(inputs):
     text = card(inputs)
     for name in ("auc", "log_loss", "ece"):
-        assert told(inputs.metrics["churn"]["chosen"][name]) in text
+        assert shown(inputs.metrics["churn"]["chosen"][name]) in text
         for segment in inputs.metrics["segments"].values():
-            assert told(segment["churn"]["chosen"][name]) in text
-    assert told(inputs.metrics["clv"]["chosen"]["rmse"], 2) in text
+            assert shown(segment["churn"]["chosen"][name]) in text
+    assert shown(inputs.metrics["clv"]["chosen"]["rmse"], 2) in text
     assert inputs.metrics["segments"]
 
 
@@ -111,7 +111,7 @@ def test_it_says_what_the_model_is_for_and_must_not_be_used_for(inputs):
     assert "## Limits" in text
 
 
-def test_candidates_are_told_with_their_verdicts_and_their_absence_is_told_too(inputs):
+def test_candidates_are_reported_with_their_verdicts_and_their_absence_is_reported_too(inputs):
     figures = {name: {"value": 0.3, "low": 0.2, "high": 0.4} for name in ("log_loss", "log_loss_difference")}
     row = {"candidate": "hiatus", **figures, "auc_difference": figures["log_loss"], "verdict": "a|b"}
     with_rows = card(replace(inputs, churn={**inputs.churn, "candidate": "hiatus", "selection": [row]}))
@@ -119,7 +119,7 @@ def test_candidates_are_told_with_their_verdicts_and_their_absence_is_told_too(i
     assert "a\\|b" in with_rows
 
 
-def test_what_was_too_little_to_choose_from_is_told_where_it_was_chosen_and_under_limits(inputs):
+def test_what_was_too_little_to_choose_from_is_reported_where_it_was_chosen_and_under_limits(inputs):
     note = "Too little to learn from: 60 customers (at least 200). So the baseline is used."
     text = card(replace(inputs, churn={**inputs.churn, "candidate": "pareto_nbd", "selection": [], "note": note}))
     assert f"Churn: Pareto/NBD. {note}\n" in text
@@ -133,20 +133,20 @@ def test_a_candidate_set_in_params_is_not_called_the_best(inputs):  # as the pro
     assert rows[0].endswith("| set in params.yaml (churn.candidate), compared with none |")
 
 
-def test_spend_and_orders_are_told_with_candidates_level_and_season(inputs):
+def test_spend_and_orders_are_reported_with_candidates_level_and_season(inputs):
     text = card(inputs)
     for what in ("spend", "orders"):
         held = inputs.clv[what]
         assert f"{what.capitalize()}: {candidate(held['candidate'])}. {held['note']}" in text
         for row in held["selection"]:
-            assert f"| {candidate(row['candidate'])} | {told(row['deviance'], 4)} |" in text
+            assert f"| {candidate(row['candidate'])} | {shown(row['deviance'], 4)} |" in text
     seasons = {what: {**inputs.clv[what], "season": {"note": f"of {what}"}} for what in ("spend", "orders")}
     text = card(replace(inputs, clv={**inputs.clv, **seasons}))
     assert "Season: of spend\n" in text
     assert "Season of orders: of orders\n" in text
 
 
-def test_how_often_intervals_held_is_told_by_tenth_and_where_they_reach_above_0(inputs):
+def test_how_often_intervals_held_is_reported_by_tenth_and_where_they_reach_above_0(inputs):
     held = inputs.metrics["clv_interval"]
     text = card(inputs)
     for number, row in enumerate(reversed(held["deciles"]), 1):
@@ -180,7 +180,7 @@ def test_a_model_that_is_a_baseline_is_not_called_worse_than_itself(inputs):
     assert f"{words} days since the last purchase" in text
 
 
-def test_what_was_not_looked_at_is_said_to_be(inputs):
+def test_what_was_not_looked_at_is_reported_to_be(inputs):
     text = card(replace(inputs, experience=None, drift=None, scores=None))
     assert "Not looked at" in text
     assert "Not monitored" in text
@@ -192,14 +192,14 @@ def test_the_card_tells_the_plan_of_the_scores_as_the_report_does(inputs):
         action=pl.when(pl.col("held_out")).then(None).otherwise(pl.lit("contact")),
         expected_profit=pl.lit(2.0),
     ).filter(pl.col("status") == "scored")
-    told = card(replace(inputs, scores=scores))
+    text = card(replace(inputs, scores=scores))
     plan = plan_of(scores, inputs.policy)
     assert plan is not None
     held_out = int(scores["held_out"].sum())
     assert 0 < held_out < len(scores)
-    assert f"{len(scores) - held_out} contact), expected to bring {2 * (len(scores) - held_out)} EUR" in told
-    assert f"pay for {len(scores)} customers; left out are {held_out} {HELD_OUT}." in told
-    assert plan.says("EUR") in told
+    assert f"{len(scores) - held_out} contact), expected to bring {2 * (len(scores) - held_out)} EUR" in text
+    assert f"pay for {len(scores)} customers; left out are {held_out} {HELD_OUT}." in text
+    assert plan.says("EUR") in text
 
 
 def test_a_source_without_money_has_a_card_without_spend(inputs):
@@ -237,7 +237,7 @@ def test_a_missing_or_damaged_report_is_one_clear_line(project, inputs):
         card(replace(inputs, data={**DATA, "interactions": {}}))
 
 
-def test_where_nothing_was_bad_the_card_says_that_nothing_can_be_said(inputs):
+def test_where_nothing_was_bad_the_card_says_that_nothing_is_known(inputs):
     experience = {**inputs.experience, "tolerance": {"reason": "No rule was broken."}, "moments": {"reason": "None."}}
     text = card(replace(inputs, experience=experience))
     assert "- No rule was broken.\n- None.\n" in text
@@ -248,8 +248,8 @@ def test_scores_of_an_older_version_are_refused(project: Path):
         scores = pl.read_parquet(paths.SCORES)
         before = paths.MODEL_CARD.read_bytes()
         try:
-            scores.drop("spared").write_parquet(paths.SCORES)
-            with pytest.raises(NothingToReport, match=r"lacks spared\. Run `dvc repro score`"):
+            scores.drop("suppression_reason").write_parquet(paths.SCORES)
+            with pytest.raises(NothingToReport, match=r"lacks suppression_reason\. Run `dvc repro score`"):
                 model_card.main()
         finally:
             scores.write_parquet(paths.SCORES)

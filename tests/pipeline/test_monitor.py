@@ -105,7 +105,7 @@ def test_cutoffs_have_a_year_behind_them_where_history_allows():
     assert len(when.cutoffs) == 14
 
 
-def test_a_short_history_is_told_to_be_short_and_alarms_nobody():
+def test_a_short_history_is_reported_to_be_short_and_alarms_nobody():
     when = calendar_of(START, START + timedelta(days=100), 60)
     assert (when.months, len(when.cutoffs)) == (3, 2)
     watch = Watch.of(pd.DataFrame({"orders": [0.0, 1.0]}), np.array([0.2, 0.8]), {"orders": 1.0})

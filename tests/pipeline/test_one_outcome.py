@@ -1,4 +1,4 @@
-"""Where everybody bought once, or nobody left, every stage runs: the baseline is used, and why is told."""
+"""Where everybody bought once, or nobody left, every stage runs: the baseline is used, and the reason is reported."""
 
 import json
 from collections.abc import Callable

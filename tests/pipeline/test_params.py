@@ -1,4 +1,4 @@
-"""params.yaml in, typed settings out; whatever is wrong is said in one line that names the key."""
+"""params.yaml in, typed settings out; whatever is wrong is reported in one line that names the key."""
 
 import datetime as dt
 import io
@@ -88,7 +88,7 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "expected"),
     [
         ("horizont_days", 90, "unknown horizont_days. Did you mean horizon_days? Known: source, data, horizon_days"),
         ("churn.num_iteratons", 9, "churn: unknown num_iteratons. Did you mean num_iterations? Known: num_iterations"),
@@ -140,10 +140,10 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
         ("monitor.false_alarms", 12, "monitor.false_alarms is 12; it must be at least 0 and below 12."),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_was_expected(tmp_path: Path, key: str, value: object, said: str):
+def test_a_wrong_setting_is_named_with_what_was_expected(tmp_path: Path, key: str, value: object, expected: str):
     message = refused(with_change(tmp_path, key, value))
     assert message.startswith("params.yaml: ")
-    assert said in message
+    assert expected in message
 
 
 def numbers(kind: type, at: str = "") -> Iterator[tuple[str, type]]:
@@ -189,29 +189,29 @@ def test_a_purchase_model_is_not_asked_about_cancellations(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "expected"),
     [
         ("trials", "tune.trials (--budget) is 0; it must be at least 1."),
         ("seconds", "tune.seconds (--seconds) is 0; it must be at least 1."),
         ("customers", "tune.customers is 0; it must be at least 1."),
     ],
 )
-def test_a_search_of_nothing_is_refused(tmp_path: Path, key: str, said: str):
-    assert refused(with_change(tmp_path, f"tune.{key}", 0)) == said
+def test_a_search_of_nothing_is_refused(tmp_path: Path, key: str, expected: str):
+    assert refused(with_change(tmp_path, f"tune.{key}", 0)) == expected
 
 
 @pytest.mark.parametrize(
-    ("tiers", "said"), [({"medium": 0.6, "high": 0.3}, "must ascend"), ({"high": 1.5}, "between 0 and 1")]
+    ("tiers", "expected"), [({"medium": 0.6, "high": 0.3}, "must ascend"), ({"high": 1.5}, "between 0 and 1")]
 )
-def test_tiers_that_cannot_be_told_apart_are_refused(tmp_path: Path, tiers: dict[str, float], said: str):
+def test_tiers_that_coincide_or_descend_are_refused(tmp_path: Path, tiers: dict[str, float], expected: str):
     message = refused(with_change(tmp_path, "policy.tiers", tiers))
     assert message.startswith("policy.tiers is ")
-    assert said in message
+    assert expected in message
     assert issubclass(BadPolicy, FedeltaError)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("horizon_days: [", "is not YAML"),
         ("a: 1\na: 2\n", "is not YAML"),
@@ -223,8 +223,8 @@ def test_tiers_that_cannot_be_told_apart_are_refused(tmp_path: Path, tiers: dict
         ("just words", "the file must be a section of settings"),
     ],
 )
-def test_a_file_that_is_no_settings_is_refused_in_one_line(tmp_path: Path, text: str, said: str):
-    assert said in refused(written(tmp_path, text))
+def test_a_file_that_is_no_settings_is_refused_in_one_line(tmp_path: Path, text: str, expected: str):
+    assert expected in refused(written(tmp_path, text))
 
 
 def test_a_file_of_other_bytes_is_refused_in_one_line(tmp_path: Path):

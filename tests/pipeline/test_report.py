@@ -240,7 +240,7 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
         clv_expected=pl.lit(20.0),
         persona=pl.lit(None, pl.String),
         held_out=pl.lit(value=False),
-        spared=pl.lit(None, pl.String),
+        suppression_reason=pl.lit(None, pl.String),
     )
     risk = risk_of(table)
     assert (risk.scored, risk.at_risk, risk.not_scored) == (3, 2, [("too_new", 1)])
@@ -255,20 +255,20 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
 def test_customers_of_equal_risk_are_listed_by_name():
     equal = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "p_alive": 0.9}
     table = pl.DataFrame({"customer_id": ["b", "a"], **equal, "value_at_risk": 1.0, "clv_expected": 1.0})
-    risk = risk_of(table.with_columns(held_out=pl.lit(value=False), spared=pl.lit(None, pl.String)))
+    risk = risk_of(table.with_columns(held_out=pl.lit(value=False), suppression_reason=pl.lit(None, pl.String)))
     assert [row["customer_id"] for row in risk.to_keep] == ["a", "b"]
 
 
 def test_who_must_not_be_contacted_is_on_no_list_and_is_counted_where_they_would_have_stood():
     names = [f"c{number:02}" for number in range(40)]  # most at risk first
-    alike = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "clv_expected": 1.0}
-    table = pl.DataFrame({"customer_id": names, **alike, "value_at_risk": [float(-n) for n in range(40)]}).with_columns(
+    same = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "clv_expected": 1.0}
+    table = pl.DataFrame({"customer_id": names, **same, "value_at_risk": [float(-n) for n in range(40)]}).with_columns(
         held_out=pl.col("customer_id").is_in(["c00", "c21", "c30"]),
         p_alive=pl.when(pl.col("customer_id") < "c30").then(0.9).otherwise(0.1),
     )
-    spared = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
-    why = pl.col("customer_id").replace_strict(spared, default=None)
-    risk = risk_of(table.with_columns(spared=why))
+    suppressed = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
+    why = pl.col("customer_id").replace_strict(suppressed, default=None)
+    risk = risk_of(table.with_columns(suppression_reason=why))
     kept = [name for name in names[:23] if name not in ("c00", "c05", "c21")]
     assert [row["customer_id"] for row in risk.to_keep] == kept
     assert [row["customer_id"] for row in risk.to_win_back] == names[31:39]
@@ -282,7 +282,7 @@ def test_the_page_says_who_was_left_out_and_the_plan_that_stands_in_the_scores(i
         action=pl.when(pl.col("customer_id") == first[2]).then(pl.lit("offer")),
         expected_profit=pl.when(pl.col("customer_id").is_in(first)).then(12.0).otherwise(-1.0),
         held_out=pl.col("customer_id") == first[0],
-        spared=pl.when(pl.col("customer_id") == first[1]).then(pl.lit("opted out")),
+        suppression_reason=pl.when(pl.col("customer_id") == first[1]).then(pl.lit("opted out")),
     )
     page = replace(inputs, scores=planned)
     text = Page(render(page)).text
@@ -338,7 +338,7 @@ def test_the_rate_of_a_year_before_stands_beside_the_cutoffs_measured_and_scored
     assert re.search(r"2024-04-25 scored 90 \d+ – 20\.0% 2023-04-20", text)
 
 
-def test_a_model_that_was_not_chosen_is_told_at_the_top_and_under_limits(inputs: Inputs):
+def test_a_model_that_was_not_chosen_is_reported_at_the_top_and_under_limits(inputs: Inputs):
     note = "Too little to learn from: 60 customers (at least 200). So the baseline is used."
     page = render(replace(inputs, churn={**inputs.churn, "selection": [], "note": note}))
     for part in (page.split("<main>")[0], page.split('<section id="limits">')[1]):
@@ -346,7 +346,7 @@ def test_a_model_that_was_not_chosen_is_told_at_the_top_and_under_limits(inputs:
     assert "Not chosen from candidates" not in render(inputs)
 
 
-def test_spend_and_orders_are_told_with_season_and_candidates(inputs: Inputs):
+def test_spend_and_orders_are_reported_with_season_and_candidates(inputs: Inputs):
     clv = {**inputs.clv}
     for what in ("spend", "orders"):
         clv[what] = {**clv[what], "season": {"note": f"The season of {what}."}}
@@ -359,7 +359,7 @@ def test_spend_and_orders_are_told_with_season_and_candidates(inputs: Inputs):
         assert f"{findings.capital(findings.candidate(row['candidate']))} {row['deviance']['value']:,.4f}" in text
 
 
-def test_how_often_intervals_held_is_told_by_tenth_and_where_they_reach_above_0(inputs: Inputs):
+def test_how_often_intervals_held_is_reported_by_tenth_and_where_they_reach_above_0(inputs: Inputs):
     held, text = inputs.metrics["clv_interval"], Page(render(inputs)).text
     for number, row in enumerate(reversed(held["deciles"]), 1):
         assert f"{number} {row['rows']:,} {row['expected']:,.2f} {row['covered']:.1%}" in text
@@ -384,7 +384,7 @@ def test_what_was_expected_stands_beside_what_came(inputs: Inputs):
     assert f"the model had expected {expected:.1%}" in Page(render(inputs)).text
 
 
-def test_a_cancellation_is_called_so_and_a_lead_time_told(inputs: Inputs):
+def test_a_cancellation_is_called_so_and_a_lead_time_shown(inputs: Inputs):
     text = Page(render(replace(with_metrics(inputs, lead_days=14), churn={**inputs.churn, "definition": "event"}))).text
     assert "A customer leaves who cancels in the 90 days that begin 14 days after the cutoff." in text
 

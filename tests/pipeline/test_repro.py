@@ -29,15 +29,15 @@ STAGES = (
 
 def make(folder: Path) -> Path:
     """A project of its own: the code, fewer trees, and a small company's raw files."""
-    for name in ("features", "models", "pipeline", "serve", "sources", "treatments"):
+    for name in ("features", "models", "pages", "pipeline", "serve", "sources", "treatments"):
         shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(HERE / "dvc.yaml", folder)
-    shutil.copy(HERE / ".dvcignore", folder)
+    for name in ("__init__.py", "cli.py", "dvc.yaml", ".dvcignore"):
+        shutil.copy(HERE / name, folder)
     params = (HERE / "params.yaml").read_text()
-    params = re.sub(r"num_iterations: \d+", "num_iterations: 25", re.sub(r"seeds: \d+", "seeds: 1", params))
+    params = re.sub(r"num_iterations: \d+", "num_iterations: 10", re.sub(r"seeds: \d+", "seeds: 1", params))
     (folder / "params.yaml").write_text(re.sub(r"bootstrap: \d+", "bootstrap: 20", params))
     subprocess.run(["dvc", "init", "--no-scm", "-q"], cwd=folder, env=ENVIRONMENT, check=True)
-    simulate(customers=1_500, seed=3, out=folder / "data/raw/demo")
+    simulate(customers=600, seed=3, out=folder / "data/raw/demo")
     return folder
 
 
@@ -60,7 +60,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_raw_files_become_scores_of_every_customer(project):
     scores = pl.read_parquet(project / "data/scores.parquet")
     assert scores.schema == SCORES
-    assert scores["customer_id"].n_unique() == len(scores) == 1_500
+    assert scores["customer_id"].n_unique() == len(scores) == 600
     scored = scores.filter(pl.col("status") == "scored")
     assert scored["churn_probability"].is_between(0, 1).all()
     assert scored["clv_expected"].min() >= 0
@@ -91,8 +91,8 @@ def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_loc
     ignored = ("mlflow.db*", "mlartifacts", "tracked.json", "published.json")
     shutil.copytree(project, clone, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
     shutil.rmtree(clone / "data/serve")
-    said = repro(clone)
-    assert re.findall(r"Running stage '(\w+)'", said) == ["publish", "track"]
+    text = repro(clone)
+    assert re.findall(r"Running stage '(\w+)'", text) == ["publish", "track"]
     assert (clone / "data/serve/fedelta.db").exists()
     assert (clone / "mlflow.db").exists()
     assert (clone / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()

@@ -35,7 +35,7 @@ def end(process: "subprocess.Popen[str]", number: int) -> None:
     process.communicate()
 
 
-def test_a_second_run_is_told_who_writes_and_to_wait(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_with_who_writes(tmp_path: Path) -> None:
     lock = tmp_path / "data/.run.lock"
     process = holder(lock)
     try:

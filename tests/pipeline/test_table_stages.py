@@ -68,7 +68,7 @@ def test_everybody_has_a_row_and_who_left_is_not_scored(project):
     rest = both.filter(~pl.col("churned").fill_null(False))
     assert (rest["status"] == "scored").all()
     assert rest["churn_probability"].is_between(0, 1).all()
-    assert (both.filter("opted_out")["spared"] == "opted out").all()
+    assert (both.filter("opted_out")["suppression_reason"] == "opted out").all()
 
 
 def test_labelled_customers_get_their_out_of_fold_probability_and_others_the_delivered_models(project):
@@ -119,9 +119,9 @@ def test_leaving_by_the_number_of_complaints_and_what_the_column_adds_are_in_the
 
 def test_reasons_tell_complaints_under_bad_experiences(project):
     reasons = scores_of(project)["reasons"].drop_nulls().explode().struct.unnest()
-    told = reasons.filter(pl.col("text").str.starts_with("complaints:"))
-    assert len(told)
-    assert set(told["theme"]) == {"experience"}
+    complaints = reasons.filter(pl.col("text").str.starts_with("complaints:"))
+    assert len(complaints)
+    assert set(complaints["theme"]) == {"experience"}
 
 
 def test_the_monitor_compares_who_has_no_label_with_those_learned_from(project):

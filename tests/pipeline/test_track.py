@@ -191,10 +191,10 @@ def test_the_run_names_its_data_by_the_hash_that_dvc_knows_them_by(shop: Shop):
 
 def test_the_registered_version_tells_what_was_learned_from_until_when(shop: Shop):
     shop.track("weak")
-    told = shop.client.get_model_version(shop.place.model, "1").description
-    assert "The evaluated model was trained at the cutoffs 2023-07-30, 2023-10-28, on outcomes known until" in told
-    assert "The delivered model was trained at the cutoffs 2023-10-28, 2024-01-26, on outcomes known until" in told
-    assert "Evaluated at 2024-01-26 on 285 customers: AUC 0." in told
+    text = shop.client.get_model_version(shop.place.model, "1").description
+    assert "The evaluated model was trained at the cutoffs 2023-07-30, 2023-10-28, on outcomes known until" in text
+    assert "The delivered model was trained at the cutoffs 2023-10-28, 2024-01-26, on outcomes known until" in text
+    assert "Evaluated at 2024-01-26 on 285 customers: AUC 0." in text
     assert shop.tags("1")["fedelta.evaluated.learned_until"] == "2024-01-26"
     assert shop.tags("1")["fedelta.delivered.learned_until"] == "2024-04-25"
 
@@ -240,11 +240,11 @@ def test_the_two_lines_of_the_docs_score_the_rows_of_data_features_in_a_clean_en
     done = subprocess.run([sys.executable, "-I", "-S", str(script)], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    told = pl.read_parquet("scores.parquet")
+    predicted = pl.read_parquet("scores.parquet")
     rows = pl.read_parquet(paths.FEATURES / "*.parquet").select("customer_id", "role")
-    assert told.height == rows.height
+    assert predicted.height == rows.height
     delivered = pl.read_parquet(paths.SCORES).filter(status="scored").sort("customer_id")
-    mine = told.hstack(rows).filter(role="score").sort("customer_id")
+    mine = predicted.hstack(rows).filter(role="score").sort("customer_id")
     for name in ("churn_probability", "clv_expected", "clv_low", "clv_high", "expected_orders"):
         np.testing.assert_allclose(mine[name], delivered[name], rtol=1e-9)
 
@@ -353,7 +353,7 @@ def test_every_source_has_a_champion_and_a_log_of_its_own(shop: Shop, capsys: py
     assert run.data.params["source"] == shop.place.source
 
 
-def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_told(shop: Shop):
+def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_reported(shop: Shop):
     shop.track("weak")
     alter(horizon_days=30)
     track.main()
@@ -362,7 +362,7 @@ def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_told(s
     assert "`fedelta promote --because REASON`" in shop.tags("2")["fedelta.because"]
 
 
-def test_a_champion_of_other_features_is_kept_and_the_reason_told(shop: Shop):
+def test_a_champion_of_other_features_is_kept_and_the_reason_reported(shop: Shop):
     shop.track("weak")
     (path,) = (path for path in shop.files() if path.as_posix().endswith("bundle/churn/evaluated/model.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"registry": "of last year"}))
@@ -556,7 +556,9 @@ def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken
     assert "version 1 promoted, by the gate: there was no champion" in last
 
 
-def test_a_champion_alias_taken_away_is_told_and_not_given_by_the_gate(shop: Shop, capsys: pytest.CaptureFixture[str]):
+def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+):
     shop.track("weak")
     shop.client.delete_registered_model_alias(shop.place.model, "champion")
     shop.track("strong")

@@ -1,4 +1,4 @@
-"""Whoever was treated of late is left alone, and a file that does not say so clearly is refused."""
+"""Customers treated lately are not contacted, and a file that is not clear about it is refused."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from tiny_project import PARAMS, START, inside, make
 from fedelta.features.contract import TREATMENTS
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths, score
-from fedelta.pipeline.treatments import BadTreatments, read_treatments, spared_at
+from fedelta.pipeline.treatments import BadTreatments, read_treatments, suppressed_at
 
 AT = datetime(2024, 4, 1, 12, tzinfo=UTC)
 AS_OF = START + timedelta(days=480)
@@ -51,10 +51,10 @@ def test_where_there_is_no_file_nobody_was_treated(tmp_path: Path):
 )
 def test_what_does_not_keep_to_the_contract_is_refused_in_one_line(tmp_path: Path, wrong: pl.DataFrame, says: str):
     wrong.write_parquet(tmp_path / "ours.parquet")
-    with pytest.raises(BadTreatments, match=says) as told:
+    with pytest.raises(BadTreatments, match=says) as caught:
         read_treatments(tmp_path)
-    assert "ours.parquet" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "ours.parquet" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path):
@@ -78,18 +78,18 @@ def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldo
         assert _contacted() == first
 
 
-def test_ids_that_the_source_does_not_know_are_told_and_refused_if_none_is_known(
+def test_ids_that_the_source_does_not_know_are_reported_and_refused_if_none_is_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     with inside(make(tmp_path / "project", num_iterations=5)):
         known = pl.read_parquet(paths.CUSTOMERS)["customer_id"][0]
         paths.TREATMENTS.mkdir()
         treated([known, f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
-        spared_at(AS_OF, PolicySettings())
+        suppressed_at(AS_OF, PolicySettings())
         assert f"1 of 2 customers in treatments/ are not in the source, such as '{known} '" in capsys.readouterr().out
         treated([f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
         with pytest.raises(BadTreatments, match="1 of 1 customers in treatments/ are not in the source"):
-            spared_at(AS_OF, PolicySettings())
+            suppressed_at(AS_OF, PolicySettings())
 
 
 def _contacted() -> set[str]:

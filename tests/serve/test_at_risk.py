@@ -38,7 +38,14 @@ PEOPLE = (
     customer("dan", churn_probability=0.7, value_at_risk=90.0, clv_expected=130.0, risk_tier="high", held_out=False),
     customer("eve", churn_probability=0.8, value_at_risk=50.0, clv_expected=60.0, risk_tier="high", held_out=True),
     unscored("fay", "already_churned"),
-    customer("gil", churn_probability=0.95, value_at_risk=70.0, clv_expected=80.0, risk_tier="low", spared="opted out"),
+    customer(
+        "gil",
+        churn_probability=0.95,
+        value_at_risk=70.0,
+        clv_expected=80.0,
+        risk_tier="low",
+        suppression_reason="opted out",
+    ),
 )
 
 
@@ -69,9 +76,9 @@ def pages(client: Client, address: str) -> list[dict[str, Any]]:
         ("?sort=probability", ["ann", "dan", "cat", "bob"]),
         ("?holdout=include", ["bob", "dan", "eve", "ann", "cat"]),
         ("?holdout=only", ["eve"]),
-        ("?spared=include", ["bob", "dan", "gil", "ann", "cat"]),
-        ("?spared=only", ["gil"]),
-        ("?spared=only&holdout=only", []),
+        ("?suppressed=include", ["bob", "dan", "gil", "ann", "cat"]),
+        ("?suppressed=only", ["gil"]),
+        ("?suppressed=only&holdout=only", []),
         ("?min_probability=0.7", ["dan", "ann"]),
         ("?min_probability=0.7&holdout=include", ["dan", "eve", "ann"]),
         ("?tier=high", ["dan", "cat"]),
@@ -146,10 +153,10 @@ def test_a_row_is_the_score_and_its_rank(client: Client, publish_customers: Publ
     assert row == client.get("/v1/customers/ann/score").json()
 
 
-spared = st.sampled_from([None, "opted out", "contacted lately"])
+suppressed = st.sampled_from([None, "opted out", "contacted lately"])
 some = st.none() | st.sampled_from([0.0, 1.0, 2.0])
 people = st.lists(
-    st.tuples(st.sampled_from([0.1, 0.5, 0.9]), some, some, st.none() | st.booleans(), spared, st.booleans()),
+    st.tuples(st.sampled_from([0.1, 0.5, 0.9]), some, some, st.none() | st.booleans(), suppressed, st.booleans()),
     max_size=25,
 )
 
@@ -166,7 +173,9 @@ def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
     least: float | None,
 ) -> None:
     customers = [
-        customer(f"c{i % 7}-{i}", churn_probability=p, value_at_risk=v, clv_expected=c, held_out=h, spared=s)
+        customer(
+            f"c{i % 7}-{i}", churn_probability=p, value_at_risk=v, clv_expected=c, held_out=h, suppression_reason=s
+        )
         if is_scored
         else unscored(f"c{i % 7}-{i}")
         for i, (p, v, c, h, s, is_scored) in enumerate(people)
@@ -177,7 +186,7 @@ def test_pages_neither_lose_nor_repeat_nor_disorder_anybody(
     def order(one: dict[str, Any]) -> tuple[bool, float, str]:
         return one[column] is None, -(one[column] or 0.0), one["customer_id"]
 
-    free = (c for c in customers if not c.get("held_out") and c.get("spared") is None)
+    free = (c for c in customers if not c.get("held_out") and c.get("suppression_reason") is None)
     listed: Iterable[dict[str, Any]] = (c for c in free if c["status"] == "scored")
     if least is not None:
         listed = (c for c in listed if c["clv_expected"] is not None and c["clv_expected"] >= least)
@@ -229,7 +238,7 @@ def test_an_altered_cursor_is_400(client: Client, publish_customers: Publish) ->
         "min_probability=0.1",
         "tier=high",
         "holdout=include",
-        "spared=only",
+        "suppressed=only",
         "persona=x",
         "has_open_issue=false",
     ],
@@ -253,7 +262,7 @@ def test_a_cursor_is_read_back_whatever_the_order_of_the_tiers(rank: int, tiers:
     "query",
     [
         "limit=0", "limit=1001", "limit=x", "min_probability=2", "min_probability=nan", "min_clv=inf", "tier=huge",
-        "sort=name", "holdout=maybe", "spared=yes", "min_probabilty=0.5", "format=xml", "min_clv=", "journey=usage",
+        "sort=name", "holdout=maybe", "suppressed=yes", "min_probabilty=0.5", "format=xml", "min_clv=", "journey=usage",
         "journey_stage=trial", "loyalty_class=fan", "has_open_issue=perhaps",
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@ def test_a_customer_gets_the_fields_of_the_run_and_where_they_come_from(
     assert score["status_reason"] is None
 
 
-def test_an_unknown_customer_is_404_and_told_what_to_expect(client: Client, publish_customers: Publish) -> None:
+def test_an_unknown_customer_is_404_with_what_to_expect(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     response = client.get("/v1/customers/bob/score")
     assert response.status_code == 404

@@ -92,7 +92,7 @@ def test_a_migration_that_fails_leaves_no_half_made_tables(tmp_path: Path) -> No
         assert sa.inspect(engine).get_table_names() == ["api_keys"]
 
 
-def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
+def test_a_database_of_a_newer_version_is_not_changed(database: Database) -> None:
     with closing(sqlite3.connect(database.path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()

@@ -289,11 +289,11 @@ def test_a_publish_that_is_killed_leaves_the_current_run_and_the_next_cleans_up(
     assert counted(database, "SELECT count(*) FROM snapshots") == 2
 
 
-def test_a_second_publisher_is_told_to_wait(
+def test_a_second_publisher_is_asked_to_wait(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "scores.parquet", customer("ann"), unscored("bob"))
-    command = ["--scores", str(path), "--database", f"sqlite:///{database.path}"]
+    command = ["publish", "--scores", str(path), "--database", f"sqlite:///{database.path}"]
     with database.sole_publisher():
         assert main(command) == 1
     error = capsys.readouterr().err

@@ -10,21 +10,22 @@ from company import with_columns, with_outcomes
 from scipy.stats import rankdata
 
 import fedelta.models.churn.model
-from fedelta.models.churn.candidates import CANDIDATES, Trees, contributions, fit_blend
+from fedelta.models.churn.candidates import candidates, check_candidate, contributions, fit_blend
 from fedelta.models.churn.model import (
     ChurnModel,
-    Prior,
     TooLittleData,
     fit_churn,
-    out_of_time_folds,
     prior_log_odds,
     sigmoid,
     too_little,
 )
-from fedelta.models.churn.settings import BadCandidate, CandidateName, ChurnSettings, LargeSettings
+from fedelta.models.churn.settings import BadCandidate, ChurnSettings, LargeSettings
+from fedelta.models.churn.trees import Trees
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.learning.calibration import Calibrator
+from fedelta.models.learning.competition import out_of_time_folds
 from fedelta.models.learning.season import Season
+from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.metrics import auc
 from fedelta.models.minimum import Minimum
 from fedelta.models.panel import Panel, horizon_end
@@ -166,19 +167,19 @@ def test_deep_trees_have_settings_of_their_own_and_unless_told_otherwise_those_t
 
 
 @pytest.mark.parametrize("name", ["pareto_nbd", "bg_nbd"])
-def test_a_purchase_model_is_not_asked_about_cancellations(name: CandidateName):
+def test_a_purchase_model_is_not_asked_about_cancellations(name: str):
     with pytest.raises(
         BadCandidate, match=rf"churn\.candidate is {name}, which foresees purchases.* or lightgbm_defaults\.$"
     ):
-        ChurnSettings(definition="event", candidate=name)
-    assert ChurnSettings(definition="event", candidate="lightgbm_large").candidate == "lightgbm_large"
+        check_candidate(ChurnSettings(definition="event", candidate=name))
+    check_candidate(ChurnSettings(definition="event", candidate="lightgbm_large"))
 
 
 @pytest.mark.parametrize(
     ("name", "table"), [("lightgbm_large", "short"), ("hiatus", "short"), ("pareto_nbd", "unknown")]
 )
 def test_a_candidate_asked_for_that_the_rows_do_not_allow_is_refused_with_those_they_do(
-    train: Panel, short_panel: Panel, name: CandidateName, table: str
+    train: Panel, short_panel: Panel, name: str, table: str
 ):
     unknown = with_columns(train, pareto_p_any=train.table["pareto_p_any"].mask(train.table.index % 2 == 0))
     rows = short_panel.of_role("train") if table == "short" else unknown
@@ -220,8 +221,8 @@ def test_where_no_cutoff_lies_after_anothers_horizon_nothing_is_calibrated_and_i
 
 def test_the_refitted_model_is_the_candidate_that_was_chosen_and_every_rival_is_accounted_for(train: Panel):
     model = fit(train, AUTO)
-    weights = {standing.candidate: standing.weight for standing in model.selection}
-    assert list(weights) == list(CANDIDATES)
+    weights = {result.candidate: result.weight for result in model.selection}
+    assert list(weights) == list(candidates())
     assert sum(weights.values()) == pytest.approx(1)
     assert sum(weight for weight, _ in model.components) == pytest.approx(1)
     weighed = [name for name, weight in weights.items() if weight]
@@ -270,7 +271,7 @@ def test_what_was_predicted_of_held_out_rows_is_not_fitted_again_for_the_season_
 
 
 def test_a_candidate_set_by_hand_is_not_said_to_be_the_best(churn: ChurnModel):
-    assert [standing.verdict for standing in churn.selection] == [
+    assert [result.verdict for result in churn.selection] == [
         "set in params.yaml (churn.candidate), compared with none"
     ]
 
@@ -306,7 +307,7 @@ def test_a_blend_averages_log_odds_by_the_weights_of_its_candidates(train: Panel
 
 def test_models_that_are_not_told_the_horizon_do_not_compete_on_short_ones(short_panel: Panel):
     model = fit(short_panel.of_role("train"), replace(AUTO, num_iterations=3))
-    assert [standing.candidate for standing in model.selection] == ["pareto_nbd", "bg_nbd", "logistic", "lightgbm"]
+    assert [result.candidate for result in model.selection] == ["pareto_nbd", "bg_nbd", "logistic", "lightgbm"]
 
 
 def test_below_the_minimum_the_baseline_is_used_and_it_says_why(train: Panel, to_score: pd.DataFrame):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from fedelta.models.churn.selection import Standing, customer_groups, folds, folds_to_weigh, weigh
-from fedelta.models.churn.settings import CandidateName
+from fedelta.models.churn.selection import ChurnResult, weigh
+from fedelta.models.learning.competition import customer_groups, folds, folds_to_weigh
 from fedelta.models.metrics.bootstrap import Resampling, replicate
 from fedelta.models.metrics.metrics import CHURN_METRICS, log_loss
 from fedelta.models.panel import Panel, horizon_end
@@ -26,9 +26,9 @@ def outcomes(seed: int, customers: int = 2_000) -> tuple[np.ndarray, np.ndarray,
 
 def test_of_equals_the_simplest_has_the_weight():
     truth, churned, customer = outcomes(1)
-    weights, standings = weigh(churned, {"lightgbm_large": truth, "logistic": truth, "lightgbm": truth}, customer, FEW)
+    weights, results = weigh(churned, {"lightgbm_large": truth, "logistic": truth, "lightgbm": truth}, customer, FEW)
     assert weights == {"logistic": 1.0}
-    assert [(standing.candidate, standing.weight) for standing in standings] == [
+    assert [(result.candidate, result.weight) for result in results] == [
         ("logistic", 1.0), ("lightgbm", 0.0), ("lightgbm_large", 0.0)
     ]  # fmt: skip
 
@@ -36,16 +36,16 @@ def test_of_equals_the_simplest_has_the_weight():
 def test_with_few_customers_the_weight_is_the_share_of_resamples_in_which_the_log_loss_is_the_lowest():
     truth, churned, customer = outcomes(4, 60)
     other = np.clip(truth + np.random.default_rng(0).normal(0, 0.1, 60), 0.01, 0.99)
-    forecasts: dict[CandidateName, np.ndarray] = {
+    forecasts: dict[str, np.ndarray] = {
         "logistic": other, "lightgbm": truth, "constant": np.full(60, churned.mean())
     }  # fmt: skip
-    weights, standings = weigh(churned, forecasts, customer, FEW)
+    weights, results = weigh(churned, forecasts, customer, FEW)
     drawn = replicate(churned, dict(forecasts), {"it": CHURN_METRICS["log_loss"]}, customer=customer, resampling=FEW)
     losses = {name: figures["it"][1:] for name, figures in drawn.figures.items()}
     share = float(np.mean(losses["logistic"] < np.minimum(losses["lightgbm"], losses["constant"])))
     assert 0.05 < share < 0.95
     assert weights == {"logistic": pytest.approx(share), "lightgbm": pytest.approx(1 - share)}
-    assert [standing.verdict for standing in standings] == [
+    assert [result.verdict for result in results] == [
         "no weight: log loss significantly higher than that of logistic",
         f"weight {share:.0%}: lowest log loss in {share:.0%} of the resamples",
         f"weight {1 - share:.0%}: lowest log loss in {1 - share:.0%} of the resamples",
@@ -84,19 +84,19 @@ def test_a_right_level_does_not_excuse_a_worse_order():
 def test_a_share_below_a_twentieth_counts_as_none():
     rng = np.random.default_rng(0)
     truth, churned, customer = outcomes(9, 300)
-    every: tuple[CandidateName, ...] = ("constant", "tenure", "hiatus", "logistic", "lightgbm", "lightgbm_large")
+    every: tuple[str, ...] = ("constant", "tenure", "hiatus", "logistic", "lightgbm", "lightgbm_large")
     forecasts = {name: np.clip(truth + rng.normal(0, 0.08, 300), 0.01, 0.99) for name in every}
-    weights, standings = weigh(churned, forecasts, customer, Resampling(60))
+    weights, results = weigh(churned, forecasts, customer, Resampling(60))
     assert len(weights) < len(every)
     assert min(weights.values()) >= 0.05
     assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
-    assert {s.candidate: s.weight for s in standings if s.weight} == weights
+    assert {s.candidate: s.weight for s in results if s.weight} == weights
 
 
-def test_a_standing_comes_back_from_json():
+def test_a_result_comes_back_from_json():
     truth, churned, customer = outcomes(5, 100)
-    _, standings = weigh(churned, {"logistic": truth, "lightgbm_large": truth}, customer, FEW)
-    assert [Standing.from_dict(standing.to_dict()) for standing in standings] == standings
+    _, results = weigh(churned, {"logistic": truth, "lightgbm_large": truth}, customer, FEW)
+    assert [ChurnResult.from_dict(result.to_dict()) for result in results] == results
 
 
 def test_no_fold_knows_the_outcome_or_the_customer_it_is_tested_on(train: Panel):

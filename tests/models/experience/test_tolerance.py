@@ -57,7 +57,7 @@ def test_harm_is_found_where_there_is_harm():
     assert first.excess.low > 0
     late = company(0.2).filter(pl.col("rule").is_not_null())
     assert first.left.value == pytest.approx(1 - late["ended"].mean())
-    assert first.left.value - first.left_alike == pytest.approx(first.excess.value)
+    assert first.left.value - first.left_controls == pytest.approx(first.excess.value)
     assert "points more" in first.says
 
 
@@ -107,10 +107,10 @@ def test_every_rule_has_its_own_curve_beside_the_same_good_touchpoints():
 
 
 def test_customers_alike_bought_as_much_only_where_anybody_buys():
-    assert "bought as much" in tolerance_curve(company(0.2), 90).alike
+    assert "bought as much" in tolerance_curve(company(0.2), 90).matched_on
     silent = tolerance_curve(company(0.2).with_columns(purchases=pl.lit(0)), 90)
-    assert "bought" not in silent.alike
-    assert "as many interactions" in silent.alike
+    assert "bought" not in silent.matched_on
+    assert "as many interactions" in silent.matched_on
 
 
 NOTHING: dict[str, Callable[[], pl.DataFrame]] = {
@@ -125,7 +125,7 @@ NOTHING: dict[str, Callable[[], pl.DataFrame]] = {
 @pytest.mark.parametrize("case", NOTHING)
 def test_data_that_cannot_tell_get_words_instead_of_figures(case):
     curve = tolerance_curve(NOTHING[case](), 90)
-    assert all(each.excess is None and each.left_alike is None for each in curve.steps)
+    assert all(each.excess is None and each.left_controls is None for each in curve.steps)
     assert "too few" in curve.says
 
 

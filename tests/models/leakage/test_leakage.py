@@ -11,9 +11,9 @@ from company import RULES, cutoffs, interactions, panel_of, with_columns, with_o
 
 from fedelta.features.kernel import KernelSettings, features_at
 from fedelta.features.registry import FEATURES
-from fedelta.models.churn import selection
 from fedelta.models.leakage.gate import leaks, replayed, without_accepted
 from fedelta.models.leakage.leaky_rows import Leak, future_dated, shared_customers
+from fedelta.models.learning import competition
 from fedelta.models.panel import Panel
 
 DECLARED = ("plan", "noise", "leak")
@@ -403,7 +403,7 @@ def test_folds_that_part_rows_instead_of_customers_are_caught_by_the_gate(monkey
     panel = panel_of(interactions(200), cutoffs(train_days=train_days))
     panel = panel.where(panel.table["role"] != "score")
     assert leaks(panel, "inactivity") == []
-    monkeypatch.setattr(selection, "customer_groups", by_row)
+    monkeypatch.setattr(competition, "customer_groups", by_row)
     (leak,) = leaks(panel, "inactivity")
     assert (leak.check, leak.column) == ("shared_customers", "customer_id")
     assert "customers are on both sides of the split" in leak.evidence
@@ -414,14 +414,14 @@ def by_row(customer: pd.Series) -> np.ndarray:
 
 
 def test_a_single_customer_who_strays_to_the_other_side_is_named(clean, monkeypatch):
-    parted = selection.customer_groups
+    parted = competition.customer_groups
 
     def stray(customer: pd.Series) -> np.ndarray:
         group, last = parted(customer), clean.table["cutoff"].max()
         astray = (customer == "c0007") & (clean.table["cutoff"].loc[customer.index] < last)
         return np.where(astray & (np.arange(len(customer)) % 2 == 0), 1 - group, group)
 
-    monkeypatch.setattr(selection, "customer_groups", stray)
+    monkeypatch.setattr(competition, "customer_groups", stray)
     (leak,) = leaks(clean, "inactivity", DECLARED)
     assert leak.evidence == "1 customers are on both sides of the split, c0007 among them"
 

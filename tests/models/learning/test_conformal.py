@@ -124,7 +124,7 @@ def test_where_hardly_anybody_spends_the_surplus_of_coverage_is_told_apart():
 
 
 @pytest.mark.parametrize(("left_at", "misses"), [(0, 0.1), (1, 0.1 + SHARED)])
-def test_how_many_have_surely_left_is_asked_of_the_newest_cutoff(left_at: int, misses: float):
+def test_how_many_have_significantly_left_is_asked_of_the_newest_cutoff(left_at: int, misses: float):
     actual, expected = spenders(6000)
     cutoff = np.arange(6000) % 2
     left = (cutoff == left_at) & (np.arange(6000) % 10 < 4)  # two in five of those of one cutoff: two bins of ten

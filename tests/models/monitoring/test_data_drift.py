@@ -45,7 +45,7 @@ def test_a_column_is_followed_for_the_kinds_that_fill_it_and_a_rule_among_the_ki
     trials = by_name["rule late_delivery"].trials
     assert trials is not None
     assert trials.tolist() == deliveries.tolist()
-    assert by_name["kind delivery"].told(0) == deliveries[0] / 4
+    assert by_name["kind delivery"].value_at(0) == deliveries[0] / 4
 
 
 def test_a_month_like_the_others_is_no_surprise():

@@ -60,7 +60,7 @@ def test_a_source_without_amounts_still_has_a_cost_of_keeping():
     assert "no amounts" in found.unknown["money"]
 
 
-def test_where_no_contact_pays_the_profit_is_nothing_and_it_is_said():
+def test_where_no_contact_pays_the_profit_is_nothing_and_it_is_reported():
     found = economics(RISK, SPEND / 100, POLICY)
     assert (found.worth_contacting, found.expected_profit, found.keeping_over_winning) == (0, 0, None)
     assert "nobody is worth a contact" in found.unknown["worth_contacting"]

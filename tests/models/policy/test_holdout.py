@@ -1,4 +1,4 @@
-"""The lot decides once and for ever who is held out."""
+"""A draw decides once and for ever who is held out."""
 
 import os
 import subprocess

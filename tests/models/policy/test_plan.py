@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedelta.features.contract import Spared
+from fedelta.features.contract import SuppressionReason
 from fedelta.models.policy.actions import policy_table
 from fedelta.models.policy.plan import BEYOND, HELD_OUT, Plan, plan_of
 from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings
@@ -14,11 +14,13 @@ COSTS = EconomicsSettings(contact_cost=1, offer_cost=6, success=0.15, contact_su
 NAMES = [f"c{number}" for number in range(30)]
 
 
-def planned(at_risk: list[int], spared: dict[str, Spared], policy: PolicySettings) -> tuple[pl.DataFrame, Plan]:
+def planned(
+    at_risk: list[int], suppressed: dict[str, SuppressionReason], policy: PolicySettings
+) -> tuple[pl.DataFrame, Plan]:
     """Scores of customers with so much at risk, and their plan."""
     names = NAMES[: len(at_risk)]
-    table = policy_table(names, np.array(at_risk, float), np.ones(len(names)), policy, spared)
-    scores = table.with_columns(spared=pl.Series([spared.get(name) for name in names], dtype=pl.String))
+    table = policy_table(names, np.array(at_risk, float), np.ones(len(names)), policy, suppressed)
+    scores = table.with_columns(suppression_reason=pl.Series([suppressed.get(name) for name in names], dtype=pl.String))
     plan = plan_of(scores, policy)
     assert plan is not None
     return scores, plan
@@ -26,8 +28,8 @@ def planned(at_risk: list[int], spared: dict[str, Spared], policy: PolicySetting
 
 def test_every_reason_is_counted_once_and_all_add_up_to_those_worth_a_contact():
     policy = PolicySettings(economics=COSTS, holdout=HoldoutSettings(share=0.0), capacity=2)
-    spared: dict[str, Spared] = {"c1": "opted out", "c2": "contacted lately", "c5": "opted out"}
-    scores, plan = planned([100, 90, 80, 70, 60, 10], spared, policy)
+    suppressed: dict[str, SuppressionReason] = {"c1": "opted out", "c2": "contacted lately", "c5": "opted out"}
+    scores, plan = planned([100, 90, 80, 70, 60, 10], suppressed, policy)
     plan = plan_of(scores.with_columns(held_out=pl.Series([name in {"c1", "c4"} for name in NAMES[:6]])), policy)
     assert plan is not None
     assert (plan.worth, plan.actions) == (5, {"offer": 2})  # c5 is not worth it, consent or not
@@ -44,9 +46,9 @@ def test_every_reason_is_counted_once_and_all_add_up_to_those_worth_a_contact():
     st.one_of(st.none(), st.integers(0, 10)),
     st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["opted out", "contacted lately"])),
 )
-def test_the_plan_adds_up_whatever_the_limits(at_risk, capacity, spared):
+def test_the_plan_adds_up_whatever_the_limits(at_risk, capacity, suppressed):
     policy = PolicySettings(economics=COSTS, holdout=HoldoutSettings(share=0.3), capacity=capacity)
-    scores, plan = planned(at_risk, spared, policy)
+    scores, plan = planned(at_risk, suppressed, policy)
     assert plan.worth == sum(plan.actions.values()) + sum(plan.left_out.values())
     assert plan.worth == (scores["expected_profit"] > 0).sum()
     assert sum(plan.actions.values()) == scores["action"].count()
@@ -65,5 +67,7 @@ def test_without_limits_all_get_an_action_and_where_nothing_pays_nobody_does():
 
 def test_without_costs_there_is_no_plan():
     policy = PolicySettings()
-    scores = policy_table(NAMES, np.full(30, 100.0), np.ones(30), policy).with_columns(spared=pl.lit(None, pl.String))
+    scores = policy_table(NAMES, np.full(30, 100.0), np.ones(30), policy).with_columns(
+        suppression_reason=pl.lit(None, pl.String)
+    )
     assert plan_of(scores, policy) is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedelta.features.contract import TREATMENTS
-from fedelta.models.policy.actions import policy_table, risk_tier, spared_customers, value_at_risk
+from fedelta.models.policy.actions import policy_table, risk_tier, suppressed_customers, value_at_risk
 from fedelta.models.policy.economics import economics
 from fedelta.models.policy.holdout import held_out
 from fedelta.models.policy.settings import BadPolicy, EconomicsSettings, HoldoutSettings, PolicySettings
@@ -23,11 +23,11 @@ NAMES = [f"c{number}" for number in range(40)]
 stakes = st.lists(st.integers(0, 300), min_size=1, max_size=40)
 
 
-def decided(at_risk, own=COSTS, *, alive=1.0, spared=(), holdout=NOBODY, names=None, **limits):
+def decided(at_risk, own=COSTS, *, alive=1.0, suppressed=(), holdout=NOBODY, names=None, **limits):
     """The policy's table for customers c0, c1, … with so much at risk."""
     names = NAMES[: len(at_risk)] if names is None else names
     policy = PolicySettings(economics=own, holdout=holdout, **limits)
-    return policy_table(names, np.array(at_risk, float), np.full(len(at_risk), alive), policy, spared)
+    return policy_table(names, np.array(at_risk, float), np.full(len(at_risk), alive), policy, suppressed)
 
 
 def actions(*arguments, **more):
@@ -81,7 +81,7 @@ def test_the_profit_of_an_offer_is_the_chance_saved_times_the_value_kept_less_it
     assert decided([100]).rows() == [("offer", pytest.approx(8), False)]
 
 
-def test_who_costs_more_than_they_bring_is_left_alone_and_the_loss_is_told():
+def test_who_costs_more_than_they_bring_is_not_contacted_and_the_loss_is_shown():
     assert decided([40]).rows() == [(None, pytest.approx(-1), False)]
 
 
@@ -119,8 +119,8 @@ def test_the_held_out_get_no_action_but_keep_their_profit_and_take_no_place():
     assert table["held_out"].to_list() == [False, False, True, True]
 
 
-def test_the_spared_get_no_action_and_take_no_place():
-    assert actions([300, 100, 90], spared={"c0"}, capacity=1) == [None, "offer", None]
+def test_the_suppressed_get_no_action_and_take_no_place():
+    assert actions([300, 100, 90], suppressed={"c0"}, capacity=1) == [None, "offer", None]
 
 
 @pytest.mark.parametrize("own", [EconomicsSettings(), EconomicsSettings(contact_cost=1, offer_cost=2)])
@@ -154,18 +154,18 @@ def test_without_limits_the_profits_add_up_to_those_of_the_report():
 
 
 @given(stakes, st.integers(0, 12), st.sets(st.sampled_from(NAMES)), st.randoms(use_true_random=False))
-def test_limits_are_kept_and_the_order_of_the_customers_changes_nothing(at_risk, capacity, spared, random):
-    more = {"capacity": capacity, "holdout": HoldoutSettings(0.3), "spared": spared}
+def test_limits_are_kept_and_the_order_of_the_customers_changes_nothing(at_risk, capacity, suppressed, random):
+    more = {"capacity": capacity, "holdout": HoldoutSettings(0.3), "suppressed": suppressed}
     table = decided(at_risk, BOTH, **more).with_columns(customer=pl.Series(NAMES[: len(at_risk)]))
     contacted = table.filter(pl.col("action").is_not_null())
     assert len(contacted) <= capacity
     assert (contacted["expected_profit"] > 0).all()
     assert not contacted["held_out"].any()
-    assert not set(contacted["customer"]) & spared
+    assert not set(contacted["customer"]) & suppressed
     passed_over = table.filter(
         pl.col("action").is_null(),
         ~pl.col("held_out"),
-        ~pl.col("customer").is_in(spared),
+        ~pl.col("customer").is_in(suppressed),
         pl.col("expected_profit") > 0,
     )
     if len(passed_over):
@@ -180,27 +180,27 @@ def test_limits_are_kept_and_the_order_of_the_customers_changes_nothing(at_risk,
 # Who must not be contacted
 
 
-def test_the_opted_out_are_spared_and_no_answer_is_no_opt_out():
+def test_the_opted_out_are_suppressed_and_no_answer_is_no_opt_out():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid"], "opted_out": [True, False, None]})
-    assert spared_customers(customers, TREATMENTS.to_frame(), AS_OF, USUAL) == {"ann": "opted out"}
-    assert spared_customers(customers.drop("opted_out"), TREATMENTS.to_frame(), AS_OF, USUAL) == {}
+    assert suppressed_customers(customers, TREATMENTS.to_frame(), AS_OF, USUAL) == {"ann": "opted out"}
+    assert suppressed_customers(customers.drop("opted_out"), TREATMENTS.to_frame(), AS_OF, USUAL) == {}
 
 
-def test_who_was_treated_is_spared_until_the_cooldown_is_over():
+def test_who_was_treated_is_suppressed_until_the_cooldown_is_over():
     customers = pl.DataFrame({"customer_id": ["ann", "bob", "cid", "dan"]})
     at = [AS_OF - timedelta(days=30), AS_OF - timedelta(days=29, hours=23), AS_OF + timedelta(days=1), AS_OF]
     treatments = customers.with_columns(treated_at=pl.Series(at), arm=pl.lit("treated"))
     policy = PolicySettings(cooldown_days=30)
     expected = dict.fromkeys(["bob", "cid", "dan"], "contacted lately")
-    assert spared_customers(customers, treatments, AS_OF, policy) == expected
+    assert suppressed_customers(customers, treatments, AS_OF, policy) == expected
     again = pl.concat([treatments, treatments.with_columns(treated_at=pl.lit(AS_OF - timedelta(days=300)))])
-    assert spared_customers(customers, again, AS_OF, policy) == expected
+    assert suppressed_customers(customers, again, AS_OF, policy) == expected
 
 
-def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_told_as_such():
+def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_reported_as_such():
     treatments = pl.DataFrame({"customer_id": ["ann", "bob"], "treated_at": AS_OF, "arm": ["held_out", "treated"]})
     customers = pl.DataFrame({"customer_id": ["ann", "bob"], "opted_out": [False, True]})
-    assert spared_customers(customers, treatments, AS_OF, USUAL) == {"bob": "opted out"}
+    assert suppressed_customers(customers, treatments, AS_OF, USUAL) == {"bob": "opted out"}
 
 
 def test_a_success_that_is_no_chance_is_refused():

@@ -1,4 +1,4 @@
-"""Lifetime value: spend and orders to expect in the horizon, never negative, and an interval that says how surely."""
+"""Lifetime value: spend and orders to expect in the horizon, never negative, and how precisely."""
 
 from dataclasses import replace
 
@@ -47,8 +47,8 @@ def test_the_same_rows_make_the_same_model(train: Panel, clv: ClvModel):
     again = fit(train)
     assert again is not None
     assert again.expected_spend(train.table).tolist() == clv.expected_spend(train.table).tolist()
-    assert (again.chosen, again.level, again.standings, again.intervals) == (
-        clv.chosen, clv.level, clv.standings, clv.intervals
+    assert (again.chosen, again.level, again.results, again.intervals) == (
+        clv.chosen, clv.level, clv.results, clv.intervals
     )  # fmt: skip
 
 
@@ -142,8 +142,8 @@ def test_where_the_year_was_not_seen_there_is_no_season(clv: ClvModel, evaluated
 
 
 def test_every_candidate_was_tested_and_the_choice_is_explained(clv: ClvModel):
-    assert [standing.candidate for standing in clv.standings] == list(SPEND)
-    assert [s.candidate for s in clv.standings if s.verdict.startswith("chosen")] == [clv.chosen]
+    assert [result.candidate for result in clv.results] == list(SPEND)
+    assert [s.candidate for s in clv.results if s.verdict.startswith("chosen")] == [clv.chosen]
     assert clv.note == "Tested on 538 rows held out: out of time, by what was known at each cutoff."
 
 
@@ -205,4 +205,4 @@ def test_what_was_chosen_is_served(clv: ClvModel, orders_model: OrdersModel, to_
     assert spend.expected_spend(to_score).tolist() == clv.expected_spend(to_score).tolist()
     assert np.array_equal(spend.interval(to_score), clv.interval(to_score))
     assert count.expected_orders(to_score).tolist() == orders_model.expected_orders(to_score).tolist()
-    assert (spend.standings, spend.note, count.standings) == (clv.standings, clv.note, orders_model.standings)
+    assert (spend.results, spend.note, count.results) == (clv.results, clv.note, orders_model.results)

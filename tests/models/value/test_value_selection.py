@@ -1,4 +1,4 @@
-"""Which model of value is used: the simplest that nothing surely beats, on rows it could not know."""
+"""Which model of value is used: the simplest that nothing significantly beats, on rows it could not know."""
 
 import json
 
@@ -9,7 +9,7 @@ import pytest
 from fedelta.models.metrics.bootstrap import Resampling
 from fedelta.models.panel import Panel
 from fedelta.models.value.settings import ClvSettings
-from fedelta.models.value.value_selection import HeldOut, Standing, hold_out, tweedie_deviance
+from fedelta.models.value.value_selection import HeldOut, ValueResult, hold_out, tweedie_deviance
 from fedelta.models.value.value_trees import Name, orders
 
 Floats = npt.NDArray[np.float64]
@@ -45,22 +45,20 @@ def test_no_constant_deviates_less_than_the_mean(power: float):
 
 def test_equals_go_to_the_simpler():
     actual, expected = truth()
-    chosen, standings = held_out(actual, {"pareto_gg": expected, "tweedie": expected, "blend": expected}).choose(
-        DEVIANCE
-    )
+    chosen, results = held_out(actual, {"pareto_gg": expected, "tweedie": expected, "blend": expected}).choose(DEVIANCE)
     assert chosen == "pareto_gg"
-    assert [standing.verdict for standing in standings[1:]] == [
-        "not surely worse than pareto_gg, but less simple than pareto_gg"
+    assert [result.verdict for result in results[1:]] == [
+        "not significantly worse than pareto_gg, but less simple than pareto_gg"
     ] * 2
 
 
-def test_a_surely_better_model_is_chosen_though_less_simple():
+def test_a_significantly_better_model_is_chosen_though_less_simple():
     actual, expected = truth()
     noisy = expected * np.random.default_rng(5).lognormal(0, 1, len(expected))
-    chosen, standings = held_out(actual, {"pareto_gg": noisy, "tweedie": expected}).choose(DEVIANCE)
+    chosen, results = held_out(actual, {"pareto_gg": noisy, "tweedie": expected}).choose(DEVIANCE)
     assert chosen == "tweedie"
-    assert standings[0].deviance_difference.low > 0
-    assert standings[0].verdict == "deviance surely higher than that of tweedie"
+    assert results[0].deviance_difference.low > 0
+    assert results[0].verdict == "deviance significantly higher than that of tweedie"
 
 
 def test_a_model_of_the_same_level_for_all_loses_by_its_ranking():
@@ -69,12 +67,10 @@ def test_a_model_of_the_same_level_for_all_loses_by_its_ranking():
     assert flat.choose(DEVIANCE)[1][0].gini_difference.high < 0
 
 
-def test_a_standing_comes_back_from_json():
+def test_a_result_comes_back_from_json():
     actual, expected = truth(200)
-    for standing in held_out(actual, {"pareto_gg": expected, "blend": 2 * expected}).choose(DEVIANCE, Resampling(20))[
-        1
-    ]:
-        assert Standing.from_dict(json.loads(json.dumps(standing.to_dict()))) == standing
+    for result in held_out(actual, {"pareto_gg": expected, "blend": 2 * expected}).choose(DEVIANCE, Resampling(20))[1]:
+        assert ValueResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 def test_rows_are_held_out_in_time_where_outcomes_were_known_before(train: Panel):

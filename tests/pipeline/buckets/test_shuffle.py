@@ -109,9 +109,9 @@ def test_customers_of_one_hash_are_kept_apart_and_a_moment_may_be_of_both(tmp_pa
 def test_row_groups_tell_their_ascending_ranges_of_hashes_so_that_a_bucket_can_skip_the_others(folder: Path):
     metadata = pq.read_metadata(folder / "part-00000.parquet")
     column = metadata.schema.names.index(HASH)
-    told = [metadata.row_group(number).column(column).statistics for number in range(metadata.num_row_groups)]
-    assert len(told) >= 3
-    assert all(before.max <= after.min for before, after in pairwise(told))
+    ranges = [metadata.row_group(number).column(column).statistics for number in range(metadata.num_row_groups)]
+    assert len(ranges) >= 3
+    assert all(before.max <= after.min for before, after in pairwise(ranges))
 
 
 def test_a_bucket_keeps_the_contract_and_only_the_columns_asked_for(folder: Path):

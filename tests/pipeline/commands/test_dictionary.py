@@ -18,7 +18,7 @@ def test_the_page_in_the_docs_is_up_to_date():
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "csv"])
-def test_every_feature_is_told_once_with_its_meaning(form: Format):
+def test_every_feature_is_reported_once_with_its_meaning(form: Format):
     lines = [line.replace("`", "").replace("|", " ").replace(",", " ").split() for line in printed(form).splitlines()]
     words = [word for line in lines for word in line[:2]]  # a CSV row opens with the theme
     assert {feature.name: words.count(feature.name) for feature in FEATURES} == {f.name: 1 for f in FEATURES}

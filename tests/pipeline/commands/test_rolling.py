@@ -94,25 +94,25 @@ def test_the_latest_turn_is_the_backtest_at_its_date_and_the_file_has_the_docume
         first, last = span(paths.INTERACTIONS)
         alone = backtest(rolling_calendars(first, last, params, 1, 90)[0], params)
         report = json.loads(paths.BACKTEST.read_text())
-        told = report.pop("rolling")
+        summary = report.pop("rolling")
         write_json(Path("alone.json"), alone)  # figures are rounded when written
         assert report == json.loads(Path("alone.json").read_text())
-    assert 2 <= told["possible"] < told["asked"] == 9
-    assert len(told["cutoffs"]) == told["possible"] == len(told["stability"]) + 1
-    aucs = [turn["churn"]["auc"]["value"] for turn in told["cutoffs"]]
-    assert told["metrics"]["churn"]["chosen"]["auc"]["mean"] == pytest.approx(np.mean(aucs))
-    assert told["metrics"]["churn"]["chosen"]["auc"]["deviation"] == pytest.approx(np.std(aucs, ddof=1))
+    assert 2 <= summary["possible"] < summary["asked"] == 9
+    assert len(summary["cutoffs"]) == summary["possible"] == len(summary["stability"]) + 1
+    aucs = [turn["churn"]["auc"]["value"] for turn in summary["cutoffs"]]
+    assert summary["metrics"]["churn"]["chosen"]["auc"]["mean"] == pytest.approx(np.mean(aucs))
+    assert summary["metrics"]["churn"]["chosen"]["auc"]["deviation"] == pytest.approx(np.std(aucs, ddof=1))
     out = capsys.readouterr().out
     assert "The history holds no more" in out
-    for turn in told["cutoffs"]:
+    for turn in summary["cutoffs"]:
         candidate, held = turn["candidate"], turn["clv_interval"]
         assert candidate["clv"] in SPEND
         assert f"{turn['cutoff']}: churn by {candidate['churn']}, spend by {candidate['clv']}; 90% intervals" in out
         assert f"{held['covered']:.1%} of spends, {held['covered_above_0']:.1%} where they reach above 0" in out
-    assert told["cutoffs"][0]["candidate"]["churn"] == "logistic"  # as set, and below the minimum the baseline:
-    assert told["cutoffs"][-1]["candidate"]["churn"] == "pareto_nbd"
-    assert report["candidate"] == told["cutoffs"][0]["candidate"]
-    assert report["clv_interval"] == told["cutoffs"][0]["clv_interval"]
+    assert summary["cutoffs"][0]["candidate"]["churn"] == "logistic"  # as set, and below the minimum the baseline:
+    assert summary["cutoffs"][-1]["candidate"]["churn"] == "pareto_nbd"
+    assert report["candidate"] == summary["cutoffs"][0]["candidate"]
+    assert report["clv_interval"] == summary["cutoffs"][0]["clv_interval"]
 
 
 def turn(cutoff: str, scores: dict[str, float], churned: float = 1.0, spend: list[float] | None = None) -> Turn:
@@ -137,16 +137,16 @@ def test_who_has_most_at_risk_is_another_list_than_who_is_riskiest():
     scores = {f"c{number:02}": 0.5 + number / 100 for number in range(20)}
     rich = [1000.0, 900.0, *[1.0] * 18]  # c00 and c01, who spend most, are the least at risk of leaving
     earlier, later = turn("earlier", scores, spend=rich), turn("later", scores, spend=[1.0, *rich[1:19], 1000.0])
-    told = rolled([later, earlier], asked=2, step_days=90)
-    (found,) = told["stability"]
+    summary = rolled([later, earlier], asked=2, step_days=90)
+    (found,) = summary["stability"]
     assert (found["overlap"], found["overlap_by_value"]) == (1.0, 0.5)
-    assert "100% were in it on later too, of the tenth with most at risk 50%" in rolling_table(told)
+    assert "100% were in it on later too, of the tenth with most at risk 50%" in rolling_table(summary)
 
 
 def test_without_a_common_customer_there_is_no_overlap_to_speak_of():
-    told = rolled([turn("later", {"ann": 0.5}), turn("earlier", {"bob": 0.5})], asked=2, step_days=90)
-    assert told["stability"][0]["overlap"] is None
-    assert "no customer in common" in rolling_table(told)
+    summary = rolled([turn("later", {"ann": 0.5}), turn("earlier", {"bob": 0.5})], asked=2, step_days=90)
+    assert summary["stability"][0]["overlap"] is None
+    assert "no customer in common" in rolling_table(summary)
 
 
 def test_the_estimated_churn_rate_is_held_against_the_realised_one():

@@ -91,7 +91,7 @@ def test_files_in_which_nobody_is_a_customer_are_refused(project):
     assert not (project / "data/scored/parcels.parquet").exists()
 
 
-def test_what_ingest_would_warn_of_is_said_before_scoring_too(project, capsys):
+def test_what_ingest_would_warn_of_is_reported_before_scoring_too(project, capsys):
     stray = interactions(40).with_columns(pl.col("occurred_at").dt.offset_by("-20y"))
     write(project / "stray", pl.concat([interactions(40), stray.head(1).with_columns(interaction_id=pl.lit("old"))]))
     scored(project, "stray")

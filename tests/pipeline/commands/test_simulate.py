@@ -114,7 +114,7 @@ def test_the_replay_would_notice_a_truth_that_forgets_bad_experiences():
     assert np.abs(replayed([forgetful], (190, 370, 550), 180)).max() > 5
 
 
-def test_whoever_has_left_will_surely_not_buy(shop):
+def test_whoever_has_left_does_not_buy(shop):
     gone = shop.churn.filter(~pl.col("alive"))
     assert gone.height > 0
     assert (gone["churn_probability"] == 1).all()
@@ -311,8 +311,8 @@ def test_regular_customers_buy_to_a_beat(big):
 
 def test_leaving_is_silent_for_most_while_the_company_keeps_writing(shop):
     left = shop.customers.drop_nulls("left_at").select("customer_id", "left_at")
-    said = true_rows(shop, "programme").filter(pl.col("event") == "closed the account")
-    assert 0.02 < said.height / left.height < 0.2
+    closed = true_rows(shop, "programme").filter(pl.col("event") == "closed the account")
+    assert 0.02 < closed.height / left.height < 0.2
     sent = true_rows(shop, "campaigns").with_columns(pl.col("sent_at").str.to_datetime(time_zone="UTC"))
     later = sent.join(left, left_on="customer", right_on="customer_id").filter(
         pl.col("sent_at") > pl.col("left_at") + timedelta(hours=3)
@@ -411,7 +411,7 @@ def corner_shop() -> Simulation:
     return simulate(Company(customers=50, seed=5, days=90))
 
 
-def test_a_folder_with_anything_of_someone_elses_is_refused_and_left_alone(corner_shop, tmp_path):
+def test_a_folder_with_anything_of_someone_elses_is_refused_and_not_changed(corner_shop, tmp_path):
     theirs = tmp_path / "demo" / "orders.csv.gz"
     theirs.parent.mkdir()
     theirs.write_bytes(b"years of real orders")

@@ -15,14 +15,16 @@ from tiny_project import HERE, inside
 from fedelta import cli
 from fedelta.features.registry import registry_hash
 from fedelta.models.bundle import BadBundle
-from fedelta.models.churn.candidates import large
-from fedelta.models.churn.model import out_of_time_folds
+from fedelta.models.churn.candidate import Range
+from fedelta.models.churn.candidate_models.lightgbm_trees import LARGE, SPACE, large
+from fedelta.models.churn.candidates import candidates
 from fedelta.models.churn.settings import ChurnSettings, LargeSettings, TuneSettings
+from fedelta.models.learning.competition import out_of_time_folds
 from fedelta.models.metrics.bootstrap import Interval
 from fedelta.models.panel import Panel
 from fedelta.pipeline import build_features, fit_btyd, paths
 from fedelta.pipeline.commands import tune
-from fedelta.pipeline.commands.tune import LARGE, SPACE, NothingToTune, Tuned, to_tune, told
+from fedelta.pipeline.commands.tune import NothingToTune, Tuned, in_words, to_tune
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import Params, load_params
 
@@ -59,8 +61,12 @@ def panel(project: Path) -> Panel:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees few enough for a test."""
-    monkeypatch.setattr(tune, "SPACE", {**SPACE, "num_iterations": tune.Range(2, 10)})
-    monkeypatch.setattr(tune, "LARGE", {**LARGE, "num_iterations": tune.Range(2, 10)})
+    quick = {
+        name: replace(held, tuning=replace(held.tuning, space={**held.tuning.space, "num_iterations": Range(2, 10)}))
+        for name, held in candidates().items()
+        if held.tuning
+    }
+    monkeypatch.setattr(tune, "candidates", lambda: {**candidates(), **quick})
 
 
 @pytest.mark.usefixtures("quick")
@@ -83,7 +89,7 @@ def test_the_present_settings_are_the_first_to_be_tried(panel: Panel, params: Pa
     found = tune.tune(panel, params, replace(QUICK, trials=1), f"sqlite:///{tmp_path}/tune.db")
     assert found.best == {name: getattr(params.churn, name) for name in SPACE}
     assert (found.gain.value, found.gain.low, found.gain.high) == (0, 0, 0)
-    assert "no better beyond chance" in told(found, params.churn)
+    assert "no better beyond chance" in in_words(found, params.churn)
 
 
 def test_the_search_and_the_verdict_ask_different_customers_about_cutoffs_after_all_that_was_learned(
@@ -127,7 +133,7 @@ def test_tuning_deep_trees_searches_the_settings_they_are_grown_by(panel: Panel,
     asked = replace(params, churn=churn)
     found = tune.tune(panel, asked, replace(QUICK, trials=1), f"sqlite:///{tmp_path}/tune.db")
     assert found.best == {name: getattr(large(churn), name) for name in LARGE}  # the present ones are within the ranges
-    words = told(found, churn)
+    words = in_words(found, churn)
     assert "churn.lightgbm_large:" in words
     assert re.search(r"leaves +31 +31\n", words)
     values = {"num_leaves": 60, "num_iterations": 9}
@@ -223,7 +229,7 @@ def test_what_was_tuned_is_said_and_kept(project: Path, tmp_path: Path, capsys: 
         (Interval(-0.02, -0.05, 0.01), True, False),
     ],
 )
-def test_settings_are_written_only_if_asked_for_and_surely_better(
+def test_settings_are_written_only_if_asked_for_and_significantly_better(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gain: Interval, write: bool, written: bool
 ):
     best = {"num_iterations": 150, "learning_rate": 0.03}
@@ -255,6 +261,6 @@ def test_settings_of_deep_trees_are_written_where_they_are_read(
 
 def test_what_was_found_is_told_with_its_interval_in_words():
     tuned = Tuned({"num_leaves": 20}, 40, 12, Interval(-0.002, -0.003, -0.001))
-    words = told(tuned, ChurnSettings(num_leaves=12))
+    words = in_words(tuned, ChurnSettings(num_leaves=12))
     assert "40 trials, 12 of them dropped early." in words
     assert "-0.00200 [-0.00300, -0.00100]: significantly better" in words

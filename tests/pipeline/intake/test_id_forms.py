@@ -18,9 +18,9 @@ def found(*rows: tuple[str, str]) -> LookAlikes | None:
         return look_alikes(connection, "places")
 
 
-def mended(alike: LookAlikes, name: str) -> str:
+def mended(look_alikes: LookAlikes, name: str) -> str:
     with duckdb.connect() as connection:
-        row = connection.execute(f"SELECT {alike.mending} FROM (SELECT ? AS customer_id)", [name]).fetchone()
+        row = connection.execute(f"SELECT {look_alikes.mending} FROM (SELECT ? AS customer_id)", [name]).fetchone()
         assert row is not None
         return str(row[0])
 
@@ -45,14 +45,14 @@ def mended(alike: LookAlikes, name: str) -> str:
 def test_two_ways_to_write_one_customer_are_found_and_the_sql_makes_them_one(
     one: str, other: str, difference: str
 ) -> None:
-    alike = found((one, "purchase"), (other, "complaint"), ("zoe", "purchase"), ("41", "purchase"))
-    assert alike is not None
-    assert (alike.customers, alike.ids, alike.apart) == (1, 2, 1)
-    assert alike.differences == {difference: 1}
-    assert mended(alike, one) == mended(alike, other)
+    look_alikes = found((one, "purchase"), (other, "complaint"), ("zoe", "purchase"), ("41", "purchase"))
+    assert look_alikes is not None
+    assert (look_alikes.customers, look_alikes.ids, look_alikes.apart) == (1, 2, 1)
+    assert look_alikes.differences == {difference: 1}
+    assert mended(look_alikes, one) == mended(look_alikes, other)
 
 
-def test_different_customers_are_left_alone() -> None:
+def test_different_customers_are_not_merged() -> None:
     assert (
         found(*((name, "purchase") for name in ("1", "10", "100", "1.5", "01a", "a-1", "a1", "0", "-1", "é", "e")))
         is None
@@ -60,11 +60,11 @@ def test_different_customers_are_left_alone() -> None:
 
 
 def test_several_differences_are_counted_each_and_mended_together() -> None:
-    alike = found(("A7", "x"), ("a07", "x"), (" a7 ", "y"), ("5", "x"), ("5.0", "x"))
-    assert alike is not None
-    assert (alike.customers, alike.ids, alike.apart) == (2, 5, 1)
-    assert alike.differences == {"blanks": 1, "letter case": 1, "'.0' at the end": 1, "leading zeros": 1}
-    assert len({mended(alike, name) for name in ("A7", "a07", " a7 ")}) == 1
+    look_alikes = found(("A7", "x"), ("a07", "x"), (" a7 ", "y"), ("5", "x"), ("5.0", "x"))
+    assert look_alikes is not None
+    assert (look_alikes.customers, look_alikes.ids, look_alikes.apart) == (2, 5, 1)
+    assert look_alikes.differences == {"blanks": 1, "letter case": 1, "'.0' at the end": 1, "leading zeros": 1}
+    assert len({mended(look_alikes, name) for name in ("A7", "a07", " a7 ")}) == 1
 
 
 def test_a_number_of_one_table_and_a_text_of_another_are_warned_of_wherever_they_meet(tmp_path: Path) -> None:
@@ -80,12 +80,12 @@ def test_a_number_of_one_table_and_a_text_of_another_are_warned_of_wherever_they
     )
     report = tiny.ingest()
     assert report.customer_count == 100
-    told = next(warning for warning in report.warnings if "more than one way" in warning)
-    assert told.startswith(
+    text = next(warning for warning in report.warnings if "more than one way" in warning)
+    assert text.startswith(
         "50 customers are written in more than one way, and so count as 100; 50 of them in one way here"
     )
-    assert "400 (customers.sql, purchase) and 400.0 (complaint)" in told
-    assert told in check("tiny", tiny.raw, tmp_path / "sources", NOW)
+    assert "400 (customers.sql, purchase) and 400.0 (complaint)" in text
+    assert text in check("tiny", tiny.raw, tmp_path / "sources", NOW)
     mending = tiny.report()["look_alikes"]
     assert isinstance(mending, dict)
     assert mending["differences"] == {"'.0' at the end": 50}

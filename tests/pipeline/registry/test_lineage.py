@@ -130,12 +130,12 @@ def tell(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     ).write_parquet(paths.SCORES)
     lock()
 
-    def told(customer_id: str) -> str:
+    def text(customer_id: str) -> str:
         capsys.readouterr()
         main(customer_id)
         return capsys.readouterr().out
 
-    return told
+    return text
 
 
 def lock() -> None:
@@ -176,18 +176,18 @@ def test_a_score_leads_back_to_model_run_commit_lock_data_and_files(
     monkeypatch.setattr(
         "fedelta.pipeline.registry.lineage._git", lambda _: {"git_commit": "0a1b", "git_dirty": "false"}
     )
-    told = tell("ann")
-    first, *links, last = told.splitlines()
+    text = tell("ann")
+    first, *links, last = text.splitlines()
     assert first == "ann as of 2026-01-31: churn probability 0.2500"
     assert [link.split("  ")[1].strip() for link in links if not link.startswith("      ")] == [
         "scores", "model", "MLflow run", "git commit", "dvc.lock", "data", "source files", "interactions",
         "source files", "source files",
     ]  # fmt: skip
-    assert f"bundle {bundle_hash(paths.BUNDLE)}: the same on disk" in told
-    assert "(demo): registered as version 1, champion" in told
-    assert "git commit    0a1b: the same now" in told
-    assert f"{dvc_md5(Path('data/raw/demo/orders.csv'))}: orders.csv" in told
-    assert f"data/raw/demo {dvc_md5(Path('data/raw/demo'))}: the same on disk" in told
+    assert f"bundle {bundle_hash(paths.BUNDLE)}: the same on disk" in text
+    assert "(demo): registered as version 1, champion" in text
+    assert "git commit    0a1b: the same now" in text
+    assert f"{dvc_md5(Path('data/raw/demo/orders.csv'))}: orders.csv" in text
+    assert f"data/raw/demo {dvc_md5(Path('data/raw/demo'))}: the same on disk" in text
     assert last == "Everything is as it was."
 
 
@@ -225,9 +225,9 @@ def test_another_commit_is_named_and_so_are_changes_that_no_commit_holds(
 
 
 def test_a_bundle_that_was_never_tracked_has_no_run_and_says_so(tell: Tell):
-    told = tell("bob")
-    assert told.startswith("bob as of 2026-01-31: no_history\n")
-    assert "MLflow run    none: this bundle was never recorded; `fedelta track` does it" in told
+    text = tell("bob")
+    assert text.startswith("bob as of 2026-01-31: no_history\n")
+    assert "MLflow run    none: this bundle was never recorded; `fedelta track` does it" in text
     assert not Path("mlflow.db").exists()
 
 

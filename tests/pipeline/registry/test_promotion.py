@@ -101,15 +101,15 @@ def test_the_log_tells_who_was_champion_when_and_why(registry: Registry, capsys:
     assert first.endswith("version 1 promoted, by ann: the first")
     assert second.endswith("version 2 promoted, by ann: better in May")
     assert third.endswith("version 2 rolled back, champion 1, by ann: worse in June")
-    (told,) = printed(capsys, "2020-01-01")
-    assert told == "At 2020-01-01 00:00 UTC there was no champion."
-    (told,) = printed(capsys, f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}")
-    assert "version 1 (bundle bundle1) was champion" in told
+    (line,) = printed(capsys, "2020-01-01")
+    assert line == "At 2020-01-01 00:00 UTC there was no champion."
+    (line,) = printed(capsys, f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}")
+    assert "version 1 (bundle bundle1) was champion" in line
     with tracking(registry.place.source) as store:
         at = store.decisions.read()[1].at
     assert at is not None
-    (told,) = printed(capsys, at.isoformat())
-    assert "version 2 (bundle bundle2) was champion" in told
+    (line,) = printed(capsys, at.isoformat())
+    assert "version 2 (bundle bundle2) was champion" in line
 
 
 def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(
@@ -127,7 +127,7 @@ def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(
     assert printed(capsys)[:2] == before
 
 
-def test_a_champion_moved_by_hand_is_told_and_can_be_undone(registry: Registry, capsys: pytest.CaptureFixture[str]):
+def test_a_champion_moved_by_hand_is_reported_and_can_be_undone(registry: Registry, capsys: pytest.CaptureFixture[str]):
     promote("1", "the first")
     registry.client.set_registered_model_alias(registry.place.model, "champion", "2")
     assert printed(capsys)[-1].startswith("The champion is version 2, by the log version 1: it was moved by hand")
@@ -171,7 +171,9 @@ def test_a_process_killed_at_any_step_has_decided_all_or_nothing(
         assert (registry.aliases(), versions) == ({"champion": "3", "previous": "2"}, ["1", "2", "3"])
 
 
-def test_scores_of_another_bundle_than_the_champions_are_told(registry: Registry, capsys: pytest.CaptureFixture[str]):
+def test_scores_of_another_bundle_than_the_champions_are_reported(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+):
     (registry.folder / paths.BUNDLE).mkdir(parents=True)
     (registry.folder / paths.BUNDLE / "model.json").write_text("{}")
     promote("1", "a test")

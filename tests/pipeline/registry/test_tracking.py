@@ -58,7 +58,7 @@ def answering(status: int, body: str, kind: str = "text/html") -> Iterator[str]:
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, uri: str) -> str:
-    """What is told of an MLflow that cannot be used: one line, within ten seconds."""
+    """The message about an MLflow that cannot be used: one line, within ten seconds."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     began = time.monotonic()
     with pytest.raises(StoreError) as failed, tracking("demo"):
@@ -68,22 +68,22 @@ def refused(monkeypatch: pytest.MonkeyPatch, uri: str) -> str:
     return str(failed.value)
 
 
-def test_a_server_that_is_down_is_told_at_once_and_its_password_is_not(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_is_down_is_reported_at_once_without_its_password(monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = refused(monkeypatch, f"http://ann:secret@127.0.0.1:{port}")
-    assert told.startswith(f"No MLflow server answers at http://ann:***@127.0.0.1:{port} (")
-    assert "Start it, or correct MLFLOW_TRACKING_URI" in told
+    text = refused(monkeypatch, f"http://ann:secret@127.0.0.1:{port}")
+    assert text.startswith(f"No MLflow server answers at http://ann:***@127.0.0.1:{port} (")
+    assert "Start it, or correct MLFLOW_TRACKING_URI" in text
 
 
-def test_a_server_of_no_such_name_is_told_at_once(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_of_no_such_name_is_reported_at_once(monkeypatch: pytest.MonkeyPatch):
     assert "No MLflow server answers at http://mlflow.invalid:5000 (" in refused(
         monkeypatch, "http://mlflow.invalid:5000"
     )
 
 
-def test_a_server_that_dies_meanwhile_is_told_as_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_dies_meanwhile_is_reported_as_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr("fedelta.pipeline.registry.tracking.connect", lambda _: None)
     assert "No MLflow server answers at http://127.0.0.1:1 (API request" in refused(monkeypatch, "http://127.0.0.1:1")
@@ -116,9 +116,9 @@ def test_what_a_server_answers_is_one_line_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, status: int, body: str, words: str
 ):
     with answering(status, body) as uri:
-        told = refused(monkeypatch, uri)
-    assert words in told
-    assert "html" not in told or status == 403
+        text = refused(monkeypatch, uri)
+    assert words in text
+    assert "html" not in text or status == 403
 
 
 def test_a_path_behind_the_address_is_no_mlflow(mlflow_server, monkeypatch: pytest.MonkeyPatch):
@@ -127,19 +127,19 @@ def test_a_path_behind_the_address_is_no_mlflow(mlflow_server, monkeypatch: pyte
 
 def test_a_file_that_is_no_database_is_one_line(monkeypatch: pytest.MonkeyPatch, folder: Path):
     (folder / "mlflow.db").write_text("this is no database, " * 100)
-    told = refused(monkeypatch, "")
-    assert "file is not a database" in told
-    assert "Check MLFLOW_TRACKING_URI" in told
+    text = refused(monkeypatch, "")
+    assert "file is not a database" in text
+    assert "Check MLFLOW_TRACKING_URI" in text
 
 
 def test_a_database_that_may_only_be_read_is_one_line(
     monkeypatch: pytest.MonkeyPatch, folder: Path, mlflow_database: Path
 ):
     shutil.copy(mlflow_database, folder / "mlflow.db")
-    told = refused(monkeypatch, f"sqlite:///file:{folder}/mlflow.db?mode=ro&uri=true")
-    assert "cannot write: " in told
-    assert "readonly database" in told
-    assert "Grant write access" in told
+    text = refused(monkeypatch, f"sqlite:///file:{folder}/mlflow.db?mode=ro&uri=true")
+    assert "cannot write: " in text
+    assert "readonly database" in text
+    assert "Grant write access" in text
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(monkeypatch: pytest.MonkeyPatch, folder: Path):
@@ -155,11 +155,11 @@ def test_a_full_disk_is_one_line_and_the_next_run_completes(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # nothing grows beyond it, as on a full disk
     try:
-        told = refused(monkeypatch, "")
+        text = refused(monkeypatch, "")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "has no room" in told
-    assert "Make room" in told
+    assert "has no room" in text
+    assert "Make room" in text
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     with tracking("demo") as store:
         assert store.decisions.read() == []

@@ -10,7 +10,7 @@ from fedelta.features.history import DAY_US, Booleans, Floats, Integers
 
 
 @dataclass(frozen=True)
-class Passage:
+class Timeline:
     """Events of whole customers end to end, sorted by customer and time (at least one)."""
 
     events: pl.DataFrame

@@ -3,11 +3,11 @@
 from typing import Any
 
 from fedelta.features.contract import LEVELS, PILLARS
-from fedelta.models.experience.tolerance import ALIKE
+from fedelta.models.experience.tolerance import MATCHED
 
-NO_BAD = "No interaction of these data breaks a rule, so nothing can be said."
+NO_BAD = "No interaction of these data breaks a rule, so nothing is known."
 NOT_RECORDED = "They may not record such experiences."
-NO_ATTITUDE = "Attitude is unknown: nobody said anything."
+NO_ATTITUDE = "Attitude is unknown: nobody expressed anything."
 
 
 def interval(value: float, low: float, high: float) -> dict[str, float]:
@@ -27,28 +27,28 @@ def index(value: float, says: str = "no change") -> dict[str, Any]:
 
 
 def step(group: str, value: str, number: int | None, excess: dict[str, float] | None) -> dict[str, Any]:
-    told = excess is not None
+    known = excess is not None
     return {
         "group": group,
         "value": value,
         "number": number,
-        "experiences": 412 if told else 0,
-        "customers": 387 if told else 0,
-        "left": interval(0.31, 0.271, 0.349) if told else None,
-        "left_alike": 0.222 if told else None,
+        "experiences": 412 if known else 0,
+        "customers": 387 if known else 0,
+        "left": interval(0.31, 0.271, 0.349) if known else None,
+        "left_controls": 0.222 if known else None,
         "excess": excess,
-        "says": "After a bad experience, 31% leave within 90 days, 22% of customers alike (-1.0 to +2.0 points).",
+        "says": "After a bad experience, 31% leave within 90 days, 22% of matched controls (-1.0 to +2.0 points).",
     }
 
 
 def moment(kind: str, pillar: str, churn: dict[str, float] | None, **held: Any) -> dict[str, Any]:
     nothing = dict.fromkeys(("spend", "recovered", "recovery_churn", "recovery_spend"))
-    said = f"A bad {kind} ({pillar})."
+    text = f"A bad {kind} ({pillar})."
     return (
         {"kind": kind, "pillar": pillar, "experiences": 312, "customers": 287, "churn": churn}
         | nothing
         | held
-        | {"says": said}
+        | {"says": text}
     )
 
 
@@ -135,7 +135,7 @@ EXPERIENCE: dict[str, Any] = {
     },
     "tolerance": {
         "horizon_days": 90,
-        "alike": ALIKE,
+        "matched_on": MATCHED,
         "steps": [
             step("all", "", None, interval(0.088, 0.061, 0.115)),
             step("all", "", 1, interval(0.052, 0.013, 0.091)),
