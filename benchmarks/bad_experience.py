@@ -90,15 +90,15 @@ class Gain:
 
 def measure(table: pl.DataFrame, bad: tuple[str, ...], settings: ChurnSettings, resampling: Resampling = USUAL) -> Gain:
     """Predict `churned` from the other columns, with and without `bad`, and compare."""
-    chosen_models, predictions = {}, {}
+    chosen_names, predictions = {}, {}
     for name, left_out in (("without", bad), ("with", ())):
         churned, predicted, chosen = out_of_fold(table.drop(*left_out), settings)
         predictions[name] = predicted["chosen"]
-        chosen_models[name] = ", ".join(f"{n}× {candidate}" for candidate, n in Counter(chosen).items())
+        chosen_names[name] = ", ".join(f"{n}× {candidate}" for candidate, n in Counter(chosen).items())
     found = replicate(churned, predictions, METRICS, resampling=resampling)
     figures = {model: {name: found.interval(model, name).value for name in METRICS} for model in predictions}
     gain = {name: found.difference(name, "with", "without") for name in METRICS}
-    chosen_by = f"{chosen_models['without']} / {chosen_models['with']}"
+    chosen_by = f"{chosen_names['without']} / {chosen_names['with']}"
     return Gain(len(table), float(churned.mean()), chosen_by, figures["without"], figures["with"], gain)
 
 

@@ -140,7 +140,9 @@ def main() -> None:
         for seed in range(1, arguments.seeds + 1):
             replay = Replay(Company(arguments.customers, seed=seed, days=DAYS, regime=regime_of(regime)))
             runs = replay.runs()
-            print(f"{regime}, seed {seed}: {sum(map(bool, runs))} of {RUNS} runs alarmed", *_told(runs), sep="\n  ")
+            print(
+                f"{regime}, seed {seed}: {sum(map(bool, runs))} of {RUNS} runs alarmed", *_alarm_lines(runs), sep="\n  "
+            )
             for name, how in PLANTED.items():
                 alarms = replay.spoiled(how)
                 print(f"  {name}: {', '.join(alarms) or 'NOT FOUND'}", flush=True)
@@ -155,7 +157,7 @@ def _alarms(checks: Sequence[Check]) -> dict[str, str]:
     return {check.name: check.says for check in checks if check.alarm}
 
 
-def _told(runs: Sequence[Mapping[str, str]]) -> list[str]:
+def _alarm_lines(runs: Sequence[Mapping[str, str]]) -> list[str]:
     return [f"run {number}: {says}" for number, run in enumerate(runs, 1) for says in run.values()]
 
 

@@ -130,8 +130,8 @@ def public(data: Path, only: list[str] | None, resampling: Resampling) -> Iterat
         if (only is None or table.name in only) and _there(data / table.file, table.name):
             settings = load_params(Path(__file__).parents[1] / paths.PARAMS).churn
             churned, predicted, chosen = out_of_fold(table.read(data / table.file), settings)
-            chosen_models = ", ".join(f"{n}× {name}" for name, n in Counter(chosen).items())
-            yield from _measured(table.name, "5-fold, pooled", chosen_models, churned, predicted, resampling)
+            candidates = ", ".join(f"{n}× {name}" for name, n in Counter(chosen).items())
+            yield from _measured(table.name, "5-fold, pooled", candidates, churned, predicted, resampling)
     if only is None and importlib.util.find_spec("benchmarks.quality_value"):
         yield from importlib.import_module("benchmarks.quality_value").rows(data)
 

@@ -101,7 +101,7 @@ def folds(table: pl.DataFrame, churned: Floats) -> npt.NDArray[np.int64]:
 
 
 def out_of_fold(table: pl.DataFrame, settings: ChurnSettings) -> tuple[Floats, dict[str, Floats], list[str]]:
-    """What happened, what the chosen model and a logistic regression predicted out of fold, and which was chosen."""
+    """Outcomes, held-out predictions of the chosen model and of a logistic regression, and which was chosen by fold."""
     panel = panel_of_table(table)
     churned = panel.churned(settings.definition)
     fold = folds(table, churned)

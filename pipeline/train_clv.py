@@ -44,7 +44,7 @@ def report(fit: Fit, panel: Panel, model: ClvModel | None, orders: OrdersModel |
         print(f"train_clv: {fit}: {len(panel):,} rows without orders: none are predicted; {in_words(model)}")
         return
     spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon"
-    how = f"orders by {orders.chosen}. {orders.note} {orders.level.note} {orders.season.note}"
+    how = f"orders by {orders.chosen}. {orders.note} {orders.bias.note} {orders.season.note}"
     print(f"train_clv: {fit}: {spenders}; {how}")
     print(f"train_clv: {fit}: {in_words(model)}")
 
@@ -91,7 +91,7 @@ def in_words(model: ClvModel | None) -> str:
     """What was chosen for lifetime value, and how far its intervals can be trusted."""
     if model is None:
         return "no spend in training: no lifetime value is learned, it is null in scores"
-    words = f"spend by {model.chosen}. {model.note} {model.level.note} {model.season.note}"
+    words = f"spend by {model.chosen}. {model.note} {model.bias.note} {model.season.note}"
     if model.intervals is None:
         return f"{words} No intervals: too few rows could be held out to know how wrong a forecast is."
     words, held = f"{words} {model.intervals.note}", model.intervals.coverage

@@ -1,4 +1,4 @@
-"""The pages: their links lead somewhere, their commands exist, and their words are those of the glossary."""
+"""The pages: their links lead somewhere, and their commands exist."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,6 @@ from fedelta.cli import fedelta
 
 HERE = Path(__file__).parents[1]
 PAGES = [HERE / "README.md", HERE / "CONTRIBUTING.md", HERE / "CHANGELOG.md", *sorted((HERE / "docs").rglob("*.md"))]
-# Words that only their writer understood, and what stands for them.
-OLD_WORDS = {
-    "surely": "significantly", "foretold": "predicted", "foretell": "predict", "told": "predicted, reported",
-    "said": "predicted, reported", "spared": "suppressed", "left alone": "in the control group",
-    "by lot": "at random", "customers alike": "matched controls", "reachable": "predictability",
-}  # fmt: skip
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -52,10 +46,3 @@ def test_every_command_of_a_page_exists(page: Path):
     known = commands(fedelta)
     named = re.findall(r"(?:^    |`|/)(?:\.venv/bin/)?fedelta ([a-z]+(?:-[a-z]+)*)", page.read_text(), re.MULTILINE)
     assert {f"fedelta {name}" for name in named} - known == set()
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_use_the_words_of_the_field(page: Path):
-    text = page.read_text(encoding="utf-8").lower()
-    found = {word: instead for word, instead in OLD_WORDS.items() if re.search(rf"\b{word}\b", text)}
-    assert found == {}, f"{page.name}: {found}"

@@ -68,7 +68,7 @@ class ChurnModel:
     selection: tuple[ChurnResult, ...] = ()  # every candidate's held-out result, simplest first
     note: str = ""  # how it was chosen, in words
     season: Season = NO_SEASON
-    peers: tuple[Peers, ...] = ()  # what reasons are told beside; none, and they are given without
+    peers: tuple[Peers, ...] = ()  # what reasons are compared with; none, and they are given without
 
     def log_odds(self, table: pd.DataFrame) -> Floats:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
@@ -270,7 +270,7 @@ class _HeldOut:
         return levelled(self.churned, blended, self.cutoff, event=self.event) if self.in_season else blended
 
     def weigh(self) -> tuple[dict[str, float], tuple[ChurnResult, ...], str]:
-        """The weights of the candidates, how each fared, and how that was tested."""
+        """The weights of the candidates, the result of each, and how that was tested."""
         forecasts = {name: self.probability({name: 1.0}) for name in self.log_odds}
         weights, results = weigh(self.churned, forecasts, self.customer)
         return weights, tuple(results), f"Tested on {len(self.churned):,} rows held out: {IN_WORDS[self.how]}."

@@ -43,7 +43,8 @@ class ChurnSettings(BoostingSettings):
     too_little: Literal["baseline", "refuse"] = "baseline"  # what to do below the minimum
     minimum: Minimum = field(default_factory=Minimum)
     lightgbm_large: LargeSettings = field(default_factory=LargeSettings)
-    candidate_settings: dict[str, dict[str, Setting]] = field(default_factory=dict)  # of others with a section, by name
+    # of other candidates with settings of their own, by name; not hashed, as a dictionary is not
+    candidate_settings: dict[str, dict[str, Setting]] = field(default_factory=dict, hash=False)
 
     @property
     def relationship(self) -> Relationship:

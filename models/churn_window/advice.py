@@ -170,7 +170,7 @@ def _by_returns(
     for horizon, returning in tested:
         if returning.high <= most:
             return horizon.days, (
-                f"It is the shortest after which, significantly, at most {most:.0%} of the silent come back: "
+                f"It is the shortest after which at most {most:.0%} of the silent come back, with 95% confidence: "
                 f"{returning.value:.1%} [{returning.low:.1%}, {returning.high:.1%}] did."
             )
     longest, returning = tested[-1]

@@ -1,4 +1,4 @@
-"""The level of a forecast: a factor on its totals, asked of cutoffs held out or, with a season, of training rows."""
+"""Bias correction of a forecast: a factor on its totals, from held-out cutoffs or, with a season, training rows."""
 
 from dataclasses import dataclass
 
@@ -10,23 +10,23 @@ from fedelta.models.rounding import FITTED, significant
 
 Floats = npt.NDArray[np.float64]
 
-FEWEST_SPENDERS = 100  # at a cutoff, for its total to say what the level is
+FEWEST_SPENDERS = 100  # at a cutoff, for its total to show the bias
 
 
 @dataclass(frozen=True)
-class Level:
+class BiasCorrection:
     """A factor on expected values, and the evidence for it."""
 
     scale: float = 1.0
     note: str = "Not scaled: no total could be tested."
 
 
-def fit_level(actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
-    """What later totals ask for, drawn towards 1 as far as they are uncertain; 1 where it fails its own test.
+def fit_bias_correction(actual: Floats, expected: Floats, cutoff: pd.Series) -> BiasCorrection:
+    """The factor that later totals show, shrunk towards 1 as far as they are uncertain; 1 where it fails its own test.
 
     The test leaves each cutoff out in turn: the others must predict its error.
 
-    For rows out of time only. Errors of shorter horizons say nothing sure of a longer one's. (Carried over along a line
+    For rows out of time only. Errors of shorter horizons are no evidence for a longer one. (Carried over along a line
     in the logarithm of the horizon, they took totals of groceryElog from 15% too high to 4% too low, but those of
     CDNOW's sample, had it ended in May 1997, from 20% too low to 43%.)
 
@@ -39,25 +39,25 @@ def fit_level(actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
     error, noise = _errors(actual, expected, cutoff)
     n = len(error)
     if n < 2:
-        return Level(note="Not scaled: it takes two cutoffs to test a scale.")
+        return BiasCorrection(note="Not scaled: it takes two cutoffs to test a scale.")
     predicted = (error.sum() - error) / (n - 1)
     before, after = float(np.abs(error).mean()), float(np.abs(error - predicted).mean())
     says = f"of cutoffs left out in turn, totals were off by {before:.1%} unscaled and {after:.1%} scaled (logarithms)"
     if after >= before:
-        return Level(note=f"Not scaled: {says}.")
-    asked, variance = float(error.mean()), float(error.var(ddof=1)) / n + noise
-    kept = max(0.0, 1 - variance / asked**2)  # James & Stein (1961), positive part
-    scale = significant(float(np.exp(kept * asked)), FITTED)
-    return Level(scale, f"Totals scaled by {scale:.3f} ({np.exp(asked):.3f} before shrinking): {says}.")
+        return BiasCorrection(note=f"Not scaled: {says}.")
+    mean, variance = float(error.mean()), float(error.var(ddof=1)) / n + noise
+    kept = max(0.0, 1 - variance / mean**2)  # James & Stein (1961), positive part
+    scale = significant(float(np.exp(kept * mean)), FITTED)
+    return BiasCorrection(scale, f"Totals scaled by {scale:.3f} ({np.exp(mean):.3f} before shrinking): {says}.")
 
 
-def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> Level:
-    """What brings totals fitted to the training rows to those that came, every cutoff with the same weight.
+def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> BiasCorrection:
+    """The factor that brings totals fitted to the training rows to the actual ones, each cutoff with equal weight.
 
     Poisson regression keeps totals; trees under Tweedie's loss and means of logarithms do not ("balance property":
     Wüthrich 2020, "Bias regularization in neural network models for general insurance pricing", European Actuarial
-    Journal 10). Customers' luck is in both totals, so nothing is drawn towards 1; but cutoffs at which fewer than
-    `FEWEST_SPENDERS` spent are left out, or the one customer of an opening week would set the level of all.
+    Journal 10). Customers' luck is in both totals, so nothing is shrunk towards 1; but cutoffs at which fewer than
+    `FEWEST_SPENDERS` spent are left out, or the one customer of an opening week would set the factor for all.
 
     Parameters
     ----------
@@ -68,10 +68,12 @@ def balanced(actual: Floats, fitted: Floats, cutoff: pd.Series) -> Level:
     spenders = pd.Series(actual > 0).groupby(cutoff.to_numpy()).transform("sum").to_numpy()
     kept = spenders >= FEWEST_SPENDERS
     if not kept.any():
-        return Level(note=f"Not scaled: at no cutoff did {FEWEST_SPENDERS} customers spend.")
+        return BiasCorrection(note=f"Not scaled: at no cutoff did {FEWEST_SPENDERS} customers spend.")
     error, _ = _errors(actual[kept], fitted[kept], cutoff[kept])
     scale = significant(float(np.exp(error.mean())), FITTED)
-    return Level(scale, f"Totals scaled by {scale:.3f}, which brings those of the training rows to what they were.")
+    return BiasCorrection(
+        scale, f"Totals scaled by {scale:.3f}, which brings those of the training rows to what they were."
+    )
 
 
 def _errors(actual: Floats, expected: Floats, cutoff: pd.Series) -> tuple[Floats, float]:

@@ -15,7 +15,7 @@ are rows of other customers, at cutoffs that come as near to the task as the his
   alone had all the weight: AUC of the next presentation .50 where a regression reaches .65.)
 - ``other customers``: a single cutoff; or training horizons are shorter than the one to be scored and all end
   together, so that no cutoff comes after another's outcome. Then the longest horizons are tested, those nearest to the
-  task, and models that do not know the horizon do not compete: the step to the longer one rests on BTYD's answer.
+  task, and models without the horizon as input do not compete: the step to the longer one rests on BTYD's answer.
   (Tried and dropped: learning from the shorter horizons only and testing the step itself. So little is then learned
   from that on CDNOW the choice fell on BG/NBD alone, against an earlier backtest and figures known of that split.)
 """
@@ -59,7 +59,7 @@ _SMALL = 5_000  # customers; with fewer, a fold learns from two thirds of them i
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows to learn from and rows to be tested on, of other customers or later cutoffs."""
+    """Rows to learn from and rows to be tested on."""
 
     how: How
     past: Panel

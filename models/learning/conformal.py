@@ -134,9 +134,9 @@ def coverage(actual: Floats, low: Floats, high: Floats, expected: Floats, nomina
 def _fit(actual: Floats, expected: Floats, group: npt.NDArray[np.intp], allowed: float) -> Intervals:
     """Ends for each bin such that the share ``allowed`` of its ratios lies outside.
 
-    Where more than nine in ten spend nothing, the interval of nothing but 0 holds more than it should. So that as many
-    lie outside overall as may, the other bins miss more, by `SHARED` at most: narrower, and still nearly as sure. How
-    many lie in which bin is asked of the last group: the older a base, the more of it has certainly left.
+    A bin in which more than nine in ten spend nothing gets the interval [0, 0], which covers more than it should. The
+    other bins therefore cover less, by `SHARED` at most, so that coverage is right overall and intervals are narrower.
+    How many lie in which bin is taken from the last group: the older a base, the more of it has left.
     """
     bins = int(np.clip(len(actual) // FEWEST, 1, DECILES))
     edges = np.unique(np.quantile(expected, np.arange(1, bins) / bins, method="higher"))

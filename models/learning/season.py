@@ -148,7 +148,7 @@ def levelled(happened: Floats, probability: Floats, cutoff: npt.NDArray[np.intp]
 def seasonal(panel: Panel, horizon_days: int, lead_days: int) -> bool:
     """Whether a season can set the level: horizons are complete, and the time of the next was seen a year ago."""
     complete = bool((panel.table["horizon_days"] == horizon_days).all())
-    return complete and foreseeable(panel.table["cutoff"], horizon_days + lead_days)
+    return complete and season_seen(panel.table["cutoff"], horizon_days + lead_days)
 
 
 def cutoff_of(table: pd.DataFrame) -> pd.Series:
@@ -164,7 +164,7 @@ def cutoff_of(table: pd.DataFrame) -> pd.Series:
     return table["cutoff"]
 
 
-def foreseeable(cutoff: pd.Series, ahead_days: float) -> bool:
+def season_seen(cutoff: pd.Series, ahead_days: float) -> bool:
     """Whether the season `ahead_days` after the last cutoff was seen a whole number of years before."""
     day = np.unique(_days(cutoff))
     return len(day) >= FEWEST_CUTOFFS and bool(_seen(day[-1:] + ahead_days, day[0], day[-1])[0])

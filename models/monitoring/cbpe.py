@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 FIGURES = ("churn_rate", "auc", "log_loss")
 _BETTER = {"auc": 1, "log_loss": -1}  # the direction in which more is better
-_SAID = dict(zip(FIGURES, ("churn rate", "AUC", "log loss"), strict=True))
+_IN_WORDS = dict(zip(FIGURES, ("churn rate", "AUC", "log loss"), strict=True))
 
 
 def estimate_performance(probability: Floats, draws: Resampling = USUAL) -> dict[str, Interval]:
@@ -74,7 +74,7 @@ def judge_performance(
             continue
         better = side * _BETTER.get(name, -side)  # 1 or -1: a churn rate that differs is never better
         word = {"churn_rate": "not"}.get(name, "better than" if better > 0 else "worse than")
-        words = f"{_SAID[name]} {value:.3f} is {word} the {interval.value:.3f} expected"
+        words = f"{_IN_WORDS[name]} {value:.3f} is {word} the {interval.value:.3f} expected"
         (short if better < 0 and abs(value - interval.value) > tolerance else other).append(words)
     if short:
         return Judgement(True, f"What happened is not what the probabilities implied: {'; '.join(short + other)}.")

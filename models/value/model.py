@@ -9,7 +9,7 @@ import pandas as pd
 
 from fedelta.models.churn.model import prior_use
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.bias_correction import Level, balanced
+from fedelta.models.learning.bias_correction import BiasCorrection, balanced
 from fedelta.models.learning.boosting import side_by_side
 from fedelta.models.learning.competition import IN_WORDS, customer_groups
 from fedelta.models.learning.conformal import Intervals, fit_intervals
@@ -40,7 +40,7 @@ class ValueModel:
 
     chosen: Name
     trees: ValueTrees
-    level: Level
+    bias: BiasCorrection
     horizon_days: int
     lead_days: int
     results: tuple[ValueResult, ...]
@@ -50,7 +50,7 @@ class ValueModel:
     def expected(self, table: pd.DataFrame) -> Floats:
         """Expected value within each row's horizon, in season: above 0, shape (n_rows,)."""
         expected = forecasts([self.chosen], self.trees, table)[self.chosen]
-        return significant(expected * self.level.scale * np.exp(self.season.shift(cutoff_of(table))), PREDICTED)
+        return significant(expected * self.bias.scale * np.exp(self.season.shift(cutoff_of(table))), PREDICTED)
 
     @property
     def encoding(self) -> Encoding:
@@ -97,9 +97,9 @@ def fit_clv(
     task = _Task(panel, names, "spend", lambda rows: rows.spend, deviance, settings, horizon_days, lead_days, threads)
     held_out = task.held_out()
     model = task.fit(held_out)
-    if held_out and task.seasonal:  # no later total says what the level should be
+    if held_out and task.seasonal:  # no later total shows the bias
         fitted = forecasts([model.chosen], model.trees, panel.table)[model.chosen]
-        model = replace(model, level=balanced(panel.spend, fitted, panel.table["cutoff"]))
+        model = replace(model, bias=balanced(panel.spend, fitted, panel.table["cutoff"]))
     return ClvModel(**vars(model), intervals=_intervals(model.chosen, held_out))
 
 
@@ -166,16 +166,16 @@ class _Task:
         """The candidate that did best on rows held out, fitted on all rows."""
         if held_out:
             chosen, results = held_out.choose(self.deviance)
-            level, note = (
-                held_out.levels[chosen],
+            bias, note = (
+                held_out.corrections[chosen],
                 f"Tested on {len(held_out.actual):,} rows held out: {IN_WORDS[held_out.how]}.",
             )
         else:
-            chosen, results, level = self.names[0], (), Level()
+            chosen, results, bias = self.names[0], (), BiasCorrection()
             note = "The simplest candidate: there were no rows to test others on."
         trees = fit_trees([chosen], self.panel, self.settings, self.prior, self.threads)
         season = self.season(chosen, held_out) if held_out and self.seasonal else NO_SEASON
-        return ValueModel(chosen, trees, level, self.horizon_days, self.lead_days, results, note, season)
+        return ValueModel(chosen, trees, bias, self.horizon_days, self.lead_days, results, note, season)
 
     def season(self, chosen: Name, held_out: HeldOut) -> Season:
         """The season in the totals that a candidate misses, where it knew others at the same cutoff and where not."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from fedelta.models.bundle import read_boosters, read_contract, write_model
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.bias_correction import Level
+from fedelta.models.learning.bias_correction import BiasCorrection
 from fedelta.models.learning.boosting import Ensemble
 from fedelta.models.learning.conformal import Intervals
 from fedelta.models.learning.season import Season
@@ -26,7 +26,7 @@ def save_clv(
         contract[what] = held and _value_contract(held)
         boosters |= {f"{what}.{part}": grown.to_text() for part, grown in held.trees.ensembles.items()} if held else {}
     if model:
-        contract |= {"scale": model.level.scale, "intervals": model.intervals and model.intervals.to_dict()}
+        contract |= {"scale": model.bias.scale, "intervals": model.intervals and model.intervals.to_dict()}
     write_model(folder, contract, boosters, facts)
 
 
@@ -63,7 +63,7 @@ def _value_contract(model: ValueModel) -> dict[str, object]:
         "parts": list(model.trees.ensembles),
         "prior": model.trees.prior,
         "encoding": model.trees.encoding.to_dict(),
-        "level": asdict(model.level),
+        "bias": asdict(model.bias),
         "season": model.season.to_dict(),
         "horizon_days": model.horizon_days,
         "lead_days": model.lead_days,
@@ -74,12 +74,12 @@ def _value_contract(model: ValueModel) -> dict[str, object]:
 
 def _value_parts(
     held: Mapping[str, Any], what: str, folder: Path
-) -> tuple[Any, ValueTrees, Level, int, int, tuple[ValueResult, ...], str, Season]:
+) -> tuple[Any, ValueTrees, BiasCorrection, int, int, tuple[ValueResult, ...], str, Season]:
     ensembles = {part: Ensemble.from_text(read_boosters(folder, f"{what}.{part}")) for part in held["parts"]}
     return (
         held["candidate"],
         ValueTrees(ensembles, Encoding.from_dict(held["encoding"]), held["prior"]),
-        Level(**held["level"]),
+        BiasCorrection(**held["bias"]),
         held["horizon_days"],
         held["lead_days"],
         tuple(ValueResult.from_dict(result) for result in held["selection"]),

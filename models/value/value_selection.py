@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.learning.bias_correction import Level, fit_level
+from fedelta.models.learning.bias_correction import BiasCorrection, fit_bias_correction
 from fedelta.models.learning.competition import (
     HALVES,
     CandidateResult,
@@ -63,7 +63,7 @@ class HeldOut:
     how: How
     raw: Mapping[Name, Floats]  # before the totals were levelled
     forecasts: Mapping[Name, Floats]
-    levels: Mapping[Name, Level]
+    corrections: Mapping[Name, BiasCorrection]
     actual: Floats
     cutoff: npt.NDArray[np.datetime64]
     customer: npt.NDArray[np.str_]
@@ -115,14 +115,14 @@ def hold_out(
     raw = {name: np.concatenate([part[name] for part in predicted]) for name in names}
     actual, how = np.concatenate([target(fold.present) for fold in tested]), tested[0].how
     if seasonal:
-        levels = dict.fromkeys(names, Level(note="Not scaled: the season sets the level."))
+        corrections = dict.fromkeys(names, BiasCorrection(note="Not scaled: the season sets the level."))
         at = pd.factorize(rows["cutoff"], sort=True)[0]
         levelled = {name: raw[name] * totals_right(actual, raw[name], at)[at] for name in names}
     else:
-        levels = {name: _level(how, actual, raw[name], rows["cutoff"]) for name in names}
-        levelled = {name: raw[name] * levels[name].scale for name in names}
+        corrections = {name: _correction(how, actual, raw[name], rows["cutoff"]) for name in names}
+        levelled = {name: raw[name] * corrections[name].scale for name in names}
     return HeldOut(
-        how, raw, levelled, levels, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
+        how, raw, levelled, corrections, actual, rows["cutoff"].to_numpy("M8[us]"), rows["customer_id"].to_numpy(str)
     )
 
 
@@ -140,10 +140,10 @@ def _folds(panel: Panel, horizon_days: int) -> list[Fold]:
     return found
 
 
-def _level(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> Level:
+def _correction(how: How, actual: Floats, expected: Floats, cutoff: pd.Series) -> BiasCorrection:
     if how != "out of time":  # the season that was learned from is not the one to come
-        return Level(note="Not scaled: no cutoff comes after another's outcome.")
-    return fit_level(actual, expected, cutoff)
+        return BiasCorrection(note="Not scaled: no cutoff comes after another's outcome.")
+    return fit_bias_correction(actual, expected, cutoff)
 
 
 def _significantly_worse(name: Name, best: Name, drawn: Replicates) -> bool:

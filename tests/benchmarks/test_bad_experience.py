@@ -48,7 +48,7 @@ def test_identical_customers_share_a_fold_and_every_fold_has_its_share_of_churne
     [
         (Interval(0.014, 0.01, 0.02), Interval(-0.04, -0.05, -0.03), True),
         (Interval(0.007, 0.001, 0.02), Interval(-0.04, -0.05, -0.03), False),  # less than the published interval
-        (Interval(0.010, 0.008, 0.012), Interval(-0.04, -0.05, -0.03), False),  # surely less than the published gain
+        (Interval(0.010, 0.008, 0.012), Interval(-0.04, -0.05, -0.03), False),  # less than published, with certainty
         (Interval(0.014, 0.01, 0.02), Interval(-0.02, -0.03, -0.01), False),  # log loss falls clearly less
     ],
 )

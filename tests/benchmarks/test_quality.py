@@ -77,9 +77,9 @@ def test_a_table_is_predicted_from_other_rows_by_the_same_candidates():
     table = pl.DataFrame(
         {"calls": calls, "noise": rng.normal(size=600), "churned": rng.random(600) < 1 / (1 + np.exp(-calls))}
     )
-    churned, said, chosen = out_of_fold(table, ChurnSettings(num_iterations=5, seeds=1))
-    assert churned.shape == said["chosen"].shape == (600,)
-    assert ((said["chosen"] > 0) & (said["chosen"] < 1)).all()
+    churned, predicted, chosen = out_of_fold(table, ChurnSettings(num_iterations=5, seeds=1))
+    assert churned.shape == predicted["chosen"].shape == (600,)
+    assert ((predicted["chosen"] > 0) & (predicted["chosen"] < 1)).all()
     assert len(chosen) == 5
     assert set(chosen) <= {"weighted_average", "logistic", "lightgbm", "blend", "lightgbm_large", "lightgbm_defaults"}
-    assert said["chosen"][churned == 1].mean() > said["chosen"][churned == 0].mean()
+    assert predicted["chosen"][churned == 1].mean() > predicted["chosen"][churned == 0].mean()

@@ -10,8 +10,8 @@ from benchmarks.quality_value import GOALS, METRICS, rows
 
 def test_a_missing_data_set_is_skipped_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert list(rows(tmp_path)) == []
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split(": skipped, ")[0] for line in told] == [log.name for log in LOGS]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": skipped, ")[0] for line in lines] == [log.name for log in LOGS]
 
 
 def test_every_goal_is_of_a_figure_in_the_table():

@@ -21,7 +21,7 @@ PAID = ("purchase", "renewal")  # what customers pay for
 
 
 def low(e: SimpleNamespace) -> bool:
-    """The customer said it was bad."""
+    """The customer rated it as bad."""
     return e.rating is not None and e.rating <= 0.4
 
 
@@ -268,7 +268,7 @@ def channels(past: Past) -> dict[str, Value]:
 
 
 def ratings(past: Past) -> dict[str, Value]:
-    """What the customer said of us."""
+    """How the customer judged us."""
     rated = [e for e in past.events if e.rating is not None]
     given = {days: [e.rating for e in past.within(days) if e.rating is not None] for days in (90, 365, None)}
     average, last = mean(given[None]), given[None][-1] if given[None] else None

@@ -14,7 +14,7 @@ def test_shares_are_of_the_interactions_whose_channel_is_known():
     assert (row["app_share_365d"], row["channel_count_365d"]) == (0, 2)
 
 
-def test_two_channels_used_alike_are_one_bit_of_variety_and_one_alone_is_none():
+def test_two_channels_used_equally_are_one_bit_of_variety_and_one_alone_is_none():
     assert known(event(2, channel="web"), event(1, channel="phone"))["channel_entropy_365d"] == 1
     assert known(event(2, channel="web"), event(1, channel="web"))["channel_entropy_365d"] == 0
 

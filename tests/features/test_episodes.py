@@ -30,25 +30,25 @@ def on_time(days_ago: float, **more: object) -> Event:
     return event(days_ago, "delivery", **{"delay_hours": 0.0, **more})
 
 
-def told(*events: Event, among: str = PARCELS, **more: object) -> pl.DataFrame:
+def episodes_of(*events: Event, among: str = PARCELS, **more: object) -> pl.DataFrame:
     """The episodes among some touchpoints, with a horizon of 30 days."""
     found = episodes(interactions(*events), SETTINGS, 30, CUTOFF, **more)
     return found.filter(pl.col("among") == among)
 
 
 def only(*events: Event, **more: object) -> dict[str, object]:
-    return told(*events, **more).row(-1, named=True)
+    return episodes_of(*events, **more).row(-1, named=True)
 
 
 def test_an_episode_tells_how_it_went_and_how_many_bad_ones_it_makes():
-    first, good, second = told(late(200), on_time(150), late(100)).iter_rows(named=True)
+    first, good, second = episodes_of(late(200), on_time(150), late(100)).iter_rows(named=True)
     assert [first["rule"], first["pillar"], first["number"]] == ["late_delivery", "expectations", 1]
     assert [good["rule"], good["pillar"], good["number"]] == [None, None, 2]  # had it been late, it were the second
     assert [second["rule"], second["number"]] == ["late_delivery", 2]
 
 
 def test_what_comes_next_is_the_next_purchase_or_the_end_of_the_data():
-    came_back, gone = told(event(210), late(200), event(188.5), on_time(20)).iter_rows(named=True)
+    came_back, gone = episodes_of(event(210), late(200), event(188.5), on_time(20)).iter_rows(named=True)
     assert (came_back["days"], came_back["ended"]) == (11.5, True)
     assert (gone["days"], gone["ended"]) == (20.0, False)
 
@@ -85,47 +85,55 @@ def test_before_the_second_purchase_there_is_no_rhythm_and_before_the_first_no_s
 
 
 def test_what_follows_a_bad_experience_belongs_to_it():
-    found = told(late(200), on_time(190), late(171), late(100))
+    found = episodes_of(late(200), on_time(190), late(171), late(100))
     assert found["number"].to_list() == [1, 3]  # those within 30 days of a bad one are no episodes of their own
 
 
 def test_the_visit_that_an_error_spoiled_is_no_good_visit():
     visits = "kind IN ('visit', 'error')"
-    found = told(event(200, "visit"), event(200, "error"), event(90, "visit"), among=visits)
+    found = episodes_of(event(200, "visit"), event(200, "error"), event(90, "visit"), among=visits)
     assert found["kind"].to_list() == ["error", "visit"]
-    soon = told(event(200, "visit"), event(200 - 0.5 / 24, "error"), among=visits)
+    soon = episodes_of(event(200, "visit"), event(200 - 0.5 / 24, "error"), among=visits)
     assert soon["kind"].to_list() == ["error"]
 
 
 def test_the_visit_of_a_basket_is_part_of_its_purchase():
     visits = "kind IN ('visit', 'error')"
-    found = told(event(200, "visit"), event(200 - 0.5 / 24), event(100, "visit"), event(99), among=visits)
+    found = episodes_of(event(200, "visit"), event(200 - 0.5 / 24), event(100, "visit"), event(99), among=visits)
     assert found["days"].to_list() == [1.0]
 
 
 def test_a_rule_that_names_no_touchpoints_is_judged_within_each_kind():
-    found = told(event(200, "survey", rating=0.9), event(100, "survey", rating=0.1), late(60), among="kind = 'survey'")
+    found = episodes_of(
+        event(200, "survey", rating=0.9), event(100, "survey", rating=0.1), late(60), among="kind = 'survey'"
+    )
     assert found["rule"].to_list() == [None, "low_rating"]
 
 
 def test_for_contracts_the_end_is_a_cancellation_and_nothing_after_it_counts():
-    found = told(late(200), event(190), event(150, "cancellation"), on_time(100), relationship=Relationship("event"))
+    found = episodes_of(
+        late(200), event(190), event(150, "cancellation"), on_time(100), relationship=Relationship("event")
+    )
     assert found.select("days", "ended").rows() == [(50.0, True)]
 
 
 def test_who_pays_again_after_a_cancellation_is_watched_again():
     gone = (event(190), event(150, "cancellation"))
     contract = Relationship("event")
-    assert told(*gone, on_time(100), late(90), relationship=contract).is_empty()
-    found = told(*gone, event(120, "renewal"), on_time(100), late(90), event(60, "cancellation"), relationship=contract)
+    assert episodes_of(*gone, on_time(100), late(90), relationship=contract).is_empty()
+    found = episodes_of(
+        *gone, event(120, "renewal"), on_time(100), late(90), event(60, "cancellation"), relationship=contract
+    )
     assert found.select("days", "ended").rows() == [(40.0, True), (30.0, True)]
 
 
 def test_activity_is_what_comes_next_and_an_end_without_churn_ends_the_watching():
     visits = Relationship(activity=("visit",), ended=("expiry",))
-    found = told(late(200), event(180), event(150, "visit"), on_time(100), event(70, "expiry"), relationship=visits)
+    found = episodes_of(
+        late(200), event(180), event(150, "visit"), on_time(100), event(70, "expiry"), relationship=visits
+    )
     assert found.select("days", "ended").rows() == [(50.0, True), (30.0, False)]
-    assert told(late(200), event(190, "expiry"), on_time(100), relationship=visits)["days"].to_list() == [10.0]
+    assert episodes_of(late(200), event(190, "expiry"), on_time(100), relationship=visits)["days"].to_list() == [10.0]
 
 
 @pytest.mark.parametrize(("solved", "after", "made_good"), [(True, 6, True), (False, 6, False), (True, 8, False)])
@@ -135,7 +143,7 @@ def test_a_contact_that_settles_it_within_a_week_makes_it_good(solved, after, ma
 
 def test_what_only_a_second_contact_settles_was_not_made_good_by_the_first():
     first, second = event(199, "contact", resolved=False), event(198, "contact", resolved=True)
-    assert told(late(200), first, second)["recovered"].to_list() == [False]
+    assert episodes_of(late(200), first, second)["recovered"].to_list() == [False]
 
 
 def test_whether_it_was_made_good_is_open_until_a_week_is_over():

@@ -89,7 +89,7 @@ def test_a_rule_may_use_the_sql_of_single_rows(when: str):
 
 
 @pytest.mark.parametrize(
-    ("when", "said"),
+    ("when", "message"),
     [
         ("delya_hours > 24", r"cannot be evaluated \(unable to find column \"delya_hours\".*It may use the columns"),
         ("interaction_id = 'x'", r"unable to find column \"interaction_id\""),
@@ -105,8 +105,8 @@ def test_a_rule_may_use_the_sql_of_single_rows(when: str):
         ("topic ~ '['", "regex"),
     ],
 )
-def test_a_rule_that_is_no_predicate_is_refused_by_name(when: str, said: str):
-    with pytest.raises(BadRule, match=rf"^experience\.rules\.late: .*{said}") as refused:
+def test_a_rule_that_is_no_predicate_is_refused_by_name(when: str, message: str):
+    with pytest.raises(BadRule, match=rf"^experience\.rules\.late: .*{message}") as refused:
         judged(LATE, fine=rule("TRUE"), late=rule(when))
     assert "\n" not in str(refused.value)
 
@@ -148,7 +148,7 @@ def test_a_span_of_time_that_is_none_is_refused(name: str, days: float):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (rule("kind = 3"), r"^experience\.rules\.late: 'kind = 3' cannot be evaluated"),
         (
@@ -166,9 +166,9 @@ def test_a_span_of_time_that_is_none_is_refused(name: str, days: float):
         (rule("TRUE", 0), r"^experience\.rules\.late: severity is 0"),
     ],
 )
-def test_all_rules_can_be_tried_before_there_are_data(wrong: Rule, said: str):
+def test_all_rules_can_be_tried_before_there_are_data(wrong: Rule, message: str):
     ExperienceSettings({"fine": rule("TRUE")}).check()
-    with pytest.raises(BadRule, match=said) as refused:
+    with pytest.raises(BadRule, match=message) as refused:
         ExperienceSettings({"fine": rule("TRUE"), "late": wrong}).check()
     assert "\n" not in str(refused.value)
 
@@ -195,7 +195,7 @@ def test_reach_weighs_only_where_the_rule_says_so():
 AGAIN = rule("kind IN ('contact', 'complaint') AND days_since_same_topic <= 14", 2)
 
 
-def test_a_second_contact_on_one_topic_is_told_from_a_contact_on_another():
+def test_a_second_contact_on_one_topic_differs_from_a_contact_on_another():
     events = (
         event(40, "contact", topic="bill"),
         event(39, "contact", topic="parcel"),

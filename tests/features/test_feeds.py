@@ -1,4 +1,4 @@
-"""A feed that has stopped is told from one that is rare, comes in bursts, or is merely quiet."""
+"""A feed that has stopped is distinguished from one that is rare, comes in bursts, or is merely quiet."""
 
 import numpy as np
 from hypothesis import given, settings

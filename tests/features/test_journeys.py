@@ -17,7 +17,7 @@ def annotated(*events: Event) -> pl.DataFrame:
     return annotate(interactions(*events), SETTINGS.experience, SETTINGS.digital_channels)
 
 
-def told(*events: Event) -> list[tuple[str | None, str | None]]:
+def journeys_of(*events: Event) -> list[tuple[str | None, str | None]]:
     """Journey and stage of every interaction."""
     return with_journeys(annotated(*events)).select("journey", "journey_stage").rows()
 
@@ -34,7 +34,7 @@ def at_cutoff(*events: Event) -> pl.DataFrame:
 def test_a_customer_gets_to_know_us_step_by_step():
     stages = [
         stage
-        for _, stage in told(
+        for _, stage in journeys_of(
             event(100, "visit"),
             event(80, "visit"),  # after three weeks: they know us, no more
             event(79, "visit"),  # back the next day
@@ -57,7 +57,7 @@ def test_our_own_messages_in_one_week_are_no_sign_of_interest():
 
 
 def test_a_visit_of_another_customer_is_no_return():
-    rows = told(event(5, "visit"), event(4, "visit", customer_id="bob"), event(3, "message", customer_id="bob"))
+    rows = journeys_of(event(5, "visit"), event(4, "visit", customer_id="bob"), event(3, "message", customer_id="bob"))
     assert [stage for _, stage in rows] == ["awareness", "awareness", "familiarity"]
 
 
@@ -67,12 +67,12 @@ def test_who_renews_or_refers_somebody_is_loyal(kind: str):
 
 
 def test_onboarding_ends_with_the_second_purchase():
-    rows = told(event(60, "visit"), event(50), event(30, "visit"), event(20), event(10, "visit"))
+    rows = journeys_of(event(60, "visit"), event(50), event(30, "visit"), event(20), event(10, "visit"))
     assert [journey for journey, _ in rows] == ["onboarding", "onboarding", "onboarding", "onboarding", "use"]
 
 
 def test_trouble_is_maintenance_with_what_follows_until_the_next_purchase():
-    rows = told(
+    rows = journeys_of(
         event(80), event(60), event(40, "contact", resolved=True), event(38, "visit"), event(35), event(34, "visit")
     )
     assert [journey for journey, _ in rows[2:]] == ["maintenance", "maintenance", "maintenance", "use"]
@@ -92,7 +92,7 @@ def test_a_bad_experience_puts_its_customer_in_maintenance_but_happened_where_th
     punctual = event(5, "delivery", delay_hours=0.0)
     assert now(event(60), event(30), event(7), late)[0] == "maintenance"
     assert now(event(60), event(30), event(7), punctual)[0] == "use"
-    assert told(event(60), event(30), event(7), late)[-1][0] == "use"
+    assert journeys_of(event(60), event(30), event(7), late)[-1][0] == "use"
 
 
 def test_silence_beyond_three_usual_gaps_means_that_they_must_be_won_again():
@@ -109,7 +109,7 @@ def test_one_purchase_has_no_rhythm_and_waits_for_half_a_year():
 
 
 def test_the_purchase_that_ends_a_silence_was_won_again():
-    rows = told(*[event(days) for days in (300, 290, 280)], event(100, "message"), event(90), event(80))
+    rows = journeys_of(*[event(days) for days in (300, 290, 280)], event(100, "message"), event(90), event(80))
     assert [journey for journey, _ in rows[3:]] == ["renewal", "renewal", "use"]
 
 
@@ -137,7 +137,7 @@ def test_a_monthly_contract_falls_due_every_month():
 
 
 def test_purchases_alone_tell_both_as_in_the_cdnow_data():
-    rows = told(event(400), event(390), event(380), event(100))
+    rows = journeys_of(event(400), event(390), event(380), event(100))
     assert rows == [("onboarding", "purchase"), ("onboarding", "loyalty"), ("use", "loyalty"), ("renewal", "loyalty")]
 
 

@@ -243,7 +243,7 @@ def test_any_text_may_be_the_id_of_a_customer(name: str):
     assert mine["spend"].to_list() == [1.5]
 
 
-def test_customers_are_told_apart_however_alike_their_ids():
+def test_customers_are_kept_apart_however_similar_their_ids():
     names = ["a", "A", "a ", "á", "a\u0301", "0", "00"]
     table = at(tables(*[event(n + 1, customer_id=name) for n, name in enumerate(names)])[0], NOW)
     assert dict(table.select("customer_id", "days_since_last_purchase").rows()) == {

@@ -21,8 +21,8 @@ def entries(*events: Event, rules: Mapping[str, Rule] = RULES) -> list[dict[str,
 def test_an_entry_tells_what_happened_where_and_what_it_harmed():
     contact = event(5, "contact", resolved=False, rating=0.2, channel="phone", topic="bill", interaction_id="x1")
     (entry,) = entries(event(9), contact)
-    told = ("customer_id", "interaction_id", "occurred_at", "kind", "rule", "pillar", "level", "severity", "channel")
-    assert [entry[name] for name in told] == [
+    columns = ("customer_id", "interaction_id", "occurred_at", "kind", "rule", "pillar", "level", "severity", "channel")
+    assert [entry[name] for name in columns] == [
         "ann", "x1", CUTOFF - timedelta(days=5), "contact", "unresolved_contact", "resolution", "needs", 3.0, "phone",
     ]  # fmt: skip
     assert (entry["rules"], entry["touch"], entry["topic"]) == (
@@ -69,7 +69,7 @@ def test_nothing_bad_leaves_an_empty_ledger_with_every_column(rules: Mapping[str
         assert (found.height, found.schema) == (0, LEDGER)
 
 
-def test_forty_rules_on_one_experience_are_all_told():
+def test_forty_rules_on_one_experience_are_all_reported():
     rules = {f"over_{hours}_hours": Rule(f"delay_hours > {hours}", "empathy", "ease", 1 + hours) for hours in range(40)}
     (entry,) = entries(event(3, "delivery", delay_hours=29.5), rules=rules)
     assert (entry["rule"], entry["severity"]) == ("over_29_hours", 30)
@@ -92,8 +92,8 @@ def test_the_ledger_is_what_a_naive_reading_of_all_histories_gives(events: list[
             rules = [name for name in RULES if any(n == name and broken(e) for n, *_, broken in oracle.BROKEN)]
             hours = None if recovery is None else pytest.approx(recovery[1])
             expected.append((e.interaction_id, e.rule, rules, e.pillar, e.level, float(e.severity), number, hours))
-    told = ("interaction_id", "rule", "rules", "pillar", "level", "severity", "number", "hours_to_recovery")
-    assert found.select(told).rows() == expected
+    columns = ("interaction_id", "rule", "rules", "pillar", "level", "severity", "number", "hours_to_recovery")
+    assert found.select(columns).rows() == expected
 
 
 @given(EVENTS)

@@ -1,4 +1,4 @@
-"""Ratings by hand: what the customer said of us, and which way it goes."""
+"""Ratings by hand: how the customer judged us, and which way it goes."""
 
 import pytest
 from histories import event, known

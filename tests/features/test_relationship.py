@@ -22,24 +22,24 @@ def under(relationship: Relationship) -> KernelSettings:
     return KernelSettings(ExperienceSettings(RULES), relationship=relationship)
 
 
-def told(relationship: Relationship, *events: Event) -> dict[str, object]:
+def label_of(relationship: Relationship, *events: Event) -> dict[str, object]:
     """What is known at the cutoff, and what happened in the 30 days after it."""
     features, labels = features_at(interactions(*events), [NOW], under(relationship))
     return {**features.row(0, named=True), **labels.row(0, named=True)}
 
 
 def test_a_help_desk_scores_who_has_written_and_loses_who_writes_no_more():
-    ann = told(HELP_DESK, event(40, "contact"), event(9.5, "contact"), event(3), event(-5, "contact"), event(-8))
+    ann = label_of(HELP_DESK, event(40, "contact"), event(9.5, "contact"), event(3), event(-5, "contact"), event(-8))
     assert ann["status"] == "scored"
     assert (ann["activity_count"], ann["activity_day_count"], ann["days_since_last_activity"]) == (2, 2, 9.5)
     assert (ann["mean_activity_gap_days"], ann["days_since_first_activity"]) == (30.5, 40.0)
     assert (ann["horizon_activity_count"], ann["horizon_purchase_count"]) == (1, 1)
-    assert told(HELP_DESK, event(3))["status"] == "no_history", "a purchase is no activity of a help desk"
+    assert label_of(HELP_DESK, event(3))["status"] == "no_history", "a purchase is no activity of a help desk"
 
 
 def test_activity_of_one_day_is_one_occasion_whatever_the_kinds():
     both = Relationship(activity=("visit", "purchase"))
-    ann = told(both, event(5.1, "visit"), event(5.2), event(4.9, "visit"), event(-1.1, "visit"), event(-1.2))
+    ann = label_of(both, event(5.1, "visit"), event(5.2), event(4.9, "visit"), event(-1.1, "visit"), event(-1.2))
     assert (ann["activity_count"], ann["activity_day_count"]) == (3, 2)
     assert (ann["horizon_activity_count"], ann["horizon_activity_day_count"]) == (2, 1)
 
@@ -92,27 +92,27 @@ def replace_kind(e: Event, number: int) -> Event:
 
 def test_a_relationship_that_ended_is_out_of_scope_until_it_begins_again():
     enrolled, over = event(90, "enrolment"), event(9, "completion")
-    assert told(COURSES, enrolled)["status"] == "scored"
-    assert told(COURSES, enrolled, over)["status"] == "ended"
-    assert told(COURSES, enrolled, over, event(5, "visit"))["status"] == "ended"
-    assert told(COURSES, enrolled, over, event(5, "enrolment"))["status"] == "scored"
-    assert told(COURSES, enrolled, event(-9, "completion"))["status"] == "scored"
+    assert label_of(COURSES, enrolled)["status"] == "scored"
+    assert label_of(COURSES, enrolled, over)["status"] == "ended"
+    assert label_of(COURSES, enrolled, over, event(5, "visit"))["status"] == "ended"
+    assert label_of(COURSES, enrolled, over, event(5, "enrolment"))["status"] == "scored"
+    assert label_of(COURSES, enrolled, event(-9, "completion"))["status"] == "scored"
 
 
 def test_who_left_before_the_end_has_left_and_who_cancels_after_it_has_not():
     enrolled = event(90, "enrolment")
-    assert told(COURSES, enrolled, event(9, "cancellation"), event(5, "completion"))["status"] == "already_churned"
-    assert told(COURSES, enrolled, event(9, "completion"), event(5, "cancellation"))["status"] == "ended"
-    ahead = told(COURSES, enrolled, event(-5, "completion"), event(-9, "cancellation"))
+    assert label_of(COURSES, enrolled, event(9, "cancellation"), event(5, "completion"))["status"] == "already_churned"
+    assert label_of(COURSES, enrolled, event(9, "completion"), event(5, "cancellation"))["status"] == "ended"
+    ahead = label_of(COURSES, enrolled, event(-5, "completion"), event(-9, "cancellation"))
     assert (ahead["horizon_cancellation_count"], ahead["horizon_ending_count"]) == (0, 1)
-    gone = told(COURSES, enrolled, event(-5, "cancellation"), event(-9, "completion"))
+    gone = label_of(COURSES, enrolled, event(-5, "cancellation"), event(-9, "completion"))
     assert gone["horizon_cancellation_count"] == 1
 
 
 def test_a_payment_is_money_whether_it_is_a_purchase_or_a_renewal_and_a_visit_is_none():
-    ann = told(Relationship(), event(9, "renewal", amount=10), event(8, amount=5), event(7, "visit", amount=99))
+    ann = label_of(Relationship(), event(9, "renewal", amount=10), event(8, amount=5), event(7, "visit", amount=99))
     assert (ann["spend"], ann["mean_spend"], ann["max_spend"]) == (15.0, 5.0, 5.0)
-    assert told(Relationship(), event(9), event(-2, "renewal", amount=10))["horizon_spend"] == 10.0
+    assert label_of(Relationship(), event(9), event(-2, "renewal", amount=10))["horizon_spend"] == 10.0
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,11 @@ def test_orders_are_measured_beside_btyds(evaluated: Panel, train: Panel, churn:
     model = fit_orders(train, ClvSettings(num_iterations=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
     report = evaluate(evaluated, churn, {}, clv, FEW, "inactivity", orders=model).report
     assert set(report["orders"]) == {"chosen", "pareto_nbd", "bg_nbd"}
-    said, came = (
+    predicted, actual = (
         model.expected_orders(evaluated.table),
         evaluated.outcomes["horizon_purchase_day_count"].to_numpy(float),
     )
-    assert report["orders"]["chosen"]["bias"]["value"] == pytest.approx(said.sum() / came.sum() - 1)
+    assert report["orders"]["chosen"]["bias"]["value"] == pytest.approx(predicted.sum() / actual.sum() - 1)
     assert set(report["orders_against"]) == {"pareto_nbd", "bg_nbd"}
 
 

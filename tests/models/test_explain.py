@@ -1,4 +1,4 @@
-"""Why a score is what it is: parts that sum to it, told in words."""
+"""Why a score is what it is: parts that sum to it, in words."""
 
 import re
 from dataclasses import replace
@@ -50,11 +50,11 @@ def test_reasons_are_the_weightiest_themes_first_with_their_share_of_the_score(
     model: ChurnModel, to_score: pd.DataFrame
 ):
     parts = theme_contributions(model, to_score).drop(columns="base")
-    for row, told in enumerate(reasons(model, to_score)):
-        weights = [abs(float(str(reason["contribution"]))) for reason in told]
+    for row, chosen in enumerate(reasons(model, to_score)):
+        weights = [abs(float(str(reason["contribution"]))) for reason in chosen]
         assert weights == sorted(weights, reverse=True)
-        assert len({reason["theme"] for reason in told}) == len(told) <= MOST_REASONS
-        for reason in told:
+        assert len({reason["theme"] for reason in chosen}) == len(chosen) <= MOST_REASONS
+        for reason in chosen:
             assert reason["contribution"] == pytest.approx(parts[reason["theme"]].iloc[row], rel=1e-6, abs=1e-9)
         assert max(weights) == pytest.approx(parts.iloc[row].abs().max())
 
@@ -62,8 +62,8 @@ def test_reasons_are_the_weightiest_themes_first_with_their_share_of_the_score(
 def test_a_fact_pulls_the_way_of_its_reason(model: ChurnModel, to_score: pd.DataFrame):
     parts = contributions(model.components, to_score)
     facts = 0
-    for row, told in enumerate(reasons(model, to_score)):
-        for reason in told:
+    for row, chosen in enumerate(reasons(model, to_score)):
+        for reason in chosen:
             share, text = float(str(reason["contribution"])), str(reason["text"])
             named = [str(n) for n in parts if n != "base" and theme_of(str(n)) == reason["theme"]]
             pulls = [parts[name].iloc[row] * share for name in named if text.startswith(f"{says(name)}: ")]
@@ -80,10 +80,10 @@ def test_a_fact_that_is_as_usual_gives_way_to_one_nearly_as_weighty_that_is_not(
     assert _telling({"a": 1.0, "b": 0.5, "c": 0.4}, table, 0, None) == "a"
 
 
-def test_a_reason_is_told_in_words_with_its_figure(model: ChurnModel, to_score: pd.DataFrame):
-    said = {reason["text"] for told in reasons(model, to_score) for reason in told}
-    assert all(isinstance(text, str) and (": " in text or text == "the rhythm of purchases") for text in said)
-    assert not any("_" in str(text) or "pareto" in str(text) or "nan" in str(text) for text in said)
+def test_a_reason_is_put_in_words_with_its_figure(model: ChurnModel, to_score: pd.DataFrame):
+    texts = {reason["text"] for facts in reasons(model, to_score) for reason in facts}
+    assert all(isinstance(text, str) and (": " in text or text == "the rhythm of purchases") for text in texts)
+    assert not any("_" in str(text) or "pareto" in str(text) or "nan" in str(text) for text in texts)
 
 
 @pytest.mark.parametrize("name", ["hiatus", "bg_nbd", "lightgbm"])
@@ -93,19 +93,19 @@ def test_every_number_stands_beside_the_median_of_the_peers_whatever_the_candida
     settings = ChurnSettings(num_iterations=5, seeds=1, candidate=name)
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
     model = replace(model, peers=fit_peers(train.table, model.encoding))
-    texts = [str(reason["text"]) for told in reasons(model, to_score) for reason in told]
+    texts = [str(reason["text"]) for chosen in reasons(model, to_score) for reason in chosen]
     assert all(re.fullmatch(r".+: [^ ]+ \(usual among (all )?customers.*: [^ ]+\)", text) for text in texts)
 
 
-def test_a_silence_is_told_beside_that_of_customers_who_bought_as_often(train: Panel, to_score: pd.DataFrame):
+def test_a_silence_is_reported_beside_that_of_customers_who_bought_as_often(train: Panel, to_score: pd.DataFrame):
     settings = ChurnSettings(candidate="hiatus")
     model = fit_churn(train, settings, horizon_days=60, lead_days=0, threads=1)
-    told = replace(model, peers=fit_peers(train.table, model.encoding))
+    with_peers = replace(model, peers=fit_peers(train.table, model.encoding))
     known = train.table[train.table["purchase_count"].between(4, 9)]
     usual = known["days_since_last_purchase"].median()
     row = to_score[to_score["purchase_count"] == 7].iloc[[0]].assign(days_since_last_purchase=210.0)
     expected = f"days since the last purchase: 210 (usual among customers with 4 to 9 purchases: {usual:.2g})"
-    assert reasons(told, row)[0][0]["text"] == expected
+    assert reasons(with_peers, row)[0][0]["text"] == expected
     assert reasons(model, row)[0][0]["text"] == "days since the last purchase: 210"
 
 
@@ -127,7 +127,7 @@ def test_a_declared_attribute_is_a_reason_of_its_own(train: Panel, to_score: pd.
         lead_days=0,
         threads=1,
     )
-    told = reasons(model, to_score.assign(attribute_support_plan="tin"))
-    assert {reason["text"] for row in told for reason in row if reason["theme"] == "attributes"} == {
+    facts = reasons(model, to_score.assign(attribute_support_plan="tin"))
+    assert {reason["text"] for row in facts for reason in row if reason["theme"] == "attributes"} == {
         "support plan: tin"
     }

@@ -69,9 +69,9 @@ def test_rows_keep_their_order_and_index(model: BundleModel, rows):
 
 
 def test_who_is_not_scored_gets_no_figures(model: BundleModel, rows):
-    told = model.predict(rows.assign(status=["scored", "already_churned"] + ["scored"] * (len(rows) - 2)))
-    assert told.iloc[1].isna().all()
-    assert told["churn_probability"].drop(told.index[1]).notna().all()
+    predicted = model.predict(rows.assign(status=["scored", "already_churned"] + ["scored"] * (len(rows) - 2)))
+    assert predicted.iloc[1].isna().all()
+    assert predicted["churn_probability"].drop(predicted.index[1]).notna().all()
     nobody = model.predict(rows.assign(status="no_purchase"))
     assert nobody.isna().all(axis=None)
     assert list(nobody) == model.outputs
@@ -84,8 +84,8 @@ def test_without_a_status_every_row_is_predicted(model: BundleModel, rows):
 def test_rows_later_than_every_fit_take_the_last_one_and_a_warning_says_so(model: BundleModel, rows):
     later = rows.assign(cutoff=rows["cutoff"] + pd.Timedelta(days=30))
     with pytest.warns(UserWarning, match="rows have a cutoff at which this bundle's purchase models were not fitted"):
-        told = model.predict(later)
-    assert told["churn_probability"].notna().any()
+        predicted = model.predict(later)
+    assert predicted["churn_probability"].notna().any()
 
 
 def test_a_row_of_a_cutoff_between_two_fits_takes_the_one_before(churn, clv, rows):
@@ -113,5 +113,5 @@ def test_rows_that_cannot_be_read_are_one_clear_line(model: BundleModel, rows, c
 
 
 def test_without_purchases_nothing_of_btyd_is_needed(churn, clv, rows):
-    told = BundleModel(churn, clv, None, {}).predict(rows)
-    assert told["churn_probability"].notna().any()
+    predicted = BundleModel(churn, clv, None, {}).predict(rows)
+    assert predicted["churn_probability"].notna().any()

@@ -97,12 +97,14 @@ def test_a_score_is_the_models_probability_in_percent_with_its_tier(
     scores: pl.DataFrame, to_score: pd.DataFrame, churn: ChurnModel
 ):
     probability = dict(zip(to_score["customer_id"], churn.churn_probability(to_score), strict=True))
-    for name, said, percent, tier in (
+    for name, predicted, percent, tier in (
         scores.filter(status="scored").select("customer_id", "churn_probability", "churn_score", "risk_tier").rows()
     ):
-        assert said == probability[name]
-        assert percent == pytest.approx(100 * said, abs=0.05)
-        expected = "low" if said < 0.3 else "medium" if said < 0.6 else "high" if said < 0.8 else "critical"
+        assert predicted == probability[name]
+        assert percent == pytest.approx(100 * predicted, abs=0.05)
+        expected = (
+            "low" if predicted < 0.3 else "medium" if predicted < 0.6 else "high" if predicted < 0.8 else "critical"
+        )
         assert tier == expected
 
 
@@ -161,9 +163,9 @@ def test_values_and_orders_are_those_of_the_models_with_their_intervals(
 
 def test_the_next_order_is_predicted_for_the_likely_alive_and_lies_ahead(scores: pl.DataFrame):
     held = scores.filter(status="scored")
-    told = held.filter(pl.col("expected_next_order_at").is_not_null())
-    assert told.height > 0
-    assert (told["expected_next_order_at"] > AS_OF).all()
+    dated = held.filter(pl.col("expected_next_order_at").is_not_null())
+    assert dated.height > 0
+    assert (dated["expected_next_order_at"] > AS_OF).all()
     assert held.filter(pl.col("p_alive") < 0.5)["expected_next_order_at"].null_count() == (held["p_alive"] < 0.5).sum()
 
 
@@ -224,19 +226,19 @@ def test_reasons_are_given_to_those_most_worth_a_call(to_score: pd.DataFrame, ch
     table = scored(to_score, churn, clv, explained=10).sort("value_at_risk", descending=True)
     assert table["reasons"].is_not_null().to_list() == [True] * 10 + [False] * (len(table) - 10)
     without_money = scored(to_score, churn, None, explained=10).sort("churn_probability", descending=True)
-    told = without_money.filter(pl.col("reasons").is_not_null())
-    assert told["churn_probability"].min() >= without_money["churn_probability"][9]
+    explained = without_money.filter(pl.col("reasons").is_not_null())
+    assert explained["churn_probability"].min() >= without_money["churn_probability"][9]
 
 
 def test_whoever_is_to_be_contacted_comes_with_reasons(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
     own = EconomicsSettings(contact_cost=0.1, contact_success=0.5)
     table = scored(to_score, churn, clv, explained=10, economics=own, holdout=HoldoutSettings(share=0.5))
     table = table.sort("value_at_risk", descending=True)
-    contacted, told = table["action"].is_not_null(), table["reasons"].is_not_null()
+    contacted, explained = table["action"].is_not_null(), table["reasons"].is_not_null()
     assert contacted.sum() > 20
     assert not contacted[:10].all()  # somebody of the ten is held out
     expected = contacted | (pl.int_range(len(table), eager=True) < 10)
-    assert told.to_list() == expected.to_list()
+    assert explained.to_list() == expected.to_list()
     last = table.filter(contacted)[-1]
     alone = reasons(churn, to_score[to_score["customer_id"] == last["customer_id"].item()])
     assert last["reasons"].to_list() == alone

@@ -49,12 +49,12 @@ def test_orders_by_chance_are_due_as_pareto_nbd_says():
 
 
 @pytest.mark.parametrize("c", [0.6, 1.0, 4.0])
-def test_half_of_the_customers_order_by_the_date_told_whatever_their_silence(c: float):
+def test_half_of_the_customers_order_by_the_date_predicted_whatever_their_silence(c: float):
     table, comes = lives(c, customers=4000)
     gaps, silence = table["purchase_count"].to_numpy(float) - 1, table["days_since_last_purchase"].to_numpy()
-    told = median_wait(PARETO.r, PARETO.alpha, c, gaps, 300 - silence, silence)
+    median = median_wait(PARETO.r, PARETO.alpha, c, gaps, 300 - silence, silence)
     for who in (gaps >= 0, gaps == 0, gaps > 10, silence > 30):
-        assert binomtest(int((comes <= told)[who].sum()), int(who.sum())).pvalue > 0.001
+        assert binomtest(int((comes <= median)[who].sum()), int(who.sum())).pvalue > 0.001
 
 
 def test_an_overdue_regular_customer_is_due_sooner_than_one_who_orders_by_chance():

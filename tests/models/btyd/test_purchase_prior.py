@@ -60,11 +60,11 @@ def test_one_purchase_is_no_repeat():
 def test_who_never_bought_is_left_unknown_in_its_place():
     table = pd.concat([row(), row(purchase_day_count=0, days_since_first_purchase=np.nan), row()])
     table.index = pd.Index([7, 3, 5])
-    said = PRIOR.columns(table)
-    assert said.index.tolist() == [7, 3, 5]
-    assert said.loc[3].isna().all()
-    assert said.loc[[7, 5]].notna().all(axis=None)
-    assert set(PRIOR_FEATURES) <= set(said.columns)
+    columns = PRIOR.columns(table)
+    assert columns.index.tolist() == [7, 3, 5]
+    assert columns.loc[3].isna().all()
+    assert columns.loc[[7, 5]].notna().all(axis=None)
+    assert set(PRIOR_FEATURES) <= set(columns.columns)
 
 
 def test_every_chance_is_one_and_longer_horizons_expect_more():
@@ -86,10 +86,10 @@ def test_a_lead_time_is_left_out_of_what_is_expected():
 
 
 def test_expected_spend_is_expected_orders_at_the_expected_value_of_one():
-    said = PRIOR.columns(row()).iloc[0]
+    columns = PRIOR.columns(row()).iloc[0]
     assert PRIOR.spend is not None
     value = PRIOR.spend.expected_spend(np.array([5.0]), np.array([20.0]))[0]
-    assert said["pareto_expected_spend"] == pytest.approx(said["pareto_expected_orders"] * value)
+    assert columns["pareto_expected_spend"] == pytest.approx(columns["pareto_expected_orders"] * value)
 
 
 def test_a_longer_silence_makes_every_answer_smaller():
@@ -104,7 +104,7 @@ def test_without_money_no_spend_is_expected(at_one_cutoff: pd.DataFrame):
     assert (prior.columns(few)["pareto_expected_spend"].dropna() == 0).all()
 
 
-def test_a_fit_foresees_about_as_many_purchases_as_will_come(fitted: PurchasePrior, at_one_cutoff: pd.DataFrame):
+def test_a_fit_predicts_about_as_many_purchases_as_will_come(fitted: PurchasePrior, at_one_cutoff: pd.DataFrame):
     came = panel_of(interactions(300), [Cutoff(BEGIN + timedelta(days=300), 60, 0, "train")]).outcomes
     for name in ("pareto", "bg"):
         expected = fitted.columns(at_one_cutoff)[f"{name}_expected_orders"].sum()

@@ -1,4 +1,4 @@
-"""The advice: right where the truth is known, silent where nothing can be told."""
+"""The advice: right where the truth is known, silent where the history does not suffice."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import pytest
 
 from fedelta.models.churn_window.advice import Advice, BadWindow, History, WindowSettings, advise
 from fedelta.models.churn_window.life_table import added
-from fedelta.models.churn_window.predictability import Sample, foresee
+from fedelta.models.churn_window.predictability import Sample, predictability
 from fedelta.models.churn_window.spells import membership_spells, silences
 from fedelta.models.metrics.bootstrap import Resampling
 from fedelta.models.minimum import Minimum
@@ -70,8 +70,8 @@ def test_the_share_of_the_silent_who_return_is_that_of_the_simulated_truth():
 
 
 def test_the_stricter_the_rule_the_longer_the_horizon():
-    told = history(shoppers(2000, leave=0.15, mean_gap=25, end=730), 730)
-    advised = [advice_of(told, most).days for most in (0.6, 0.2, 0.1)]
+    shop = history(shoppers(2000, leave=0.15, mean_gap=25, end=730), 730)
+    advised = [advice_of(shop, most).days for most in (0.6, 0.2, 0.1)]
     assert None not in advised
     assert advised == sorted(advised)
     assert len(set(advised)) == 3
@@ -87,8 +87,8 @@ def test_a_horizon_is_only_tested_if_the_silent_were_watched_for_as_long_again_a
     found = advice_of(history(shoppers(2000, leave=0.15, mean_gap=40, end=300), 300))
     tested = [horizon.days for horizon in found.horizons if horizon.returning is not None]
     assert max(tested) <= found.reach_days / 2
-    foreseen = [horizon.days for horizon in found.horizons if horizon.tests]
-    assert foreseen == [30, 45, 60, 75, 90, 120]  # 60 days of history and two horizons: 300 − 2 · 120 = 60
+    tested = [horizon.days for horizon in found.horizons if horizon.tests]
+    assert tested == [30, 45, 60, 75, 90, 120]  # 60 days of history and two horizons: 300 − 2 · 120 = 60
 
 
 def test_frequent_buyers_who_fall_silent_return_less_than_those_who_bought_once():
@@ -110,10 +110,10 @@ def test_frequent_buyers_who_fall_silent_return_less_than_those_who_bought_once(
         (shoppers(500, leave=0.1, mean_gap=5, end=80), 80, "too short"),
     ],
 )
-def test_where_nothing_can_be_told_the_advice_says_so(days: list[Day], end: int, says: str):
+def test_where_no_horizon_can_be_advised_the_advice_says_so(days: list[Day], end: int, says: str):
     found = advice_of(history(days, end))
     assert found.days is None
-    assert "Nothing can be told" in found.because
+    assert "No horizon can be advised" in found.because
     assert says in found.because
 
 
@@ -152,19 +152,19 @@ def test_of_a_contract_the_planted_hazard_is_found_and_a_horizon_with_enough_can
 def test_the_churn_rate_is_of_everyone_who_ever_bought_before_the_cutoff():
     # The cutoff of 30 days is day 170: ann and bob had bought; bob buys on day 180, dan only began then.
     days = [("c1", 70, 1.0), ("c2", 80, 1.0), ("c2", 180, 1.0), ("c3", 185, 1.0)]
-    (latest, *_) = foresee(history(days, 200).sample, 30, 0, RESAMPLING)
+    (latest, *_) = predictability(history(days, 200).sample, 30, 0, RESAMPLING)
     assert (latest.cutoff, latest.customers, latest.churners, latest.churn_rate) == (170, 2, 1, 0.5)
 
 
 def test_what_happens_in_the_horizon_changes_no_score_only_who_left():
     days = shoppers(400, leave=0.2, mean_gap=30, end=400)
     doubled = [(who, day, spend * (50 if day >= 310 else 1)) for who, day, spend in days]
-    latest, changed = (foresee(history(rows, 400).sample, 90, 0, RESAMPLING)[0] for rows in (days, doubled))
+    latest, changed = (predictability(history(rows, 400).sample, 90, 0, RESAMPLING)[0] for rows in (days, doubled))
     assert latest == changed
 
 
-def test_customers_who_leave_at_random_cannot_be_foreseen():
+def test_customers_who_leave_at_random_cannot_be_predicted():
     rng = np.random.default_rng(5)
     days = [(f"c{who}", day, 1.0) for who in range(1500) for day in range(0, 360, 60) if rng.random() < 0.5]
-    latest = foresee(history(days, 360).sample, 60, 0, Resampling(100))[0]
+    latest = predictability(history(days, 360).sample, 60, 0, Resampling(100))[0]
     assert abs(latest.auc.value - 0.5) < 0.08

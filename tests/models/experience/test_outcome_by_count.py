@@ -44,7 +44,7 @@ def test_what_is_unknown_is_counted_apart_and_what_is_negative_is_none():
     assert "no significant difference" in curve.says
 
 
-def test_the_number_from_which_more_leave_is_told():
+def test_the_number_from_which_more_leave_is_reported():
     curve = outcome_by_count(*customers(n0="10/100", n1="11/100", n2="9/100", n3="50/100", n4="60/100"), "calls")
     assert "32.5% of customers with 1 or more left, 10.0% of those with 0: significantly more" in curve.says
     assert "From 3 on significantly more left than of those with 0: 60.0% of those with 4." in curve.says

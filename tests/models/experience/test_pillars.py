@@ -160,10 +160,10 @@ def trend(rng: np.random.Generator, drop: float) -> GroupIndex:
     return group_index(group(recent + before, now + then, recent, now, before, then), Prior(0.85, 4.0))
 
 
-def test_a_trend_is_told_where_there_is_one_and_rarely_where_there_is_none():
+def test_a_trend_is_reported_where_there_is_one_and_rarely_where_there_is_none():
     rng = np.random.default_rng(5)
-    told = [trend(rng, 0.0).trend.says for _ in range(300)]
-    assert told.count("no change") / 300 >= 0.86
+    trends = [trend(rng, 0.0).trend.says for _ in range(300)]
+    assert trends.count("no change") / 300 >= 0.86
     found = trend(rng, 0.1).trend
     assert found.says == "worse"
     assert found.low < found.change < found.high < 0

@@ -106,7 +106,7 @@ def test_every_rule_has_its_own_curve_beside_the_same_good_touchpoints():
     assert min(late.excess.low, parcel.excess.low) > 0
 
 
-def test_customers_alike_bought_as_much_only_where_anybody_buys():
+def test_matched_controls_bought_as_much_only_where_anybody_buys():
     assert "bought as much" in tolerance_curve(company(0.2), 90).matched_on
     silent = tolerance_curve(company(0.2).with_columns(purchases=pl.lit(0)), 90)
     assert "bought" not in silent.matched_on

@@ -129,7 +129,7 @@ def missing_for_some_leavers(panel: Panel) -> np.ndarray:
 
 
 def remark_on_some_leavers(panel: Panel) -> np.ndarray:
-    """Free text, no two alike."""
+    """Free text, no two equal."""
     remark = np.array([f"called on {n}, wants to close" for n in range(len(panel))], dtype=object)
     return np.where(flag_of_some_leavers(panel) > 0, remark, None)
 
@@ -242,9 +242,9 @@ def honest(panel: Panel, seed: int) -> Panel:
 def test_honest_attributes_of_a_small_company_are_let_be_however_much_they_tell(seed):
     """Of 20 seeds as of these, none raised an alarm."""
     panel = panel_of(interactions(300, seed), cutoffs())
-    told = honest(panel.where(panel.table["role"] != "score"), seed)
-    names = [str(name).removeprefix("attribute_") for name in told.table if str(name).startswith("attribute_")]
-    assert leaks(told, "inactivity", names) == []
+    harmless = honest(panel.where(panel.table["role"] != "score"), seed)
+    names = [str(name).removeprefix("attribute_") for name in harmless.table if str(name).startswith("attribute_")]
+    assert leaks(harmless, "inactivity", names) == []
 
 
 def daily(panel: Panel) -> tuple[Panel, np.ndarray]:
@@ -314,9 +314,9 @@ def test_a_table_of_customers_goes_through_the_same_gate():
     complained = chance.random(rows) < 0.06
     odds = np.select([contract == "month", contract == "year"], [0.75, 0.13], 0.03) * np.where(use > 3.5, 0.02, 1)
     churned = (chance.random(rows) < np.where(complained, 0.83, odds / (1 + odds))).astype(float)
-    told = {"contract": contract, "use": use, "complained": complained.astype(float)}
-    assert leaks(table_of(churned, **told), "inactivity", list(told)) == []
-    planted = told | disguises(churned)
+    honest_columns = {"contract": contract, "use": use, "complained": complained.astype(float)}
+    assert leaks(table_of(churned, **honest_columns), "inactivity", list(honest_columns)) == []
+    planted = honest_columns | disguises(churned)
     found = leaks(table_of(churned, **planted), "inactivity", list(planted))
     assert {leak.column for leak in found} == {f"attribute_{name}" for name in disguises(churned)}
 
@@ -328,7 +328,7 @@ def test_an_outcome_that_is_no_label_leaks_as_well(clean):
     assert [(leak.check, leak.column) for leak in found] == [("copied_outcome", "attribute_leak")]
 
 
-def test_a_total_of_the_day_of_extraction_is_told_from_one_of_the_time(clean):
+def test_a_total_of_the_day_of_extraction_is_distinguished_from_one_of_the_time(clean):
     last = clean.table[clean.table["cutoff"] == clean.table["cutoff"].max()].set_index("customer_id")
     today = clean.table["customer_id"].map(last["spend"]).fillna(0.0)
     found = leaks(with_columns(clean, attribute_leak=today * 1.2), "inactivity", DECLARED)
@@ -360,8 +360,8 @@ def test_members_whose_histories_coincide_where_no_money_is_known_are_no_twins(c
     spends = {name: 0.0 for name in clean.table.columns if "spend" in str(name)}
     table = clean.table.assign(**spends)
     regular = table["purchase_day_count"] >= 3
-    alike = table[regular].groupby("cutoff").transform("first")
-    table.loc[regular, alike.columns.difference(["customer_id"])] = alike
+    same = table[regular].groupby("cutoff").transform("first")
+    table.loc[regular, same.columns.difference(["customer_id"])] = same
     found = leaks(Panel(table, clean.outcomes), "inactivity", DECLARED)
     assert "twin_customers" not in {leak.check for leak in found}
 

@@ -113,7 +113,7 @@ def test_another_currency_changes_no_interval(rows: int, seed: int, rate: float)
         assert others[inside] == pytest.approx(ends[inside] * rate, rel=1e-9)
 
 
-def test_where_hardly_anybody_spends_the_surplus_of_coverage_is_told_apart():
+def test_where_hardly_anybody_spends_the_surplus_of_coverage_is_reported_apart():
     actual, expected = spenders(4000)
     quiet = np.arange(4000) % 2 == 0
     found = fitted(np.where(quiet, 0, actual), np.where(quiet, expected / 1e6, expected)).coverage
@@ -124,14 +124,14 @@ def test_where_hardly_anybody_spends_the_surplus_of_coverage_is_told_apart():
 
 
 @pytest.mark.parametrize(("left_at", "misses"), [(0, 0.1), (1, 0.1 + SHARED)])
-def test_how_many_have_significantly_left_is_asked_of_the_newest_cutoff(left_at: int, misses: float):
+def test_how_many_have_left_is_taken_from_the_newest_cutoff(left_at: int, misses: float):
     actual, expected = spenders(6000)
     cutoff = np.arange(6000) % 2
     left = (cutoff == left_at) & (np.arange(6000) % 10 < 4)  # two in five of those of one cutoff: two bins of ten
-    came, foreseen = np.where(left, 0, actual), np.where(left, expected / 1e6, expected)
-    found = fit_intervals(came, foreseen, cutoff, widened=False)
+    came, predicted = np.where(left, 0, actual), np.where(left, expected / 1e6, expected)
+    found = fit_intervals(came, predicted, cutoff, widened=False)
     assert found is not None
-    held = coverage(came[~left], *found.of(foreseen[~left]), foreseen[~left])
+    held = coverage(came[~left], *found.of(predicted[~left]), predicted[~left])
     assert held.covered == pytest.approx(1 - misses, abs=0.005)
 
 

@@ -1,4 +1,4 @@
-"""The level of a time of the year: found where it returns, left alone where it is chance or does not return."""
+"""The level of a time of the year: found where it returns, none where it is chance or does not return."""
 
 import json
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from fedelta.models.learning.season import Season, fit_season, fit_value_season, foreseeable, levelled, totals_right
+from fedelta.models.learning.season import Season, fit_season, fit_value_season, levelled, season_seen, totals_right
 
 ROWS = 4_000
 FIRST = pd.Timestamp("2023-01-05", tz="UTC")
@@ -16,20 +16,20 @@ FIRST = pd.Timestamp("2023-01-05", tz="UTC")
 def history(
     courses: list[list[float]], days: int = 60, *, event: bool = False
 ) -> tuple[np.ndarray, list[np.ndarray], pd.Series]:
-    """What happened, what a model without seasons said, and when: a course of true logs of rates for each year.
+    """What happened, what a model without seasons predicted, and when: a course of true logs of rates for each year.
 
     That nothing comes has the power s of its usual chance, where the rate is s times the usual.
     """
     rng = np.random.default_rng(5)
-    happened, said, cutoff = [], [], []
+    happened, predicted, cutoff = [], [], []
     for year, course in enumerate(courses):
         for k, shift in enumerate(course):
             probability = expit(rng.normal(size=ROWS))
             truth = 1 - (1 - probability) ** np.exp(shift) if event else probability ** np.exp(shift)
             happened.append(rng.random(ROWS) < truth)
-            said.append(probability)
+            predicted.append(probability)
             cutoff.append(pd.Series([FIRST + pd.Timedelta(days=365 * year + days * k)] * ROWS))
-    return np.concatenate(happened).astype(float), [np.concatenate(said)], pd.concat(cutoff, ignore_index=True)
+    return np.concatenate(happened).astype(float), [np.concatenate(predicted)], pd.concat(cutoff, ignore_index=True)
 
 
 COURSE = (0.8 * np.cos(2 * np.pi * np.arange(6) * 60 / 365.25)).tolist()
@@ -56,22 +56,22 @@ def test_of_leaving_itself_the_rate_is_the_other_way_round():
 
 
 def test_of_two_models_the_errors_are_averaged():
-    happened, (said,), cutoff = history([COURSE])
-    right = levelled(happened, said, pd.factorize(cutoff)[0])  # it errs at no cutoff
-    one, both = fit_season(happened, [said], cutoff), fit_season(happened, [said, right], cutoff)
+    happened, (predicted,), cutoff = history([COURSE])
+    right = levelled(happened, predicted, pd.factorize(cutoff)[0])  # it errs at no cutoff
+    one, both = fit_season(happened, [predicted], cutoff), fit_season(happened, [predicted, right], cutoff)
     assert both.cosine == pytest.approx(one.cosine / 2, abs=1e-6)
-    assert fit_season(happened, [said, said], cutoff) == one
+    assert fit_season(happened, [predicted, predicted], cutoff) == one
 
 
 @pytest.mark.parametrize("event", [False, True])
 def test_levelled_each_cutoff_has_its_share_and_rows_keep_their_order(event: bool):
-    happened, (said,), cutoff = history([COURSE], event=event)
+    happened, (predicted,), cutoff = history([COURSE], event=event)
     number = pd.factorize(cutoff)[0]
-    right = levelled(happened, said, number, event=event)
+    right = levelled(happened, predicted, number, event=event)
     for k in range(6):
         rows = number == k
         assert right[rows].mean() == pytest.approx(happened[rows].mean(), abs=1e-6)
-        assert (np.diff(right[rows][np.argsort(said[rows])]) >= 0).all()
+        assert (np.diff(right[rows][np.argsort(predicted[rows])]) >= 0).all()
 
 
 def test_a_time_of_the_year_that_nobody_saw_is_left_alone():
@@ -84,15 +84,15 @@ def test_a_time_of_the_year_that_nobody_saw_is_left_alone():
 
 def test_it_is_known_beforehand_whether_a_season_was_seen():
     cutoffs = history([COURSE])[2]
-    assert foreseeable(cutoffs, 90)
-    assert not foreseeable(cutoffs, 10)
-    assert not foreseeable(history([COURSE[:4]])[2], 280)  # four cutoffs show no wave
+    assert season_seen(cutoffs, 90)
+    assert not season_seen(cutoffs, 10)
+    assert not season_seen(history([COURSE[:4]])[2], 280)  # four cutoffs show no wave
 
 
 def test_customers_of_one_cutoff_keep_their_order_and_stay_probabilities():
     season = fit_season(*history([COURSE]))
-    said = np.linspace(0, 1, 101)
-    shifted = season.apply(said, pd.Series([pd.Timestamp("2024-01-05", tz="UTC")] * 101))
+    predicted = np.linspace(0, 1, 101)
+    shifted = season.apply(predicted, pd.Series([pd.Timestamp("2024-01-05", tz="UTC")] * 101))
     assert (np.diff(shifted) > 0).all()
     assert 0 < shifted[0] < shifted[-1] < 1
 
@@ -112,9 +112,9 @@ def test_a_course_that_did_not_return_is_not_used():
 
 
 def test_everybody_leaving_at_one_cutoff_is_a_finite_shift():
-    happened, said, cutoff = history([COURSE])
+    happened, predicted, cutoff = history([COURSE])
     happened[:ROWS] = 1  # whatever the rate, nobody was expected to stay
-    assert np.isfinite(at(fit_season(happened, said, cutoff), "2024-01-05"))
+    assert np.isfinite(at(fit_season(happened, predicted, cutoff), "2024-01-05"))
 
 
 def test_a_season_comes_back_from_json_as_it_was():

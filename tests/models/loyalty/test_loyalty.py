@@ -1,4 +1,4 @@
-"""Loyalty: who comes back and means it, who only comes back, and who has not said a word."""
+"""Loyalty: who comes back and means it, who only comes back, and who has expressed nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ FAST = Resampling(50)
 
 
 def table(*customers: dict[str, Any]) -> pd.DataFrame:
-    """Customers who said nothing and are expected to buy once in 90 days, but for what is given."""
+    """Customers who expressed nothing and are expected to buy once in 90 days, but for what is given."""
     usual = {"horizon_days": 90, "pareto_expected_orders": 1.0, **QUIET, **BEHAVIOUR}
     rows = [{"customer_id": f"c{number}", **usual, **customer} for number, customer in enumerate(customers)]
     return pd.DataFrame(rows).astype({"mean_rating": float, "unresolved_rate_365d": float})
@@ -90,7 +90,7 @@ def test_every_sign_counts_by_its_weight():
     assert BASE.attitude(table(one_of_each)) == pytest.approx([expected])
 
 
-def test_who_said_nothing_or_whispered_has_neither_class_nor_score():
+def test_who_expressed_nothing_or_little_has_neither_class_nor_score():
     classes, score = BASE.classify(table({"pareto_expected_orders": 9.0}, {"response_count_90d": 3}))
     assert classes.tolist() == [None, None]
     assert np.isnan(score).all()
@@ -156,7 +156,7 @@ def test_contacts_whose_outcome_nobody_noted_are_no_sign_of_content():
     assert "contacts" in fit_loyalty(panel(noted, np.zeros(200)), LoyaltySettings()).weights
 
 
-def test_what_is_saved_classifies_alike(tmp_path: Path):
+def test_what_is_saved_classifies_the_same(tmp_path: Path):
     learned = base_of(200, effect=0, seed=2)
     model = fit_loyalty(learned, LoyaltySettings())
     save_loyalty(model, tmp_path, {})
@@ -165,8 +165,8 @@ def test_what_is_saved_classifies_alike(tmp_path: Path):
 
 def test_a_class_is_judged_by_what_its_customers_did():
     rows = table(rated(0.9, orders=1.5), rated(0.9, orders=1.5), rated(0.1, orders=0.1), {})
-    told = what_they_did(panel(rows, [0, 1, 1, 0]), BASE, "inactivity", FAST, referred=np.array([1.0, 0, 0, 0]))
-    by_class = {row["class"]: row for row in told}
+    reported = what_they_did(panel(rows, [0, 1, 1, 0]), BASE, "inactivity", FAST, referred=np.array([1.0, 0, 0, 0]))
+    by_class = {row["class"]: row for row in reported}
     assert list(by_class) == ["loyal", "latent", "spurious", "none", "silent"]
     loyal: dict[str, Any] = by_class["loyal"]
     assert [loyal[what]["value"] for what in ("bought", "spend", "left", "referred")] == [0.5, 5, 0.5, 0.5]

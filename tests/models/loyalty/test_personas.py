@@ -46,7 +46,7 @@ def base_of(sizes: dict[str, int], seed: int = 1, **everyone: Any) -> pd.DataFra
     return pd.DataFrame({**columns, **everyone})
 
 
-def alike(customers: int, seed: int = 1) -> pd.DataFrame:
+def similar(customers: int, seed: int = 1) -> pd.DataFrame:
     """Customers of one kind who differ by chance alone."""
     chance = np.random.default_rng(seed)
     noise = {trait.column: chance.normal(5, 1, customers).clip(0) for trait in TRAITS}
@@ -75,14 +75,14 @@ def test_three_kinds_of_customers_are_three_personas_with_plain_names_of_their_o
 
 
 def test_customers_who_differ_by_chance_alone_are_one_persona():
-    found = find_personas(alike(1500), SETTINGS)
+    found = find_personas(similar(1500), SETTINGS)
     assert found.model.personas == ()
     assert str(found.model.reason).startswith("The base is one persona")
-    assert found.model.assign(alike(3)).tolist() == [None] * 3
+    assert found.model.assign(similar(3)).tolist() == [None] * 3
 
 
 @pytest.mark.parametrize("customers", [0, 1, 199])
-def test_too_few_customers_have_no_personas_and_it_is_said(customers: int):
+def test_too_few_customers_have_no_personas_and_it_is_reported(customers: int):
     found = find_personas(base_of(THREE).head(customers), SETTINGS)
     assert found.model.reason == (
         f"No personas: {customers} customers are too few to tell kinds of them apart (200 are needed)."
@@ -90,8 +90,8 @@ def test_too_few_customers_have_no_personas_and_it_is_said(customers: int):
 
 
 def test_purchases_alone_tell_value_but_no_persona():
-    untold = {trait.column: np.nan for trait in TRAITS if trait.theme in ("channels", "experience")}
-    found = find_personas(base_of(THREE, **untold), SETTINGS)
+    unknown = {trait.column: np.nan for trait in TRAITS if trait.theme in ("channels", "experience")}
+    found = find_personas(base_of(THREE, **unknown), SETTINGS)
     assert found.model.personas == ()
     assert "no channel and no experience" in str(found.model.reason)
 

@@ -34,7 +34,7 @@ def test_outcomes_that_follow_the_probabilities_are_what_was_expected():
     assert all(180 <= times <= 199 for times in inside.values()), inside
 
 
-def test_a_model_too_sure_of_itself_is_found_worse_than_it_said():
+def test_a_model_too_sure_of_itself_is_found_worse_than_it_predicted():
     true = 0.5 + (PROBABILITY - 0.5) / 3
     churned = (CHANCE.random(4_000) < true).astype(float)
     found = judge_performance(estimate_performance(PROBABILITY, DRAWS), realised_performance(churned, PROBABILITY))
@@ -44,7 +44,7 @@ def test_a_model_too_sure_of_itself_is_found_worse_than_it_said():
     assert "better than" not in found.says
 
 
-def test_a_model_as_good_as_predicted_is_reported_as_such():
+def test_a_model_as_good_as_it_predicted_is_reported_so():
     expected = estimate_performance(PROBABILITY, DRAWS)
     found = judge_performance(expected, {name: one.value for name, one in expected.items()})
     assert not found.alarm

@@ -77,7 +77,7 @@ def test_growth_is_no_surprise_but_its_end_is():
     assert every[0].standard_errors < -5
 
 
-def test_a_kind_never_met_is_told_unless_it_is_a_single_row():
+def test_a_kind_never_met_is_reported_unless_it_is_a_single_row():
     assert newcomers(found(extra=40), CHANCE) == {"kind review": 40}
     assert newcomers(found(extra=1), CHANCE) == {}
     assert newcomers(found(), CHANCE) == {}

@@ -71,11 +71,11 @@ def test_a_step_is_measured_by_the_largest_of_as_many_other_steps():
     assert record(steps, np.zeros(1)).tolist() == [[4 / 2, 1 / 2, 2 / 1, 1 / 2]]
 
 
-def test_steps_within_chance_are_alike():
+def test_steps_within_chance_count_as_equal():
     assert record(np.array([[1e-6, 1e-9, 1e-9, 1e-9]]), np.array([0.01])) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_move_against_a_steady_trend_is_told_with_its_sign():
+def test_a_move_against_a_steady_trend_is_reported_with_its_sign():
     steady = np.array([[-0.3, 0.1, 0.12, 0.08, 0.11, 0.09, 0.1]])
     errors = standard_errors(steady, np.full(steady.shape, 1e-4))
     assert errors[0, 0] < -10

@@ -43,5 +43,5 @@ def test_categories_never_met_are_counted_commonest_first():
     assert unseen_categories(now, Encoding.of(customers())) == {"plan": {"e": 5, "d": 3}}
 
 
-def test_three_customers_are_too_few_for_a_difference_to_be_told():
+def test_three_customers_are_too_few_to_show_a_difference():
     assert looked(customers(3, fee=41.0)).moved == ()

@@ -60,7 +60,7 @@ def test_a_stationary_company_raises_at_most_one_alarm_in_twelve_months():
         assert sum(alarmed) <= 1
 
 
-def test_a_feature_that_goes_unknown_is_alarmed_and_told_first_among_those_that_count():
+def test_a_feature_that_goes_unknown_is_alarmed_and_reported_first_among_those_that_count():
     def forget(columns):
         columns[:, 0] = np.nan
 

@@ -37,7 +37,7 @@ def test_the_figures_of_three_customers_are_those_on_paper():
 
 
 @pytest.mark.parametrize(
-    ("unsaid", "lost"),
+    ("missing", "lost"),
     [
         ("acquisition_cost", {"keeping_over_winning", "keeping_everyone_over_winning"}),
         ("success", {"worth_contacting", "expected_profit", "keeping_everyone", "keeping_over_winning"}),
@@ -45,11 +45,11 @@ def test_the_figures_of_three_customers_are_those_on_paper():
         ("contact_cost", {"cost_of_contact", "break_even_everyone", "break_even_best", "expected_profit"}),
     ],
 )
-def test_a_cost_the_company_does_not_give_leaves_figures_unknown_and_says_so(unsaid: str, lost: set[str]):
-    figures = {"acquisition_cost": 50.0, "contact_cost": 2.0, "offer_cost": 8.0, "success": 0.25, unsaid: None}
+def test_a_cost_the_company_does_not_give_leaves_figures_unknown_and_says_so(missing: str, lost: set[str]):
+    figures = {"acquisition_cost": 50.0, "contact_cost": 2.0, "offer_cost": 8.0, "success": 0.25, missing: None}
     found = economics(RISK, SPEND, PolicySettings(margin=0.5, economics=EconomicsSettings(**figures)))
     assert all(getattr(found, name) is None for name in lost)
-    assert f"policy.economics.{unsaid} is not given" in found.unknown[unsaid]
+    assert f"policy.economics.{missing} is not given" in found.unknown[missing]
     assert found.value_at_risk == 130
 
 

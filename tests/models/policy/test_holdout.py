@@ -35,11 +35,11 @@ def test_another_process_draws_the_same_lot(seed: str):
         "names = [f'C{number:07d}' for number in range(200)]\n"
         "print(''.join('01'[held] for held in held_out(names, HoldoutSettings(0.5, 'a company')).astype(int)))"
     )
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parents[3], check=True, capture_output=True, text=True,
         env={**os.environ, "PYTHONHASHSEED": seed},
     ).stdout.strip()  # fmt: skip
-    assert told == "".join("01"[held] for held in held_out(SOME[:200], HALF).astype(int))
+    assert printed == "".join("01"[held] for held in held_out(SOME[:200], HALF).astype(int))
 
 
 @given(ids, ids)

@@ -9,7 +9,7 @@ from company import with_columns, with_outcomes
 from scipy.stats import spearmanr
 
 from fedelta.models.encoding import MissingFeatures
-from fedelta.models.learning.bias_correction import FEWEST_SPENDERS, Level
+from fedelta.models.learning.bias_correction import FEWEST_SPENDERS, BiasCorrection
 from fedelta.models.learning.conformal import coverage
 from fedelta.models.learning.season import totals_right
 from fedelta.models.panel import Panel
@@ -47,8 +47,8 @@ def test_the_same_rows_make_the_same_model(train: Panel, clv: ClvModel):
     again = fit(train)
     assert again is not None
     assert again.expected_spend(train.table).tolist() == clv.expected_spend(train.table).tolist()
-    assert (again.chosen, again.level, again.results, again.intervals) == (
-        clv.chosen, clv.level, clv.results, clv.intervals
+    assert (again.chosen, again.bias, again.results, again.intervals) == (
+        clv.chosen, clv.bias, clv.results, clv.intervals
     )  # fmt: skip
 
 
@@ -93,9 +93,9 @@ def test_trees_that_start_from_the_prior_follow_it_to_another_horizon(short_pane
         assert more[name] == pytest.approx(2 * once[name], rel=5e-6)
 
 
-def test_the_level_scales_every_expectation(clv: ClvModel, evaluated: Panel):
+def test_the_bias_correction_scales_every_expectation(clv: ClvModel, evaluated: Panel):
     table = evaluated.table
-    raised = replace(clv, level=Level(1.5 * clv.level.scale))
+    raised = replace(clv, bias=BiasCorrection(1.5 * clv.bias.scale))
     assert raised.expected_spend(table) == pytest.approx(1.5 * clv.expected_spend(table))
 
 
@@ -128,7 +128,7 @@ def test_a_season_seen_for_a_year_returns(seasonal_panel: Panel):
 def test_with_a_season_totals_of_the_training_rows_are_kept(seasonal_panel: Panel):
     model = fit(seasonal_panel)
     assert model is not None
-    fitted = forecasts([model.chosen], model.trees, seasonal_panel.table)[model.chosen] * model.level.scale
+    fitted = forecasts([model.chosen], model.trees, seasonal_panel.table)[model.chosen] * model.bias.scale
     cutoff = pd.factorize(seasonal_panel.table["cutoff"], sort=True)[0]
     enough = np.bincount(cutoff, seasonal_panel.spend > 0) >= FEWEST_SPENDERS
     assert 2 <= enough.sum() < len(enough)

@@ -87,7 +87,7 @@ def test_shorter_horizons_are_tested_on_other_customers_and_not_scaled(short_pan
     found = hold_out(["pareto_nbd", "poisson"], rows, orders, SMALL, "init_score", 60, 1)
     assert found is not None
     assert found.how == "other customers"
-    assert {level.scale for level in found.levels.values()} == {1.0}
+    assert {correction.scale for correction in found.corrections.values()} == {1.0}
 
 
 def test_each_forecast_is_brought_to_its_own_level(train: Panel):
@@ -95,7 +95,7 @@ def test_each_forecast_is_brought_to_its_own_level(train: Panel):
     assert found is not None
     later = train.where(train.table["cutoff"] > train.cutoffs[0])
     raw = later.table["pareto_expected_orders"].to_numpy()
-    assert found.forecasts["pareto_nbd"] == pytest.approx(raw * found.levels["pareto_nbd"].scale)
+    assert found.forecasts["pareto_nbd"] == pytest.approx(raw * found.corrections["pareto_nbd"].scale)
 
 
 def test_a_single_customer_cannot_be_tested(train: Panel):

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedelta.models.learning.bias_correction import FEWEST_SPENDERS, Level, balanced, fit_level
+from fedelta.models.learning.bias_correction import FEWEST_SPENDERS, BiasCorrection, balanced, fit_bias_correction
 
 EACH = 500  # customers at a cutoff
 
 
-def level(ratios: list[float], *, luck: float = 0.1) -> Level:
+def level(ratios: list[float], *, luck: float = 0.1) -> BiasCorrection:
     """Of totals that were so many times what was expected, cutoff by cutoff; customers lie `luck` off."""
     lucky = np.tile(np.repeat([1 - luck, 1 + luck], EACH // 2), len(ratios))
-    return fit_level(np.repeat(ratios, EACH) * lucky, np.ones(len(lucky)), cutoffs(len(ratios)))
+    return fit_bias_correction(np.repeat(ratios, EACH) * lucky, np.ones(len(lucky)), cutoffs(len(ratios)))
 
 
 def cutoffs(number: int) -> pd.Series:
@@ -43,7 +43,7 @@ def test_a_correction_is_smaller_the_more_the_cutoffs_differ():
 def test_a_correction_that_a_few_lucky_customers_ask_for_is_none():
     assert level([1.05, 1.05, 1.05], luck=0.0).scale == pytest.approx(1.05)
     one_of_500 = np.where(np.arange(3 * EACH) % EACH == 0, 0.05 * EACH + 1, 1.0)
-    assert fit_level(one_of_500, np.ones(3 * EACH), cutoffs(3)).scale == pytest.approx(1, abs=0.005)
+    assert fit_bias_correction(one_of_500, np.ones(3 * EACH), cutoffs(3)).scale == pytest.approx(1, abs=0.005)
 
 
 @given(st.lists(st.floats(0.2, 5), min_size=2, max_size=6))
@@ -54,7 +54,7 @@ def test_a_factor_lies_between_1_and_what_the_totals_ask_for(ratios: list[float]
     assert min(0, asked) - 1e-9 <= kept <= max(0, asked) + 1e-9
 
 
-def test_totals_of_the_training_rows_are_kept_every_cutoff_counting_alike():
+def test_totals_of_the_training_rows_are_kept_with_equal_weight_for_every_cutoff():
     actual, at = np.repeat([2.0, 900.0], FEWEST_SPENDERS), cutoffs(2)[:: EACH // FEWEST_SPENDERS]
     # Twice what was fitted came at one cutoff and half of it at the other.
     assert balanced(actual, actual * np.repeat([0.5, 2.0], FEWEST_SPENDERS), at).scale == pytest.approx(1)
