@@ -19,7 +19,8 @@ PRIVATE = {
 }  # fmt: skip
 WORDS = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, PRIVATE))})(?!\w)", re.IGNORECASE)
 FOLDERS = ("features", "models", "pages", "pipeline", "serve", "sources", "benchmarks", "docs")
-FILES = ("cli.py", "frames.py", "__init__.py", "params.yaml", "dvc.yaml", "README.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+FILES = ("cli.py", "frames.py", "__init__.py", "params.yaml", "dvc.yaml", *PAGES)
 SUFFIXES = {".py", ".md", ".jinja", ".yaml", ".sql", ".sh"}
 
 

@@ -49,10 +49,11 @@ def _forgotten() -> Iterator[None]:
 
 
 def test_the_order_of_candidates_is_the_one_that_ties_are_decided_by():
-    assert list(candidates()) == [
+    simplest_first = [
         "constant", "tenure", "days_since_last_activity", "past_outcome_rate", "hiatus", "pareto_nbd", "bg_nbd",
         "logistic", "lightgbm", "blend", "lightgbm_large", "lightgbm_defaults",
     ]  # fmt: skip
+    assert [name for name in candidates() if name in simplest_first] == simplest_first
     places = [held.place for held in candidates().values()]
     assert places == sorted(set(places))
 
@@ -86,7 +87,8 @@ def test_one_file_adds_a_candidate_that_is_fitted_weighed_explained_saved_and_lo
 def test_it_competes_with_the_others_in_its_place(train: Panel):
     model = fit_churn(train, SMALL, horizon_days=60, lead_days=0, threads=1)
     names = [result.candidate for result in model.selection]
-    assert names.index("lightgbm") + 1 == names.index(NAME) == names.index("blend") - 1
+    assert names.index("lightgbm") < names.index(NAME) < names.index("blend")
+    assert names.index(NAME) == [name for name in candidates() if name in names].index(NAME)
 
 
 @pytest.mark.usefixtures("_hist")
@@ -113,7 +115,7 @@ def test_its_words_its_settings_and_its_tuning_are_its_own(tmp_path: Path):
             f"{{{NAME}: {{max_iters: 5}}}}",
             r"unknown max_iters\. Did you mean max_iter\? Known: max_iter, learning_rate",
         ),
-        ("{lightgbm: {num_leaves: 5}}", rf"unknown lightgbm\. Candidates with settings there: {NAME}\."),
+        ("{lightgbm: {num_leaves: 5}}", rf"unknown lightgbm\. Candidates with settings there: .*{NAME}"),
     ):
         with pytest.raises(Exception, match=message):
             read(text)
@@ -153,5 +155,5 @@ def test_a_saved_component_of_no_candidate_here_is_refused(train: Panel, tmp_pat
     save_churn(model, tmp_path, {})
     path = tmp_path / "model.json"
     path.write_text(path.read_text().replace('"kind": "logistic"', '"kind": "perceptron"'))
-    with pytest.raises(BadCandidate, match=r"of kind perceptron, which no candidate has; known: btyd, lightgbm, logis"):
+    with pytest.raises(BadCandidate, match=r"of kind perceptron, which no candidate has; known: btyd, .*logistic"):
         load_churn(tmp_path)
