@@ -1,6 +1,7 @@
 # Everything a newcomer needs: `make run`, `make test`, `make serve`. Each sets up .venv first, from PyPI, by hash.
 
-PYTHON ?= python3.11
+# The first Python from 3.11 to 3.14 at hand, or the one asked for: make setup PYTHON=python3.13 makes .venv anew with it.
+PYTHON ?= $(firstword $(foreach minor,11 12 13 14,$(shell command -v python3.$(minor))) python3)
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 pyproject.toml
 
@@ -10,7 +11,10 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup run test lint serve bench bench-quality clean requirements
 
-setup: .venv/ready
+setup:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else f"fedelta needs Python 3.11 to 3.14; $(PYTHON) is {v[0]}.{v[1]}: make setup PYTHON=python3.11")'
+	@! test -e .venv/ready || test "$$($(PYTHON) -V)" = "$$($(BIN)/python -V)" || rm -rf .venv # of another Python
+	@$(MAKE) --no-print-directory .venv/ready
 
 .venv/ready: requirements/uv.txt requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv

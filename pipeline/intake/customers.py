@@ -15,7 +15,7 @@ from fedelta.pipeline.intake.id_forms import FORM
 from fedelta.pipeline.intake.quarantine import OPT_OUT, OPT_OUT_AS_CAME, customer_columns
 from fedelta.pipeline.intake.raw_files import MALFORMED, identifier, literal
 from fedelta.pipeline.intake.sources import Source
-from fedelta.pipeline.intake.staging import Staged
+from fedelta.pipeline.intake.staging import Staged, count_of
 
 _VALUES = 10
 
@@ -100,7 +100,7 @@ def gather(connection: duckdb.DuckDBPyConnection, source: Source, stage: Staged,
     )
     asks = stage.customers is not None and OPT_OUT.name in stage.customers.given
     opt_outs = _with_opt_outs(connection, source) if asks else None
-    return Customers(_number(connection, "SELECT count(*) FROM met_customers"), opt_outs)
+    return Customers(count_of(connection, "SELECT count(*) FROM met_customers"), opt_outs)
 
 
 def _with_opt_outs(connection: duckdb.DuckDBPyConnection, source: Source) -> OptOuts:
@@ -111,7 +111,7 @@ def _with_opt_outs(connection: duckdb.DuckDBPyConnection, source: Source) -> Opt
         f"FROM {rows} WHERE customer_id IS NOT NULL AND opted_out IS NOT NULL GROUP BY ALL"
     )
     _unreadable_lines(connection, source)
-    orphaned = _number(connection, "SELECT count(*) FROM torn_lines WHERE NOT named")
+    orphaned = count_of(connection, "SELECT count(*) FROM torn_lines WHERE NOT named")
     connection.execute(
         "CREATE TEMP TABLE reasons AS SELECT c.customer_id, c.opted_out AS own, stated.opted_out AS exact, "
         f"{FORM}(c.customer_id) IN (SELECT form FROM stated WHERE opted_out) AS spelling, "
@@ -126,7 +126,7 @@ def _with_opt_outs(connection: duckdb.DuckDBPyConnection, source: Source) -> Opt
         f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_VALUES}"
     ).fetchall()
     numbers = [
-        _number(connection, f"SELECT count(*) FROM reasons WHERE {condition}")
+        count_of(connection, f"SELECT count(*) FROM reasons WHERE {condition}")
         for condition in (
             "own OR exact OR spelling OR line",
             "exact AND own IS NOT TRUE",
@@ -136,13 +136,13 @@ def _with_opt_outs(connection: duckdb.DuckDBPyConnection, source: Source) -> Opt
     ]
     return OptOuts(
         customers=numbers[0],
-        unreadable=_number(connection, f"SELECT count(*) FROM {rows} WHERE {OPT_OUT_AS_CAME} IS NOT NULL"),
+        unreadable=count_of(connection, f"SELECT count(*) FROM {rows} WHERE {OPT_OUT_AS_CAME} IS NOT NULL"),
         unreadable_values={str(value): int(n) for value, n in values},
         by_row_set_aside=numbers[1],
         by_other_spelling=numbers[2],
         by_unreadable_line=numbers[3],
         lines_of_nobody=orphaned,
-        without_id=_number(connection, f"SELECT count(*) FROM {rows} WHERE opted_out AND customer_id IS NULL"),
+        without_id=count_of(connection, f"SELECT count(*) FROM {rows} WHERE opted_out AND customer_id IS NULL"),
     )
 
 
@@ -161,8 +161,3 @@ def _unreadable_lines(connection: duckdb.DuckDBPyConnection, source: Source) -> 
         f"CREATE TEMP TABLE torn_lines AS SELECT rowid AS line, rowid IN (SELECT line FROM torn_words) AS named "
         f"FROM {MALFORMED} WHERE of_customers"
     )
-
-
-def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0]) if row else 0

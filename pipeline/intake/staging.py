@@ -245,8 +245,8 @@ def _judged_table(
     sql = judged(selects[name], dict(zip(names, types, strict=True)), columns, rules, what)
     with _sql_errors(what, [f.table for f in source.files]):
         connection.execute(f"CREATE TABLE fedelta.{name} AS {sql}")
-    rows = _count(connection, f"SELECT count(*) FROM fedelta.{name}")
-    malformed = _count(connection, f"SELECT count(*) FROM {MALFORMED} WHERE feeds = {literal(name)}")
+    rows = count_of(connection, f"SELECT count(*) FROM fedelta.{name}")
+    malformed = count_of(connection, f"SELECT count(*) FROM {MALFORMED} WHERE feeds = {literal(name)}")
     key = key or columns[0].name
     if source.kind == "table" and name == "customers":
         set_contradictions_aside(connection, f"fedelta.{name}", [column.name for column in columns])
@@ -273,7 +273,8 @@ def _drop_duplicates(connection: duckdb.DuckDBPyConnection, table: str, key: str
     )
 
 
-def _count(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+def count_of(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    """The number that a query of one value gives."""
     row = connection.execute(sql).fetchone()
     return int(row[0]) if row else 0
 
