@@ -72,7 +72,6 @@ def test_a_path_given_below_means_the_folder_it_is_given_in(
 @pytest.mark.parametrize(
     "words",
     [
-        ["run"],
         ["simulate"],
         ["stage", "ingest"],
         ["use", "tiny"],
