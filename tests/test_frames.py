@@ -64,7 +64,8 @@ def test_the_evaluation_is_the_one_that_the_stages_report(project: Path, model: 
     found, reported = (
         json.loads(path.read_text()) for path in (tmp_path / "evaluation.json", project / paths.EVALUATION_REPORT)
     )
-    assert found == reported
+    assert reported.keys() - found.keys() == {"orders", "orders_against"}  # no model of orders in a frame
+    assert found == {name: reported[name] for name in found}
 
 
 def test_pandas_in_is_pandas_out_with_the_same_values(model: Model):

@@ -156,7 +156,7 @@ def test_features_of_other_settings_are_not_learned_from_in_silence(
         assert main(["stage", name]) == 0
     params = project / "params.yaml"
     as_built = params.read_text()
-    for setting, other in (("horizon_days: 90", "horizon_days: 30"), ("latest", "'2023-12-01'")):
+    for setting, other in (("horizon_days: 90", "horizon_days: 30"), ("score_at: latest", "score_at: '2023-12-01'")):
         params.write_text(as_built.replace(setting, other, 1))
         capsys.readouterr()
         assert main(["stage", "fit_btyd"]) == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from fedelta.features.contract import CHANNELS, KINDS
-from fedelta.pipeline.commands.simulate import figures, main
+from fedelta.pipeline.commands.simulate import NotWritten, figures, main
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.simulator import Company, CompanyError, ForeignFolder, Simulation, folder, simulate, write
@@ -488,10 +488,10 @@ def test_the_command_ends_with_one_line_of_figures(tmp_path, capsys):
 
 
 def test_the_command_says_in_one_line_why_it_did_nothing(tmp_path):
-    with pytest.raises(SystemExit, match=r"^simulate: A company needs at least 1 customer, not 0\.$"):
+    with pytest.raises(CompanyError, match=r"^A company needs at least 1 customer, not 0\.$"):
         main(customers=0, out=tmp_path / "demo")
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SystemExit, match=r"^simulate: .* holds notes\.txt that the simulator did not write"):
+    with pytest.raises(ForeignFolder, match=r"holds notes\.txt that the simulator did not write"):
         main(customers=100, out=tmp_path)
-    with pytest.raises(SystemExit, match=r"^simulate: .*could not be written \(Not a directory\)"):
+    with pytest.raises(NotWritten, match=r"could not be written \(Not a directory\)"):
         main(customers=100, out=tmp_path / "notes.txt" / "demo")
