@@ -15,6 +15,7 @@ PRIVATE = {
     "reachable": "predictability", "passage": "timeline", "whole_files": "atomic_write",
     "expected_performance": "confidence-based performance estimation (CBPE)",
     "foretell": "predict", "foretells": "predicts", "foretold": "predicted", "foresee": "predict",
+    "foresees": "predicts", "foreseen": "predicted",
     "row_share": "bagging_fraction", "column_share": "feature_fraction",
 }  # fmt: skip
 WORDS = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, PRIVATE))})(?!\w)", re.IGNORECASE)

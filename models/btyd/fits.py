@@ -135,11 +135,9 @@ def fit_pareto_nbd(summary: Summary) -> ParetoNbd:
 
     Examples
     --------
-    >>> summary = Summary(frequency=[0, 3, 1, 6], recency=[0, 80, 20, 110], age=[100, 120, 90, 120])
-    >>> model = fit_pareto_nbd(summary)
-    >>> model.p_alive(summary).shape
-    (4,)
-    >>> bool(model.expected_purchases(summary, np.full(4, 90.0)).argmax() == 3)  # who bought most often
+    >>> bought_as_often = Summary(frequency=[4, 4, 1, 0], recency=[110, 40, 20, 0], age=[120, 120, 90, 100])
+    >>> p_alive = fit_pareto_nbd(bought_as_often).p_alive(bought_as_often)
+    >>> bool(p_alive[0] > p_alive[1])  # the longer silence of the second
     True
     """
     pace, age = _typical_times(summary)

@@ -74,7 +74,7 @@ def check_candidate(settings: ChurnSettings) -> None:
         others = [name for name, held in known.items() if not held.purchases_only]
         what = "a cancellation" if settings.definition == "event" else "what the company's labels say"
         raise BadCandidate(
-            f"churn.candidate is {settings.candidate}, which foresees purchases, and churn.definition is "
+            f"churn.candidate is {settings.candidate}, which predicts purchases, and churn.definition is "
             f"{settings.definition}, {what}; the candidate must be auto, {', '.join(others[:-1])} or {others[-1]}."
         )
 

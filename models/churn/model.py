@@ -130,7 +130,7 @@ def fit_churn(
         (`competing`).
     """
     check_candidate(settings)
-    # BTYD foresees purchases or other activity; of a cancellation, or a label of the company, it is at most a hint.
+    # BTYD predicts purchases or other activity; of a cancellation, or a label of the company, it is at most a hint.
     prior: Prior = prior_use(settings, panel, horizon_days) if settings.definition == "inactivity" else "features"
     names = competing(panel, settings, horizon_days)
     if lacking := too_little(panel, settings):

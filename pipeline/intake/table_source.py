@@ -7,7 +7,7 @@ columns and rules, what its labels must be, and its account.
 # ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -150,11 +150,6 @@ def as_of(source: Source, settings: CutoffSettings) -> datetime:
 def cutoff_of(source: Source, settings: CutoffSettings, *, horizon_days: int) -> Cutoff:
     """The one cutoff of a table."""
     return Cutoff(as_of(source, settings), horizon_days, 0, "score")
-
-
-def day_before(at: datetime) -> date:
-    """The last day that a cutoff sees."""
-    return (at - timedelta(days=1)).date()
 
 
 def read_customers(path: Path, source: Source) -> pl.DataFrame:

@@ -10,13 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 import report_examples
-from test_report import DATA, Page
+from test_report import DATA, Page, inputs_of
 from tiny_project import inside, make
 
 from fedelta.features.contract import LEVELS, PILLARS
 from fedelta.features.journeys import JOURNEYS, STAGES
 from fedelta.features.ledger import LEDGER
-from fedelta.models.bundle import read_contract
 from fedelta.models.policy.settings import EconomicsSettings, PolicySettings
 from fedelta.pages import experience_section as report_experience
 from fedelta.pipeline import paths, report
@@ -34,19 +33,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inputs(project: Path) -> Inputs:
-    with inside(project):
-        return Inputs(
-            pl.read_parquet(paths.SCORES),
-            json.loads(paths.EVALUATION_REPORT.read_text()),
-            json.loads((paths.PLOTS / "gains.json").read_text()),
-            DATA,
-            read_contract(paths.CHURN_EVALUATED),
-            read_contract(paths.CLV_EVALUATED),
-            read_contract(paths.CHURN_DELIVERED),
-            report_examples.EXPERIENCE,
-            report_examples.LOYALTY,
-            PolicySettings(economics=COSTS),
-        )
+    return replace(
+        inputs_of(project),
+        experience=report_examples.EXPERIENCE,
+        loyalty=report_examples.LOYALTY,
+        policy=PolicySettings(economics=COSTS),
+    )
 
 
 def section(inputs: Inputs, name: str) -> str:

@@ -185,7 +185,7 @@ def test_limits_themselves_are_allowed(tmp_path: Path, key: str, value: object):
 def test_a_purchase_model_is_not_asked_about_cancellations(tmp_path: Path):
     with_change(tmp_path, "churn.definition", "event")
     text = (tmp_path / "params.yaml").read_text().replace("candidate: auto", "candidate: pareto_nbd")
-    assert "churn.candidate is pareto_nbd, which foresees purchases" in refused(written(tmp_path, text))
+    assert "churn.candidate is pareto_nbd, which predicts purchases" in refused(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inputs(project: Path) -> Inputs:
+    return inputs_of(project)
+
+
+def inputs_of(project: Path) -> Inputs:
+    """What the page of a project is drawn from, with the account of raw files above."""
     with inside(project):
         return Inputs(
             pl.read_parquet(paths.SCORES),

@@ -146,7 +146,7 @@ def test_how_btyd_enters_may_be_set(train: Panel, asked: Prior):
     assert fit(train, replace(SMALL, prior=asked, num_iterations=2)).prior == asked
 
 
-def test_a_cancellation_is_not_what_btyd_foresees(short_panel: Panel):
+def test_a_cancellation_is_not_what_btyd_predicts(short_panel: Panel):
     train = short_panel.of_role("train")
     cancelled = with_outcomes(train, horizon_cancellation_count=np.arange(len(train)) % 3 == 0)
     assert fit(cancelled, replace(SMALL, definition="event", num_iterations=2)).prior == "features"

@@ -38,11 +38,15 @@ CONTRACT = {
 
 
 def judged(
-    churned, challenger, champion, gate=LOOSE, draws=DRAWS, *, spent=None, foresees=None, foresaw=None
+    churned, challenger, champion, gate=LOOSE, draws=DRAWS, *, spent=None, challenger_spend=None, champion_spend=None
 ) -> Verdict:
     """The verdict on churn probabilities, and on expected spend where it is given."""
     return judge(
-        Predictions(churned, spent), Predictions(challenger, foresees), Predictions(champion, foresaw), gate, draws
+        Predictions(churned, spent),
+        Predictions(challenger, challenger_spend),
+        Predictions(champion, champion_spend),
+        gate,
+        draws,
     )
 
 
@@ -93,30 +97,30 @@ SPENT = np.tile([0.0, 0.0, 50.0, 100.0], 50)
 
 
 def test_a_challenger_that_orders_spend_significantly_worse_is_refused():
-    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=-SPENT, foresaw=SPENT)
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, challenger_spend=-SPENT, champion_spend=SPENT)
     assert verdict.differences["clv_gini"].value == pytest.approx(-2)
     assert not verdict.promote
     assert verdict.reason.endswith("better by log loss, but significantly worse by CLV Gini")
 
 
 def test_a_challenger_as_good_at_spend_passes_on_churn():
-    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=SPENT + 1, foresaw=SPENT)
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, challenger_spend=SPENT + 1, champion_spend=SPENT)
     assert verdict.promote
     assert "CLV Gini +0.0000 [+0.0000, +0.0000]" in verdict.reason
 
 
 def test_where_nobody_spent_the_gini_says_nothing_and_churn_decides():
     nothing = np.zeros(200)
-    verdict = judged(CHURNED, SHARP, BLUNT, spent=nothing, foresees=SPENT, foresaw=SPENT)
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=nothing, challenger_spend=SPENT, champion_spend=SPENT)
     assert verdict.promote
     assert "CLV Gini has no meaning here" in verdict.reason
 
 
 def test_a_challenger_that_lost_sight_of_spend_is_refused():
-    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresaw=SPENT)
+    verdict = judged(CHURNED, SHARP, BLUNT, spent=SPENT, champion_spend=SPENT)
     assert not verdict.promote
     assert "the champion predicts spend and the challenger does not" in verdict.reason
-    assert judged(CHURNED, SHARP, BLUNT, spent=SPENT, foresees=SPENT).promote
+    assert judged(CHURNED, SHARP, BLUNT, spent=SPENT, challenger_spend=SPENT).promote
 
 
 def test_the_metric_of_the_settings_decides():
