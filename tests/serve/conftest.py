@@ -12,6 +12,12 @@ from fedelta.serve.keys import create_key
 from fedelta.serve.publish import Published, publish
 
 
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work where no project is: what is published by default would else be that of a run made in the repository."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The file of a database with its tables and nothing in them; copying it is faster than migrating."""
