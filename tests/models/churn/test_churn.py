@@ -169,7 +169,7 @@ def test_deep_trees_have_settings_of_their_own_and_unless_told_otherwise_those_t
 @pytest.mark.parametrize("name", ["pareto_nbd", "bg_nbd"])
 def test_a_purchase_model_is_not_asked_about_cancellations(name: str):
     with pytest.raises(
-        BadCandidate, match=rf"churn\.candidate is {name}, which foresees purchases.* or lightgbm_defaults\.$"
+        BadCandidate, match=rf"churn\.candidate is {name}, which predicts purchases.* or lightgbm_defaults\.$"
     ):
         check_candidate(ChurnSettings(definition="event", candidate=name))
     check_candidate(ChurnSettings(definition="event", candidate="lightgbm_large"))
