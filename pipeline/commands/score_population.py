@@ -173,7 +173,7 @@ def read_population(
     if source.kind == "table":
         customers = read_customers(outputs.customers, source)
         cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
-        table, _ = table_features(customers, cutoff, source.attributes)
+        table, _ = table_features(customers, cutoff, source.for_models(params.fairness.allow))
         return Population(with_known_value(table.filter(pl.col("role") == "score"), customers), customers, None)
     first, last = span(outputs.interactions)
     when = _date(at) if at else score_cutoff(replace(params.cutoffs, score_at="latest"), last)
