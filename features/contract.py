@@ -81,6 +81,23 @@ TREATMENTS = pl.Schema(
     }
 )
 
+# Why a score is what it is. The last one of a customer, with the code "rest", is everything that no other names:
+# contributions sum to the log-odds of the churn probability.
+Direction = Literal["raises", "lowers", "neither"]
+REASON = pl.Schema(
+    {
+        "code": pl.String(),  # of the sentence: silence, bad_experiences, open_issue, ...
+        "theme": pl.String(),
+        "text": pl.String(),  # a sentence with its fact and its date, in English
+        "text_it": pl.String(),  # the same in Italian
+        "direction": pl.String(),  # of Direction: what it does to the risk
+        "contribution": pl.Float64(),  # to the log-odds of churn
+        "value": pl.Float64(),  # of the fact, where it is a number
+        "peer_median": pl.Float64(),  # of the same among customers who bought about as often; null where unknown
+        "date": pl.Date(),  # of the fact, in the source's time zone
+    }
+)
+
 BAD_WINDOWS = (30, 90, 365)  # days, in which scores count bad experiences
 
 # One row per scored customer: the contract for everything downstream (data/scores.parquet). A column a stage cannot
@@ -118,7 +135,7 @@ SCORES = pl.Schema(
         "experience_index": pl.Float64(),  # this and the next: 0-100, good against bad where it was exercised
         **{f"pillar_{name}": pl.Float64() for name in PILLARS},
         **{f"level_{name}": pl.Float64() for name in LEVELS},
-        "reasons": pl.List(pl.Struct({"theme": pl.String(), "text": pl.String(), "contribution": pl.Float64()})),
+        "reasons": pl.List(pl.Struct(REASON)),  # of customers at high or critical risk, with an action or most at stake
         "action": pl.String(),
         "expected_profit": pl.Float64(),
         "held_out": pl.Boolean(),

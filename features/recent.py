@@ -62,7 +62,7 @@ def recent_at(annotated: pl.DataFrame, view: Rows, scored: pl.Series) -> pl.Data
     unresolved = view.last_row(UNRESOLVED)
     still = wanted & (unresolved > view.last_row(RESOLVED))
     columns["open_issue_topic"] = _gathered(annotated["topic"], np.where(still, unresolved, -1))
-    return pl.DataFrame(columns).cast(dict(RECENT))
+    return pl.DataFrame(columns, schema=RECENT)
 
 
 def _bad_row(view: Rows, place: int) -> Integers:

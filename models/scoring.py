@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from fedelta.features.contract import BAD_WINDOWS, SCORES, SuppressionReason
+from fedelta.features.contract import BAD_WINDOWS, RISK_TIERS, SCORES, SuppressionReason
 from fedelta.features.history import DAY_US
 from fedelta.models.btyd.fits import ParetoNbd
 from fedelta.models.btyd.next_order import days_to_next_order
@@ -20,10 +20,12 @@ from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.panel import floats
 from fedelta.models.policy.actions import policy_table, risk_tier, value_at_risk
 from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.reasons.wording import Wording
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
 KNOWN_VALUE = "known_value"
+LISTED = 500  # customers at the head of the list, by value at risk, who have reasons whatever their risk
 _CENTURY_DAYS = 36_525
 INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
 
@@ -51,6 +53,7 @@ def score(
     suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
     out_of_fold: Mapping[str, float] | None = None,
+    wording: Wording | None = None,
 ) -> pl.DataFrame:
     """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
 
@@ -69,6 +72,8 @@ def score(
     out_of_fold : mapping of customer to float, optional
         Churn probabilities by models of other customers, for those of a table whom the model learned from: it knows
         their answer.
+    wording : Wording, optional
+        What reasons call things in the source.
 
     Returns
     -------
@@ -78,7 +83,8 @@ def score(
     scored = table[table["status"] == "scored"]
     rest = table[table["status"] != "scored"]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
-    frames = [_scored(scored, models, policy, suppressed or {}, out_of_fold or {}, as_of=as_of, currency=currency)]
+    barred, known = suppressed or {}, out_of_fold or {}
+    frames = [_scored(scored, models, policy, barred, known, as_of=as_of, currency=currency, wording=wording)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
@@ -101,6 +107,7 @@ def _scored(
     *,
     as_of: pd.Timestamp,
     currency: str,
+    wording: Wording | None,
 ) -> pl.DataFrame:
     churn, clv = models.churn, models.clv
     probability = churn.churn_probability(table)
@@ -146,11 +153,11 @@ def _scored(
     frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
     frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
     explained = frame["action"].is_not_null().to_numpy(writable=True)
-    explained[np.argsort(-ranked, kind="stable")[: policy.explained]] = True
-    column: list[list[dict[str, object]] | None] = [None] * len(table)
-    for row, held in zip(np.flatnonzero(explained), reasons(churn, table[explained]), strict=True):
-        column[row] = held
-    return frame.with_columns(pl.Series("reasons", column, dtype=SCORES["reasons"]))
+    explained |= frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :]).to_numpy()
+    explained[np.argsort(-ranked, kind="stable")[:LISTED]] = True
+    held = reasons(churn, table[explained], wording, probability=probability[explained])
+    place = pl.Series(np.where(explained, np.cumsum(explained) - 1, -1))
+    return frame.with_columns(held.gather(place.set(place < 0, None)).alias("reasons"))
 
 
 def _percentile_within(group: str) -> pl.Expr:

@@ -20,6 +20,7 @@ from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.treatments import suppressed_at
+from fedelta.pipeline.wording import wording_of
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ def main() -> None:
         suppressed=suppressed_at(table["cutoff"][0], params.policy),
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
+        wording=wording_of(source, params),
     )
     assert scores.schema == SCORES
     with whole(paths.SCORES) as staged:

@@ -3,14 +3,14 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
-from fedelta.features.contract import BAD_WINDOWS, SCORES, STATUS_REASON, Status
+from fedelta.features.contract import BAD_WINDOWS, SCORES, STATUS_REASON, Direction, Status
 
 
 def _index(name: str, interactions: str) -> str:
@@ -58,7 +58,7 @@ MEANING = {
     "level_needs": _index("Needs", "that had to work"),
     "level_ease": _index("Ease", "that had to be easy"),
     "level_enjoyable": _index("Enjoyable", "that could be enjoyed"),
-    "reasons": "Reasons of the score, strongest first: theme, text, contribution (negative: lowers the risk).",
+    "reasons": "Why the score is what it is: what can be acted on, what else raises it, what lowers it, and the rest.",
     "action": "Planned action: contact, offer or win back. Null if none is planned.",
     "expected_profit": "Expected profit of the best action, planned or not, in `currency`.",
     "held_out": "Whether the customer is in the control group (holdout), which is never contacted.",
@@ -78,9 +78,15 @@ _TYPES: dict[pl.DataType, type] = {pl.String(): str, pl.Float64(): float, pl.Int
 class Reason(BaseModel):
     """One reason of a score."""
 
+    code: str | None = Field(description="of the sentence: silence, bad_experiences, …; rest: everything else")
     theme: str | None
-    text: str | None
-    contribution: float | None = Field(description="what it adds to the log-odds of churn")
+    text: str | None = Field(description="the fact with its date, in English")
+    text_it: str | None = Field(description="the same in Italian")
+    direction: Direction | None = Field(description="what it does to the risk")
+    contribution: float | None = Field(description="to the log-odds of churn; they sum to those of the probability")
+    value: float | None = Field(description="of the fact, where it is a number")
+    peer_median: float | None = Field(description="of the same among similar customers")
+    date: date | None = Field(description="of the fact, in the source's time zone")
 
 
 def bodies(scores: pl.DataFrame, snapshot_id: str) -> list[bytes]:
@@ -117,12 +123,16 @@ def csv_chunks(rows: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
 
 def _cell(value: object) -> object:
     if isinstance(value, list):
-        value = " | ".join(f"{_pull(reason)}{reason['text']}" for reason in value if reason and reason["text"])
+        value = " | ".join(f"{_pull(reason)}{reason['text']}" for reason in value if _is_shown(reason))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value
+
+
+def _is_shown(reason: dict[str, Any] | None) -> bool:
+    return bool(reason and reason["text"] and reason["code"] != "rest")
 
 
 def _pull(reason: dict[str, Any]) -> str:

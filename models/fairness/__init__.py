@@ -1,1 +1,1 @@
-"""Whether customers of different groups are treated as well: calibration, errors and contacts by protected attribute."""
+"""Whether groups of customers are treated equally: calibration, errors and contacts by protected attribute."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -45,22 +47,24 @@ def groups_of(values: Sequence[str | float | None], least: int) -> Groups:
 
 
 def _names(values: Sequence[str | float | None]) -> list[str]:
-    known = sorted({value for value in values if isinstance(value, int | float) and value == value})
-    if len(known) <= _MOST_VALUES:
+    numbers = np.array([value for value in values if _is_number(value)], np.float64)
+    if len(np.unique(numbers)) <= _MOST_VALUES:
         return [_name(value) for value in values]
-    numbers = np.array([value for value in values if isinstance(value, int | float) and value == value], np.float64)
     edges = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75]))
     bounds = [f"{edge:g}" for edge in edges]
-    labels = [f"up to {bounds[0]}"]
-    labels += [f"above {low}, up to {high}" for low, high in zip(bounds, bounds[1:], strict=False)]
-    labels.append(f"above {bounds[-1]}")
+    between = [f"above {low}, up to {high}" for low, high in pairwise(bounds)]
+    labels = [f"up to {bounds[0]}", *between, f"above {bounds[-1]}"]
     return [
-        labels[int(np.searchsorted(edges, value))] if isinstance(value, int | float) and value == value else UNKNOWN
+        labels[int(np.searchsorted(edges, value))] if isinstance(value, int | float) and not isnan(value) else UNKNOWN
         for value in values
     ]
 
 
 def _name(value: str | float | None) -> str:
-    if value is None or value != value:
-        return UNKNOWN
-    return f"{value:g}" if isinstance(value, int | float) else value
+    if isinstance(value, str):
+        return value
+    return UNKNOWN if value is None or isnan(value) else f"{value:g}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isnan(value)

@@ -94,7 +94,7 @@ def _sums(rows: Decided, groups: Groups, weight: Floats) -> Floats:
         np.ones(len(weight)), rows.probability, rows.churned, contacted, contacted * rows.churned, profit,
     )  # fmt: skip
     sums = [np.bincount(cell, (weight * column)[judged], size) for column in columns]
-    return np.asarray(sums).reshape(len(_SUMS), len(groups.labels), _STRATA)
+    return np.asarray(sums, np.float64).reshape(len(_SUMS), len(groups.labels), _STRATA)
 
 
 def _stratum(probability: Floats) -> npt.NDArray[np.intp]:

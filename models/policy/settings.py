@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fedelta.features.contract import RISK_TIERS
+from fedelta.features.contract import RISK_TIERS, RiskTier
 from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import DaysOrNone, PositiveShare, WholeNumber
 
@@ -84,7 +84,7 @@ class PolicySettings:
 
     tiers: Mapping[str, float] = field(default_factory=lambda: {"medium": 0.3, "high": 0.6, "critical": 0.8})
     margin: PositiveShare = 1.0
-    explained: WholeNumber = 500  # customers with most at risk that get reasons, beside all those with an action
+    explained: RiskTier = "high"  # from this tier on scores have reasons, beside an action or a place on the list
     economics: EconomicsSettings = field(default_factory=EconomicsSettings)
     capacity: WholeNumber | None = None  # customers that can be contacted per run; None for no limit
     cooldown_days: DaysOrNone = 30  # in which nobody is contacted again

@@ -1,1 +1,1 @@
-"""Reasons a person would give: which fact of a customer's history tells of a theme, and its sentence in each language."""
+"""Reasons a person would give: which fact of a customer's history stands for a theme, in a sentence per language."""

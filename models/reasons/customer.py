@@ -1,8 +1,9 @@
-"""One customer's row, as reasons read it: numbers, days in the source's time zone, and what is usual among the peers."""
+"""One customer's row, as reasons read it: numbers, days in the source's time zone, what is usual among peers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
+from math import isnan
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -56,7 +57,7 @@ class Customer:
     def number(self, name: str) -> float | None:
         """A numeric column; None where it is null or absent."""
         value = self.rows.columns[name][self.place] if name in self.rows.columns else None
-        return None if not isinstance(value, int | float) or value != value else float(value)
+        return None if not isinstance(value, int | float) or isnan(value) else float(value)
 
     def text(self, name: str) -> str | None:
         """A text column; None where it is null or absent."""
@@ -73,20 +74,6 @@ class Customer:
         """The day of something that happened so many days before the cutoff."""
         if days_since is None:
             return None
-        return self._day(self.rows.as_of - timedelta(microseconds=round(days_since * DAY_US)))
-
-    def instant(self, name: str) -> datetime | None:
-        """A time, in UTC without a zone; None where it is null or absent."""
-        value = self.rows.columns[name][self.place] if name in self.rows.columns else None
-        if not isinstance(value, datetime) or pd.isna(value):
-            return None
-        return pd.Timestamp(value).to_pydatetime()
-
-    def day_of(self, name: str) -> Day | None:
-        """The day of a time."""
-        at = self.instant(name)
-        return None if at is None else self._day(at)
-
-    def _day(self, at: datetime) -> Day:
-        local: date = at.replace(tzinfo=UTC).astimezone(self.rows.zone).date()
+        at = self.rows.as_of - timedelta(microseconds=round(days_since * DAY_US))
+        local = at.replace(tzinfo=UTC).astimezone(self.rows.zone).date()
         return Day(local, max((self.rows.as_of.date() - local).days, 0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fedelta.models.reasons.wording import Day, Usual, Words, capital, rounded, spaced
+from fedelta.models.reasons.wording import Day, Usual, Words, by_words, capital, rounded, spaced
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # What is done: one, several, and what customers used to do and usually do (every so many days).
@@ -17,7 +17,7 @@ _NOUNS: Mapping[str, tuple[str, str]] = {
     "purchase_day": ("day with an order", "days with an order"),
     "activity": ("activity", "activities"),
     "activity_day": ("day with activity", "days with activity"),
-    "interaction": ("interaction of any kind", "interactions of any kind"),
+    "interaction": ("interaction recorded", "interactions recorded"),
     "visit": ("visit", "visits"),
     "contact": ("contact with support", "contacts with support"),
     "complaint": ("complaint", "complaints"),
@@ -34,6 +34,12 @@ _NOUNS: Mapping[str, tuple[str, str]] = {
     "unresolved_contact": ("unresolved contact", "unresolved contacts"),
     "channel": ("channel used", "channels used"),
 }
+_CHANNELS: Mapping[str, str] = {
+    "digital": "digital channels", "direct": "direct visits", "referral": "links on other sites",
+    "organic_search": "organic search", "paid_search": "paid search", "social": "social media", "email": "e-mail",
+    "display": "banners", "app": "the app", "web": "the website", "store": "shops", "phone": "the phone",
+    "partner": "partners",
+}  # fmt: skip
 
 
 class English:
@@ -86,11 +92,15 @@ class English:
 
     def last_recorded(self, last: Day) -> str:
         """An interaction of some kind not long ago."""
-        return f"Last recorded on {self._on(last)}, {self._ago(last)}"
+        return f"Last entry in their history on {self._on(last)}, {self._ago(last)}"
 
     def past_periods(self, what: str, share: float, days: int, event: bool) -> str:
         """How often they were silent, or cancelled, before."""
         did = "A cancellation" if event else f"No {self._done(what)[0]}"
+        if share == 0:
+            return (
+                f"{'No cancellation' if event else f'At least one {self._done(what)[0]}'} in every earlier {days} days"
+            )
         return f"{did} in {share:.0%} of the earlier periods of {days} days"
 
     def count(self, what: str, value: int, days: int | None, usual: Usual | None) -> str:
@@ -99,12 +109,12 @@ class English:
 
     def rate(self, of: str, value: float, days: int | None, usual: Usual | None) -> str:
         """A share of something."""
+        share = f"{value:.0%}"
         words = {
-            "response_rate": "of our messages opened", "return_rate": "returns per order",
-            "low_rating": "of the ratings given were low", "unresolved_rate": "of contacts left unresolved",
-            "late_delivery_rate": "of deliveries more than a day late",
+            "response_rate": f"Opened {share} of our messages", "return_rate": f"Returned {share} of the orders",
+            "low_rating": f"{share} of their ratings low",
         }[of]  # fmt: skip
-        return f"{value:.0%} {words} {self._window(days)}{self._is_share(usual)}"
+        return f"{words} {self._window(days)}{self._is_share(usual)}"
 
     def spent(self, value: float, currency: str, days: int | None, usual: Usual | None) -> str:
         """Money spent."""
@@ -114,7 +124,7 @@ class English:
     def order_value(self, which: str, value: float, currency: str, usual: Usual | None) -> str:
         """What an order comes to."""
         name = {"mean": "An average order", "max": "The largest order", "last": "The last order"}[which]
-        return f"{name} is {self._money(value, currency)}{self._money_of(usual, currency, 'reach')}"
+        return f"{name} came to {self._money(value, currency)}{self._money_of(usual, currency, 'reach')}"
 
     def last_order_against_mean(self, value: float, mean: float, currency: str) -> str:
         """The last order beside what is usual for the customer."""
@@ -143,10 +153,10 @@ class English:
     ) -> str:
         """Bad experiences since the last order (`since` 0), in the last days, or so far (None)."""
         when = "since the last order" if since == 0 else self._window(since)
-        items = [f"{words.en} on {self._on(day)}" for words, day in latest]
-        named = f"{', the latest' if n > len(items) else ''}: {', '.join(items)}" if items else ""
+        items = [f"{words} on {' and '.join(map(self._on, days))}" for words, days in by_words(latest, "en").items()]
+        named = f"{', the latest' if n > len(latest) else ''}: {', '.join(items)}" if items else ""
         text = f"{n} bad {'experience' if n == 1 else 'experiences'} {when}{named}{self._have(usual)}"
-        return f"{text}; an issue has been open since {self._on(open_since)}" if open_since else text
+        return f"{text}; the issue of {self._on(open_since)} is still open" if open_since else text
 
     def no_bad_experience(self, days: int | None, usual: Usual | None) -> str:
         """Nothing went wrong."""
@@ -185,12 +195,8 @@ class English:
 
     def through(self, channel: str, share: float, usual: Usual | None) -> str:
         """How much goes through a channel."""
-        name = {"digital": "digital channels"}.get(channel, spaced(channel))
-        return f"{share:.0%} of the interactions of the last year through {name}{self._is_share(usual)}"
-
-    def last_channel(self, digital: bool) -> str:
-        """Where the last interaction was."""
-        return f"The last interaction was through a {'digital' if digital else 'physical'} channel"
+        name = _CHANNELS.get(channel, spaced(channel))
+        return f"{share:.0%} of their interactions in the last year through {name}{self._is_share(usual)}"
 
     def customer_since(self, first: Day) -> str:
         """How long they have been with us."""
@@ -240,7 +246,7 @@ class English:
         return "so far" if days is None else "in the last year" if days == 365 else f"in the last {self._days(days)}"
 
     def _money(self, value: float, currency: str) -> str:
-        shown = f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:,.2f}"
+        shown = f"{value:,.0f}" if value >= 10 or float(value).is_integer() else f"{value:,.2f}"
         return f"{shown} {currency}".rstrip()
 
     def _hours(self, hours: float) -> str:
@@ -274,5 +280,6 @@ class English:
         return self._beside(usual, "wait", None if usual is None or usual.value is None else self._hours(usual.value))
 
     def _money_of(self, usual: Usual | None, currency: str, did: str) -> str:
-        shown = None if usual is None or usual.value is None else self._money(usual.value, currency)
-        return self._beside(usual, did, shown)
+        if usual is None or usual.value is None:
+            return ""
+        return self._beside(usual, did, self._money(usual.value, currency) if usual.value else "nothing")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fedelta.models.reasons.wording import Day, Usual, Words, capital, rounded, spaced
+from fedelta.models.reasons.wording import Day, Usual, Words, by_words, capital, rounded, spaced
 
 _MONTHS = ("gen", "feb", "mar", "apr", "mag", "giu", "lug", "ago", "set", "ott", "nov", "dic")
 # What is done: none of it, one, several, the last one, and what customers used to do and usually do.
@@ -22,7 +22,7 @@ _NOUNS: Mapping[str, tuple[str, str, str]] = {  # none of it, one, several
     "purchase_day": ("nessun giorno con un ordine", "giorno con un ordine", "giorni con un ordine"),
     "activity": ("nessuna attività", "attività", "attività"),
     "activity_day": ("nessun giorno con attività", "giorno con attività", "giorni con attività"),
-    "interaction": ("nessuna interazione", "interazione di ogni tipo", "interazioni di ogni tipo"),
+    "interaction": ("nessuna interazione registrata", "interazione registrata", "interazioni registrate"),
     "visit": ("nessuna visita", "visita", "visite"),
     "contact": ("nessun contatto con l'assistenza", "contatto con l'assistenza", "contatti con l'assistenza"),
     "complaint": ("nessun reclamo", "reclamo", "reclami"),
@@ -103,6 +103,9 @@ class Italian:
     def past_periods(self, what: str, share: float, days: int, event: bool) -> str:
         """How often they were silent, or cancelled, before."""
         did = "Una disdetta" if event else capital(self._done(what)[0])
+        if share == 0:
+            did = "Nessuna disdetta" if event else f"{capital(self._done(what)[2])} sempre presenti"
+            return f"{did} nei periodi precedenti di {days} giorni"
         return f"{did} nel {share * 100:.0f}% dei periodi precedenti di {days} giorni"
 
     def count(self, what: str, value: int, days: int | None, usual: Usual | None) -> str:
@@ -111,12 +114,12 @@ class Italian:
 
     def rate(self, of: str, value: float, days: int | None, usual: Usual | None) -> str:
         """A share of something."""
+        share = f"{value * 100:.0f}%"
         words = {
-            "response_rate": "dei nostri messaggi aperto", "return_rate": "di resi per ordine",
-            "low_rating": "delle valutazioni date è basso", "unresolved_rate": "dei contatti rimasto irrisolto",
-            "late_delivery_rate": "delle consegne in ritardo di oltre un giorno",
+            "response_rate": f"Aperto il {share} dei nostri messaggi", "return_rate": f"Reso il {share} degli ordini",
+            "low_rating": f"Valutazioni basse: {share}",
         }[of]  # fmt: skip
-        return f"{value * 100:.0f}% {words} {self._window(days)}{self._is_share(usual)}"
+        return f"{words} {self._window(days)}{self._is_share(usual)}"
 
     def spent(self, value: float, currency: str, days: int | None, usual: Usual | None) -> str:
         """Money spent."""
@@ -156,10 +159,10 @@ class Italian:
     ) -> str:
         """Bad experiences since the last order (`since` 0), in the last days, or so far (None)."""
         when = "dall'ultimo ordine" if since == 0 else self._window(since)
-        items = [f"{words.it} {self._on(day)}" for words, day in latest]
-        named = f"{', le ultime' if n > len(items) else ''}: {', '.join(items)}" if items else ""
+        items = [f"{words} {' e '.join(map(self._on, days))}" for words, days in by_words(latest, "it").items()]
+        named = f"{', le ultime' if n > len(latest) else ''}: {', '.join(items)}" if items else ""
         text = f"{n} {'esperienza negativa' if n == 1 else 'esperienze negative'} {when}{named}{self._have(usual)}"
-        return f"{text}; un problema è aperto {self._on(open_since, 'dal')}" if open_since else text
+        return f"{text}; il problema {self._on(open_since, 'del')} è ancora aperto" if open_since else text
 
     def no_bad_experience(self, days: int | None, usual: Usual | None) -> str:
         """Nothing went wrong."""
@@ -200,10 +203,6 @@ class Italian:
         """How much goes through a channel."""
         name = _CHANNELS.get(channel, spaced(channel))
         return f"{share * 100:.0f}% delle interazioni dell'ultimo anno attraverso {name}{self._is_share(usual)}"
-
-    def last_channel(self, digital: bool) -> str:
-        """Where the last interaction was."""
-        return f"L'ultima interazione è passata da un canale {'digitale' if digital else 'fisico'}"
 
     def customer_since(self, first: Day) -> str:
         """How long they have been with us."""
@@ -263,7 +262,7 @@ class Italian:
         return "finora" if days is None else "nell'ultimo anno" if days == 365 else f"negli ultimi {self._days(days)}"
 
     def _money(self, value: float, currency: str) -> str:
-        if value >= 100 or float(value).is_integer():
+        if value >= 10 or float(value).is_integer():
             return f"{self._whole(value)} {currency}".rstrip()
         return f"{value:.2f} {currency}".rstrip().replace(".", ",", 1)
 

@@ -19,6 +19,8 @@ from fedelta.models.reasons.wording import Day, Usual, Words, rounded
 Better = Literal["more", "less", "unknown"]  # of something, for staying
 
 _OVERDUE = 1.25  # of the usual gap: from here a silence is longer than usual
+_DIFFERENT = 0.2  # of the larger of two figures: from here they differ to a reader
+_DIFFERENT_SHARE = 0.2  # of shares of interactions
 _SHORT = 1.5  # of the usual gap: up to here one is nothing unusual
 
 
@@ -37,10 +39,10 @@ Teller = Callable[[Customer, Sequence[str], bool], Fact | None]
 
 # Of counts: whether more of it is better for staying.
 _COUNTED: Mapping[str, Better] = {
-    "interaction": "more", "visit": "more", "contact": "unknown", "complaint": "less", "delivery": "more",
-    "message": "unknown", "response": "more", "referral": "more", "review": "unknown", "renewal": "more",
+    "interaction": "more", "visit": "more", "contact": "less", "complaint": "less", "delivery": "more",
+    "message": "unknown", "response": "more", "referral": "more", "review": "more", "renewal": "more",
     "downgrade": "less", "purchase": "more", "purchase_day": "more", "activity": "more", "activity_day": "more",
-    "return": "less", "rated": "unknown", "survey": "unknown", "channel": "more",
+    "return": "less", "rated": "more", "survey": "more", "channel": "more",
 }  # fmt: skip
 _COUNT = re.compile(rf"({'|'.join(sorted(_COUNTED, key=len, reverse=True))})_count(?:_(\d+)d)?")
 _RATES: Mapping[str, tuple[str, Better]] = {  # column: which rate of `rate`, and whether more of it is better
@@ -49,7 +51,7 @@ _RATES: Mapping[str, tuple[str, Better]] = {  # column: which rate of `rate`, an
     "low_rating_share_365d": ("low_rating", "less"),
 }
 _SHARE = re.compile(r"(\w+)_share_365d")
-_BAD = re.compile(r"bad_|days_since_last_bad_|repeat_failure_|last_interaction_bad|late_delivery_|mean_recovery_hours")
+_BAD = r"(bad_|days_since_last_bad_|repeat_failure_|last_interaction_bad|late_delivery_|mean_recovery_hours).*"
 
 
 @cache
@@ -72,7 +74,7 @@ def subject_of(name: str) -> str:
 _SUBJECTS: Mapping[str, re.Pattern[str]] = {
     subject: re.compile(pattern)
     for subject, pattern in {
-        "bad": _BAD.pattern + r".*",
+        "bad": _BAD,
         "issues": r"unresolved_.*|days_since_last_unresolved_contact",
         "service": r"days_since_last_contact|mean_(wait_hours|effort|delay_hours)_365d",
         "past": r"past_outcome_rate",
@@ -108,20 +110,21 @@ def tell(customer: Customer, subject: str, columns: Sequence[str], *, raising: b
 
 
 def neutral(customer: Customer) -> Fact | None:
-    """The rhythm of a customer, which way ever it goes: what stands where nothing else can be told."""
-    what = customer.rows.activity
-    return (
-        _rhythm(customer, what, raising=True)
-        or _rhythm(customer, what, raising=False)
-        or _recorded(customer, ("days_since_last_interaction",), True)
-    )
+    """When a customer last ordered (or was active) and how often they do, whichever way that pulls."""
+    name = customer.rows.activity
+    last = customer.day(customer.number(f"days_since_last_{name}"))
+    if last is None:
+        return _recorded(customer, (), raising=False) or _recorded(customer, (), raising=True)
+    days = customer.number(f"{name}_day_count") or 0
+    gap = _gap(customer, name, days) if days > 2 else None
+    return Fact("recent", {"what": customer.what, "last": last, "gap": gap}, f"days_since_last_{name}", last)
 
 
 def fits(value: float, usual: Usual | None, better: Better, *, raising: bool) -> bool:
-    """Whether a value beside what is usual goes the way of the score; halves are rounded as they are shown."""
+    """Whether a value goes the way of the score: beside what is usual, from which it must differ by a fifth."""
     if usual is None or usual.value is None:
         return better == "unknown" or (value > 0) == (raising == (better == "less"))
-    if value == usual.value:
+    if abs(value - usual.value) < _DIFFERENT * max(abs(value), abs(usual.value)) or value == usual.value:
         return False
     return better == "unknown" or (value > usual.value) == (raising == (better == "less"))
 
@@ -133,7 +136,7 @@ def _shown(value: float, usual: Usual | None) -> Usual | None:
     return usual
 
 
-def _rhythm(customer: Customer, name: str, *, raising: bool) -> Fact | None:
+def _rhythm(customer: Customer, name: str, *, raising: bool) -> Fact | None:  # noqa: PLR0911 - a line per case
     """How long ago the last order (or other activity) was, beside the customer's own rhythm."""
     column = f"days_since_last_{name}"
     since = customer.number(column)
@@ -429,10 +432,8 @@ def _rating(customer: Customer, columns: Sequence[str], raising: bool) -> Fact |
         value, usual = customer.number(shown), customer.usual(shown)
         if value is None:
             continue
-        low = value < 0.5 if usual is None or usual.value is None else value < usual.value
-        if low == raising and (
-            usual is None or usual.value is None or rounded(value * 100) != rounded(usual.value * 100)
-        ):
+        middle = 0.5 if usual is None or usual.value is None else usual.value
+        if rounded(value * 100) != rounded(middle * 100) and (value < middle) == raising:
             at = day if which == "last" else None
             return Fact("rating", {"which": which, "value": value, "day": at, "usual": usual}, shown, at)
     return None
@@ -454,6 +455,8 @@ def _enrolment(customer: Customer, _columns: Sequence[str], _raising: bool) -> F
 
 
 def _pace(customer: Customer, columns: Sequence[str], raising: bool) -> Fact | None:
+    if (customer.number("purchase_day_count") or 0) < 2:  # one order is no pace
+        return None
     for column in columns:
         value, usual = customer.number(column), customer.usual(column)
         if value is not None and fits(value, usual, "more", raising=raising):
@@ -469,13 +472,11 @@ def _channel(customer: Customer, columns: Sequence[str], raising: bool) -> Fact 
         value, usual = customer.number(column), customer.usual(column)
         if value is None:
             continue
-        if column == "last_channel_digital":
-            return Fact("last_channel", {"digital": bool(value)}, column)
         if found := _SHARE.fullmatch(column):
-            near = usual is not None and usual.value is not None and abs(value - usual.value) < 0.05
+            near = usual is not None and usual.value is not None and abs(value - usual.value) < _DIFFERENT_SHARE
             if not near:
                 return Fact("through", {"channel": found[1], "share": value, "usual": usual}, column)
-        elif column == "channel_count_365d" and (found_count := _count(customer, (column,), raising)):
+        elif column == "channel_count_365d" and value and (found_count := _count(customer, (column,), raising)):
             return found_count
     return None
 
@@ -485,6 +486,8 @@ def _attribute(customer: Customer, columns: Sequence[str], _raising: bool) -> Fa
     value: str | float | None = customer.text(column)
     if value is None:
         value = customer.number(column)
+    if value is None:  # that something is not known is no reason to a person
+        return None
     usual = customer.usual(column) if isinstance(value, float) else None
     usual = None if usual and usual.value == value else usual
     bare = column.removeprefix(BAD_PREFIX).removeprefix(PREFIX).replace("_", " ")

@@ -1,8 +1,9 @@
 """What the sentences of reasons are made of: days, words in several languages, and what is called how in a source."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from fedelta.features.experience_rules import LANGUAGES, Language, Rule
 from fedelta.features.relationship import PURCHASES
@@ -85,6 +86,21 @@ class Wording:
         """The words of a rule of bad experiences."""
         spaced = name.replace("_", " ")
         return self.rules.get(name, Words(spaced, spaced))
+
+
+def in_language(reason: Mapping[str, Any], language: Language) -> str:
+    """The sentence of a reason (`features.contract.REASON`)."""
+    return str(reason["text" if language == "en" else f"text_{language}"])
+
+
+def by_words(latest: Sequence[tuple[Words, Day]], language: Language) -> dict[str, list[Day]]:
+    """The days of the same bad experience together, in the order of their first."""
+    found: dict[str, list[Day]] = {}
+    for words, day in latest:
+        days = found.setdefault(words.of(language), [])
+        if day not in days:
+            days.append(day)
+    return found
 
 
 def spaced(name: str) -> str:

@@ -46,6 +46,7 @@ from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.score import in_words, with_known_value
 from fedelta.pipeline.treatments import read_treatments
+from fedelta.pipeline.wording import wording_of
 
 SCORED = Path("data/scored")
 
@@ -148,6 +149,7 @@ def scored(
         indexes=population.indexes,
         suppressed=suppressed_customers(population.customers, read_treatments(), when, params.policy),
         unseen=unseen["customer_id"].to_list(),
+        wording=wording_of(source, params),
     )
     assert scores.schema == SCORES
     return scores

@@ -156,8 +156,8 @@ class Source:
         protected = [attribute.name for attribute in self.attributes if attribute.protected]
         if strange := sorted({*allow} - {*protected}):
             raise SourceError(
-                f"fairness.allow of params.yaml names {', '.join(strange)}, which is no protected attribute of the source "
-                f"{self.name}; these are {', '.join(protected) or 'none'}. Correct it, or empty it: fairness: {{allow: []}}."
+                f"fairness.allow of params.yaml names {', '.join(strange)}, which is no protected attribute of source "
+                f"{self.name}; these are {', '.join(protected) or 'none'}. Correct the list, or empty it."
             )
         return tuple(one for one in self.attributes if not one.protected or one.name in allow)
 
