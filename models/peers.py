@@ -59,8 +59,9 @@ def fit_peers(table: pd.DataFrame, read: Encoding) -> tuple[Peers, ...]:
     Of the columns read by models, and of those that reasons show. A group of too few rows goes by the medians of all.
     """
     what = activity_in(table)
-    read_or_shown = dict.fromkeys([*read.names, *feature_columns(table)])
-    names = [n for n in read_or_shown if n not in read.categories and pd.api.types.is_numeric_dtype(table[n])]
+    asked = dict.fromkeys([*read.names, *feature_columns(table)])
+    numeric = (n for n in asked if n in table and pd.api.types.is_numeric_dtype(table[n]))
+    names = [n for n in numeric if n not in read.categories]
     count = floats(table, f"{what}_count")
     if np.isnan(count).all():  # a table of customers: nobody knows how often they bought
         return (Peers(0, EVERYBODY, _medians(table, names)),)

@@ -54,6 +54,7 @@ def score(
     unseen: Sequence[str] = (),
     out_of_fold: Mapping[str, float] | None = None,
     wording: Wording | None = None,
+    explained: bool = True,
 ) -> pl.DataFrame:
     """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
 
@@ -74,6 +75,8 @@ def score(
         their answer.
     wording : Wording, optional
         What reasons call things in the source.
+    explained : bool
+        Whether to give reasons (`policy.explained` says to whom).
 
     Returns
     -------
@@ -84,7 +87,9 @@ def score(
     rest = table[table["status"] != "scored"]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
     barred, known = suppressed or {}, out_of_fold or {}
-    frames = [_scored(scored, models, policy, barred, known, as_of=as_of, currency=currency, wording=wording)]
+    frames = [_scored(scored, models, policy, barred, known, as_of=as_of, currency=currency)]
+    if explained:
+        frames[0] = _with_reasons(frames[0], scored, models.churn, policy, wording)
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
@@ -107,7 +112,6 @@ def _scored(
     *,
     as_of: pd.Timestamp,
     currency: str,
-    wording: Wording | None,
 ) -> pl.DataFrame:
     churn, clv = models.churn, models.clv
     probability = churn.churn_probability(table)
@@ -139,23 +143,30 @@ def _scored(
         "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,
         "status": ["scored"] * len(table),
     }
-    ranked, at_risk = probability, None
+    at_risk = None
     if clv:
         out["clv_expected"] = expected = clv.expected_spend(table)
         out["clv_low"], out["clv_high"] = clv.interval(table)
-        out["value_at_risk"] = ranked = at_risk = value_at_risk(probability, expected, policy)
+        out["value_at_risk"] = at_risk = value_at_risk(probability, expected, policy)
     if value is not None:
         out["value_at_risk"] = at_risk = value_at_risk(probability, value, policy)
-        ranked = np.nan_to_num(at_risk)
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
     ids = table["customer_id"].to_list()
     frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, suppressed))
     frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
-    frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
+    return frame.with_columns(percentile_in_journey=_percentile_within("journey"))
+
+
+def _with_reasons(
+    frame: pl.DataFrame, table: pd.DataFrame, churn: ChurnModel, policy: PolicySettings, wording: Wording | None
+) -> pl.DataFrame:
+    """The scores with reasons: of who is at risk or has an action, and of those who stand first by what is at stake."""
     explained = frame["action"].is_not_null().to_numpy(writable=True)
     explained |= frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :]).to_numpy()
-    explained[np.argsort(-ranked, kind="stable")[:LISTED]] = True
-    held = reasons(churn, table[explained], wording, probability=probability[explained])
+    order = ["value_at_risk"] if "value_at_risk" in frame.columns else []
+    first = frame.with_row_index().sort(*order, "churn_probability", "customer_id", descending=True, nulls_last=True)
+    explained[first["index"].head(LISTED).to_numpy()] = True
+    held = reasons(churn, table[explained], wording, probability=frame["churn_probability"].to_numpy()[explained])
     place = pl.Series(np.where(explained, np.cumsum(explained) - 1, -1))
     return frame.with_columns(held.gather(place.set(place < 0, None)).alias("reasons"))
 

@@ -38,6 +38,7 @@ METRICS = Path("reports/metrics.json")  # the headline figures, for `dvc metrics
 EVALUATION_REPORT = Path("reports/evaluation.json")
 EXPERIENCE_REPORT = Path("reports/experience.json")
 LOYALTY_REPORT = Path("reports/loyalty.json")
+FAIRNESS_REPORT = Path("reports/fairness.json")
 LEAKAGE_REPORT = Path("reports/leakage.json")
 REPORT = Path("reports/report.html")
 MODEL_CARD = Path("reports/model_card.md")

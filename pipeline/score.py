@@ -42,7 +42,7 @@ def main() -> None:
             load_churn(paths.CHURN_DELIVERED),
             load_clv(paths.CLV_DELIVERED),
             load_orders(paths.CLV_DELIVERED),
-            _pareto(table["cutoff"][0]),
+            pareto_at(table["cutoff"][0]),
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
         ),
@@ -82,7 +82,7 @@ def _out_of_fold() -> dict[str, float]:
     return dict(evaluation.iter_rows())
 
 
-def _pareto(as_of: datetime) -> ParetoNbd | None:
+def pareto_at(as_of: datetime) -> ParetoNbd | None:
     """The purchase model of the scoring cutoff; None where nobody had bought."""
     priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
     held = priors.get(f"{as_of:%Y-%m-%d}")

@@ -204,12 +204,12 @@ class English:
 
     def enrolled(self, last: Day | None) -> str:
         """When they enrolled."""
-        return f"Enrolled on {self._on(last)}, {self._ago(last)}" if last else "Never enrolled in a programme"
+        return f"Enrolled on {self._on(last)}, {self._ago(last)}" if last else "Never joined a programme"
 
     def pace(self, of: str, value: float, currency: str, usual: Usual | None) -> str:
         """How much in a year, on average."""
         if of == "spend":
-            return f"{self._money(value, currency)} a year on average{self._money_of(usual, currency, 'spend')}"
+            return f"Spends {self._money(value, currency)} a year on average{self._money_of(usual, currency, 'spend')}"
         return f"{self._number(value)} {self._done('purchase')[1]} a year on average{self._have(usual)}"
 
     def attribute(self, says: str, value: str | float | None, usual: Usual | None) -> str:
@@ -266,7 +266,9 @@ class English:
         return self._beside(usual, "have", None if value is None else f"{value:,}" if value else "none")
 
     def _is_share(self, usual: Usual | None) -> str:
-        return self._beside(usual, "have", None if usual is None or usual.value is None else f"{usual.value:.0%}")
+        if usual is None or usual.value is None:
+            return ""
+        return f"; similar customers: {usual.value:.0%}" if usual.similar else f"; usual is {usual.value:.0%}"
 
     def _is_points(self, usual: Usual | None) -> str:
         shown = None if usual is None or usual.value is None else f"{usual.value * 100:.0f}"

@@ -215,7 +215,7 @@ class Italian:
     def pace(self, of: str, value: float, currency: str, usual: Usual | None) -> str:
         """How much in a year, on average."""
         if of == "spend":
-            return f"{self._money(value, currency)} all'anno in media{self._money_of(usual, currency)}"
+            return f"Spesa di {self._money(value, currency)} all'anno in media{self._money_of(usual, currency)}"
         return f"{self._number(value)} ordini all'anno in media{self._have(usual)}"
 
     def attribute(self, says: str, value: str | float | None, usual: Usual | None) -> str:
