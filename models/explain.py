@@ -24,13 +24,12 @@ from fedelta.models.reasons.customer import Customer, Rows
 from fedelta.models.reasons.english import English
 from fedelta.models.reasons.italian import Italian
 from fedelta.models.reasons.subjects import Fact, neutral, subject_of, tell
-from fedelta.models.reasons.wording import Wording
+from fedelta.models.reasons.wording import REST, Wording
 from fedelta.models.rounding import FINEST, PREDICTED, significant
 
 Floats = npt.NDArray[np.float64]
 
 MOST_REASONS = 5
-REST = "rest"
 PRIOR = "rhythm"  # what buy-till-you-die models say is the customer's rhythm
 _LEAST = 0.05  # log-odds: less is no reason
 _LEAST_SHARE = 0.1  # of the strongest reason's contribution
@@ -143,9 +142,11 @@ def _of_chunk(
     rows, held = slice(*between), table.iloc[slice(*between)]
     parts = contributions(model.components, held).drop(columns=BASE)
     names = tuple(str(name) for name in parts.columns)
-    moved = significant(parts.to_numpy(np.float64), PREDICTED, FINEST)
+    exact = parts.to_numpy(np.float64)
+    moved = significant(exact, PREDICTED, FINEST)
     groups = _groups(names)
-    totals = significant(np.column_stack([moved[:, group.columns].sum(axis=1) for group in groups]), PREDICTED, FINEST)
+    sums = [exact[:, group.columns].sum(axis=1) for group in groups]
+    totals = significant(np.stack(sums, axis=1), PREDICTED, FINEST) if sums else np.empty((len(held), 0))
     read = Rows.of(held, wording)
     rhythm = next((number for number, group in enumerate(groups) if group.theme == PRIOR), None)
     out = []
@@ -153,7 +154,7 @@ def _of_chunk(
         customer = Customer(read, place, peers)
         found = _facts_of(customer, groups, totals[place], moved[place], names)
         chosen = _ordered(customer, found, 0.0 if rhythm is None else float(totals[place, rhythm]))
-        rest = float(significant(float(target) - sum(one.contribution for one in chosen), PREDICTED, FINEST))
+        rest = round(float(target) - sum(one.contribution for one in chosen), FINEST)
         out.append([_struct(one) for one in (*chosen, _Reason(REST, rest, Fact(REST), 2))])
     return pl.Series(out, dtype=_DTYPE)
 

@@ -19,6 +19,7 @@ from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.economics import Economics, economics
 from fedelta.models.policy.plan import NOT_CONTACTED, plan_of
 from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.reasons.wording import leading
 from fedelta.pages import charts, findings
 from fedelta.pages import experience_section as report_experience
 from fedelta.pages.journey_chart import journey_chart
@@ -52,6 +53,7 @@ class Inputs:
     delivered: Json  # the contract of the churn model that gives the scores
     experience: Json
     loyalty: Json
+    fairness: Json
     policy: PolicySettings
 
 
@@ -97,6 +99,7 @@ def main() -> None:
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),
         loyalty=_json(paths.LOYALTY_REPORT, "train_loyalty", ("classes", "now", "spurious", "personas")),
+        fairness=_json(paths.FAIRNESS_REPORT, "fairness", ("reason", "attributes", "warnings")),
         policy=load_params().policy,
     )
     page = render(inputs)
@@ -140,6 +143,7 @@ def render(inputs: Inputs) -> str:
                 leaves=findings.leaves,
                 experience=inputs.experience,
                 loyalty=inputs.loyalty,
+                fairness=inputs.fairness,
                 policy=inputs.policy,
                 economics=economics_of(inputs.scores, inputs.policy),
                 plan=plan_of(inputs.scores, inputs.policy),
@@ -147,6 +151,7 @@ def render(inputs: Inputs) -> str:
                 spurious=spurious_of(inputs.scores, inputs.loyalty["spurious"]),
                 journey_chart=journey_chart,
                 listed=findings.listed,
+                leading=leading,
                 risk=risk,
                 at_risk=AT_RISK,
                 as_of=inputs.scores["as_of"][0],

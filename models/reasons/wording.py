@@ -8,6 +8,7 @@ from typing import Any
 from fedelta.features.experience_rules import LANGUAGES, Language, Rule
 from fedelta.features.relationship import PURCHASES
 
+REST = "rest"  # code of the last reason: everything that no other names
 _YEAR_SHOWN_DAYS = 300  # after so many days a date comes with its year
 
 
@@ -91,6 +92,12 @@ class Wording:
 def in_language(reason: Mapping[str, Any], language: Language) -> str:
     """The sentence of a reason (`features.contract.REASON`)."""
     return str(reason["text" if language == "en" else f"text_{language}"])
+
+
+def leading(reasons: Sequence[Mapping[str, Any]] | None, most: int) -> list[Mapping[str, Any]]:
+    """What a list shows of a customer's reasons: the first that raise the risk; where none does, the first of all."""
+    named = [one for one in reasons or () if one["code"] != REST]
+    return [one for one in named if one["direction"] == "raises"][:most] or named[:1]
 
 
 def by_words(latest: Sequence[tuple[Words, Day]], language: Language) -> dict[str, list[Day]]:

@@ -8,9 +8,8 @@ import polars as pl
 
 from fedelta.features.contract import RISK_TIERS, RiskTier
 from fedelta.features.experience_rules import Language
-from fedelta.models.explain import REST
 from fedelta.models.policy.plan import NOT_CONTACTED
-from fedelta.models.reasons.wording import in_language
+from fedelta.models.reasons.wording import in_language, leading
 from fedelta.pipeline import paths
 from fedelta.pipeline.report import read_scores
 
@@ -40,5 +39,4 @@ def text_of(row: Mapping[str, Any], language: Language) -> str:
     money = "" if row["value_at_risk"] is None else f", {row['value_at_risk']:,.0f} {row['currency']} at risk"
     action = f", {row['action']}" if row["action"] else ""
     lines = [f"{row['customer_id']}  {row['risk_tier']} ({row['churn_probability']:.0%}{money}{action})"]
-    raising = [one for one in row["reasons"] or () if one["direction"] != "lowers" and one["code"] != REST]
-    return "\n".join([*lines, *(f"    {in_language(one, language)}" for one in raising[:_SHOWN])])
+    return "\n".join([*lines, *(f"    {in_language(one, language)}" for one in leading(row["reasons"], _SHOWN))])
