@@ -32,11 +32,9 @@ SOURCES = Path(__file__).parents[2] / "sources"
 
 def with_ages(folder: Path, seed: int) -> None:
     """Ages that tell who leaves (and others for another seed): a model that saw them would use them."""
-    left = (
-        pl.read_parquet(folder / paths.LABELS / "*.parquet")
-        .group_by("customer_id")
-        .agg(left=(pl.col("horizon_purchase_count") == 0).max())
-    )
+    labels = pl.read_parquet(folder / paths.LABELS / "*.parquet")
+    evaluated = labels.filter(pl.col("cutoff") == labels["cutoff"].unique().sort()[-2])
+    left = evaluated.select("customer_id", left=pl.col("horizon_purchase_count") == 0)
     customers = pl.read_parquet(folder / paths.CUSTOMERS).join(left, on="customer_id", how="left").sort("customer_id")
     rng = np.random.default_rng(seed)
     old = customers["left"].fill_null(False).to_numpy() ^ (rng.random(len(customers)) < (0.1 if seed else 0.0))
@@ -106,9 +104,7 @@ def test_a_group_that_leaves_more_than_any_model_can_know_is_a_warning(project: 
 def test_only_protected_attributes_can_be_allowed():
     demo = load_source("demo", SOURCES)
     assert [one.name for one in demo.for_models(())] == ["country", "plan"]
-    with pytest.raises(
-        SourceError, match="names plan, which is no protected attribute of source demo; these are age_group"
-    ):
+    with pytest.raises(SourceError, match="names plan, which is no protected attribute of source demo; these are age"):
         demo.for_models(("plan",))
 
 

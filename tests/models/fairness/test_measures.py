@@ -59,9 +59,7 @@ def test_groups_treated_equally_are_no_warning_in_nineteen_of_twenty_companies()
     warned, strict = 0, FairnessSettings(tolerance=0.0, least_ratio=1.0)
     for seed in range(40):
         rows, group = company(seed, n=1_000)
-        warned += bool(
-            judged({"age": list(of(rows, group).values())}, FairnessSettings(tolerance=0.0, least_ratio=1.0))[0]
-        )
+        warned += bool(judged({"age": list(of(rows, group).values())}, strict)[0])
     assert warned <= 5
 
 
@@ -78,9 +76,8 @@ def test_a_group_contacted_less_at_equal_risk_is_a_warning_and_one_of_lower_risk
     rows, group = company()
     rng = np.random.default_rng(5)
     passed_over = rows.contacted & ~((group == "b") & (rng.random(len(group)) < 0.5))
-    (warning,), _ = judged(
-        {"age": list(of(Decided(rows.probability, rows.churned, passed_over, None), group).values())}, SETTINGS
-    )
+    unequal = of(Decided(rows.probability, rows.churned, passed_over, None), group)
+    (warning,), _ = judged({"age": list(unequal.values())}, SETTINGS)
     assert (warning["group"], warning["test"]) == ("b", "contact_gap")
     calm = np.where(rows.probability < np.quantile(rows.probability, 0.4), "calm", "other")
     found = of(rows, calm)
@@ -116,10 +113,5 @@ def test_numbers_are_categories_while_few_and_quarters_when_many():
     assert groups_of([0.0, 1.0] * 60, least=50).labels == ("0", "1")
     ages = [float(age) for age in range(100)] * 2 + [float("nan")] * 50
     found = groups_of(ages, least=40)
-    assert set(found.labels) == {
-        "up to 24.75",
-        "above 24.75, up to 49.5",
-        "above 49.5, up to 74.25",
-        "above 74.25",
-        "unknown",
-    }
+    quarters = {"up to 24.75", "above 24.75, up to 49.5", "above 49.5, up to 74.25", "above 74.25"}
+    assert set(found.labels) == quarters | {"unknown"}
