@@ -1,9 +1,9 @@
 """The score document: what a customer's score looks like over HTTP, as JSON and as a row of CSV."""
 
 import csv
+import datetime as dt
 import io
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -86,7 +86,7 @@ class Reason(BaseModel):
     contribution: float | None = Field(description="to the log-odds of churn; they sum to those of the probability")
     value: float | None = Field(description="of the fact, where it is a number")
     peer_median: float | None = Field(description="of the same among similar customers")
-    date: date | None = Field(description="of the fact, in the source's time zone")
+    date: dt.date | None = Field(description="of the fact, in the source's time zone")
 
 
 def bodies(scores: pl.DataFrame, snapshot_id: str) -> list[bytes]:
@@ -148,7 +148,7 @@ def _field(name: str) -> Any:
     if name in ("customer_id", "snapshot_id"):
         return (str, Field(description=MEANING[name]))
     kind: Any = (
-        list[Reason] if isinstance(dtype, pl.List) else datetime if isinstance(dtype, pl.Datetime) else _TYPES[dtype]
+        list[Reason] if isinstance(dtype, pl.List) else dt.datetime if isinstance(dtype, pl.Datetime) else _TYPES[dtype]
     )
     return (kind | None, Field(description=MEANING[name]))
 
