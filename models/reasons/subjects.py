@@ -21,6 +21,7 @@ Better = Literal["more", "less", "unknown"]  # of something, for staying
 _OVERDUE = 1.25  # of the usual gap: from here a silence is longer than usual
 _DIFFERENT = 0.2  # of the larger of two figures: from here they differ to a reader
 _DIFFERENT_SHARE = 0.2  # of shares of interactions
+_DIFFERENT_POINTS = 0.1  # of ratings from 0 to 1
 _SHORT = 1.5  # of the usual gap: up to here one is nothing unusual
 
 
@@ -433,7 +434,7 @@ def _rating(customer: Customer, columns: Sequence[str], raising: bool) -> Fact |
         if value is None:
             continue
         middle = 0.5 if usual is None or usual.value is None else usual.value
-        if rounded(value * 100) != rounded(middle * 100) and (value < middle) == raising:
+        if abs(value - middle) >= _DIFFERENT_POINTS and (value < middle) == raising:
             at = day if which == "last" else None
             return Fact("rating", {"which": which, "value": value, "day": at, "usual": usual}, shown, at)
     return None

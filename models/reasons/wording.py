@@ -95,9 +95,9 @@ def in_language(reason: Mapping[str, Any], language: Language) -> str:
 
 
 def leading(reasons: Sequence[Mapping[str, Any]] | None, most: int) -> list[Mapping[str, Any]]:
-    """What a list shows of a customer's reasons: the first that raise the risk; where none does, the first of all."""
+    """What a list shows of a customer's reasons: the first, and others that raise the risk."""
     named = [one for one in reasons or () if one["code"] != REST]
-    return [one for one in named if one["direction"] == "raises"][:most] or named[:1]
+    return [*named[:1], *(one for one in named[1:] if one["direction"] == "raises")][:most]
 
 
 def by_words(latest: Sequence[tuple[Words, Day]], language: Language) -> dict[str, list[Day]]:
