@@ -25,6 +25,7 @@ CLV_BUNDLE = BUNDLE / "clv"
 CLV_DELIVERED = CLV_BUNDLE / "delivered"
 CLV_EVALUATED = CLV_BUNDLE / "evaluated"
 BTYD_BUNDLE = BUNDLE / "btyd"
+LEAVING_BUNDLE = BUNDLE / "leaving"
 EXPERIENCE_BUNDLE = BUNDLE / "experience"  # what the indexes of experience are shrunk to
 LOYALTY_BUNDLE = BUNDLE / "loyalty"
 PERSONAS_BUNDLE = BUNDLE / "personas"  # kept by DVC between runs: what the next run knows its personas by
