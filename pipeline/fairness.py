@@ -28,7 +28,7 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.score import pareto_at, with_known_value
+from fedelta.pipeline.score import read_prior, with_known_value
 
 NOTHING_PROTECTED = "No attribute of the source is declared as protected, so no groups are compared."
 LEAST_ROWS = 200  # evaluated customers: fewer say nothing of groups
@@ -50,7 +50,8 @@ def main() -> None:
 
 def report(source: Source, protected: Sequence[Attribute], params: Params) -> dict[str, Any]:
     """How the groups of each protected attribute are treated, for JSON."""
-    evaluation = pl.read_parquet(paths.EVALUATION).sort("customer_id")
+    # Rows at which value alone is evaluated have no prediction of churn.
+    evaluation = pl.read_parquet(paths.EVALUATION).filter(pl.col("churn_chosen").is_not_null()).sort("customer_id")
     if len(evaluation) < LEAST_ROWS:
         why = f"{len(evaluation):,} customers were evaluated; at least {LEAST_ROWS} are needed to compare groups."
         return {"reason": why, "attributes": {}, "warnings": []}
@@ -105,9 +106,10 @@ def decided(evaluation: pl.DataFrame, source: Source, params: Params) -> tuple[D
             load_churn(churn),
             load_clv(clv),
             load_orders(clv),
-            pareto_at(table["cutoff"][0]),
+            read_prior(table["cutoff"][0]),
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
+            params.churn.definition,  # and no model of leaving: it learned from what came after this cutoff
         ),
         replace(params.policy, holdout=HoldoutSettings(0.0, params.policy.holdout.salt)),
         currency=source.currency,

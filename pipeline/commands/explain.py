@@ -17,7 +17,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import Language
 from fedelta.features.kernel import KernelSettings, features_at
-from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
+from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, prior_columns
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
@@ -145,7 +145,8 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
         )
     churn = load_churn(paths.CHURN_DELIVERED)
     wording = wording_of(load_source(params.source), params)
-    now = prediction_of(row, churn, load_clv(paths.CLV_DELIVERED), wording, scored["churn_probability"])
+    clv = load_clv(paths.CLV_DELIVERED)
+    now = prediction_of(row, churn, clv, None, wording, published=scored["churn_probability"])
     caution = CAUTION
     if abs(now.churn_probability - scored["churn_probability"]) > SAME:
         caution = (
@@ -244,7 +245,7 @@ class _Scorer:
 
     def predict(self, events: pl.DataFrame) -> Prediction:
         """The prediction from one customer's history."""
-        return prediction_of(self._row(events), self.churn, self.clv, self.wording)
+        return prediction_of(self._row(events), self.churn, self.clv, self.prior, self.wording)
 
     def _row(self, events: pl.DataFrame) -> pd.DataFrame:
         settings: KernelSettings = self.job.settings
@@ -260,7 +261,13 @@ class _Scorer:
 
 
 def prediction_of(
-    table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, wording: Wording, published: float | None = None
+    table: pd.DataFrame,
+    churn: ChurnModel,
+    clv: ClvModel | None,
+    prior: PurchasePrior | None,
+    wording: Wording,
+    *,
+    published: float | None = None,
 ) -> Prediction:
     """What the models predict of the one row of a table of features, and why.
 
@@ -270,6 +277,7 @@ def prediction_of(
     (calibration,), (season,) = churn.shifts(table)
     probability = None if published is None else np.array([published])
     why = reasons(churn, table, wording, probability=probability).to_list()[0]
+    expected = float(clv.expected_spend(at_horizon(table, prior, clv.horizon_days))[0]) if clv else None
     return Prediction(
         churn_probability=float(churn.churn_probability(table)[0]),
         log_odds=float(churn.log_odds(table)[0]),
@@ -277,7 +285,7 @@ def prediction_of(
         calibration=float(calibration),
         season=float(season),
         reasons=tuple(why),
-        clv_expected=float(clv.expected_spend(table)[0]) if clv else None,
+        clv_expected=expected,
         last_bad_experience=rule if isinstance(rule := table["last_bad_experience"].iloc[0], str) else None,
     )
 

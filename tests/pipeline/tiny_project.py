@@ -26,6 +26,7 @@ from fedelta.pipeline import (
     score,
     train_churn,
     train_clv,
+    train_leaving,
     train_loyalty,
 )
 from fedelta.pipeline.buckets.shuffle import shuffle
@@ -54,7 +55,7 @@ experience:
   rules:
     late_delivery: {when: "kind = 'delivery' AND delay_hours > 24", pillar: expectations, level: needs, severity: 2}
 churn: {num_iterations: TREES, seeds: 1, candidate: lightgbm}
-clv: {num_iterations: TREES, seeds: 1}
+clv: {num_iterations: TREES, seeds: 1, horizon_days: 90}
 evaluate: {bootstrap: 20, seed: 7}
 policy: {tiers: {medium: 0.3, high: 0.6, critical: 0.8}}
 gate: {metric: log_loss, max_ece: 0.3}
@@ -104,7 +105,10 @@ def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
             connection.register("events", events.to_arrow())
             shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         _customers(events).write_parquet(paths.CUSTOMERS)
-        for stage in (experience, fit_btyd, train_churn, train_clv, train_loyalty, evaluate, score, fairness):
+        stages = (
+            experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, evaluate, score, fairness,
+        )  # fmt: skip
+        for stage in stages:
             stage.main()
     return folder
 
