@@ -252,9 +252,8 @@ def _with_reasons(
     """The scores with reasons: of who is at risk or has an action, and of those who stand first on a list."""
     explained = frame["action"].is_not_null().to_numpy(writable=True)
     explained |= frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :]).to_numpy()
-    for rank in [name for name in ("value_at_risk", "win_back_value") if name in frame.columns] or [
-        "churn_probability"
-    ]:
+    ranks = ["value_at_risk", "win_back_value"] if "value_at_risk" in frame.columns else ["churn_probability"]
+    for rank in ranks:
         first = frame.with_row_index().sort(rank, "churn_probability", descending=True, nulls_last=True)
         explained[first["index"].head(LISTED).to_numpy()] = True
     held = reasons(churn, table[explained], wording, probability=frame["churn_probability"].to_numpy()[explained])
