@@ -22,7 +22,7 @@ class Attribute:
     says: str
     bad_experience: Pillar | None = None  # it counts bad experiences of this pillar
     protected: bool = False  # models may see it only where params say so (`fairness.allow`)
-    standing: bool = False  # nobody can act on it: never the first reason of a score; whatever is static is
+    fixed: bool = False  # nobody can act on it: never the first reason of a score; whatever is static is
 
     @property
     def column(self) -> str:

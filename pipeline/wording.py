@@ -15,5 +15,5 @@ def wording_of(source: Source, params: Params) -> Wording:
         event=params.churn.definition == "event",
         rules=Wording.of_rules(source.experience(params.experience).rules),
         attributes={one.column: one.says for one in attributes if one.says},
-        standing=frozenset(one.column for one in attributes if one.standing),
+        fixed=frozenset(one.column for one in attributes if one.fixed),
     )

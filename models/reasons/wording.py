@@ -63,7 +63,7 @@ class Wording:
         Of the rules of bad experiences that have words; the others go by their names.
     attributes : mapping of column to str
         What attributes are, in the source's own language.
-    standing : frozenset of str
+    fixed : frozenset of str
         Columns of attributes that nobody can act on: never the first reason.
     """
 
@@ -73,7 +73,7 @@ class Wording:
     event: bool = False
     rules: Mapping[str, Words] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
-    standing: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
 
     @classmethod
     def of_rules(cls, rules: Mapping[str, Rule]) -> Mapping[str, Words]:

@@ -373,7 +373,7 @@ def _attribute(name: str, section: "_Section", of: SourceKind) -> Attribute:
         known_from or None,
         section.text("says", ""),
         protected=section.like("protected", False),
-        standing=static,
+        fixed=static,
     )
     section.close()
     return attribute
@@ -397,7 +397,7 @@ def _table_attribute(name: str, section: "_Section") -> Attribute:
         section.text("says", ""),
         cast("Pillar", pillar) if pillar else None,
         protected=protected,
-        standing=section.like("standing", False),
+        fixed=section.like("fixed", False),
     )
     section.close()
     return attribute

@@ -114,11 +114,11 @@ def test_a_standing_attribute_never_stands_alone(train: Panel, to_score: pd.Data
     country = np.where(train.churned("inactivity") > 0, "IT", "FR")
     model = of_rule(with_columns(train, attribute_country=country), "lightgbm")
     column = "attribute_country"
-    wording = replace(LATE, attributes={column: "country of residence"}, standing=frozenset({column}))
+    wording = replace(LATE, attributes={column: "country of residence"}, fixed=frozenset({column}))
     italians = to_score.assign(attribute_country="IT")
     seen = 0
-    for standing, free in zip(given(model, italians, wording), given(model, italians), strict=True):
-        places = [reason["text"] for reason in standing].index("Country of residence: IT")
+    for fixed, free in zip(given(model, italians, wording), given(model, italians), strict=True):
+        places = [reason["text"] for reason in fixed].index("Country of residence: IT")
         assert places > 0
         seen += free[0]["text"] == "Country: IT"
     assert seen > 50
