@@ -18,7 +18,7 @@ from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.leak_check import REPORT, LeakFound
 from fedelta.pipeline.paths import PARAMS
 
-ATTRIBUTES = ("country", "age_group", "plan")
+ATTRIBUTES = ("country", "plan")
 
 
 @pytest.fixture(scope="module")
