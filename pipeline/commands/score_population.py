@@ -157,7 +157,7 @@ def read_population(
     source: Source, data: Path, params: Params, churn: ChurnModel, at: str | None, scratch: Path
 ) -> Population:
     """The customers of the files in `data` and their features, by way of a scratch folder."""
-    outputs = Outputs(*(scratch / name for name in ("interactions", "customers.parquet", "quarantine", "data.json")))
+    outputs = Outputs.within(scratch)
     report = ingest(
         source,
         data,

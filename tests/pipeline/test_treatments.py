@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tiny_project import PARAMS, START, inside, make
+from tiny_source import SQL, YAML, Tiny, csv
 
 from fedelta.features.contract import TREATMENTS
 from fedelta.models.policy.settings import PolicySettings
@@ -55,6 +56,76 @@ def test_what_does_not_keep_to_the_contract_is_refused_in_one_line(tmp_path: Pat
         read_treatments(tmp_path)
     assert "ours.parquet" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_the_time_before_campaigns_still_reads(tmp_path: Path):
+    old = treated(["ann"]).drop("campaign", "reached", "churn_probability", "expected_value")
+    old.write_parquet(tmp_path / "old.parquet")
+    assert read_treatments(tmp_path).equals(treated(["ann"]).cast(dict(TREATMENTS)).select(list(TREATMENTS)))
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [({"churn_probability": 1.2}, r"churn_probability such as 1\.2; it must be between 0 and 1"),
+     ({"cost": -2.0}, r"cost such as -2; it must be at least 0"),
+     ({"expected_value": float("nan")}, "expected_value such as nan")],
+)  # fmt: skip
+def test_figures_that_cannot_be_are_refused(tmp_path: Path, column: dict[str, float], says: str):
+    treated(["ann"], **column).write_parquet(tmp_path / "ours.parquet")
+    with pytest.raises(BadTreatments, match=says):
+        read_treatments(tmp_path)
+
+
+SENT = "who,sent,name,what,arm,got,paid,risk\n"
+SQL_OF_SENT = """SELECT who AS customer_id, sent AS treated_at, name AS campaign, what AS action, arm,
+    got AS reached, paid AS cost, risk AS churn_probability FROM sent"""
+
+
+def sent(folder: Path, *lines: str) -> Tiny:
+    """A source with a file of treatments."""
+    raw = (SENT + "".join(f"{line}\n" for line in lines)).encode()
+    yaml = YAML + '  sent: {path: "sent.csv", format: csv}\n'
+    tiny = Tiny(folder, csv("1,ann,2024-01-05,purchase,web,12.5,"), yaml, SQL, others={"sent.csv": raw})
+    (folder / "sources/tiny").mkdir(parents=True)
+    (folder / "sources/tiny/treatments.sql").write_text(SQL_OF_SENT)
+    return tiny
+
+
+def test_the_treatments_of_a_source_are_judged_like_any_table_and_read_with_the_files(tmp_path: Path):
+    tiny = sent(
+        tmp_path,
+        "ann,2024-02-01 10:00:00,spring,keep,treated,yes,1.5,0.4",
+        "ann,2024-02-01 10:00:00,spring,keep,treated,yes,1.5,0.4",
+        "bob,2024-02-01 10:00:00,spring,keep,held_out,,,",
+        "cid,2024-02-01 10:00:00,spring,keep,control,,,",
+        "cid,2024-02-01 10:00:00,spring,keep,treated,,-1,",
+        "cid,2024-02-01 10:00:00,spring,keep,treated,,,1.5",
+        "cid,,spring,keep,treated,,,",
+        "cid,2031-02-01,spring,keep,treated,,,",
+    )
+    report = tiny.ingest()
+    assert report.treatments
+    assert str(report.treatments.equation) == "8 rows in = 2 valid + 1 duplicate + 0 out of scope + 5 quarantined"
+    assert report.treatments.quarantined_for == {
+        "cost_negative": 1, "in_the_future": 1, "missing_treated_at": 1, "probability_out_of_range": 1,
+        "unknown_arm": 1,
+    }  # fmt: skip
+    assert "rows of treatments.sql are quarantined" in " ".join(report.warnings)
+    folder = tmp_path / "treatments"
+    folder.mkdir()
+    treated(["dan"]).write_parquet(folder / "ours.parquet")
+    found = read_treatments(folder, tiny.outputs.treatments)
+    assert found.schema == TREATMENTS
+    assert found.sort("customer_id").select("customer_id", "arm", "reached", "churn_probability").rows() == [
+        ("ann", "treated", True, 0.4), ("bob", "held_out", None, None), ("dan", "treated", None, None),
+    ]  # fmt: skip
+    assert found["treated_at"].min() == datetime(2024, 2, 1, 9, tzinfo=UTC), "read in the source's zone"
+
+
+def test_a_source_without_treatments_writes_an_empty_table_of_them(tmp_path: Path):
+    tiny = Tiny(tmp_path, csv("1,ann,2024-01-05,purchase,web,12.5,"), YAML, SQL)
+    assert tiny.ingest().treatments is None
+    assert read_treatments(tmp_path / "none", tiny.outputs.treatments).equals(TREATMENTS.to_frame())
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path):
