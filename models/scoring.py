@@ -20,6 +20,7 @@ from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.panel import floats
 from fedelta.models.policy.actions import policy_table, risk_tier, value_at_risk
 from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
@@ -38,6 +39,7 @@ class Models:
     pareto: ParetoNbd | None  # of the scoring cutoff
     loyalty: LoyaltyModel
     personas: PersonaModel
+    uplift: UpliftModel | None = None  # effects of contacting, where they passed the gate
 
 
 def score(
@@ -142,7 +144,11 @@ def _scored(
         ranked = np.nan_to_num(at_risk)
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
     ids = table["customer_id"].to_list()
-    frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, suppressed))
+    saved = None
+    if models.uplift and at_risk is not None:  # what contacting saves: its effect on staying × what staying is worth
+        staying = np.divide(at_risk, probability, out=np.zeros_like(at_risk), where=probability > 0)
+        saved = models.uplift.effect(table) * staying
+    frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, suppressed, saved=saved))
     frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
     frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
     explained = frame["action"].is_not_null().to_numpy(writable=True)

@@ -1,7 +1,7 @@
 """Charts: axes and what is drawn between them, as inline SVG."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -85,6 +85,31 @@ def gains(curve: Points, churn_rate: float) -> Markup:
         frame.line(curve, "series"),
         frame.words(0.62, 0.52, "at random", "note"),
     )
+
+
+def targeting(curves: Mapping[str, Points], names: Mapping[str, str]) -> Markup:
+    """What contacting the first share of customers brings, by the order that puts them first; dashed: any order."""
+    gains = [gain for points in curves.values() for _, gain in points]
+    low, high = min([0.0, *gains]), max([*gains, 1e-9])
+    step = next(s for s in _steps() if 5 * s >= high - low)
+    ticks = [step * k for k in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    y = Axis(ticks[0], ticks[-1], ticks, "gained per customer of the base", lambda value: f"{value:.3g}")
+    frame = Frame(share_axis("customers contacted, by the order"), y, 320)
+    last = next(iter(curves.values()))[-1]
+    looks = ("series", "series thin", "axis")
+    ends = [(name, max(points, key=lambda point: point[1])) for name, points in curves.items()]
+    return frame.svg(
+        "Targeting curves: what contacting brings, for each order of the customers",
+        frame.line([(0, 0), last], "guide"),
+        *(frame.line(points, looks[number % 3]) for number, points in enumerate(curves.values())),
+        *(
+            frame.words(0.02, ticks[-1] - (0.6 + 0.45 * number) * step, f"{_MARKS[number % 3]} {names[name]}", "note")
+            for number, (name, _) in enumerate(ends)
+        ),
+    )
+
+
+_MARKS = ("━", "─", "╌")
 
 
 def spread(counts: Sequence[int]) -> Markup:

@@ -36,6 +36,8 @@ def policy_table(
     p_alive: Floats,
     settings: PolicySettings,
     suppressed: Collection[str] = (),
+    *,
+    saved: Floats | None = None,
 ) -> pl.DataFrame:
     """What to do with each scored customer, and what it is expected to bring.
 
@@ -53,6 +55,10 @@ def policy_table(
         Chance of still being a customer; NaN where unknown.
     suppressed : collection of str
         Customers who must not be contacted now; see `suppressed_customers`.
+    saved : ndarray of shape (n_customers,), optional
+        Value that contacting each customer is measured to save (`models.uplift`), below 0 where it drives away. Given
+        only where effects per customer passed their gate: it then takes the place of assumed success × value at risk
+        for the action of highest success, and in proportion to their success for others.
 
     Returns
     -------
@@ -68,7 +74,8 @@ def policy_table(
         return pl.DataFrame({"held_out": alone}).select(
             action=pl.lit(None, pl.String), expected_profit=pl.lit(None, pl.Float64), held_out="held_out"
         )
-    profits = np.column_stack([success * at_risk - cost for cost, success in actions.values()])
+    at_best = at_risk if saved is None else saved / max(success for _, success in actions.values())
+    profits = np.column_stack([success * at_best - cost for cost, success in actions.values()])
     best = profits.argmax(axis=1)  # of equal profits the cheaper action
     profit = profits.max(axis=1)
     barred = alone | np.isin(np.array(customer_ids, dtype=str), np.array(sorted(suppressed), dtype=str))

@@ -74,7 +74,7 @@ def economics(probability: Floats, expected_spend: Floats | None, policy: Policy
         Expected spend in the horizon; None where the source holds no money.
     """
     own = policy.economics
-    cost, success = cost_of_contact(own), own.success
+    cost, success = cost_of_contact(own), own.chance("success")
     at_risk = None if expected_spend is None else value_at_risk(probability, expected_spend, policy)
     best = worth = profit = kept = everyone = None
     if cost is not None and at_risk is not None and at_risk.size:

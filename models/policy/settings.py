@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from fedelta.features.contract import RISK_TIERS
 from fedelta.features.errors import FedeltaError
@@ -35,20 +36,23 @@ class BadPolicy(FedeltaError, ValueError):
     """The tiers are not those of scores or do not ascend, or a cost or a limit cannot be."""
 
 
+Success: TypeAlias = float | Literal["measured"] | None  # measured: what the treatments show, once it is known
+
+
 @dataclass(frozen=True)
 class EconomicsSettings:
     """What winning and keeping customers costs, in the source's currency; None where the company does not say.
 
     `success` is the assumed chance that a customer about to leave stays because of the contact and its offer,
-    `contact_success` that of a contact without an offer. Both are assumptions until treatments have been measured
-    against the holdout.
+    `contact_success` that of a contact without an offer. Both are assumptions, or ``measured``: what treatments show
+    against the holdout, which `models.incrementality.measured.with_measured` puts in.
     """
 
     acquisition_cost: float | None = None
     contact_cost: float | None = None
     offer_cost: float | None = None
-    success: float | None = None
-    contact_success: float | None = None
+    success: Success = None
+    contact_success: Success = None
 
     def __post_init__(self) -> None:
         """Refuse negative costs and a success that is no chance.
@@ -62,19 +66,34 @@ class EconomicsSettings:
             if (cost := getattr(self, name)) is not None and not 0 <= cost < float("inf"):
                 raise BadPolicy(f"policy.economics.{name} is {cost:g}; it must be 0 or more, or null if unknown.")
         for name in ("success", "contact_success"):
-            if (chance := getattr(self, name)) is not None and not 0 < chance <= 1:
+            if (chance := getattr(self, name)) not in (None, "measured") and not 0 < chance <= 1:
                 raise BadPolicy(
-                    f"policy.economics.{name} is {chance:g}; it must be above 0 and at most 1, or null if unknown."
+                    f"policy.economics.{name} is {chance:g}; it must be above 0 and at most 1, measured, or null if "
+                    "unknown."
                 )
+
+    def chance(self, name: Literal["success", "contact_success"]) -> float | None:
+        """A success as a number, or None if unknown.
+
+        Raises
+        ------
+        BadPolicy
+            If it is to be measured, and the measured one was not put in.
+        """
+        value: Success = getattr(self, name)
+        if value == "measured":
+            raise BadPolicy(f"policy.economics.{name} is measured, which was not looked up: use `with_measured` first.")
+        return value
 
     @property
     def actions(self) -> dict[str, tuple[float, float]]:
         """What can be done, cheapest first: cost of doing it to one customer, and its assumed success."""
         known = {}
-        if self.contact_cost is not None and self.contact_success is not None:
-            known["contact"] = (self.contact_cost, self.contact_success)
-        if self.contact_cost is not None and self.offer_cost is not None and self.success is not None:
-            known["offer"] = (self.contact_cost + self.offer_cost, self.success)
+        contact_success, success = self.chance("contact_success"), self.chance("success")
+        if self.contact_cost is not None and contact_success is not None:
+            known["contact"] = (self.contact_cost, contact_success)
+        if self.contact_cost is not None and self.offer_cost is not None and success is not None:
+            known["offer"] = (self.contact_cost + self.offer_cost, success)
         return known
 
 

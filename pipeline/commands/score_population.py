@@ -34,6 +34,7 @@ from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
 from fedelta.models.policy.actions import suppressed_customers
 from fedelta.models.scoring import Models, score
+from fedelta.models.uplift.storage import load_uplift
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
@@ -44,6 +45,7 @@ from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import as_of, read_customers
 from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.score import in_words, with_known_value
 from fedelta.pipeline.treatments import read_treatments
 
@@ -141,8 +143,9 @@ def scored(
             prior.pareto if prior else None,
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
+            load_uplift(paths.UPLIFT_BUNDLE),
         ),
-        params.policy,
+        policy_in_use(params.policy),
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=population.indexes,
