@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import polars as pl
 
 from fedelta.features.contract import TREATMENTS
 from fedelta.features.cutoffs import midnight_after
-from fedelta.features.entries import KEYS, features_before, outcomes_after
-from fedelta.features.kernel import KernelSettings
+from fedelta.features.entries import KEYS
 from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES
 from fedelta.models.bundle import CONTRACT
 from fedelta.models.encoding import Encoding
@@ -32,8 +30,9 @@ from fedelta.models.uplift.gate import Study, missing, study
 from fedelta.models.uplift.storage import save_uplift
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
-from fedelta.pipeline.buckets.shuffle import Bucket, buckets
+from fedelta.pipeline.buckets.shuffle import buckets
 from fedelta.pipeline.build_features import build, job_for, span
+from fedelta.pipeline.entries import Job
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.treatments import read_treatments
@@ -42,31 +41,8 @@ NONE = "No treatments are recorded, so nothing can be measured: docs/measuring.m
 NO_HISTORY = "The source is a table without a history, so what came after a treatment is unknown."
 NOBODY = "None of the customers in the treatments has a history in the source: are ids written as in the source?"
 STUDIED = 40_000  # customers from whom effects per customer are learned, at most
+_FEW = 10_000  # entries, for which starting processes takes longer than the work
 _MOST_UNKNOWN = 0.1  # of the values at entry, for effects to be weighed by them
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every worker needs to look at the entries of its buckets."""
-
-    entries: pl.DataFrame  # KEYS
-    settings: KernelSettings
-    horizon_days: int
-    folder: Path
-
-    def run(self, bucket: Bucket) -> int:
-        """Write features before and outcomes after the entries of a bucket's customers; return how many."""
-        events = bucket.read()
-        mine = self.entries.filter(pl.col("customer_id").is_in(events["customer_id"].unique().implode()))
-        if mine.is_empty():
-            return 0
-        events = events.filter(pl.col("customer_id").is_in(mine["customer_id"].unique().implode()))
-        outcomes = outcomes_after(events, mine, self.settings, self.horizon_days)
-        features = features_before(events, mine, self.settings, self.horizon_days)
-        outcomes.join(features.drop(set(outcomes.columns) - {*KEYS}, strict=False), on=KEYS, how="left").write_parquet(
-            self.folder / f"part-{bucket.number:05}.parquet"
-        )
-        return mine.height
 
 
 def main() -> None:
@@ -155,7 +131,11 @@ def _around(entries: pl.DataFrame, params: Params) -> Iterator[pl.LazyFrame | No
     with tempfile.TemporaryDirectory(prefix="fedelta-") as scratch:
         settings = job_for(params, (), paths.FEATURES, paths.LABELS).settings
         job = Job(entries, settings, params.horizon_days, Path(scratch))
-        found = build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers, "measure")
+        work, workers = buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers
+        if workers == 1 or len(entries) < _FEW:
+            found = sum(job.run(bucket) for bucket in work)
+        else:
+            found = build(job, work, workers, "measure")
         yield pl.scan_parquet(Path(scratch) / "*.parquet") if found else None
 
 

@@ -1,5 +1,6 @@
 """Customers treated lately are not contacted, and a file that is not clear about it is refused."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -161,6 +162,23 @@ def test_ids_that_the_source_does_not_know_are_reported_and_refused_if_none_is_k
         treated([f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
         with pytest.raises(BadTreatments, match="1 of 1 customers in treatments/ are not in the source"):
             suppressed_at(AS_OF, PolicySettings())
+
+
+def test_scores_plan_by_the_measured_success_and_say_what_is_assumed_until_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with inside(make(tmp_path / "project", num_iterations=5)):
+        costs = "economics: {contact_cost: 0.1, offer_cost: 0.1, success: measured}, "
+        paths.PARAMS.write_text(PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{costs}"))
+        assumed = _contacted()
+        assert "success is measured, but treatments do not show it well enough yet" in capsys.readouterr().err
+        active = {"value": 0.9, "standard_error": 0.001, "held_out_mean": 0.0, "held_out_error": 0.001,
+                  "treated": 900, "held_out": 100}  # fmt: skip
+        comparison = {"by": "action", "group": "keep", "contaminated": 0, "entered": {"held_out": 100},
+                      "withheld": None, "result": {"active": active}}  # fmt: skip
+        paths.SAVES_REPORT.write_text(json.dumps({"comparisons": [comparison]}))
+        assert len(_contacted()) > len(assumed)
+        assert "success: 90.0%" in capsys.readouterr().err
 
 
 def _contacted() -> set[str]:

@@ -206,3 +206,20 @@ def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_reported_as_such(
 def test_a_success_that_is_no_chance_is_refused():
     with pytest.raises(BadPolicy, match=r"policy\.economics\.contact_success is 1\.5; it must be above 0"):
         EconomicsSettings(contact_success=1.5)
+
+
+def test_measured_effects_per_customer_rank_in_the_place_of_assumed_success():
+    names, at_risk, saved = NAMES[:4], np.array([100.0, 90.0, 80.0, 70.0]), np.array([-5.0, 3.0, 20.0, 15.0])
+    policy = PolicySettings(economics=COSTS, holdout=NOBODY, capacity=1)
+    table = policy_table(names, at_risk, np.ones(4), policy, saved=saved)
+    assert table["expected_profit"].to_list() == pytest.approx((saved - 7).tolist())
+    assert table["action"].to_list() == [None, None, "offer", None]
+
+
+def test_measured_effects_that_are_those_assumed_change_nothing():
+    at_risk = np.array([100.0, 90.0, 8.0, 0.0])
+    policy = PolicySettings(economics=BOTH, holdout=NOBODY)
+    assumed = policy_table(NAMES[:4], at_risk, np.ones(4), policy)
+    measured = policy_table(NAMES[:4], at_risk, np.ones(4), policy, saved=0.15 * at_risk)
+    assert measured["action"].equals(assumed["action"])
+    assert measured["expected_profit"].to_list() == pytest.approx(assumed["expected_profit"].to_list())
