@@ -36,7 +36,7 @@ STOP = 0.001  # below this probability the arms are not what the design says, an
 MOST_CONTAMINATED = 0.05  # of the held-out, without a warning
 ALL = "all"
 GROUPS = ("campaign", "action", "persona", "tier")
-_CAMPAIGNS = 10  # that are told apart in a comparison across campaigns; the smaller ones are one
+_CAMPAIGNS = 10  # that are distinguished in a comparison across campaigns; the smaller ones are one
 _RATE_WEEKS = 8  # whose entries say how many come in a week
 
 

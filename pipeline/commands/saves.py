@@ -1,6 +1,8 @@
 """`fedelta saves`: what contacting achieved, as the stage ``measure`` found it; and what a campaign could find."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -8,11 +10,17 @@ import polars as pl
 from fedelta.features.errors import FedeltaError
 from fedelta.models.incrementality.comparison import ALL, nothing_measured
 from fedelta.models.incrementality.estimator import detectable_effect
+from fedelta.models.incrementality.recording import entries_of
 from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.saves import read_saves
 
 Json = Mapping[str, Any]
+
+
+class CannotRecord(FedeltaError):
+    """The list cannot be recorded there."""
 
 
 class CannotPlan(FedeltaError):
@@ -45,6 +53,30 @@ def in_words(report: Json) -> str:
     ]
     lines += ["", report["uplift"]["says"]]
     return "\n".join(lines)
+
+
+def record(path: Path, campaign: str | None, at: datetime) -> str:
+    """Write the entries of the present list, of both arms by one rule, to a file of treatments; say how many.
+
+    Raises
+    ------
+    CannotRecord
+        If the file is there already, or there are no scores.
+    NothingToRecord
+        If the scores plan no action.
+    """
+    if path.suffix != ".parquet" or path.exists():
+        raise CannotRecord(f"{path} must be a new .parquet file, such as {paths.TREATMENTS}/{at:%Y-%m-%d}.parquet.")
+    if not paths.SCORES.is_file():
+        raise CannotRecord(f"{paths.SCORES} is missing. Run `dvc repro score` first.")
+    entries = entries_of(pl.read_parquet(paths.SCORES), at, campaign)
+    with whole(path) as staged:
+        entries.write_parquet(staged)
+    held = entries.filter(pl.col("arm") == "held_out").height
+    text = f"{path}: {entries.height - held:,} customers enter as treated, {held:,} as held out."
+    if path.parent != paths.TREATMENTS:
+        text += f" Runs read what lies in {paths.TREATMENTS}/."
+    return text
 
 
 def planned(entries: int, base: float | None, held_out: float | None) -> dict[str, float | int]:

@@ -9,6 +9,7 @@ import pytest
 from tiny_project import PARAMS, START, inside, make
 from tiny_source import SQL, YAML, Tiny, csv
 
+from fedelta.cli import main
 from fedelta.features.contract import TREATMENTS
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths, score
@@ -179,6 +180,24 @@ def test_scores_plan_by_the_measured_success_and_say_what_is_assumed_until_then(
         paths.SAVES_REPORT.write_text(json.dumps({"comparisons": [comparison]}))
         assert len(_contacted()) > len(assumed)
         assert "success: 90.0%" in capsys.readouterr().err
+
+
+def test_the_list_is_recorded_in_both_arms_and_then_nobody_of_it_is_contacted_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with inside(make(tmp_path / "project", num_iterations=5)):
+        assert main(["saves", "--record", "treatments/may.parquet"]) == 1
+        assert "plan no action" in capsys.readouterr().err
+        paths.PARAMS.write_text(PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{COSTS}, "))
+        listed = _contacted()
+        assert main(["saves", "--record", "treatments/may.parquet", "--campaign", "may"]) == 0
+        assert "20 customers enter as treated" in capsys.readouterr().out
+        found = read_treatments()
+        assert set(found.filter(pl.col("arm") == "treated")["customer_id"]) == listed
+        assert found.filter(pl.col("arm") == "held_out").height > 0
+        assert not _contacted() & listed
+        assert main(["saves", "--record", "treatments/may.parquet"]) == 1
+        assert "must be a new .parquet file" in capsys.readouterr().err
 
 
 def _contacted() -> set[str]:
