@@ -221,14 +221,14 @@ def _withheld(
         return "Nobody treated is recorded here, so there is nothing to compare."
     if ratio["p"] is not None and ratio["p"] < STOP:
         return _wrong_ratio(ratio)
+    few = [f"{n:,} {name.replace('_', '-')}" for name, n in numbers.items() if n < LEAST_IN_ARM]
+    if few:
+        return f"Too few customers whose horizon is over: {' and '.join(few)}, of at least {LEAST_IN_ARM} each."
     if balance < STOP:
         return (
             f"The arms differ before entry (p {_p(balance)}): they were not chosen by one rule. Record an entry "
             "for every eligible customer of both arms, at the same moment."
         )
-    few = [f"{n:,} {name.replace('_', '-')}" for name, n in numbers.items() if n < LEAST_IN_ARM]
-    if few:
-        return f"Too few customers whose horizon is over: {' and '.join(few)}, of at least {LEAST_IN_ARM} each."
     return None
 
 
