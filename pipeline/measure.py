@@ -20,7 +20,7 @@ from fedelta.models.bundle import CONTRACT
 from fedelta.models.encoding import Encoding
 from fedelta.models.incrementality.comparison import Design, measured, nothing_measured, of_epoch
 from fedelta.models.incrementality.entries import COVARIATE, epochs_of, first_entries
-from fedelta.models.incrementality.measured import ASSUMED, assumed_by_action
+from fedelta.models.incrementality.measured import assumed_by_action
 from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.loyalty.storage import load_personas
 from fedelta.models.panel import Panel, to_pandas
@@ -121,7 +121,6 @@ def _design(params: Params) -> Design:
         share=params.policy.holdout.share,
         shares=params.measure.held_out,
         success=assumed_by_action(params.policy.economics),
-        otherwise=max(ASSUMED.values()),
     )
 
 

@@ -52,7 +52,7 @@ class Design:
     share: float  # held out by `policy.holdout`
     shares: Mapping[str, float] = field(default_factory=dict)  # held out by campaigns that draw their own
     success: Mapping[str, float] = field(default_factory=dict)  # assumed, by action: what is to be detected
-    otherwise: float = 0.15  # assumed of other actions
+    otherwise: float = 0.15  # of other actions, for what is to be detected alone
 
 
 def measured(rows: pl.DataFrame, design: Design) -> Json:

@@ -14,10 +14,12 @@ Json = Mapping[str, Any]
 PRECISE = 0.05  # half-width of the 95% interval of the success at which it is known well enough,
 RELATIVE = 0.5  # or as a share of the success itself
 MOST_CONTAMINATED = 0.1  # of the held-out
-# Settings of `policy.economics` that may be ``measured``: the actions that treatments record for them, and what is
-# assumed until these are known well enough.
-ACTIONS: Mapping[str, tuple[str, ...]] = {"success": ("keep", "offer"), "contact_success": ("contact",)}
-ASSUMED: Mapping[str, float] = {"success": 0.15, "contact_success": 0.05}
+# The actions that treatments record for each success of `policy.economics`.
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "keep_success": ("keep", "offer"),
+    "keep_success_without_offer": ("contact",),
+    "win_back_success": ("win back",),
+}
 
 
 @dataclass(frozen=True)
@@ -39,44 +41,40 @@ class MeasuredSuccess:
 
 
 def with_measured(policy: PolicySettings, report: Json | None) -> tuple[PolicySettings, list[str]]:
-    """The settings with numbers where they say ``measured``, and in words what each number is and why.
+    """The policy with measured successes where it asks for them, and in words what each is and why.
 
-    An action whose success is known well enough and not above 0 is not planned: its success becomes None.
+    Where a success is not known well enough, the assumed one stays. An action that is known not to help is not planned:
+    its success becomes None. That of winning back is over all who were contacted, however long gone, and is taken for
+    that of one who has just left: plans are then cautious.
     """
     words: list[str] = []
-    found: dict[str, float | None] = {}
+    found: dict[str, Any] = {}
+    if policy.economics.success != "measured":
+        return policy, words
     for name, actions in ACTIONS.items():
-        if getattr(policy.economics, name) != "measured":
-            continue
+        assumed: float | None = getattr(policy.economics, name)
         known = [success for action in actions if (success := measured_success(report, action))]
-        setting = f"policy.economics.{name}"
-        if not known:
-            found[name] = ASSUMED[name]
+        if known:
+            best = known[0]
+            found[name] = min(best.value, 1.0) if best.value > 0 else None
+            words.append(
+                f"{name}: {best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%}), measured of "
+                f"{best.action!r} with {best.treated:,} treated and {best.held_out:,} held-out customers"
+                + ("." if best.value > 0 else "; it is not above 0, so the action is not planned.")
+            )
+        elif assumed is not None:
             recorded = next((action for action in actions if _comparison(report, action)), actions[0])
             words.append(
-                f"{setting} is measured, but treatments do not show it well enough yet: "
-                f"{why_unknown(report, recorded).rstrip('.')}. {ASSUMED[name]:.0%} is assumed until then; write a "
-                "number to assume another."
+                f"{name}: {assumed:.1%} is still assumed, as treatments do not show it well enough: "
+                f"{why_unknown(report, recorded).rstrip('.')}."
             )
-            continue
-        best = known[0]
-        found[name] = min(best.value, 1.0) if best.value > 0 else None
-        words.append(
-            f"{setting}: {best.value:.1%} (95% interval {best.low:.1%} to {best.high:.1%}), measured of "
-            f"{best.action!r} with {best.treated:,} treated and {best.held_out:,} held-out customers"
-            + ("." if best.value > 0 else "; it is not above 0, so the action is not planned.")
-        )
     return replace(policy, economics=replace(policy.economics, **found)), words
 
 
 def assumed_by_action(economics: EconomicsSettings) -> dict[str, float]:
     """What is assumed of each action that treatments may record."""
-    assumed: dict[str, float] = {}
-    for name, actions in ACTIONS.items():
-        value = getattr(economics, name)
-        if value is not None:
-            assumed |= dict.fromkeys(actions, ASSUMED[name] if value == "measured" else float(value))
-    return assumed
+    known = {name: getattr(economics, name) for name in ACTIONS}
+    return {action: known[name] for name, actions in ACTIONS.items() if known[name] for action in actions}
 
 
 def success_of(comparison: Json) -> MeasuredSuccess | None:

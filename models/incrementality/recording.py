@@ -16,8 +16,8 @@ def entries_of(scores: pl.DataFrame, at: datetime, campaign: str | None = None) 
     """The entries of a list that is about to be worked on, in the columns of `features.contract.TREATMENTS`.
 
     Treated is who has an action. Held out is who is in the control group, may be contacted otherwise, and has at least
-    the expected profit of the last who has an action: the same rule in both arms. The held-out have the action of the
-    treated where all have the same one, otherwise none.
+    the expected profit of the last who has an action: the same rule in both arms. The held-out have the action that
+    they would have received.
 
     Parameters
     ----------
@@ -34,7 +34,6 @@ def entries_of(scores: pl.DataFrame, at: datetime, campaign: str | None = None) 
     listed = scores.filter(pl.col("action").is_not_null())
     if listed.is_empty():
         raise NothingToRecord("The scores plan no action, so there is nobody to record. Check policy in params.yaml.")
-    actions = listed["action"].unique().to_list()
     least = listed["expected_profit"].cast(SCORES["expected_profit"]).min()
     apart = scores.filter(
         pl.col("held_out"), pl.col("suppression_reason").is_null(), pl.col("expected_profit") >= pl.lit(least)
@@ -42,7 +41,7 @@ def entries_of(scores: pl.DataFrame, at: datetime, campaign: str | None = None) 
     entered = pl.concat(
         [
             listed.with_columns(arm=pl.lit("treated")),
-            apart.with_columns(arm=pl.lit("held_out"), action=pl.lit(actions[0] if len(actions) == 1 else None)),
+            apart.with_columns(arm=pl.lit("held_out"), action=pl.col("best_action"), contact_cost=pl.lit(None)),
         ],
         how="vertical_relaxed",
     )
@@ -50,6 +49,7 @@ def entries_of(scores: pl.DataFrame, at: datetime, campaign: str | None = None) 
         "treated_at": pl.lit(at),
         "campaign": pl.lit(campaign),
         "expected_value": pl.col("clv_expected"),
+        "cost": pl.col("contact_cost"),
         **{name: pl.col(name) for name in ("customer_id", "action", "arm", "churn_probability")},
     }
     return entered.select(

@@ -17,7 +17,7 @@ from fedelta.pipeline.treatments import BadTreatments, read_treatments, suppress
 
 AT = datetime(2024, 4, 1, 12, tzinfo=UTC)
 AS_OF = START + timedelta(days=480)
-COSTS = "economics: {contact_cost: 0.1, contact_success: 0.5}, capacity: 20, cooldown_days: 30"
+COSTS = "economics: {contact_cost: 0.1, keep_success_without_offer: 0.5}, capacity: 20, cooldown_days: 30"
 
 
 def treated(customers: list[str], at: datetime = AT, **columns: object) -> pl.DataFrame:
@@ -169,17 +169,17 @@ def test_scores_plan_by_the_measured_success_and_say_what_is_assumed_until_then(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     with inside(make(tmp_path / "project", num_iterations=5)):
-        costs = "economics: {contact_cost: 0.1, offer_cost: 0.1, success: measured}, "
+        costs = "economics: {contact_cost: 0.1, offer_cost: 0.1, success: measured, keep_success: 0.1}, "
         paths.PARAMS.write_text(PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{costs}"))
         assumed = _contacted()
-        assert "success is measured, but treatments do not show it well enough yet" in capsys.readouterr().err
+        assert "keep_success: 10.0% is still assumed" in capsys.readouterr().err
         active = {"value": 0.9, "standard_error": 0.001, "held_out_mean": 0.0, "held_out_error": 0.001,
                   "treated": 900, "held_out": 100}  # fmt: skip
         comparison = {"by": "action", "group": "keep", "contaminated": 0, "entered": {"held_out": 100},
                       "withheld": None, "result": {"active": active}}  # fmt: skip
         paths.SAVES_REPORT.write_text(json.dumps({"comparisons": [comparison]}))
         assert len(_contacted()) > len(assumed)
-        assert "success: 90.0%" in capsys.readouterr().err
+        assert "keep_success: 90.0%" in capsys.readouterr().err
 
 
 def test_the_list_is_recorded_in_both_arms_and_then_nobody_of_it_is_contacted_again(

@@ -1,23 +1,25 @@
 """The measured success of an action takes the place of the assumed one, once it is known well enough."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from experiments import DESIGN, drawn
 
 from fedelta.models.incrementality.comparison import measured
 from fedelta.models.incrementality.measured import (
-    ASSUMED,
     assumed_by_action,
     measured_success,
     success_of,
     why_unknown,
     with_measured,
 )
-from fedelta.models.policy.settings import BadPolicy, EconomicsSettings, PolicySettings
+from fedelta.models.policy.settings import EconomicsSettings, PolicySettings
 
-POLICY = PolicySettings(
-    economics=EconomicsSettings(contact_cost=1, offer_cost=2, success="measured", contact_success=0.05)
+OWN = EconomicsSettings(
+    contact_cost=1, offer_cost=2, success="measured", keep_success=0.15, keep_success_without_offer=0.05
 )
+POLICY = PolicySettings(economics=OWN)
 
 
 def report_of(n: int, effect: float, **columns):
@@ -62,30 +64,31 @@ def test_contaminated_arms_are_not_planned_by():
 
 def test_settings_take_the_measured_success_and_say_so():
     policy, words = with_measured(POLICY, report_of(8_000, 0.1))
-    assert policy.economics.success == pytest.approx(0.2, abs=0.06)
-    assert policy.economics.contact_success == 0.05
-    assert len(words) == 1
+    assert policy.economics.keep_success == pytest.approx(0.2, abs=0.06)
+    assert policy.economics.keep_success_without_offer == 0.05
     assert "measured of 'keep' with" in words[0]
+    assert words[1].startswith("keep_success_without_offer: 5.0% is still assumed")
 
 
-def test_settings_fall_back_with_a_warning_in_words():
+def test_settings_keep_what_is_assumed_and_say_why():
     policy, words = with_measured(POLICY, None)
-    assert policy.economics.success == ASSUMED["success"]
-    assert (
-        "do not show it well enough yet: no treatments with the action 'keep' are recorded. 15% is assumed" in words[0]
-    )
+    assert policy == POLICY
+    assert "keep_success: 15.0% is still assumed" in words[0]
+    assert "no treatments with the action 'keep' are recorded." in words[0]
+    assert len(words) == 2, "winning back is neither assumed nor measured"
+
+
+def test_settings_that_do_not_ask_are_left_as_they_are():
+    own = PolicySettings(economics=replace(OWN, success="assumed"))
+    assert with_measured(own, report_of(8_000, 0.1)) == (own, [])
 
 
 def test_an_action_that_is_known_to_do_nothing_is_not_planned():
     policy, words = with_measured(POLICY, report_of(12_000, -0.03))
-    assert policy.economics.success is None
+    assert policy.economics.keep_success is None
     assert "it is not above 0, so the action is not planned" in words[0]
-    assert set(policy.economics.actions) == {"contact"}
+    assert [way.offer for way in policy.economics.contacts] == [False]
 
 
-def test_settings_that_were_not_looked_up_are_refused_where_a_number_is_needed():
-    with pytest.raises(BadPolicy, match="success is measured, which was not looked up"):
-        _ = POLICY.economics.actions
-    assert assumed_by_action(POLICY.economics) == {"keep": 0.15, "offer": 0.15, "contact": 0.05}
-    with pytest.raises(BadPolicy, match="at most 1, measured, or null"):
-        EconomicsSettings(success=1.5)
+def test_what_is_assumed_is_known_by_the_actions_of_treatments():
+    assert assumed_by_action(OWN) == {"keep": 0.15, "offer": 0.15, "contact": 0.05}
