@@ -99,7 +99,7 @@ def main() -> None:
         opened = 0
         for seed in range(asked.runs):
             began = time.perf_counter()
-            one = planted(10_000, seed, equal=equal)
+            one = planted(20_000, seed, equal=equal)
             found = judged(one, asked.draws)
             opened += found.chosen is not None
             printed(f"{'equal' if equal else 'planted'}, seed {seed} ({time.perf_counter() - began:.0f} s)", found)
