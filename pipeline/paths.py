@@ -26,6 +26,7 @@ CLV_BUNDLE = BUNDLE / "clv"
 CLV_DELIVERED = CLV_BUNDLE / "delivered"
 CLV_EVALUATED = CLV_BUNDLE / "evaluated"
 BTYD_BUNDLE = BUNDLE / "btyd"
+LEAVING_BUNDLE = BUNDLE / "leaving"
 EXPERIENCE_BUNDLE = BUNDLE / "experience"  # what the indexes of experience are shrunk to
 LOYALTY_BUNDLE = BUNDLE / "loyalty"
 UPLIFT_BUNDLE = BUNDLE / "uplift"  # whether effects per customer may rank, and if so the model

@@ -19,13 +19,15 @@ from fedelta.pipeline import (
     score,
     train_churn,
     train_clv,
+    train_leaving,
     train_loyalty,
 )
 from fedelta.pipeline.buckets.shuffle import HASH, shuffle
 from fedelta.pipeline.commands import explain  # fmt: skip
 
 STAGES = (
-    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, evaluate, score, monitor,
+    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving, train_loyalty, evaluate,
+    score, monitor,
 )  # fmt: skip
 
 
