@@ -66,21 +66,30 @@ LABELS = pl.Schema(
     }
 )
 
-# One row per thing done to a customer, or not done (control group): what happened, at what cost, and what came of it.
+# One row per entry of a customer into an arm: what was done, or not done (control group), at what cost, and what came
+# of it. Facts at entry (`churn_probability`, `expected_value`) are those known before it. All but TREATMENTS_NEEDED may
+# be null.
 Arm = Literal["treated", "held_out"]
 Action = Literal["keep", "win back"]  # of a contact: who is still here, who has left
 SuppressionReason = Literal["opted out", "contacted lately"]
 TREATMENTS = pl.Schema(
     {
         "customer_id": pl.String(),
-        "treated_at": pl.Datetime("us", "UTC"),
+        "treated_at": pl.Datetime("us", "UTC"),  # when the customer entered the arm, contacted in the end or not
+        "campaign": pl.String(),
         "action": pl.String(),  # keep, win back, or a company's own
         "arm": pl.String(),  # of Arm
+        "reached": pl.Boolean(),  # whether the contact took place; null: unknown
         "cost": pl.Float64(),  # in the source's currency
         "outcome": pl.String(),
         "outcome_at": pl.Datetime("us", "UTC"),
+        "churn_probability": pl.Float64(),
+        "expected_value": pl.Float64(),  # in the source's currency, of a horizon
     }
 )
+TREATMENTS_NEEDED = ("customer_id", "treated_at", "arm")
+# Columns that a parquet file of treatments may lack.
+TREATMENTS_OPTIONAL = ("campaign", "reached", "churn_probability", "expected_value")
 
 BAD_WINDOWS = (30, 90, 365)  # days, in which scores count bad experiences
 
@@ -128,6 +137,7 @@ SCORES = pl.Schema(
         **{f"level_{name}": pl.Float64() for name in LEVELS},
         "reasons": pl.List(pl.Struct({"theme": pl.String(), "text": pl.String(), "contribution": pl.Float64()})),
         "action": pl.String(),  # of Action
+        "best_action": pl.String(),  # the same, also of those who get none: what contacting them would be for
         "offer": pl.Boolean(),  # whether the contact comes with an offer
         "expected_profit": pl.Float64(),  # of the best way to contact the customer, whether they are contacted or not
         "expected_profit_low": pl.Float64(),  # to expected_profit_high: a 90% interval

@@ -24,6 +24,7 @@ from fedelta.models.policy.actions import policy_table, risk_tier
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
 from fedelta.models.rounding import PREDICTED, significant
+from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
@@ -45,6 +46,7 @@ class Models:
     personas: PersonaModel
     definition: str = "inactivity"  # of churn: whether silence alone tells that a customer has left
     leaving: LeavingModel | None = None
+    uplift: UpliftModel | None = None  # effects of contacting, where they passed their gate
 
 
 def score(
@@ -103,6 +105,7 @@ def score(
         suppressed or {},
         as_of=as_of.to_pydatetime(),
         contacts=contacts,
+        gain=_gain(scored, at_stake, models.uplift),
     )
     frames = [_explained(frame.hstack(planned), scored, models.churn, policy)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
@@ -141,6 +144,15 @@ def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: 
         expected=expected,
         leaving=models.leaving,
     )
+
+
+def _gain(table: pd.DataFrame, at_stake: Stakes | None, uplift: UpliftModel | None) -> Floats | None:
+    """What contacting is measured to bring: effect on staying × worth of one who stays; None if not measured."""
+    if uplift is None or at_stake is None:
+        return None
+    leaving = at_stake.p_here * at_stake.p_leaves
+    worth = np.divide(at_stake.value_at_risk, leaving, out=0 * at_stake.value_at_risk, where=leaving > 0)
+    return uplift.effect(table) * worth
 
 
 def _probability(table: pd.DataFrame, churn: ChurnModel, out_of_fold: Mapping[str, float]) -> Floats:

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import polars as pl
@@ -61,7 +62,14 @@ class Job:
         return table.height
 
 
-def build(job: Job, work: Iterable[Bucket], workers: int) -> int:
+class Work(Protocol):
+    """What a worker does with a bucket."""
+
+    def run(self, bucket: Bucket) -> int:
+        """Do it; return a number of rows."""
+
+
+def build(job: Work, work: Iterable[Bucket], workers: int, says: str = "build_features") -> int:
     """Run the job on every bucket in a pool of processes; return the number of rows. Memory: a bucket per worker."""
     work = list(work)
     # One Polars thread per process: the pool is the parallelism. Spawned, because threads do not survive a fork.
@@ -72,7 +80,7 @@ def build(job: Job, work: Iterable[Bucket], workers: int) -> int:
     rows, terminal = 0, sys.stderr.isatty()
     with (
         ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool,
-        tqdm(total=len(work), desc="build_features", unit="bucket", mininterval=1 if terminal else 15) as progress,
+        tqdm(total=len(work), desc=says, unit="bucket", mininterval=1 if terminal else 15) as progress,
     ):
         for done in as_completed([pool.submit(job.run, bucket) for bucket in work]):
             rows += done.result()

@@ -22,6 +22,7 @@ from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.monitor import REPORT as DRIFT
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.report import economics_of, read_scores
+from fedelta.pipeline.saves import policy_in_use
 
 Json = Mapping[str, Any]
 
@@ -66,7 +67,7 @@ def main() -> None:
         read_contract(paths.CHURN_DELIVERED),
         _needed(paths.DATA_REPORT, "ingest"),
         _needed(paths.EVALUATION_REPORT, "evaluate"),
-        load_params().policy,
+        policy_in_use(load_params().policy),
         _json(paths.EXPERIENCE_REPORT, "experience"),
         _json(DRIFT, "monitor"),
         read_scores(paths.SCORES) if paths.SCORES.is_file() else None,

@@ -24,6 +24,7 @@ from fedelta.features.errors import FedeltaError, meant, yaml_mistake
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.ranges import Count, DayCount, DaysOrNone, Seed, Share
 from fedelta.models.churn.settings import ChurnSettings, TuneSettings
+from fedelta.models.incrementality.settings import MeasureSettings
 from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
 from fedelta.models.monitoring.settings import MonitorSettings
 from fedelta.models.policy.settings import PolicySettings
@@ -98,6 +99,7 @@ class Params:
     tune: TuneSettings = field(default_factory=TuneSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     leak_check: LeakCheckSettings = field(default_factory=LeakCheckSettings)
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
 
     @property
     def value_days(self) -> int:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,20 @@ from jinja2 import UndefinedError
 from fedelta.features.contract import RISK_TIERS, SCORES
 from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
+from fedelta.models.incrementality.comparison import nothing_measured
+from fedelta.models.incrementality.measured import with_measured
 from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.economics import Economics, economics
 from fedelta.models.policy.plan import NOT_CONTACTED, contact_curve, plan_of
 from fedelta.models.policy.settings import PolicySettings
-from fedelta.pages import charts, findings
+from fedelta.pages import charts, findings, saves_section
 from fedelta.pages import experience_section as report_experience
 from fedelta.pages.journey_chart import journey_chart
 from fedelta.pages.page import environment
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.saves import read_saves
 
 Json = Mapping[str, Any]
 
@@ -34,6 +37,7 @@ GONE = 0.5  # probability of still being here below which a customer is on the l
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
+NOT_MEASURED = "Nothing was measured yet. Run `dvc repro measure`."
 
 
 class NothingToReport(FedeltaError):
@@ -54,6 +58,8 @@ class Inputs:
     experience: Json
     loyalty: Json
     policy: PolicySettings
+    saves: Json = field(default_factory=lambda: nothing_measured(NOT_MEASURED))
+    policy_words: Sequence[str] = ()  # what was measured, where the policy asks for it
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ class Risk:
 
 def main() -> None:
     """Write the report of the project's last run."""
+    saves = read_saves()
+    policy, words = with_measured(load_params().policy, saves)
     inputs = Inputs(
         scores=read_scores(paths.SCORES),
         metrics=_json(paths.EVALUATION_REPORT, "evaluate"),
@@ -98,7 +106,9 @@ def main() -> None:
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),
         loyalty=_json(paths.LOYALTY_REPORT, "train_loyalty", ("classes", "now", "spurious", "personas")),
-        policy=load_params().policy,
+        policy=policy,
+        saves=saves or nothing_measured(NOT_MEASURED),
+        policy_words=words,
     )
     page = render(inputs)
     with whole(paths.REPORT) as staged:
@@ -140,6 +150,9 @@ def render(inputs: Inputs) -> str:
                 experience=inputs.experience,
                 loyalty=inputs.loyalty,
                 policy=inputs.policy,
+                saves=inputs.saves,
+                saved=saves_section,
+                policy_words=inputs.policy_words,
                 economics=economics_of(inputs.scores, inputs.policy),
                 plan=plan_of(inputs.scores, inputs.policy),
                 curve=contact_curve(inputs.scores, inputs.policy.capacity).to_dicts(),

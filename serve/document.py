@@ -66,6 +66,7 @@ MEANING = {
     "level_ease": _index("Ease", "that had to be easy"),
     "level_enjoyable": _index("Enjoyable", "that could be enjoyed"),
     "reasons": "Reasons of the score, strongest first: theme, text, contribution (negative: lowers the risk).",
+    "best_action": "What contacting the customer would be for, planned or not. Null where nothing is known of it.",
     "action": "Planned action: keep (who is still here) or win back (who has left). Null if none is planned.",
     "offer": "Whether the planned contact comes with an offer.",
     "expected_profit": "Expected profit of the best way to contact the customer, planned or not, in `currency`.",

@@ -35,6 +35,7 @@ from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year, suppressed_customers
 from fedelta.models.scoring import Models, score
+from fedelta.models.uplift.storage import load_uplift
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
@@ -45,6 +46,7 @@ from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import as_of, read_customers
 from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.score import in_words, with_known_value
 from fedelta.pipeline.treatments import read_treatments
 
@@ -144,8 +146,9 @@ def scored(
             load_personas(paths.PERSONAS_BUNDLE),
             params.churn.definition,
             load_leaving(paths.LEAVING_BUNDLE),
+            load_uplift(paths.UPLIFT_BUNDLE),
         ),
-        params.policy,
+        policy_in_use(params.policy),
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=population.indexes,
@@ -162,7 +165,7 @@ def read_population(
     source: Source, data: Path, params: Params, churn: ChurnModel, at: str | None, scratch: Path
 ) -> Population:
     """The customers of the files in `data` and their features, by way of a scratch folder."""
-    outputs = Outputs(*(scratch / name for name in ("interactions", "customers.parquet", "quarantine", "data.json")))
+    outputs = Outputs.within(scratch)
     report = ingest(
         source,
         data,

@@ -37,7 +37,7 @@ def outcome(shop: Simulation, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """What ingest makes of the shop's files: interactions and quarantine."""
     home = tmp_path_factory.mktemp("shop")
     write(shop, home / "raw")
-    outputs = Outputs(home / "interactions", home / "customers.parquet", home / "quarantine", home / "data.json")
+    outputs = Outputs.within(home)
     now = datetime(2025, 6, 1, tzinfo=UTC)
     ingest(load_source("demo"), home / "raw", outputs, memory_limit="1GB", workers=1, now=now)
     interactions = pl.read_parquet(home / "interactions" / "*.parquet")
