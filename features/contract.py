@@ -48,7 +48,8 @@ INTERACTIONS = pl.Schema(
         "delay_hours": pl.Float64(),  # delivered minus promised; negative is early
         "effort": pl.Float64(),  # 0 none, 1 most
         "reach": pl.Int64(),  # people who saw it
-        "topic": pl.String(),
+        "topic": pl.String(),  # a purchase of several categories names them all, with | between them
+        "margin": pl.Decimal(18, 4),  # money left of a purchase's amount after its costs; below 0 at a loss
         "known_at": pl.Datetime("us", "UTC"),  # when the company learned of it, where that is later than occurred_at
     }
 )
