@@ -41,6 +41,7 @@ class Inputs:
     churn: Json  # the contracts of the models that were evaluated
     clv: Json
     delivered: Json  # the contract of the churn model that gives the scores
+    next: Json
     data: Json
     metrics: Json
     policy: PolicySettings
@@ -64,6 +65,7 @@ def main() -> None:
         read_contract(paths.measured_fit(paths.CHURN_BUNDLE)),
         read_contract(paths.measured_fit(paths.CLV_BUNDLE)),
         read_contract(paths.CHURN_DELIVERED),
+        read_contract(paths.measured_fit(paths.NEXT_BUNDLE)),
         _needed(paths.DATA_REPORT, "ingest"),
         _needed(paths.EVALUATION_REPORT, "evaluate"),
         load_params().policy,
@@ -99,6 +101,7 @@ def card(inputs: Inputs) -> str:
             churn_metrics=findings.CHURN,
             value_metrics=findings.VALUE,
             orders_metrics=findings.ORDERS,
+            next_metrics=findings.NEXT,
             churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             question=questioned(metrics["churn"], churn["importance"]),

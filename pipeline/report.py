@@ -50,6 +50,7 @@ class Inputs:
     churn: Json  # the contracts of the models that were evaluated
     clv: Json
     delivered: Json  # the contract of the churn model that gives the scores
+    next: Json
     experience: Json
     loyalty: Json
     policy: PolicySettings
@@ -93,6 +94,7 @@ def main() -> None:
         churn=read_contract(paths.measured_fit(paths.CHURN_BUNDLE)),
         clv=read_contract(paths.measured_fit(paths.CLV_BUNDLE)),
         delivered=read_contract(paths.CHURN_DELIVERED),
+        next=read_contract(paths.measured_fit(paths.NEXT_BUNDLE)),
         experience=_json(
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),
@@ -155,6 +157,7 @@ def render(inputs: Inputs) -> str:
                 churn_metrics=findings.CHURN,
                 value_metrics=findings.VALUE,
                 orders_metrics=findings.ORDERS,
+                next_metrics=findings.NEXT,
                 churn_compared=churn,
                 value_compared=value,
                 churn_verdict=_verdict(metrics, "churn", findings.CHURN, chosen),

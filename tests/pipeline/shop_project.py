@@ -16,6 +16,7 @@ from fedelta.pipeline import (
     train_churn,
     train_clv,
     train_loyalty,
+    train_next,
 )
 
 SOURCE = """\
@@ -26,7 +27,7 @@ files: { events: { path: "*.csv" } }
 """
 SQL = "SELECT interaction_id, customer_id, occurred_at, kind, channel, amount, delay_hours FROM events"
 STAGES = (
-    ingest, build_features, experience, fit_btyd, train_churn, train_clv, train_loyalty, evaluate, score,
+    ingest, build_features, experience, fit_btyd, train_churn, train_clv, train_loyalty, train_next, evaluate, score,
 )  # fmt: skip
 
 

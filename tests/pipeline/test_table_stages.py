@@ -27,6 +27,7 @@ from fedelta.pipeline import (
     train_churn,
     train_clv,
     train_loyalty,
+    train_next,
 )
 from fedelta.pipeline.commands import backtest, tune
 from fedelta.pipeline.commands.explain import explain
@@ -34,7 +35,7 @@ from fedelta.pipeline.commands.score_population import CannotScore
 from fedelta.pipeline.commands.score_population import main as score_population
 
 STAGES = (
-    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, evaluate, score,
+    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, train_next, evaluate, score,
     report, monitor, model_card,
 )  # fmt: skip
 

@@ -17,7 +17,17 @@ import polars as pl
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.kernel import KernelSettings, features_at
-from fedelta.pipeline import evaluate, experience, fit_btyd, paths, score, train_churn, train_clv, train_loyalty
+from fedelta.pipeline import (
+    evaluate,
+    experience,
+    fit_btyd,
+    paths,
+    score,
+    train_churn,
+    train_clv,
+    train_loyalty,
+    train_next,
+)
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.params import load_params
 
@@ -94,7 +104,7 @@ def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
             connection.register("events", events.to_arrow())
             shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         _customers(events).write_parquet(paths.CUSTOMERS)
-        for stage in (experience, fit_btyd, train_churn, train_clv, train_loyalty, evaluate, score):
+        for stage in (experience, fit_btyd, train_churn, train_clv, train_loyalty, train_next, evaluate, score):
             stage.main()
     return folder
 
@@ -104,7 +114,7 @@ def retrained(project: Path, folder: Path, *, num_iterations: int) -> Path:
     shutil.copytree(project, folder, symlinks=True)
     (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(num_iterations)))
     with inside(folder):
-        for stage in (train_churn, train_clv, train_loyalty, evaluate, score):
+        for stage in (train_churn, train_clv, train_loyalty, train_next, evaluate, score):
             stage.main()
     return folder
 
