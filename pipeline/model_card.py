@@ -41,7 +41,6 @@ class Inputs:
     churn: Json  # the contracts of the models that were evaluated
     clv: Json
     delivered: Json  # the contract of the churn model that gives the scores
-    next: Json
     data: Json
     metrics: Json
     policy: PolicySettings
@@ -65,7 +64,6 @@ def main() -> None:
         read_contract(paths.measured_fit(paths.CHURN_BUNDLE)),
         read_contract(paths.measured_fit(paths.CLV_BUNDLE)),
         read_contract(paths.CHURN_DELIVERED),
-        read_contract(paths.measured_fit(paths.NEXT_BUNDLE)),
         _needed(paths.DATA_REPORT, "ingest"),
         _needed(paths.EVALUATION_REPORT, "evaluate"),
         load_params().policy,

@@ -50,7 +50,6 @@ class Inputs:
     churn: Json  # the contracts of the models that were evaluated
     clv: Json
     delivered: Json  # the contract of the churn model that gives the scores
-    next: Json
     experience: Json
     loyalty: Json
     policy: PolicySettings
@@ -94,7 +93,6 @@ def main() -> None:
         churn=read_contract(paths.measured_fit(paths.CHURN_BUNDLE)),
         clv=read_contract(paths.measured_fit(paths.CLV_BUNDLE)),
         delivered=read_contract(paths.CHURN_DELIVERED),
-        next=read_contract(paths.measured_fit(paths.NEXT_BUNDLE)),
         experience=_json(
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),

@@ -17,11 +17,11 @@ def evaluate_next(model: NextModel, rows: Rows, resampling: Resampling) -> dict[
     categories; `ndcg_3` of the same customers; `log_loss` and `ece` of all customers and categories. Differences are
     the model minus each candidate, on the same resamples of the customers.
     """
-    said, customer, bought = model.forecasts(rows), rows.keys["customer_id"].to_numpy(str), rows.bought
+    predicted, customer, bought = model.forecasts(rows), rows.keys["customer_id"].to_numpy(str), rows.bought
     figures = {
-        "hit_rate_3": {name: hit_rate(held.score, bought) for name, held in said.items()},
-        "ndcg_3": {name: ndcg(held.score, bought) for name, held in said.items()},
-        "log_loss": {name: loss(held.probability, bought) for name, held in said.items()},
+        "hit_rate_3": {name: hit_rate(held.score, bought) for name, held in predicted.items()},
+        "ndcg_3": {name: ndcg(held.score, bought) for name, held in predicted.items()},
+        "log_loss": {name: loss(held.probability, bought) for name, held in predicted.items()},
     }
     drawn: dict[str, Replicates] = {
         metric: mean_of_customers(held, customer, metric, resampling) for metric, held in figures.items()
@@ -34,11 +34,11 @@ def evaluate_next(model: NextModel, rows: Rows, resampling: Resampling) -> dict[
                 .interval("model", "ece")
                 .as_dict(),
             }
-            for name, held in said.items()
+            for name, held in predicted.items()
         },
         "next_against": {
             name: {metric: drawn[metric].difference(metric, "chosen", name).as_dict() for metric in FIGURES}
-            for name in said
+            for name in predicted
             if name != "chosen"
         },
         "next_rows": {
@@ -46,5 +46,6 @@ def evaluate_next(model: NextModel, rows: Rows, resampling: Resampling) -> dict[
             "buyers": int(rows.buyers.sum()),
             "categories": len(model.categories),
             "horizon_days": model.horizon_days,
+            "note": model.note,
         },
     }

@@ -60,5 +60,5 @@ def calibration_error(
 ) -> Replicates:
     """Expected calibration error over all rows and categories, and its resamples."""
     whose = np.repeat(np.asarray(customer), bought.shape[1])
-    said = {"model": probability.ravel()}
-    return replicate(bought.ravel(), said, {"ece": ece}, customer=whose, resampling=resampling)
+    predicted = {"model": probability.ravel()}
+    return replicate(bought.ravel(), predicted, {"ece": ece}, customer=whose, resampling=resampling)

@@ -128,14 +128,14 @@ def _chosen(
         places.append(np.flatnonzero(at))
     at = np.concatenate(places)
     bought, customer = rows.bought[at], rows.keys["customer_id"].to_numpy(str)[at]
-    said = {name: np.concatenate(parts) for name, parts in odds.items()}
-    weights, results = weigh(said, bought, customer, resampling)
+    predicted = {name: np.concatenate(parts) for name, parts in odds.items()}
+    weights, results = weigh(predicted, bought, customer, resampling)
     note = f"Tested on {len(at):,} customers and cutoffs held out: {IN_WORDS[tested[0].how]}."
     if tested[0].how != "out of time":
         return weights, Calibrator(note=_NOT_CALIBRATED), results, note
     kept = _spread(len(at), max(1, _CALIBRATED_ROWS // bought.shape[1]))
     calibrator = fit_calibrator(
-        expit(_blend(said, weights))[kept].ravel(),
+        expit(_blend(predicted, weights))[kept].ravel(),
         bought[kept].ravel(),
         np.repeat(rows.keys["cutoff"].to_numpy("M8[us]")[at][kept], bought.shape[1]),
         customer=np.repeat(customer[kept], bought.shape[1]),

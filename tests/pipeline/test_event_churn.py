@@ -26,7 +26,8 @@ from fedelta.pipeline.buckets.shuffle import HASH, shuffle
 from fedelta.pipeline.commands import explain  # fmt: skip
 
 STAGES = (
-    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, train_next, evaluate, score, monitor,
+    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, train_next, evaluate,
+    score, monitor,
 )  # fmt: skip
 
 

@@ -35,8 +35,8 @@ from fedelta.pipeline.commands.score_population import CannotScore
 from fedelta.pipeline.commands.score_population import main as score_population
 
 STAGES = (
-    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, train_next, evaluate, score,
-    report, monitor, model_card,
+    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, train_next,
+    evaluate, score, report, monitor, model_card,
 )  # fmt: skip
 
 
