@@ -27,7 +27,7 @@ from fedelta.pipeline.train_churn import out_of_fold
 from fedelta.pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
 from fedelta.pipeline.train_next import rows_to_measure
 
-# `dvc metrics show` prints these in one row of 100 columns; `--targets reports/evaluation.json` diffs all of them.
+# `dvc metrics show` prints these in one row of 120 columns; `--targets reports/evaluation.json` diffs all of them.
 HEADLINE = {"churn": ("auc", "log_loss", "ece"), "clv": ("gini", "r2", "bias"), "next": ("hit_rate_3",)}
 
 
@@ -133,7 +133,7 @@ def curves(found: Evaluation) -> dict[str, pd.DataFrame]:
 def headline_figures(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The chosen models' figures that ``dvc metrics`` and ``dvc exp show`` compare: ``{"churn": {"auc": …}, …}``.
 
-    As many as fit a row of 100 columns, to four decimals; the full document has the rest. A figure without meaning (no
+    As many as fit a row of 120 columns, to four decimals; the full document has the rest. A figure without meaning (no
     money, one class only) is left out.
     """
     chosen = {what: report.get(what, {}).get("chosen", {}) for what in HEADLINE}

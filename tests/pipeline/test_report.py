@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from report_examples import NEXT_PURCHASE
 from tiny_project import inside, make
 
 from fedelta.models.bundle import bundle_hash, read_contract
@@ -437,3 +438,12 @@ def test_a_model_that_is_too_good_is_questioned_where_the_page_says_how_good_it_
     chosen = inputs.metrics["churn"]["chosen"] | {"auc": {"value": 0.987, "low": 0.98, "high": 0.99}}
     text = Page(render(with_metrics(inputs, churn=inputs.metrics["churn"] | {"chosen": chosen}))).text
     assert "Too good? An AUC of 0.987 is higher than a history of customers usually allows" in " ".join(text.split())
+
+
+def test_the_next_purchase_is_reported_beside_each_rule_where_there_are_categories(inputs):
+    text = Page(render(with_metrics(inputs, **NEXT_PURCHASE))).text
+    assert "940 of 1,621 customers bought of 50 categories within 100 days" in text
+    assert "Own frequency 0.793 0.783 to 0.803" in text
+    assert "Popularity 0.271 0.261 to 0.281" in text
+    assert "Tested on some." in text
+    assert "next purchase is predicted" not in Page(render(with_metrics(inputs, next={}))).text
