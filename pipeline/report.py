@@ -17,7 +17,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import read_contract
 from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.economics import Economics, economics
-from fedelta.models.policy.plan import NOT_CONTACTED, plan_of
+from fedelta.models.policy.plan import NOT_CONTACTED, contact_curve, plan_of
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pages import charts, findings
 from fedelta.pages import experience_section as report_experience
@@ -30,6 +30,7 @@ from fedelta.pipeline.params import load_params
 Json = Mapping[str, Any]
 
 AT_RISK = ("high", "critical")
+GONE = 0.5  # probability of still being here below which a customer is on the list to win back
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
@@ -73,10 +74,10 @@ class Risk:
     not_scored: list[tuple[str, int]]
     tiers: list[Tier]
     at_risk: int
-    value: float | None  # at stake with all scored customers
-    value_alive: float | None  # with those likely still customers
-    expected: float | None  # spend expected of everybody in the horizon
-    to_keep: list[dict[str, Any]]  # who may be contacted, most at stake first; separated by Pareto/NBD from
+    value: float | None  # at risk with all scored customers
+    win_back: float | None  # what those who have left would bring
+    expected: float | None  # spend expected of everybody in the horizon of value
+    to_keep: list[dict[str, Any]]  # who may be contacted and is probably still here, most at risk first
     to_win_back: list[dict[str, Any]]
     passed_over: dict[str, int]  # customers who would stand on the two lists, by why they must not be contacted
     spread: list[int]
@@ -105,9 +106,7 @@ def main() -> None:
     risk = risk_of(inputs.scores)
     won, rivals = findings.beaten(_compared(inputs.metrics, "churn", inputs.churn["candidate"]))
     stake = (
-        f", {risk.value_alive:,.0f} {inputs.data['currency']} at stake with those probably still active"
-        if risk.value_alive is not None
-        else ""
+        f", {risk.value:,.0f} {inputs.data['currency']} at risk with those still here" if risk.value is not None else ""
     )
     print(
         f"report: {paths.REPORT}: {risk.at_risk:,} of {risk.scored:,} customers at high or critical risk{stake}; "
@@ -143,6 +142,8 @@ def render(inputs: Inputs) -> str:
                 policy=inputs.policy,
                 economics=economics_of(inputs.scores, inputs.policy),
                 plan=plan_of(inputs.scores, inputs.policy),
+                curve=contact_curve(inputs.scores, inputs.policy.capacity).to_dicts(),
+                clv_days=inputs.scores["clv_horizon_days"].drop_nulls().head(1).sum() or metrics["clv_horizon_days"],
                 tell=report_experience,
                 spurious=spurious_of(inputs.scores, inputs.loyalty["spurious"]),
                 journey_chart=journey_chart,
@@ -217,20 +218,21 @@ def risk_of(scores: pl.DataFrame) -> Risk:
     scored = scores.filter(pl.col("status") == "scored").with_columns(NOT_CONTACTED)
     money = scored["value_at_risk"].null_count() < scored.height
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
+    back = ["win_back_value", "churn_probability"] if money else ["churn_probability"]
     tiers = [_tier(name, scored, money=money) for name in reversed(RISK_TIERS)]
     risky = scored.filter(pl.col("risk_tier").is_in(AT_RISK))
-    gone = pl.col("p_alive").fill_null(1.0) < 0.5
+    gone = pl.coalesce("p_here", "p_alive").fill_null(1.0) < GONE
     others = scores.filter(pl.col("status") != "scored")["status"].value_counts(name="n").sort("n", "status")
     edges = np.linspace(0, 1, _BINS + 1)
     to_keep, not_kept = _most(scored.filter(~gone), rank, 20)
-    to_win_back, not_won = _most(scored.filter(gone), rank, 10)
+    to_win_back, not_won = _most(scored.filter(gone), back, 10)
     return Risk(
         scored=scored.height,
         not_scored=[(str(status), int(n)) for status, n in reversed(others.rows())],
         tiers=[tier for tier in tiers if tier.customers or tier.name in AT_RISK],
         at_risk=risky.height,
         value=_sum(scored, "value_at_risk", money=money),
-        value_alive=_sum(scored.filter(~gone), "value_at_risk", money=money),
+        win_back=_sum(scored, "win_back_value", money=money),
         expected=_sum(scored, "clv_expected", money=scored["clv_expected"].null_count() < scored.height),
         to_keep=to_keep,
         to_win_back=to_win_back,
@@ -259,13 +261,14 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
 
 
 def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
-    """What keeping the scored customers costs and brings; without expected spend, what can be stated without money."""
+    """What keeping the scored customers costs and brings; without money, what can be stated without it."""
     scored = scores.filter(pl.col("status") == "scored")
-    spend = scored["clv_expected"]
-    if spend.null_count() == scored.height:  # a table may say what customers are worth where no spend is expected
-        spend = scored["value_at_risk"] / (scored["churn_probability"] * policy.margin)
-    money = spend.null_count() < scored.height
-    return economics(scored["churn_probability"].to_numpy(), spend.fill_null(0).to_numpy() if money else None, policy)
+    here = scored["p_here"].fill_null(1.0).to_numpy()
+    leaving = here * scored["p_leaves"].fill_null(scored["churn_probability"]).to_numpy()
+    if scored["value_at_risk"].null_count() == scored.height:
+        return economics(leaving, here, None, policy)
+    at_risk, back = (scored[name].fill_null(0).to_numpy() for name in ("value_at_risk", "win_back_value"))
+    return economics(leaving, here, at_risk, policy, back)
 
 
 def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[dict[str, Any]], list[str]]:

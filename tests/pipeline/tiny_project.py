@@ -54,7 +54,7 @@ experience:
   rules:
     late_delivery: {when: "kind = 'delivery' AND delay_hours > 24", pillar: expectations, level: needs, severity: 2}
 churn: {num_iterations: TREES, seeds: 1, candidate: lightgbm}
-clv: {num_iterations: TREES, seeds: 1}
+clv: {num_iterations: TREES, seeds: 1, horizon_days: 90}
 evaluate: {bootstrap: 20, seed: 7}
 policy: {tiers: {medium: 0.3, high: 0.6, critical: 0.8}}
 gate: {metric: log_loss, max_ece: 0.3}
