@@ -3,7 +3,7 @@
     python -m benchmarks.policy [--seeds 5] [--customers 8000] [--worlds dense sparse seasonal gamma contract]
 
 For each company the product's own scores at a date are ranked by several rules, and the best 5% and 10% are contacted.
-What that earns within 365 days is known in expectation from 20 futures of every customer: a contact keeps who would
+What that earns within 365 days is known in expectation from 400 futures of every customer: a contact keeps who would
 leave within the horizon with a chance of .15 on average, brings back who has left with .03, halved for every 120 days
 since, and costs 7. The chances differ between customers (0 to twice the mean) and nothing tells them. The oracle knows
 every life, not how people respond; a second one knows that too, as nobody could.
@@ -31,7 +31,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import polars as pl
-from scipy.stats import t as student
 
 import fedelta
 from fedelta.features.cutoffs import Cutoff
@@ -39,10 +38,12 @@ from fedelta.features.kernel import features_at
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, prior_columns
 from fedelta.models.churn.model import ChurnModel, fit_churn
 from fedelta.models.learning.cross_fitting import copies_as_one
+from fedelta.models.leaving.model import LeavingModel
+from fedelta.models.leaving.storage import load_leaving
 from fedelta.models.panel import floats, to_pandas
 from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
 from fedelta.models.value.model import ClvModel
-from fedelta.pipeline import build_features, fit_btyd, ingest, paths
+from fedelta.pipeline import build_features, fit_btyd, ingest, paths, train_leaving
 from fedelta.pipeline.commands.use import set_params, use
 from fedelta.pipeline.panel import read_panel, read_training
 from fedelta.pipeline.params import load_params
@@ -56,10 +57,11 @@ HERE = Path(__file__).resolve().parents[1]
 Floats = npt.NDArray[np.float64]
 
 WORLDS = ("dense", "sparse", "seasonal", "gamma", "contract")
-DAYS, HORIZON, SPAN, FUTURES = 730, 90, 365, 20
+DAYS, HORIZON, SPAN, FUTURES = 730, 90, 365, 400
 COST, KEEPS, BRINGS_BACK, HALF_LIFE = 7.0, 0.15, 0.03, 120.0
 SHARES = (0.05, 0.10)
-OURS, KNOWS_RESPONSE = "here and gone split", "oracle that knows the response too"
+OURS, BY_RHYTHM = "here and gone split", "split, leaving by rhythm alone"
+ORACLE, KNOWS_RESPONSE = "oracle", "oracle that knows the response too"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Scored:
     spend: Floats  # expected within the horizon
     value: Floats  # within the span, if they stay
     stakes: Stakes
+    by_rhythm: Stakes  # the same without experience in the hazard
 
 
 def futures(
@@ -161,11 +164,13 @@ def simulated(regime: str, seed: int, customers: int) -> tuple[Scored, Truth]:
         table = read_panel(["score"]).of_role("score").table
         prior = read_prior(table["cutoff"].iloc[0])
         assert prior is not None
+        train_leaving.main()
+        leaving = load_leaving(paths.LEAVING_BUNDLE)
     rows = _rows(simulation, table)
     life, rng = simulation.life, np.random.default_rng(seed + 77)
     begins = np.full(len(rows), float(DAYS))
     truth = futures(begins, Leaving(life, rows), Worth(life, rows), life.left_at[rows], rng)
-    return _scored(table, churn, prior), truth
+    return _scored(table, churn, prior, leaving=leaving), truth
 
 
 def _rows(simulation: Simulation, table: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -239,51 +244,65 @@ def lifetimes(seed: int, customers: int, *, contract: bool) -> tuple[Scored, Tru
     return _scored(table, model.churn, prior, model.clv if contract else None), truth
 
 
-def _scored(table: pd.DataFrame, churn: ChurnModel, prior: PurchasePrior, clv: ClvModel | None = None) -> Scored:
+def _scored(
+    table: pd.DataFrame,
+    churn: ChurnModel,
+    prior: PurchasePrior,
+    clv: ClvModel | None = None,
+    leaving: LeavingModel | None = None,
+) -> Scored:
     probability = churn.churn_probability(table)
     spend = floats(table, "pareto_expected_spend")
     if clv is not None:
         value = clv.expected_spend(at_horizon(table, prior, clv.horizon_days))
-        return Scored(probability, spend, value, contract_stakes(probability, value, margin=1.0))
-    held = stakes(table, probability, prior, margin=1.0, span_days=SPAN)
+        held = contract_stakes(probability, value, margin=1.0)
+        return Scored(probability, spend, value, held, held)
+    held = stakes(table, probability, prior, margin=1.0, span_days=SPAN, leaving=leaving)
+    plain = stakes(table, probability, prior, margin=1.0, span_days=SPAN)
     whole = stakes(table, np.zeros(len(table)), prior, margin=1.0, span_days=SPAN)
     value = whole.value_at_risk / np.maximum(whole.p_leaves * whole.p_here, 1e-9)
-    return Scored(probability, spend, value, held)
+    return Scored(probability, spend, value, held, plain)
 
 
 def rules(of: Scored) -> Mapping[str, Floats]:
     """What each rule ranks customers by (n_customers,)."""
-    at = of.stakes
-    fade = 2.0 ** (-at.days_gone / HALF_LIFE)
+
+    def split(at: Stakes) -> Floats:
+        fade = 2.0 ** (-at.days_gone / HALF_LIFE)
+        return np.asarray(KEEPS * at.value_at_risk + BRINGS_BACK * fade * at.win_back_value - COST, np.float64)
+
     return {
         "probability": of.probability,
         "expected spend of the horizon": of.spend,
         "probability × expected spend": of.probability * of.spend,
         "probability × value if they stay": of.probability * of.value,
-        OURS: KEEPS * at.value_at_risk + BRINGS_BACK * fade * at.win_back_value,
+        BY_RHYTHM: split(of.by_rhythm),
+        OURS: split(of.stakes),
     }
 
 
 def profits(of: Scored, truth: Truth) -> dict[tuple[str, float], float]:
-    """Of each rule at each share of contacts, as a share of the oracle's."""
+    """What each rule truly earns at each share of contacts; a split contacts nobody whom it expects to cost more."""
     found = {}
+    ranked = {**rules(of), ORACLE: truth.by_life - COST, KNOWS_RESPONSE: truth.by_response - COST}
     for share in SHARES:
         most = max(int(share * len(truth.by_life)), 1)
-        best = float(np.sort(truth.by_life)[::-1][:most].sum() - most * COST)
-        for name, rank in {**rules(of), KNOWS_RESPONSE: truth.by_response}.items():
-            chosen = np.argsort(-np.nan_to_num(rank), kind="stable")[:most]
-            found[name, share] = float(truth.by_response[chosen].sum() - most * COST) / best
+        for name, rank in ranked.items():
+            order = np.argsort(-np.nan_to_num(rank, nan=-np.inf), kind="stable")[:most]
+            chosen = order[rank[order] > 0] if name in (OURS, BY_RHYTHM, ORACLE, KNOWS_RESPONSE) else order
+            found[name, share] = float(truth.by_response[chosen].sum() - len(chosen) * COST)
     return found
 
 
 def main() -> None:
-    """Print a line per company and the means with their intervals over companies."""
+    """Print a line per company, and shares of the oracle's profit with intervals over companies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=4_201)
     parser.add_argument("--customers", type=int, default=8_000)
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     asked = parser.parse_args()
+    together: list[dict[tuple[str, float], float]] = []
     for world in asked.worlds:
         found = []
         for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
@@ -292,30 +311,32 @@ def main() -> None:
             else:
                 of, truth = simulated(world, seed, asked.customers)
             found.append(profits(of, truth))
-            print(
-                f"{world} {seed}: " + "; ".join(f"{n} {s:.0%} {v:.2f}" for (n, s), v in found[-1].items()), flush=True
-            )
+            shares = (f"{name} {share:.0%} {value:,.0f}" for (name, share), value in found[-1].items())
+            print(f"{world} {seed}: {'; '.join(shares)}", flush=True)
         _print(world, found)
+        if world in ("dense", "sparse", "seasonal"):
+            together += found
+    if len(together) > asked.seeds:
+        _print("simulated", together)
 
 
 def _print(world: str, found: list[dict[tuple[str, float], float]]) -> None:
-    for key in found[0]:
-        own = np.array([one[key] for one in found])
-        line = f"RESULT {world:9} {key[1]:4.0%} {key[0]:36} {_interval(own)} of the oracle's profit"
-        if key[0] != OURS:
-            ahead = np.array([one[OURS, key[1]] for one in found]) - own
-            line += f"; {OURS} minus it {_interval(ahead)}"
+    for name, share in found[0]:
+        best = np.array([one[ORACLE, share] for one in found])
+        own = np.array([one[name, share] for one in found])
+        line = f"RESULT {world:9} {share:4.0%} {name:36} {_interval(own, best)} of the oracle's profit"
+        if name not in (OURS, ORACLE):
+            ahead = np.array([one[OURS, share] for one in found]) - own
+            line += f"; {OURS} minus it {_interval(ahead, best)}"
         print(line, flush=True)
 
 
-def _interval(values: Floats) -> str:
-    """Mean with the 95% interval over companies (Student)."""
-    half = (
-        float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-        if len(values) > 1
-        else 0.0
-    )
-    return f"{values.mean():.2f} [{values.mean() - half:.2f}, {values.mean() + half:.2f}]"
+def _interval(values: Floats, best: Floats) -> str:
+    """A sum over companies as a share of the oracle's sum, with its 95% interval: companies resampled."""
+    rng = np.random.default_rng(7)
+    rows = rng.integers(len(values), size=(10_000, len(values)))
+    low, high = np.quantile(values[rows].sum(axis=1) / best[rows].sum(axis=1), (0.025, 0.975))
+    return f"{values.sum() / best.sum():.2f} [{low:.2f}, {high:.2f}]"
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, purchase_summary
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.explain import reasons
+from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.loyalty.model import LoyaltyModel
 from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.panel import activity_in, floats
@@ -43,6 +44,7 @@ class Models:
     loyalty: LoyaltyModel
     personas: PersonaModel
     definition: str = "inactivity"  # of churn: whether silence alone tells that a customer has left
+    leaving: LeavingModel | None = None
 
 
 def score(
@@ -128,7 +130,7 @@ def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: 
     """What is at stake with customers in scope; None where nobody knows what they are worth.
 
     Where a company sees who leaves (a cancellation, its own labels), who has not left is here; where only silence
-    tells, gone and leaving are told apart (`models.policy.stakes`).
+    tells, gone and leaving are kept apart (`models.policy.stakes`).
     """
     if KNOWN_VALUE in table:
         return contract_stakes(probability, floats(table, KNOWN_VALUE), margin=policy.margin)
@@ -138,7 +140,15 @@ def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: 
         return contract_stakes(probability, models.clv.expected_spend(_valued(table, models)), margin=policy.margin)
     expected = None if models.prior.spend else models.clv.expected_spend(_valued(table, models))
     days = models.clv.horizon_days
-    return stakes(table, probability, models.prior, margin=policy.margin, span_days=days, expected=expected)
+    return stakes(
+        table,
+        probability,
+        models.prior,
+        margin=policy.margin,
+        span_days=days,
+        expected=expected,
+        leaving=models.leaving,
+    )
 
 
 def _probability(table: pd.DataFrame, churn: ChurnModel, out_of_fold: Mapping[str, float]) -> Floats:
@@ -225,8 +235,9 @@ def _lifetime(
     orders = summary.frequency + 1
     mean = floats(rows, "spend") / orders
     low, high = lifetime_interval(prior.pareto, prior.spend, summary, mean, annual_discount)
-    told = prior.pareto.expected_purchases(summary, days) * prior.spend.expected_spend(orders, mean)
-    level = np.clip(np.divide(expected[known], told, out=np.ones_like(told), where=told > 0), 1 / _LEVEL, _LEVEL)
+    by_btyd = prior.pareto.expected_purchases(summary, days) * prior.spend.expected_spend(orders, mean)
+    level = np.divide(expected[known], by_btyd, out=np.ones_like(by_btyd), where=by_btyd > 0)
+    level = np.clip(level, 1 / _LEVEL, _LEVEL)
     spans = (value, np.minimum(low * level, value), np.maximum(high * level, value))
     for name, values in zip(ends, spans, strict=True):
         ends[name][known] = significant(values, PREDICTED)

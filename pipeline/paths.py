@@ -28,6 +28,7 @@ NEXT_BUNDLE = BUNDLE / "next"
 NEXT_DELIVERED = NEXT_BUNDLE / "delivered"
 NEXT_EVALUATED = NEXT_BUNDLE / "evaluated"
 BTYD_BUNDLE = BUNDLE / "btyd"
+LEAVING_BUNDLE = BUNDLE / "leaving"
 EXPERIENCE_BUNDLE = BUNDLE / "experience"  # what the indexes of experience are shrunk to
 LOYALTY_BUNDLE = BUNDLE / "loyalty"
 PERSONAS_BUNDLE = BUNDLE / "personas"  # kept by DVC between runs: what the next run knows its personas by

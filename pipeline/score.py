@@ -9,6 +9,7 @@ from fedelta.features.contract import SCORES
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import bundle_hash
 from fedelta.models.churn.storage import load_churn
+from fedelta.models.leaving.storage import load_leaving
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year
@@ -46,6 +47,7 @@ def main() -> None:
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
             params.churn.definition,
+            load_leaving(paths.LEAVING_BUNDLE),
         ),
         params.policy,
         currency=source.currency,

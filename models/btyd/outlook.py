@@ -68,6 +68,24 @@ def outlook(model: ParetoNbd, summary: Summary, *, horizon_days: float, lead_day
     )
 
 
+def left_by(model: ParetoNbd, summary: Summary, days_ago: Floats) -> Floats:
+    """Probability that a customer had left so many days ago, by all that is known now, of shape (n_customers,).
+
+    0 for who bought since. The density of the time of leaving is that of `outlook`.
+
+    Parameters
+    ----------
+    days_ago : ndarray of shape (n_customers,)
+        At least 0.
+    """
+    k, A, B = model.r + summary.frequency, model.alpha + summary.recency, model.beta + summary.recency
+    silence = summary.age - summary.recency
+    until = np.maximum(silence - days_ago, 0.0)
+    part, whole = (power_decay(length, A, k, B, model.s + 1).log_integral for length in (until, silence))
+    share = np.exp(np.where(until > 0, part, -np.inf) - np.where(silence > 0, whole, 0.0))
+    return np.asarray((1 - model.p_alive(summary)) * share, np.float64)
+
+
 def discounted_orders(model: ParetoNbd, summary: Summary, annual_discount: float) -> Floats:
     """Orders still to come over the whole life, later ones at a discount, of shape (n_customers,).
 

@@ -101,12 +101,12 @@ def prior_columns(prior: PurchasePrior | None, table: pd.DataFrame) -> pd.DataFr
 
 
 def at_horizon(table: pd.DataFrame, prior: PurchasePrior | None, days: int) -> pd.DataFrame:
-    """The rows with another horizon, and what the purchase models say of it in place of what they said."""
+    """The rows with another horizon, and what the purchase models say of it in place of what they predicted."""
     if (table["horizon_days"] == days).all():
         return table
     other = table.assign(horizon_days=np.full(len(table), days, table["horizon_days"].to_numpy().dtype))
-    said = prior_columns(prior, other)
-    return other.assign(**{str(name): said[name] for name in said if name in table})
+    predicted = prior_columns(prior, other)
+    return other.assign(**{str(name): predicted[name] for name in predicted if name in table})
 
 
 def fit_prior(table: pd.DataFrame, *, money: bool = True) -> PurchasePrior:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fedelta.models.btyd.outlook import outlook, rate_spread
 from fedelta.models.btyd.purchase_prior import PurchasePrior, purchase_summary
+from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.panel import activity_in, floats
 from fedelta.models.rounding import PREDICTED, probabilities, significant
 
@@ -40,6 +41,7 @@ def stakes(
     margin: float | Floats,
     span_days: int,
     expected: Floats | None = None,
+    leaving: LeavingModel | None = None,
 ) -> Stakes:
     """The stakes of customers whose leaving nobody sees: silence alone tells, so "gone" and "leaving" must be split.
 
@@ -67,6 +69,8 @@ def stakes(
     expected : ndarray of shape (n_customers,), optional
         Expected spend within the span by another model, where activity is not paid for, so that the purchase models
         know no money. It stands for here · V, and what the gone would bring is unknown: 0.
+    leaving : LeavingModel, optional
+        Corrects Pareto/NBD's probability of leaving by what customers went through.
     """
     known = floats(table, f"{activity_in(table)}_day_count") > 0
     if not known.any():
@@ -75,6 +79,7 @@ def stakes(
     summary = purchase_summary(rows)
     horizon, lead = float(rows["horizon_days"].iloc[0]), float(rows["lead_days"].iloc[0])
     ahead = outlook(prior.pareto, summary, horizon_days=horizon, lead_days=lead, span_days=span_days)
+    p_leaves = leaving.p_leaves(rows, ahead.p_leaves) if leaving else ahead.p_leaves
     q, share = probability[known], np.broadcast_to(np.asarray(margin, np.float64), len(table))[known]
     here = (ahead.p_alive + np.minimum(1.0, (1 - q) / ahead.p_any_if_here)) / 2
     if prior.spend is None:
@@ -88,8 +93,8 @@ def stakes(
     part = 1 - min((lead + horizon) / (2 * span_days), 0.5)
     found = (
         probabilities(here),
-        probabilities(ahead.p_leaves),
-        significant(share * ahead.p_leaves * stay * part, PREDICTED),
+        probabilities(p_leaves),
+        significant(share * p_leaves * stay * part, PREDICTED),
         significant(share * back, PREDICTED),
         significant(ahead.days_gone, PREDICTED),
         significant(spread, PREDICTED),

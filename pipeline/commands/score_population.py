@@ -29,6 +29,7 @@ from fedelta.models.churn.storage import load_churn
 from fedelta.models.experience.exposure import customer_counts
 from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.storage import load_experience
+from fedelta.models.leaving.storage import load_leaving
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
@@ -144,6 +145,7 @@ def scored(
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
             params.churn.definition,
+            load_leaving(paths.LEAVING_BUNDLE),
         ),
         params.policy,
         currency=source.currency,

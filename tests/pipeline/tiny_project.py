@@ -25,6 +25,7 @@ from fedelta.pipeline import (
     score,
     train_churn,
     train_clv,
+    train_leaving,
     train_loyalty,
     train_next,
 )
@@ -104,7 +105,9 @@ def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
             connection.register("events", events.to_arrow())
             shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         _customers(events).write_parquet(paths.CUSTOMERS)
-        for stage in (experience, fit_btyd, train_churn, train_clv, train_loyalty, train_next, evaluate, score):
+        for stage in (
+            experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, train_next, evaluate, score,
+        ):  # fmt: skip
             stage.main()
     return folder
 
