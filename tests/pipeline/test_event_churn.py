@@ -19,6 +19,7 @@ from fedelta.pipeline import (
     score,
     train_churn,
     train_clv,
+    train_leaving,
     train_loyalty,
     train_next,
 )
@@ -26,7 +27,8 @@ from fedelta.pipeline.buckets.shuffle import HASH, shuffle
 from fedelta.pipeline.commands import explain  # fmt: skip
 
 STAGES = (
-    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, train_next, evaluate,
+    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving,
+    train_loyalty, train_next, evaluate,
     score, monitor,
 )  # fmt: skip
 

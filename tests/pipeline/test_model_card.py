@@ -190,15 +190,19 @@ def test_what_was_not_looked_at_is_reported_to_be(inputs):
 
 def test_the_card_tells_the_plan_of_the_scores_as_the_report_does(inputs):
     scores = inputs.scores.with_columns(
-        action=pl.when(pl.col("held_out")).then(None).otherwise(pl.lit("contact")),
+        action=pl.when(pl.col("held_out")).then(None).otherwise(pl.lit("keep")),
         expected_profit=pl.lit(2.0),
+        contact_cost=pl.lit(1.0),
+        p_saved=pl.lit(0.5),
     ).filter(pl.col("status") == "scored")
     text = card(replace(inputs, scores=scores))
     plan = plan_of(scores, inputs.policy)
     assert plan is not None
     held_out = int(scores["held_out"].sum())
     assert 0 < held_out < len(scores)
-    assert f"{len(scores) - held_out} contact), expected to bring {2 * (len(scores) - held_out)} EUR" in text
+    planned = len(scores) - held_out
+    assert f"{planned} keep), expected to save {planned / 2:,.1f} customers at a cost of {planned} EUR" in text
+    assert f"to bring {2 * planned} EUR after it" in text
     assert f"pay for {len(scores)} customers; left out are {held_out} {HELD_OUT}." in text
     assert plan.says("EUR") in text
 

@@ -22,8 +22,8 @@ HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
 STAGES = (
-    "ingest", "build_features", "experience", "fit_btyd", "leak_check", "train_churn", "train_clv", "train_next",
-    "train_loyalty", "evaluate", "score", "report", "monitor", "model_card", "publish", "track",
+    "ingest", "build_features", "experience", "fit_btyd", "leak_check", "train_churn", "train_clv", "train_leaving",
+    "train_next", "train_loyalty", "evaluate", "score", "report", "monitor", "model_card", "publish", "track",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from fedelta.pipeline import (
     score,
     train_churn,
     train_clv,
+    train_leaving,
     train_loyalty,
     train_next,
 )
@@ -35,7 +36,8 @@ from fedelta.pipeline.commands.score_population import CannotScore
 from fedelta.pipeline.commands.score_population import main as score_population
 
 STAGES = (
-    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_loyalty, train_next,
+    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving,
+    train_loyalty, train_next,
     evaluate, score, report, monitor, model_card,
 )  # fmt: skip
 
