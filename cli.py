@@ -219,14 +219,15 @@ def _fetch(name: str | None, data: Path | None) -> None:
 @click.option("--customers", type=int, default=20_000, show_default=True)
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--out", type=_FOLDER, help="Folder to write (default: the project's data/raw/demo).")
-def _simulate(customers: int, seed: int, out: Path | None) -> None:
+@click.option("--no-campaigns", is_flag=True, help="Without campaigns, whose effect on each customer is known.")
+def _simulate(customers: int, seed: int, out: Path | None, *, no_campaigns: bool) -> None:
     """Make a company: raw files, and the truth behind them."""
     from fedelta.pipeline.commands.simulate import DEMO
     from fedelta.pipeline.commands.simulate import main as simulate
 
     if out is None:
         _enter_project()
-    simulate(customers=customers, seed=seed, out=out or DEMO)
+    simulate(customers=customers, seed=seed, out=out or DEMO, campaigns=not no_campaigns)
 
 
 @_in(SECTIONS[0])

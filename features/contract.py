@@ -32,6 +32,9 @@ STATUS_REASON: Mapping[Status, str] = {
     "erased": "The customer's history has been erased.",
 }
 
+# Whether there are next_categories, or why not.
+NextStatus = Literal["predicted", "no_categories", "too_few_purchases", "no_purchase_yet"]
+
 # One row per interaction: the single record of everything a customer went through. Sorted by
 # (customer_id, occurred_at, interaction_id) within a bucket. Kinds and channels are strings: a source may declare more.
 INTERACTIONS = pl.Schema(
@@ -48,7 +51,8 @@ INTERACTIONS = pl.Schema(
         "delay_hours": pl.Float64(),  # delivered minus promised; negative is early
         "effort": pl.Float64(),  # 0 none, 1 most
         "reach": pl.Int64(),  # people who saw it
-        "topic": pl.String(),
+        "topic": pl.String(),  # of a purchase: the category of each article, with | between them
+        "margin": pl.Decimal(18, 4),  # money left of a purchase's amount after its costs; below 0 at a loss
         "known_at": pl.Datetime("us", "UTC"),  # when the company learned of it, where that is later than occurred_at
     }
 )
@@ -136,6 +140,10 @@ SCORES = pl.Schema(
         **{f"pillar_{name}": pl.Float64() for name in PILLARS},
         **{f"level_{name}": pl.Float64() for name in LEVELS},
         "reasons": pl.List(pl.Struct({"theme": pl.String(), "text": pl.String(), "contribution": pl.Float64()})),
+        "next_categories": pl.List(  # the three likeliest to be bought of within the horizon, likeliest first
+            pl.Struct({"category": pl.String(), "probability": pl.Float64(), "reason": pl.String()})
+        ),
+        "next_categories_status": pl.String(),  # of NextStatus
         "action": pl.String(),  # of Action
         "best_action": pl.String(),  # the same, also of those who get none: what contacting them would be for
         "offer": pl.Boolean(),  # whether the contact comes with an offer

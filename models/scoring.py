@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from fedelta.features.contract import BAD_WINDOWS, SCORES, SuppressionReason
+from fedelta.features.contract import BAD_WINDOWS, SCORES, NextStatus, SuppressionReason
 from fedelta.features.history import DAY_US
 from fedelta.models.btyd.next_order import days_to_next_order
 from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
@@ -60,6 +60,7 @@ def score(
     suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
     out_of_fold: Mapping[str, float] | None = None,
+    next_categories: tuple[pl.DataFrame, NextStatus] | None = None,
     contacts: Mapping[str, int] | None = None,
     annual_discount: float = 0.1,
 ) -> pl.DataFrame:
@@ -80,6 +81,8 @@ def score(
     out_of_fold : mapping of customer to float, optional
         Churn probabilities by models of other customers, for those of a table whom the model learned from: it knows
         their answer.
+    next_categories : pair of DataFrame and str, optional
+        `customer_id` and `next_categories` of those who had bought of a category, and the status of the others.
     contacts : mapping of customer to int, optional
         How often each was contacted within the last year.
     annual_discount : float
@@ -112,6 +115,11 @@ def score(
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
         frames[0] = frames[0].join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left")
+    if next_categories is not None:
+        recommended, otherwise = next_categories
+        joined = frames[0].join(recommended, on="customer_id", how="left")
+        some = pl.when(pl.col("next_categories").is_not_null()).then(pl.lit("predicted")).otherwise(pl.lit(otherwise))
+        frames[0] = joined.with_columns(next_categories_status=some)
     every = pl.concat([_complete(frame) for frame in frames])
     return every.with_columns(
         as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),

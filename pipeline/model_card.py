@@ -100,6 +100,7 @@ def card(inputs: Inputs) -> str:
             churn_metrics=findings.CHURN,
             value_metrics=findings.VALUE,
             orders_metrics=findings.ORDERS,
+            next_metrics=findings.NEXT,
             churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             question=questioned(metrics["churn"], churn["importance"]),

@@ -169,6 +169,7 @@ def render(inputs: Inputs) -> str:
                 churn_metrics=findings.CHURN,
                 value_metrics=findings.VALUE,
                 orders_metrics=findings.ORDERS,
+                next_metrics=findings.NEXT,
                 churn_compared=churn,
                 value_compared=value,
                 churn_verdict=_verdict(metrics, "churn", findings.CHURN, chosen),

@@ -19,6 +19,7 @@ from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.saves import policy_in_use
@@ -60,6 +61,7 @@ def main() -> None:
         annual_discount=params.clv.annual_discount,
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
+        next_categories=next_categories(paths.INTERACTIONS, table["cutoff"][0], params.engine.buckets),
     )
     assert scores.schema == SCORES
     with whole(paths.SCORES) as staged:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from fedelta.features.contract import SCORES
+from fedelta.features.contract import SCORES, NextStatus
 from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, midnight_after, score_cutoff
 from fedelta.features.errors import FedeltaError
@@ -44,6 +44,7 @@ from fedelta.pipeline.build_features import build, job_for, span
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import as_of, read_customers
+from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
@@ -64,6 +65,7 @@ class Population:
     table: pl.DataFrame  # features at the scoring cutoff, without columns of purchase models
     customers: pl.DataFrame
     indexes: pl.DataFrame | None  # of experience
+    next_categories: tuple[pl.DataFrame, NextStatus]
 
 
 def main(data: Path, out: Path | None, at: str | None) -> None:
@@ -156,6 +158,7 @@ def scored(
         contacts=contacts_of_a_year(treatments, when),
         annual_discount=params.clv.annual_discount,
         unseen=unseen["customer_id"].to_list(),
+        next_categories=population.next_categories,
     )
     assert scores.schema == SCORES
     return scores
@@ -182,7 +185,9 @@ def read_population(
         customers = read_customers(outputs.customers, source)
         cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
         table, _ = table_features(customers, cutoff, source.attributes)
-        return Population(with_known_value(table.filter(pl.col("role") == "score"), customers), customers, None)
+        nothing = next_categories(outputs.interactions, cutoff.at, params.engine.buckets)
+        present = with_known_value(table.filter(pl.col("role") == "score"), customers)
+        return Population(present, customers, None, nothing)
     first, last = span(outputs.interactions)
     when = _date(at) if at else score_cutoff(replace(params.cutoffs, score_at="latest"), last)
     if when <= first:
@@ -201,7 +206,12 @@ def read_population(
     table = read_sorted(folders["features"]).collect()
     if table.is_empty():
         raise CannotScore(f"Nobody in {data} has a history before {when:%Y-%m-%d}, so there is nobody to score.")
-    return Population(table, pl.read_parquet(outputs.customers), indexes_of(outputs.interactions, when, params))
+    return Population(
+        table,
+        pl.read_parquet(outputs.customers),
+        indexes_of(outputs.interactions, when, params),
+        next_categories(outputs.interactions, when, params.engine.buckets),
+    )
 
 
 def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFrame:

@@ -7,7 +7,16 @@ from build_graph import HERE, MODULES, code_of, is_code, modules_of
 from ruamel.yaml import YAML
 
 STAGES = YAML(typ="safe").load((HERE / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-TRAINING = ("fit_btyd", "leak_check", "train_churn", "train_clv", "train_leaving", "train_loyalty", "evaluate")
+TRAINING = (
+    "fit_btyd",
+    "leak_check",
+    "train_churn",
+    "train_clv",
+    "train_leaving",
+    "train_next",
+    "train_loyalty",
+    "evaluate",
+)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from report_examples import NEXT_PURCHASE
 from tiny_project import inside, make
 
 from fedelta.models.bundle import bundle_hash, read_contract
@@ -269,3 +270,10 @@ def test_a_model_that_is_too_good_is_questioned_beside_its_figures(inputs):
     most = max(inputs.churn["importance"].items(), key=lambda item: item[1])[0]
     assert "**Question:** An AUC of 0.987" in text
     assert most in text.split("**Question:**")[1].split("\n")[0]
+
+
+def test_the_card_tells_how_well_the_next_purchase_is_predicted(inputs):
+    text = card(replace(inputs, metrics={**inputs.metrics, **NEXT_PURCHASE}))
+    assert "### What they buy next" in text
+    assert "| Hit rate@3 | 0.812 [0.802, 0.822] | 0.541 [0.531, 0.551] |" in text
+    assert "### What they buy next" not in card(inputs)

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from experiments import DESIGN, drawn
+from report_examples import NEXT_PURCHASE
 from tiny_project import inside, make
 
 from fedelta.models.bundle import bundle_hash, read_contract
@@ -473,3 +474,12 @@ def test_the_page_reports_what_contacting_achieved_with_both_curves(inputs: Inpu
 
 def test_the_page_says_that_nothing_was_measured(inputs: Inputs):
     assert "Nothing was measured yet" in Page(render(inputs)).text
+
+
+def test_the_next_purchase_is_reported_beside_each_rule_where_there_are_categories(inputs):
+    text = Page(render(with_metrics(inputs, **NEXT_PURCHASE))).text
+    assert "940 of 1,621 customers bought of 50 categories within 100 days" in text
+    assert "Own frequency 0.793 0.783 to 0.803" in text
+    assert "Popularity 0.271 0.261 to 0.281" in text
+    assert "Tested on some." in text
+    assert "next purchase is predicted" not in Page(render(with_metrics(inputs, next={}))).text

@@ -23,7 +23,8 @@ BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
 STAGES = (
     "ingest", "build_features", "experience", "fit_btyd", "leak_check", "train_churn", "train_clv", "train_leaving",
-    "train_loyalty", "measure", "evaluate", "score", "report", "monitor", "model_card", "publish", "track",
+    "train_loyalty", "train_next", "measure", "evaluate", "score", "report", "monitor", "model_card", "publish",
+    "track",
 )  # fmt: skip
 
 

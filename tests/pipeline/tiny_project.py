@@ -27,6 +27,7 @@ from fedelta.pipeline import (
     train_clv,
     train_leaving,
     train_loyalty,
+    train_next,
 )
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.params import load_params
@@ -104,7 +105,9 @@ def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
             connection.register("events", events.to_arrow())
             shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         _customers(events).write_parquet(paths.CUSTOMERS)
-        for stage in (experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, evaluate, score):
+        for stage in (
+            experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, train_next, evaluate, score,
+        ):  # fmt: skip
             stage.main()
     return folder
 
@@ -114,7 +117,7 @@ def retrained(project: Path, folder: Path, *, num_iterations: int) -> Path:
     shutil.copytree(project, folder, symlinks=True)
     (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(num_iterations)))
     with inside(folder):
-        for stage in (train_churn, train_clv, train_loyalty, evaluate, score):
+        for stage in (train_churn, train_clv, train_loyalty, train_next, evaluate, score):
             stage.main()
     return folder
 
