@@ -399,6 +399,23 @@ def _promotions(at: str | None, *, as_json: bool) -> None:
 # --- Answers ------------------------------------------------------------------------------------------------------
 
 
+_language = click.option("--language", type=click.Choice(["en", "it"]), default="en", help="Of reasons.")
+
+
+@_in(SECTIONS[3])
+@fedelta.command("at-risk")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Customers.")
+@click.option("--tier", "tiers", type=click.Choice(["low", "medium", "high", "critical"]), multiple=True)
+@_language
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with all of the score.")
+def _at_risk(limit: int, tiers: Any, language: Any, *, as_json: bool) -> None:
+    """List who may be contacted, most at stake first, and why they may leave."""
+    from fedelta.pipeline.commands.at_risk import main as at_risk
+
+    _enter_project(of_source=True)
+    at_risk(limit=limit, tiers=tiers, language=language, as_json=as_json)
+
+
 @_in(SECTIONS[3])
 @fedelta.command("saves")
 @click.option("--plan", type=click.IntRange(min=2), metavar="N", help="What a campaign of N entries could find.")
@@ -443,15 +460,16 @@ def _saves(
 @click.argument("customer_id", metavar="ID")
 @click.option("--without", type=click.Choice(["last_bad"]), help="Had the last bad experience not happened.")
 @click.option("--resolved", type=click.Choice(["last_bad"]), help="Had it been settled at once.")
+@_language
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def _explain(customer_id: str, without: str | None, resolved: str | None, *, as_json: bool) -> None:
+def _explain(customer_id: str, without: str | None, resolved: str | None, language: Any, *, as_json: bool) -> None:
     """Say why a customer has their score, and what it would be had things gone better."""
     from fedelta.pipeline.commands.explain import main as explain
 
     if without and resolved:
         raise click.UsageError("Give either --without or --resolved.", click.get_current_context())
     _enter_project(of_source=True)
-    explain(customer_id, without=without, resolved=resolved, as_json=as_json)
+    explain(customer_id, without=without, resolved=resolved, language=language, as_json=as_json)
 
 
 @_in(SECTIONS[3])

@@ -38,6 +38,7 @@ from fedelta.models.learning.cross_fitting import copies_as_one
 from fedelta.models.metrics.bootstrap import Resampling
 from fedelta.models.panel import ORDER, Panel, to_pandas
 from fedelta.models.peers import fit_peers
+from fedelta.models.reasons.wording import Wording
 from fedelta.models.value.model import ClvModel, fit_clv
 from fedelta.models.value.settings import ClvSettings
 
@@ -101,7 +102,8 @@ class Model:
             The midnight (UTC) to score at, such as ``"2026-01-31"``: nothing that happened then or later is looked at.
             By default that of the fit (`as_of`).
         explain : bool
-            Whether to add `reasons`: per customer up to five, each with theme, text and contribution to the log-odds.
+            Whether to add `reasons`: per customer up to five and the rest, each a sentence with its fact and its date,
+            and what it contributes to the log-odds (``fedelta.features.contract.REASON``).
 
         Returns
         -------
@@ -140,12 +142,18 @@ class Model:
             low, high = self.clv.interval(valued)
             found |= {"clv_expected": self.clv.expected_spend(valued), "clv_low": low, "clv_high": high}
         if explain:
-            found["reasons"] = pl.Series(reasons(self.churn, rows), dtype=SCORES["reasons"])
+            found["reasons"] = reasons(self.churn, rows, self._wording)
         figures = pl.DataFrame({"customer_id": rows["customer_id"].to_list(), **found})
         keys = pl.DataFrame({name: table[name].to_list() for name in ("customer_id", "status")})
         at = pl.lit(table["cutoff"].iloc[0].to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"])
         every = keys.select("customer_id", at.alias("as_of"), "status").join(figures, on="customer_id", how="left")
         return every.with_columns(pl.col(pl.Float64).fill_nan(None)).sort("customer_id")
+
+    @property
+    def _wording(self) -> Wording:
+        relationship, rules = self.settings.relationship, self.settings.experience.rules
+        event = relationship.definition == "event"
+        return Wording(activity=relationship.activity, event=event, rules=Wording.of_rules(rules))
 
     def _prior_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
         return prior_columns(None if rows.empty else self._prior(rows), rows)

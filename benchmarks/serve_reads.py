@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -142,6 +142,19 @@ def server(command: list[str]) -> Iterator[Server]:
             process.terminate()
 
 
+REASON_EXAMPLE = {
+    "code": "silence",
+    "theme": "rhythm",
+    "text": "No order for 142 days (last on 3 Aug); they used to order every 31 days",
+    "text_it": "Nessun ordine da 142 giorni (l'ultimo il 3 ago); prima ordinava ogni 31 giorni",
+    "direction": "raises",
+    "contribution": 0.5,
+    "value": 142.0,
+    "peer_median": 31.0,
+    "date": date(2023, 8, 3),
+}
+
+
 def run(customers: int) -> pl.DataFrame:
     """Scores as full as those of a real run."""
     random_numbers = pl.int_range(customers, eager=True).hash(7) % 1000 / 1000
@@ -154,9 +167,7 @@ def run(customers: int) -> pl.DataFrame:
         "risk_tier": pl.lit("medium"),
         "status": pl.lit("scored"),
         "model_version": pl.lit("benchmark"),
-        "reasons": pl.lit(
-            [{"theme": "rhythm", "text": "Silent for 80 days, twice as long as usual", "contribution": 0.5}] * 3
-        ),
+        "reasons": pl.lit(pl.Series([[REASON_EXAMPLE] * 4], dtype=SCORES["reasons"])).first(),
     }
     rest: dict[str, pl.Expr | pl.Series] = {
         name: pl.lit(1.25 if dtype == pl.Float64() else None, dtype)

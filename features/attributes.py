@@ -21,6 +21,8 @@ class Attribute:
     known_from: str | None  # a timestamp column of customers; None: static, known from the beginning
     says: str
     bad_experience: Pillar | None = None  # it counts bad experiences of this pillar
+    protected: bool = False  # models may see it only where params say so (`fairness.allow`)
+    fixed: bool = False  # nobody can act on it: never the first reason of a score; whatever is static is
 
     @property
     def column(self) -> str:

@@ -95,6 +95,23 @@ TREATMENTS_NEEDED = ("customer_id", "treated_at", "arm")
 # Columns that a parquet file of treatments may lack.
 TREATMENTS_OPTIONAL = ("campaign", "reached", "churn_probability", "expected_value")
 
+# Why a score is what it is. The last one of a customer, with the code "rest", is everything that no other names:
+# contributions sum to the log-odds of the churn probability.
+Direction = Literal["raises", "lowers", "neither"]
+REASON = pl.Schema(
+    {
+        "code": pl.String(),  # of the sentence: silence, bad_experiences, open_issue, ...
+        "theme": pl.String(),
+        "text": pl.String(),  # a sentence with its fact and its date, in English
+        "text_it": pl.String(),  # the same in Italian
+        "direction": pl.String(),  # of Direction: what it does to the risk
+        "contribution": pl.Float64(),  # to the log-odds of churn
+        "value": pl.Float64(),  # of the fact, where it is a number
+        "peer_median": pl.Float64(),  # of the same among customers who bought about as often; null where unknown
+        "date": pl.Date(),  # of the fact, in the source's time zone
+    }
+)
+
 BAD_WINDOWS = (30, 90, 365)  # days, in which scores count bad experiences
 
 # One row per scored customer: the contract for everything downstream (data/scores.parquet). A column a stage cannot
@@ -139,7 +156,7 @@ SCORES = pl.Schema(
         "experience_index": pl.Float64(),  # this and the next: 0-100, good against bad where it was exercised
         **{f"pillar_{name}": pl.Float64() for name in PILLARS},
         **{f"level_{name}": pl.Float64() for name in LEVELS},
-        "reasons": pl.List(pl.Struct({"theme": pl.String(), "text": pl.String(), "contribution": pl.Float64()})),
+        "reasons": pl.List(pl.Struct(REASON)),  # of customers at high or critical risk, with an action or most at stake
         "next_categories": pl.List(  # the three likeliest to be bought of within the horizon, likeliest first
             pl.Struct({"category": pl.String(), "probability": pl.Float64(), "reason": pl.String()})
         ),

@@ -14,6 +14,7 @@ from fedelta.features.feature import Feature
 from fedelta.features.history import DAY_US
 from fedelta.features.journeys import JOURNEYS, STAGES
 from fedelta.features.labels import DECLARED, OUTCOMES
+from fedelta.features.recent import RECENT
 from fedelta.features.registry import FEATURES
 
 TENURE = "tenure_days"
@@ -55,10 +56,11 @@ def table_features(
         last_bad_experience=pl.lit(None, pl.String),
         journey=pl.lit(None, pl.Enum(JOURNEYS)),
         journey_stage=pl.lit(None, pl.Enum(STAGES)),
+        **{name: pl.lit(None, dtype) for name, dtype in RECENT.items()},
     )
     keys = keyed.select(
         "customer_id", "cutoff", "horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience",
-        "journey", "journey_stage",
+        "journey", "journey_stage", *RECENT,
     )  # fmt: skip
     tenure = (pl.col("cutoff") - pl.col("signed_up_at")).dt.total_microseconds() / DAY_US
     known = {f.name: (tenure if f.name == TENURE else pl.lit(None)).cast(f.dtype) for f in features}

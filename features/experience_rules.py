@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from fedelta.features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pill
 from fedelta.features.errors import FedeltaError, meant
 from fedelta.features.look_back import BASES, LOOK_BACK, with_look_back
 
+Language = Literal["en", "it"]  # of what is shown to people
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 # What a rule may look at. Ids tell nothing of an experience, nor when it became known, and readers leave them on disk.
 COLUMNS = pl.Schema(
     {**{n: dtype for n, dtype in INTERACTIONS.items() if n not in ("interaction_id", "known_at")}, **LOOK_BACK}
@@ -42,6 +44,8 @@ class Rule:
     among : str
         The touchpoints at which the rule could have been broken: there a customer's experience is good or bad. One that
         breaks the rule is always among them.
+    says : mapping of language to str
+        What to call it where a reason or a page names it, such as ``{"en": "late delivery"}``; else its name.
     """
 
     when: str
@@ -50,6 +54,7 @@ class Rule:
     severity: int
     among: str = "TRUE"
     weighted_by: Literal["nothing", "reach"] = "nothing"
+    says: Mapping[Language, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

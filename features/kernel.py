@@ -16,6 +16,8 @@ from fedelta.features.history import Booleans, History, Integers, Measure, View
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
 from fedelta.features.labels import labels_at, microseconds, status_at, status_measures
+from fedelta.features.recent import MEASURES as RECENT_MEASURES
+from fedelta.features.recent import RECENT, recent_at
 from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES, measures, named
 from fedelta.features.relationship import USUAL, Relationship
 from fedelta.features.visibility import KNOWN_AT, hidden_at
@@ -23,7 +25,7 @@ from fedelta.features.visibility import KNOWN_AT, hidden_at
 # Columns of the feature table that are no features: a model never sees them.
 KEYS = (
     "customer_id", "cutoff", "horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience", "journey",
-    "journey_stage",
+    "journey_stage", *RECENT,
 )  # fmt: skip
 
 
@@ -58,7 +60,7 @@ def features_at(
 
     Returns
     -------
-    features : DataFrame of shape (n_rows, 10 + n_features)
+    features : DataFrame of shape (n_rows, 15 + n_features)
         One row per cutoff and customer seen before it: the keys and `settings.computed` in order. `status` is "scored",
         or why a customer is out of scope (`features.labels.status_at`).
     labels : DataFrame of shape (n_rows, 2 + n_outcomes)
@@ -135,6 +137,7 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
             "last_bad_experience": _last_bad(annotated, view),
         }
     ).hstack(journeys_at(view))
+    keys = keys.hstack(recent_at(annotated, view, keys["role"] == "score"))
     table = keys.hstack(table_of(settings.computed, view))
     return _Looked(history, _Rows(view.cutoff, view.customer), table)
 
@@ -182,12 +185,12 @@ def windows_of(features: Sequence[Feature]) -> tuple[int, ...]:
 
 
 def _columns(settings: KernelSettings) -> set[str]:
-    """Every column that a measure names."""
-    return {root for measure in _measures(settings) for root in measure.value.meta.root_names()}
+    """Every column that a measure names, and that of the topic of an open issue (`features.recent`)."""
+    return {"topic"} | {root for measure in _measures(settings) for root in measure.value.meta.root_names()}
 
 
 def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
-    every = (*measures(settings.computed), *status_measures(settings.relationship), *JOURNEY_MEASURES)
+    every = (*measures(settings.computed), *status_measures(settings.relationship), *JOURNEY_MEASURES, *RECENT_MEASURES)
     return tuple({measure.name: measure for measure in every}.values())
 
 

@@ -1,26 +1,43 @@
-"""Why a score is what it is: contributions to the log-odds, gathered by theme in plain words."""
+"""Why a score is what it is: contributions to the log-odds by theme, each with a fact that a person knows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import polars as pl
 
 from fedelta.features.attributes import BAD_PREFIX, PREFIX
+from fedelta.features.contract import SCORES
 from fedelta.features.feature import Feature
 from fedelta.features.registry import EVERY
 from fedelta.models.churn.baselines import BASE
 from fedelta.models.churn.candidates import contributions
 from fedelta.models.churn.model import ChurnModel
-from fedelta.models.panel import activity_in
-from fedelta.models.peers import Peers, peers_of
+from fedelta.models.learning.boosting import side_by_side
+from fedelta.models.metrics.calibration_line import clipped_logit
+from fedelta.models.peers import peers_of
+from fedelta.models.reasons.customer import Customer, Rows
+from fedelta.models.reasons.english import English
+from fedelta.models.reasons.italian import Italian
+from fedelta.models.reasons.subjects import Fact, neutral, subject_of, tell
+from fedelta.models.reasons.wording import REST, Wording
 from fedelta.models.rounding import FINEST, PREDICTED, significant
 
 Floats = npt.NDArray[np.float64]
 
 MOST_REASONS = 5
-_NEAR = 0.5  # of the weightiest fact's contribution
 PRIOR = "rhythm"  # what buy-till-you-die models say is the customer's rhythm
+_LEAST = 0.05  # log-odds: less is no reason
+_LEAST_SHARE = 0.1  # of the strongest reason's contribution
+_CHUNK_ROWS = 1_000  # explained at once: 200 columns of contributions and of facts
+_FIXED = ("tenure", "enrolment", "channel")  # subjects that nobody can act on, besides attributes
+_ACTED_ON = ("experience", "ratings")  # themes that a person can do something about
+_FRESH_DAYS = 180  # until then
+_DTYPE = SCORES["reasons"]
 _PRIOR_SAYS = {
     "pareto_p_alive": "chance of still being a customer, by the rhythm of purchases",
     "pareto_p_any": "chance of a purchase in the horizon, by the rhythm of purchases",
@@ -54,52 +71,7 @@ def says(name: str, activity: str = "purchase") -> str:
 
 def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
     """What each theme adds to the log-odds of churn before calibration: (n_rows, n_themes); rows sum to `log_odds`."""
-    return _by_theme(contributions(model.components, table))
-
-
-def reasons(model: ChurnModel, table: pd.DataFrame) -> list[list[dict[str, object]]]:
-    """Per row, the themes that move its score most: theme, the telling fact in words, contribution to the log-odds.
-
-    The fact pulls the way its theme does. It has the customer's value and, where it is a number, the median of the
-    peers (`models.peers`); one that is as usual is given only where nothing nearly as weighty is not.
-    """
-    if table.empty:
-        return []
     parts = contributions(model.components, table)
-    by_theme = _by_theme(parts).drop(columns=BASE)
-    names = [str(name) for name in parts.columns if name != BASE]
-    moved = significant(parts[names].to_numpy(np.float64), PREDICTED, FINEST)
-    of = {theme: [i for i, name in enumerate(names) if theme_of(name) == theme] for theme in by_theme.columns}
-    values = significant(by_theme.to_numpy(np.float64), PREDICTED, FINEST)
-    order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :MOST_REASONS]
-    out, activity = [], activity_in(table)
-    for row, peers in enumerate(peers_of(model.peers, table)):
-        given = []
-        for i in order[row]:
-            theme = str(by_theme.columns[i])
-            pull = {names[at]: float(moved[row, at] * np.sign(values[row, i])) for at in of[theme]}
-            name = _telling(pull, table, row, peers)
-            text = _in_words(says(name, activity), name, table[name].iloc[row], peers)
-            given.append({"theme": theme, "text": text, "contribution": float(values[row, i])})
-        out.append(given)
-    return out
-
-
-def _telling(pull: Mapping[str, float], table: pd.DataFrame, row: int, peers: Peers | None) -> str:
-    """The column that pulls most the way of its theme; if its value is as usual, the next that is not, if near."""
-    ordered = sorted(pull, key=lambda name: -pull[name])
-    near = [name for name in ordered if pull[name] >= _NEAR * pull[ordered[0]]]
-    return next((name for name in near if not _as_usual(name, table[name].iloc[row], peers)), ordered[0])
-
-
-def _as_usual(name: str, value: str | float | None, peers: Peers | None) -> bool:
-    if isinstance(value, str) or peers is None or name not in peers.usual:
-        return False
-    return _number(value) == _number(peers.usual[name])
-
-
-def _by_theme(parts: pd.DataFrame) -> pd.DataFrame:
-    """Contributions of columns added up by theme, `base` first."""
     out: dict[str, Floats] = {}
     for name in parts.columns:
         theme = BASE if name == BASE else theme_of(str(name))
@@ -107,14 +79,184 @@ def _by_theme(parts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def _in_words(words: str, name: str, value: str | float | None, peers: Peers | None) -> str:
-    if isinstance(value, str):
-        return f"{words}: {value}"
-    beside = f" (usual among {peers.says}: {_number(peers.usual[name])})" if peers and name in peers.usual else ""
-    return f"{words}: {_number(value)}{beside}"
+def reasons(
+    model: ChurnModel,
+    table: pd.DataFrame,
+    wording: Wording | None = None,
+    *,
+    probability: Floats | None = None,
+    threads: int = 2,
+) -> pl.Series:
+    """Per row, why the score is what it is: what can be acted on, what else raises it, then what lowers it.
+
+    A reason gathers what a theme's columns add to the log-odds (of attributes, each is by itself) and states a fact
+    that pulls the same way, with its date. What nobody can act on (how long they are a customer, where they live) never
+    comes first. What weighs little or has no fitting fact is gathered in a last reason with the code "rest", together
+    with the usual level of risk, calibration and season: contributions sum to the log-odds of the probability.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+        Rows of one cutoff: keys, features and prior columns.
+    wording : Wording, optional
+        What is called how in the source.
+    probability : ndarray of shape (n_rows,), optional
+        The published score, where it is not the model's own (`models.scoring.score`).
+
+    Returns
+    -------
+    Series of length n_rows, of the type of ``SCORES["reasons"]``
+        The same for a customer alone as among others. Memory is bounded by chunks of rows.
+    """
+    if table.empty:
+        return pl.Series("reasons", [], dtype=_DTYPE)
+    given = model.churn_probability(table) if probability is None else probability
+    score = clipped_logit(np.asarray(given, np.float64))
+    edges = [*range(0, len(table), _CHUNK_ROWS), len(table)]
+    explain = partial(_of_chunk, model, table, wording or Wording(), score)
+    return pl.concat(side_by_side(explain, pairwise(edges), threads)).alias("reasons")
 
 
-def _number(value: float | None) -> str:
-    if value is None or np.isnan(value):
-        return "none"
-    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.2g}"
+@dataclass(frozen=True)
+class _Group:
+    """Columns that make one reason, by subject."""
+
+    theme: str
+    columns: npt.NDArray[np.intp]  # places in the contributions
+    subjects: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Reason:
+    theme: str
+    contribution: float
+    fact: Fact
+    tier: int  # 0 can be acted on, 1 what the customer did, 2 cannot be changed
+    value: float | None = None
+    usual: float | None = None
+
+
+def _of_chunk(
+    model: ChurnModel, table: pd.DataFrame, wording: Wording, score: Floats, between: tuple[int, int]
+) -> pl.Series:
+    rows, held = slice(*between), table.iloc[slice(*between)]
+    parts = contributions(model.components, held).drop(columns=BASE)
+    names = tuple(str(name) for name in parts.columns)
+    exact = parts.to_numpy(np.float64)
+    moved = significant(exact, PREDICTED, FINEST)
+    groups = _groups(names)
+    sums = [exact[:, group.columns].sum(axis=1) for group in groups]
+    totals = significant(np.stack(sums, axis=1), PREDICTED, FINEST) if sums else np.empty((len(held), 0))
+    read = Rows.of(held, wording)
+    rhythm = next((number for number, group in enumerate(groups) if group.theme == PRIOR), None)
+    out = []
+    for place, (peers, target) in enumerate(zip(peers_of(model.peers, held), score[rows], strict=True)):
+        customer = Customer(read, place, peers)
+        found = _facts_of(customer, groups, totals[place], moved[place], names)
+        chosen = _ordered(customer, found, 0.0 if rhythm is None else float(totals[place, rhythm]))
+        rest = round(float(target) - sum(one.contribution for one in chosen), FINEST)
+        out.append([_struct(one) for one in (*chosen, _Reason(REST, rest, Fact(REST), 2))])
+    return pl.Series(out, dtype=_DTYPE)
+
+
+@cache
+def _groups(names: tuple[str, ...]) -> tuple[_Group, ...]:
+    """A group per theme, and per attribute."""
+    members: dict[tuple[str, str], list[int]] = {}
+    for place, name in enumerate(names):
+        theme = theme_of(name)
+        members.setdefault((theme, name if name.startswith(PREFIX) else ""), []).append(place)
+    groups = []
+    for (theme, _), places in members.items():
+        subjects: dict[str, list[int]] = {}
+        for place in places:
+            subjects.setdefault(subject_of(names[place]), []).append(place)
+        groups.append(_Group(theme, np.array(places), {name: tuple(held) for name, held in subjects.items()}))
+    return tuple(groups)
+
+
+def _facts_of(
+    customer: Customer, groups: Sequence[_Group], totals: Floats, moved: Floats, names: Sequence[str]
+) -> list[_Reason]:
+    """The groups that have a fact that pulls their way, strongest first."""
+    out: list[_Reason] = []
+    seen: set[object] = set()
+    for number in np.argsort(-np.abs(totals), kind="stable").tolist():
+        total, group = float(totals[number]), groups[number]
+        if total == 0:
+            continue
+        sign = 1.0 if total > 0 else -1.0
+        pulls = {subject: sum(sign * moved[at] for at in places) for subject, places in group.subjects.items()}
+        for subject in sorted(pulls, key=lambda one: -pulls[one]):
+            if pulls[subject] <= 0:
+                break
+            ranked = sorted(group.subjects[subject], key=lambda at: -sign * moved[at])
+            columns = [names[at] for at in ranked if sign * moved[at] > 0]
+            fact = _fact(customer, subject, columns, raising=total > 0)
+            if fact and (about := fact.facts.get("what")) not in seen:
+                if about not in (None, "purchase"):  # visits are stated once, orders by rhythm and by number
+                    seen.add(about)
+                out.append(_reason(customer, group.theme, total, fact, subject))
+                break
+    return out
+
+
+def _fact(customer: Customer, subject: str, columns: Sequence[str], *, raising: bool) -> Fact | None:
+    """The fact of a subject; of a feature that no sentence is known of, its description with its value."""
+    if not subject.startswith("other:"):
+        return tell(customer, subject, columns, raising=raising)
+    name = columns[0]
+    value, usual = customer.number(name), customer.usual(name)
+    if usual is not None and usual.value == value:
+        return None
+    return Fact("attribute", {"says": says(name, customer.rows.activity), "value": value, "usual": usual}, name)
+
+
+def _reason(customer: Customer, theme: str, total: float, fact: Fact, subject: str) -> _Reason:
+    column = fact.column
+    fixed = subject.split(":", maxsplit=1)[0] in _FIXED or column in customer.rows.wording.fixed
+    fresh = fact.day is None or fact.day.ago <= _FRESH_DAYS
+    tier = 2 if fixed else 0 if theme in _ACTED_ON and fresh else 1
+    usual = customer.usual(column) if column else None
+    return _Reason(
+        theme, total, fact, tier, customer.number(column) if column else None, usual.value if usual else None
+    )
+
+
+def _ordered(customer: Customer, found: Sequence[_Reason], rhythm: float) -> list[_Reason]:
+    """At most `MOST_REASONS`, in the order in which they are given; `rhythm` is what that theme adds."""
+    raising = [one for one in found if one.contribution > 0]
+    lowering = [one for one in found if one.contribution < 0]
+    least = [max(_LEAST, _LEAST_SHARE * abs(held[0].contribution)) if held else 0.0 for held in (raising, lowering)]
+    first = sorted((one for one in raising if one.contribution >= least[0]), key=lambda one: one.tier)
+    then = [one for one in lowering if -one.contribution >= least[1]]
+    if not first or first[0].tier == 2:
+        # Nothing but what cannot be changed: a smaller fact comes before it, or the customer's rhythm.
+        ahead = next((one for one in raising if one.tier < 2), None) or _rhythm_of(customer, found, rhythm)
+        if ahead:
+            first = [ahead, *first]
+            then = [one for one in then if one.theme != ahead.theme]
+    return [*first, *then][:MOST_REASONS]
+
+
+def _rhythm_of(customer: Customer, found: Sequence[_Reason], contribution: float) -> _Reason | None:
+    """How a customer's rhythm is, whichever way it pulls."""
+    if known := next((one for one in found if one.theme == PRIOR), None):
+        return known
+    fact = neutral(customer)
+    return _reason(customer, PRIOR, contribution, fact, "silence") if fact else None
+
+
+def _struct(one: _Reason) -> dict[str, object]:
+    facts = dict(one.fact.facts)
+    return {
+        "code": one.fact.code,
+        "theme": one.theme,
+        "text": getattr(English(), one.fact.code)(**facts),
+        "text_it": getattr(Italian(), one.fact.code)(**facts),
+        "direction": "raises" if one.contribution > 0 else "lowers" if one.contribution < 0 else "neither",
+        "contribution": one.contribution,
+        "value": one.value,
+        "peer_median": one.usual,
+        "date": one.fact.day.date if one.fact.day else None,
+    }

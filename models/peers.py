@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from fedelta.models.encoding import Encoding
-from fedelta.models.panel import activity_in, floats
+from fedelta.models.panel import activity_in, feature_columns, floats
 
+EVERYBODY = "all customers"
 _LEAST = 20  # rows of a group; of fewer nothing is usual, and all customers stand in
 _GROUPS = {
     "purchase": {
@@ -37,6 +38,11 @@ class Peers:
     says: str  # who they are
     usual: Mapping[str, float | None]  # median by column; None where most of them have no value
 
+    @property
+    def similar(self) -> bool:
+        """Whether they are customers who bought about as often; else all customers."""
+        return self.says != EVERYBODY
+
     def to_dict(self) -> dict[str, object]:
         """As JSON."""
         return asdict(self)
@@ -48,23 +54,25 @@ class Peers:
 
 
 def fit_peers(table: pd.DataFrame, read: Encoding) -> tuple[Peers, ...]:
-    """Groups of customers by purchases (or other activity) so far, fewest first, with the medians of the columns read.
+    """Groups of customers by purchases (or other activity) so far, fewest first, with their medians.
 
-    A group of too few rows goes by the medians of all.
+    Of the columns read by models, and of those that reasons show. A group of too few rows goes by the medians of all.
     """
     what = activity_in(table)
+    asked = dict.fromkeys([*read.names, *feature_columns(table)])
+    numeric = (n for n in asked if n in table and pd.api.types.is_numeric_dtype(table[n]))
+    names = [n for n in numeric if n not in read.categories]
     count = floats(table, f"{what}_count")
     if np.isnan(count).all():  # a table of customers: nobody knows how often they bought
-        return (Peers(0, "all customers", _medians(table, [n for n in read.names if n not in read.categories])),)
+        return (Peers(0, EVERYBODY, _medians(table, names)),)
     edges = np.array(list(_GROUPS[what]))
     group = np.searchsorted(edges, count, side="right") - 1
-    names = [name for name in read.names if name not in read.categories]
     everybody = _medians(table, names)
     held = []
     for number, (purchases, says) in enumerate(_GROUPS[what].items()):
         rows = table[group == number]
         few = len(rows) < _LEAST
-        held.append(Peers(purchases, *("all customers", everybody) if few else (says, _medians(rows, names))))
+        held.append(Peers(purchases, *(EVERYBODY, everybody) if few else (says, _medians(rows, names))))
     return tuple(held)
 
 

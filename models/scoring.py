@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from fedelta.features.contract import BAD_WINDOWS, SCORES, NextStatus, SuppressionReason
+from fedelta.features.contract import BAD_WINDOWS, RISK_TIERS, SCORES, NextStatus, SuppressionReason
 from fedelta.features.history import DAY_US
 from fedelta.models.btyd.next_order import days_to_next_order
 from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
@@ -23,12 +23,14 @@ from fedelta.models.panel import activity_in, floats
 from fedelta.models.policy.actions import policy_table, risk_tier
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
+from fedelta.models.reasons.wording import Wording
 from fedelta.models.rounding import PREDICTED, significant
 from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
 KNOWN_VALUE = "known_value"
+LISTED = 500  # customers at the head of each list (to keep, to win back) who have reasons whatever their risk
 _CENTURY_DAYS = 36_525
 _LEVEL = 4.0  # by which the ends of an interval of lifetime value follow the chosen model of value at most
 INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
@@ -63,6 +65,8 @@ def score(
     next_categories: tuple[pl.DataFrame, NextStatus] | None = None,
     contacts: Mapping[str, int] | None = None,
     annual_discount: float = 0.1,
+    wording: Wording | None = None,
+    explained: bool = True,
 ) -> pl.DataFrame:
     """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
 
@@ -87,6 +91,10 @@ def score(
         How often each was contacted within the last year.
     annual_discount : float
         By which value a year later is worth less.
+    wording : Wording, optional
+        What reasons call things in the source.
+    explained : bool
+        Whether to give reasons (`policy.explained` says to whom).
 
     Returns
     -------
@@ -110,7 +118,9 @@ def score(
         contacts=contacts,
         gain=_gain(scored, at_stake, models.uplift),
     )
-    frames = [_explained(frame.hstack(planned), scored, models.churn, policy)]
+    frames = [frame.hstack(planned)]
+    if explained:
+        frames[0] = _with_reasons(frames[0], scored, models.churn, policy, wording)
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
@@ -256,16 +266,19 @@ def _lifetime(
     return ends
 
 
-def _explained(frame: pl.DataFrame, table: pd.DataFrame, churn: ChurnModel, policy: PolicySettings) -> pl.DataFrame:
-    """The scores with reasons for those with an action and those with most at risk."""
-    rank = "value_at_risk" if "value_at_risk" in frame.columns else "churn_probability"
-    ranked = frame[rank].fill_null(0.0).to_numpy()
+def _with_reasons(
+    frame: pl.DataFrame, table: pd.DataFrame, churn: ChurnModel, policy: PolicySettings, wording: Wording | None
+) -> pl.DataFrame:
+    """The scores with reasons: of who is at risk or has an action, and of those who stand first on a list."""
     explained = frame["action"].is_not_null().to_numpy(writable=True)
-    explained[np.argsort(-ranked, kind="stable")[: policy.explained]] = True
-    column: list[list[dict[str, object]] | None] = [None] * len(table)
-    for row, held in zip(np.flatnonzero(explained), reasons(churn, table[explained]), strict=True):
-        column[row] = held
-    return frame.with_columns(pl.Series("reasons", column, dtype=SCORES["reasons"]))
+    explained |= frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :]).to_numpy()
+    ranks = ["value_at_risk", "win_back_value"] if "value_at_risk" in frame.columns else ["churn_probability"]
+    for rank in ranks:
+        first = frame.with_row_index().sort(rank, "churn_probability", descending=True, nulls_last=True)
+        explained[first["index"].head(LISTED).to_numpy()] = True
+    held = reasons(churn, table[explained], wording, probability=frame["churn_probability"].to_numpy()[explained])
+    place = pl.Series(np.where(explained, np.cumsum(explained) - 1, -1))
+    return frame.with_columns(held.gather(place.set(place < 0, None)).alias("reasons"))
 
 
 def _percentile_within(group: str) -> pl.Expr:

@@ -121,7 +121,8 @@ def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: P
     digital = tuple(name for name, touch in source.all_channels.items() if touch == "digital")
     settings = KernelSettings(source.experience(params.experience), digital, relationship=params.churn.relationship)
     declared = paths.DECLARED_LABELS if params.churn.definition == "declared" else None
-    return Job(tuple(cutoffs), settings, paths.CUSTOMERS, source.attributes, features, labels, declared)
+    attributes = source.for_models(params.fairness.allow)
+    return Job(tuple(cutoffs), settings, paths.CUSTOMERS, attributes, features, labels, declared)
 
 
 def cutoffs_now(params: Params, source: Source) -> tuple[Cutoff, ...]:
@@ -142,7 +143,8 @@ def value_cutoffs_now(params: Params, cutoffs: Sequence[Cutoff]) -> tuple[Cutoff
 def _build_table(params: Params, source: Source) -> None:
     """Features and labels of a table of customers, as of its one cutoff."""
     (cutoff,) = cutoffs_now(params, source)
-    table, labels = table_features(read_customers(paths.CUSTOMERS, source), cutoff, source.attributes)
+    attributes = source.for_models(params.fairness.allow)
+    table, labels = table_features(read_customers(paths.CUSTOMERS, source), cutoff, attributes)
     with whole(paths.FEATURES) as features, whole(paths.LABELS) as outcomes, whole(paths.VALUE) as value:
         value.mkdir()
         for folder, part in ((features, table), (outcomes, labels)):
@@ -150,7 +152,7 @@ def _build_table(params: Params, source: Source) -> None:
             part.write_parquet(folder / "part-00000.parquet", compression="lz4", statistics=False)
     print(
         f"build_features: {(table['role'] == 'score').sum():,} customers of a table as of {cutoff.at:%Y-%m-%d}, "
-        f"{len(labels):,} of them labelled: {len(source.attributes)} attributes, no history"
+        f"{len(labels):,} of them labelled: {len(attributes)} attributes, no history"
     )
 
 

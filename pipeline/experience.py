@@ -43,7 +43,7 @@ def main() -> None:
     job = Job(
         source.experience(params.experience),
         source.all_channels,
-        source.attributes,
+        source.for_models(params.fairness.allow),
         paths.CUSTOMERS,
         min(cutoffs[-1].at, midnight_after(last)),
         params.horizon_days,

@@ -17,6 +17,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.history import DAY_US
 from fedelta.features.kernel import columns_read, features_at
+from fedelta.features.recent import RECENT
 from fedelta.features.visibility import KNOWN_AT, seen_before
 from fedelta.models.leakage.gate import leaks, replayed, without_accepted
 from fedelta.models.leakage.leaky_rows import Leak, future_dated
@@ -66,8 +67,8 @@ def check(now: datetime) -> tuple[list[Leak], int, int]:
     params = load_params()
     source = load_source(params.source)
     if source.kind == "table":  # there are no events to replay
-        panel = read_panel(["refit"])
-        return leaks(panel, params.churn.definition, [a.name for a in source.attributes]), len(panel), 0
+        panel, used = read_panel(["refit"]), source.for_models(params.fairness.allow)
+        return leaks(panel, params.churn.definition, [a.name for a in used]), len(panel), 0
     panel = read_panel(["train", "refit", "evaluate"])
     keys = panel.table[["cutoff", "horizon_days", "lead_days", "role"]].drop_duplicates()
     cutoffs = [
@@ -117,5 +118,6 @@ def replay_of(job: Job, cutoffs: Sequence[Cutoff], number: int) -> pd.DataFrame:
         table, _ = features_at(past, (cutoff,), job.settings)
         if job.customers is not None and job.attributes:
             table = table.hstack(attributes_at(table, pl.read_parquet(job.customers), job.attributes))
-        tables.append(table.drop("horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience"))
+        keys = ("horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience", *RECENT)
+        tables.append(table.drop(keys))
     return to_pandas(pl.concat(tables))

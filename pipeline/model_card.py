@@ -47,6 +47,7 @@ class Inputs:
     policy: PolicySettings
     experience: Json | None
     drift: Json | None
+    fairness: Json | None
     scores: pl.DataFrame | None
 
 
@@ -70,6 +71,7 @@ def main() -> None:
         policy_in_use(load_params().policy),
         _json(paths.EXPERIENCE_REPORT, "experience"),
         _json(DRIFT, "monitor"),
+        _json(paths.FAIRNESS_REPORT, "fairness"),
         read_scores(paths.SCORES) if paths.SCORES.is_file() else None,
     )
     with whole(paths.MODEL_CARD) as staged:

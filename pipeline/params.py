@@ -24,6 +24,7 @@ from fedelta.features.errors import FedeltaError, meant, yaml_mistake
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.ranges import Count, DayCount, DaysOrNone, Seed, Share
 from fedelta.models.churn.settings import ChurnSettings, TuneSettings
+from fedelta.models.fairness.settings import FairnessSettings
 from fedelta.models.incrementality.settings import MeasureSettings
 from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
 from fedelta.models.monitoring.settings import MonitorSettings
@@ -102,6 +103,7 @@ class Params:
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     leak_check: LeakCheckSettings = field(default_factory=LeakCheckSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
+    fairness: FairnessSettings = field(default_factory=FairnessSettings)
 
     @property
     def value_days(self) -> int:

@@ -21,6 +21,7 @@ from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.economics import Economics, economics
 from fedelta.models.policy.plan import NOT_CONTACTED, contact_curve, plan_of
 from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.reasons.wording import leading
 from fedelta.pages import charts, findings, saves_section
 from fedelta.pages import experience_section as report_experience
 from fedelta.pages.journey_chart import journey_chart
@@ -57,6 +58,7 @@ class Inputs:
     delivered: Json  # the contract of the churn model that gives the scores
     experience: Json
     loyalty: Json
+    fairness: Json
     policy: PolicySettings
     saves: Json = field(default_factory=lambda: nothing_measured(NOT_MEASURED))
     policy_words: Sequence[str] = ()  # what was measured, where the policy asks for it
@@ -106,6 +108,7 @@ def main() -> None:
             paths.EXPERIENCE_REPORT, "experience", ("rules", "tolerance", "moments", "journeys", "channels")
         ),
         loyalty=_json(paths.LOYALTY_REPORT, "train_loyalty", ("classes", "now", "spurious", "personas")),
+        fairness=_json(paths.FAIRNESS_REPORT, "fairness", ("reason", "attributes", "warnings")),
         policy=policy,
         saves=saves or nothing_measured(NOT_MEASURED),
         policy_words=words,
@@ -149,6 +152,7 @@ def render(inputs: Inputs) -> str:
                 leaves=findings.leaves,
                 experience=inputs.experience,
                 loyalty=inputs.loyalty,
+                fairness=inputs.fairness,
                 policy=inputs.policy,
                 saves=inputs.saves,
                 saved=saves_section,
@@ -161,6 +165,7 @@ def render(inputs: Inputs) -> str:
                 spurious=spurious_of(inputs.scores, inputs.loyalty["spurious"]),
                 journey_chart=journey_chart,
                 listed=findings.listed,
+                leading=leading,
                 risk=risk,
                 at_risk=AT_RISK,
                 as_of=inputs.scores["as_of"][0],

@@ -24,6 +24,7 @@ from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.treatments import read_treatments, suppressed_at
+from fedelta.pipeline.wording import wording_of
 
 
 def main() -> None:
@@ -62,6 +63,7 @@ def main() -> None:
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
         next_categories=next_categories(paths.INTERACTIONS, table["cutoff"][0], params.engine.buckets),
+        wording=wording_of(source, params),
     )
     assert scores.schema == SCORES
     with whole(paths.SCORES) as staged:

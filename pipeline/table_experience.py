@@ -37,7 +37,7 @@ LEDGER = pl.Schema(  # of data/experiences.parquet; nobody has any
 def table_experience(source: Source, params: Params) -> str:
     """Write the files of the stage `experience` for a table; return its line of figures."""
     panel = labelled_customers(source, params)
-    curves = curves_of(panel, source.attributes, params.churn.definition)
+    curves = curves_of(panel, source.for_models(params.fairness.allow), params.churn.definition)
     for path, table in (
         (paths.EXPERIENCES, LEDGER.to_frame()),
         (paths.PILLARS, _no_indexes()),
@@ -55,7 +55,9 @@ def table_experience(source: Source, params: Params) -> str:
 def labelled_customers(source: Source, params: Params) -> Panel:
     """The labelled rows of the project's table."""
     cutoff = cutoff_of(source, params.cutoffs, horizon_days=params.horizon_days)
-    features, outcomes = table_features(read_customers(paths.CUSTOMERS, source), cutoff, source.attributes)
+    features, outcomes = table_features(
+        read_customers(paths.CUSTOMERS, source), cutoff, source.for_models(params.fairness.allow)
+    )
     return Panel(to_pandas(features.filter(pl.col("refit"))), to_pandas(outcomes))
 
 

@@ -1,16 +1,16 @@
 """The score document: what a customer's score looks like over HTTP, as JSON and as a row of CSV."""
 
 import csv
+import datetime as dt
 import io
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
 from typing import Any
 
 import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
-from fedelta.features.contract import BAD_WINDOWS, SCORES, STATUS_REASON, Status
+from fedelta.features.contract import BAD_WINDOWS, SCORES, STATUS_REASON, Direction, Status
 
 
 def _index(name: str, interactions: str) -> str:
@@ -65,7 +65,7 @@ MEANING = {
     "level_needs": _index("Needs", "that had to work"),
     "level_ease": _index("Ease", "that had to be easy"),
     "level_enjoyable": _index("Enjoyable", "that could be enjoyed"),
-    "reasons": "Reasons of the score, strongest first: theme, text, contribution (negative: lowers the risk).",
+    "reasons": "Why the score is what it is: what can be acted on, what else raises it, what lowers it, and the rest.",
     "next_categories": "The three categories the customer most likely buys of within the horizon, likeliest first: "
     "category, probability, reason. Null if there are none: see `next_categories_status`.",
     "next_categories_status": "`predicted`, or why not: no_categories (purchases name none), too_few_purchases (to "
@@ -96,16 +96,22 @@ _TYPES: dict[pl.DataType, type] = {
     pl.Float64(): float,
     pl.Int32(): int,
     pl.Boolean(): bool,
-    pl.Date(): date,
+    pl.Date(): dt.date,
 }
 
 
 class Reason(BaseModel):
     """One reason of a score."""
 
+    code: str | None = Field(description="of the sentence: silence, bad_experiences, …; rest: everything else")
     theme: str | None
-    text: str | None
-    contribution: float | None = Field(description="what it adds to the log-odds of churn")
+    text: str | None = Field(description="the fact with its date, in English")
+    text_it: str | None = Field(description="the same in Italian")
+    direction: Direction | None = Field(description="what it does to the risk")
+    contribution: float | None = Field(description="to the log-odds of churn; they sum to those of the probability")
+    value: float | None = Field(description="of the fact, where it is a number")
+    peer_median: float | None = Field(description="of the same among similar customers")
+    date: dt.date | None = Field(description="of the fact, in the source's time zone")
 
 
 class NextCategory(BaseModel):
@@ -163,7 +169,7 @@ def _in_words(held: dict[str, Any]) -> str:
     """A reason of the score, or a category with its reason; empty if there are no words."""
     if "category" in held:
         return f"{held['category']} {held['probability'] or 0:.0%}: {held['reason']}" if held["category"] else ""
-    return f"{_pull(held)}{held['text']}" if held["text"] else ""
+    return f"{_pull(held)}{held['text']}" if held["text"] and held["code"] != "rest" else ""
 
 
 def _pull(reason: dict[str, Any]) -> str:
@@ -182,7 +188,7 @@ def _field(name: str) -> Any:
     if name in ("customer_id", "snapshot_id"):
         return (str, Field(description=MEANING[name]))
     kind: Any = (
-        _LISTS[name] if isinstance(dtype, pl.List) else datetime if isinstance(dtype, pl.Datetime) else _TYPES[dtype]
+        _LISTS[name] if isinstance(dtype, pl.List) else dt.datetime if isinstance(dtype, pl.Datetime) else _TYPES[dtype]
     )
     return (kind | None, Field(description=MEANING[name]))
 

@@ -18,7 +18,7 @@ from fedelta.features.contract import RISK_TIERS, SCORES, Status
 from fedelta.features.errors import FedeltaError
 
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
-DOCUMENT_VERSION = b"3"  # raise it when the same scores would give other documents
+DOCUMENT_VERSION = b"4"  # raise it when the same scores would give other documents
 
 _FLOATS = [name for name, dtype in SCORES.items() if dtype == pl.Float64()]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from annotated_types import Interval
 
-from fedelta.features.contract import RISK_TIERS, Action
+from fedelta.features.contract import RISK_TIERS, Action, RiskTier
 from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import Count, DayCount, DaysOrNone, NonNegative, PositiveShare, WholeNumber
 
@@ -116,7 +116,7 @@ class PolicySettings:
 
     tiers: Mapping[str, float] = field(default_factory=lambda: {"medium": 0.3, "high": 0.6, "critical": 0.8})
     margin: PositiveShare = 1.0
-    explained: WholeNumber = 500  # customers with most at risk that get reasons, beside all those with an action
+    explained: RiskTier = "high"  # from this tier on scores have reasons, beside an action or a place on the list
     economics: EconomicsSettings = field(default_factory=EconomicsSettings)
     capacity: WholeNumber | None = None  # customers that can be contacted per run; None for no limit
     budget: NonNegative | None = None  # money for all contacts of a run, instead of a capacity

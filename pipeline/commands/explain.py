@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -14,12 +15,14 @@ from fedelta.features.attributes import attributes_at
 from fedelta.features.contract import STATUS_REASON
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.errors import FedeltaError
+from fedelta.features.experience_rules import Language
 from fedelta.features.kernel import KernelSettings, features_at
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, prior_columns
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
 from fedelta.models.panel import ORDER, to_pandas
+from fedelta.models.reasons.wording import Wording, in_language
 from fedelta.models.value.model import ClvModel
 from fedelta.models.value.storage import load_clv
 from fedelta.models.what_if import CAUTION, Change, How, NothingToChange, changed
@@ -28,6 +31,7 @@ from fedelta.pipeline.buckets.shuffle import Bucket
 from fedelta.pipeline.build_features import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.wording import wording_of
 
 SAME = 1e-9  # two computations of one probability differ by less
 
@@ -49,7 +53,7 @@ class Prediction:
     themes: Mapping[str, float]  # what each adds; they sum to log_odds
     calibration: float  # what it adds to the log-odds
     season: float  # the same; with it they are those of churn_probability
-    facts: Mapping[str, str]  # the telling fact of the themes that move it most, in words
+    reasons: tuple[Mapping[str, Any], ...]  # `features.contract.REASON`, in the order of the scores
     clv_expected: float | None  # null where the source knows no money
     last_bad_experience: str | None  # rule it broke; null where there was none
 
@@ -73,6 +77,9 @@ class Explanation:
         """As JSON; times are ISO 8601."""
         out = asdict(self)
         out["as_of"] = self.as_of.isoformat()
+        for prediction in (out["now"], out["then"]):
+            for reason in prediction["reasons"] if prediction else ():
+                reason["date"] = reason["date"] and reason["date"].isoformat()
         if self.change is not None:
             out["change"]["occurred_at"] = self.change.occurred_at.isoformat()
         return out
@@ -127,6 +134,7 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
         raise NothingToChange(
             f"The source is a table without a history: {customer_id} has no experience that could be changed."
         )
+    params = load_params()
     features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(
         pl.col("role") == "score", pl.col("customer_id") == customer_id
     )
@@ -136,7 +144,9 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
             f"{paths.FEATURES} holds no row of {customer_id} at {scored['as_of']:%Y-%m-%d}. Run `dvc repro`."
         )
     churn = load_churn(paths.CHURN_DELIVERED)
-    now = prediction_of(row, churn, load_clv(paths.CLV_DELIVERED), None)
+    wording = wording_of(load_source(params.source), params)
+    clv = load_clv(paths.CLV_DELIVERED)
+    now = prediction_of(row, churn, clv, None, wording, published=scored["churn_probability"])
     caution = CAUTION
     if abs(now.churn_probability - scored["churn_probability"]) > SAME:
         caution = (
@@ -155,13 +165,20 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
     )
 
 
-def main(customer_id: str, *, without: str | None = None, resolved: str | None = None, as_json: bool = False) -> None:
-    """Print the explanation of a customer's score, as text or JSON."""
+def main(
+    customer_id: str,
+    *,
+    without: str | None = None,
+    resolved: str | None = None,
+    language: Language = "en",
+    as_json: bool = False,
+) -> None:
+    """Print the explanation of a customer's score, as text or JSON; reasons in a language."""
     found = explain(customer_id, "without" if without else "resolved" if resolved else None)
-    print(json.dumps(found.as_json(), indent=1, allow_nan=False) if as_json else text_of(found))
+    print(json.dumps(found.as_json(), indent=1, allow_nan=False) if as_json else text_of(found, language))
 
 
-def text_of(found: Explanation) -> str:
+def text_of(found: Explanation, language: Language = "en") -> str:
     """An explanation to read in a terminal."""
     now, then = found.now, found.then
     lines = [f"{found.customer_id} as of {found.as_of:%Y-%m-%d}, over the next {found.horizon_days} days"]
@@ -176,10 +193,12 @@ def text_of(found: Explanation) -> str:
     if now.clv_expected is not None:
         spend = then.clv_expected if then else None
         lines.append(_row(f"expected spend, {found.currency}", now.clv_expected, spend, ",.2f"))
+    if then is None:
+        lines += ["", "Why (what each adds to the log-odds of churn)"]
+        lines += [f"  {one['contribution']:>+z8.3f}  {in_language(one, language)}" for one in now.reasons]
     lines += ["", "Log-odds of churn by theme"]
     for theme, value in sorted(now.themes.items(), key=lambda item: -abs(item[1])):
-        fact = f"   {now.facts[theme]}" if then is None and theme in now.facts else ""
-        lines.append(_row(f"  {theme}", value, then.themes[theme] if then else None, ".3f", "+") + fact)
+        lines.append(_row(f"  {theme}", value, then.themes[theme] if then else None, ".3f", "+"))
     after = _steps(then) if then else {}
     for name, value in _steps(now).items():
         lines.append(_row(f"  {name}", value, after.get(name), ".3f", "+"))
@@ -209,21 +228,24 @@ class _Scorer:
     prior: PurchasePrior | None  # None where nobody was ever active
     churn: ChurnModel
     clv: ClvModel | None
+    wording: Wording
 
     @classmethod
     def of(cls, as_of: datetime, horizon_days: int) -> "_Scorer":
         churn = load_churn(paths.CHURN_DELIVERED)
         cutoff = Cutoff(as_of, horizon_days, churn.lead_days, "score")
-        job = job_for(load_params(), (cutoff,), paths.FEATURES, paths.LABELS)
+        params = load_params()
+        job = job_for(params, (cutoff,), paths.FEATURES, paths.LABELS)
         priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
         if priors and (held := priors.get(f"{as_of:%Y-%m-%d}")) is None:
             raise OutOfDate(f"{paths.BTYD_BUNDLE} holds no model of purchases at {as_of:%Y-%m-%d}. Run `dvc repro`.")
         prior = PurchasePrior.from_dict(held) if priors else None
-        return cls(job, prior, churn, load_clv(paths.CLV_DELIVERED))
+        wording = wording_of(load_source(params.source), params)
+        return cls(job, prior, churn, load_clv(paths.CLV_DELIVERED), wording)
 
     def predict(self, events: pl.DataFrame) -> Prediction:
         """The prediction from one customer's history."""
-        return prediction_of(self._row(events), self.churn, self.clv, self.prior)
+        return prediction_of(self._row(events), self.churn, self.clv, self.prior, self.wording)
 
     def _row(self, events: pl.DataFrame) -> pd.DataFrame:
         settings: KernelSettings = self.job.settings
@@ -239,12 +261,22 @@ class _Scorer:
 
 
 def prediction_of(
-    table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, prior: PurchasePrior | None
+    table: pd.DataFrame,
+    churn: ChurnModel,
+    clv: ClvModel | None,
+    prior: PurchasePrior | None,
+    wording: Wording,
+    *,
+    published: float | None = None,
 ) -> Prediction:
-    """What the models predict of the one row of a table of features, and why."""
+    """What the models predict of the one row of a table of features, and why.
+
+    Reasons sum to the published probability, where that is given: of a table's customer it is another model's.
+    """
     contributions = theme_contributions(churn, table).iloc[0]
     (calibration,), (season,) = churn.shifts(table)
-    facts = {str(r["theme"]): str(r["text"]) for r in reasons(churn, table)[0]}
+    probability = None if published is None else np.array([published])
+    why = reasons(churn, table, wording, probability=probability).to_list()[0]
     expected = float(clv.expected_spend(at_horizon(table, prior, clv.horizon_days))[0]) if clv else None
     return Prediction(
         churn_probability=float(churn.churn_probability(table)[0]),
@@ -252,7 +284,7 @@ def prediction_of(
         themes={str(theme): float(value) for theme, value in contributions.items()},
         calibration=float(calibration),
         season=float(season),
-        facts=facts,
+        reasons=tuple(why),
         clv_expected=expected,
         last_bad_experience=rule if isinstance(rule := table["last_bad_experience"].iloc[0], str) else None,
     )

@@ -50,6 +50,7 @@ from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.score import in_words, with_known_value
 from fedelta.pipeline.treatments import read_treatments
+from fedelta.pipeline.wording import wording_of
 
 SCORED = Path("data/scored")
 
@@ -159,6 +160,7 @@ def scored(
         annual_discount=params.clv.annual_discount,
         unseen=unseen["customer_id"].to_list(),
         next_categories=population.next_categories,
+        wording=wording_of(source, params),
     )
     assert scores.schema == SCORES
     return scores
@@ -184,7 +186,7 @@ def read_population(
     if source.kind == "table":
         customers = read_customers(outputs.customers, source)
         cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
-        table, _ = table_features(customers, cutoff, source.attributes)
+        table, _ = table_features(customers, cutoff, source.for_models(params.fairness.allow))
         nothing = next_categories(outputs.interactions, cutoff.at, params.engine.buckets)
         present = with_known_value(table.filter(pl.col("role") == "score"), customers)
         return Population(present, customers, None, nothing)

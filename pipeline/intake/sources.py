@@ -7,7 +7,7 @@ docs/bring-your-own-data.md shows how to write one.
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args
@@ -18,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 from fedelta.features.attributes import Attribute
 from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, LEVELS, PILLARS, REQUIRED, Level, Pillar
 from fedelta.features.errors import FedeltaError, meant, yaml_mistake
-from fedelta.features.experience_rules import ExperienceSettings, Rule
+from fedelta.features.experience_rules import LANGUAGES, ExperienceSettings, Language, Rule
 from fedelta.features.relationship import PURCHASES, Definition, Relationship, UnknownKind
 from fedelta.pipeline.paths import SOURCES
 
@@ -144,6 +144,25 @@ class Source:
     def experience(self, settings: ExperienceSettings) -> ExperienceSettings:
         """The settings of experience with the source's rules after them; a rule of the same name in them stands."""
         return replace(settings, rules={**settings.rules, **dict(self.rules), **settings.rules})
+
+    def for_models(self, allow: Collection[str]) -> tuple[Attribute, ...]:
+        """The attributes that models, rules, personas, matched controls and reasons may see.
+
+        All but the protected ones, unless `fairness.allow` of params.yaml names them: what is not among these is in no
+        table that anything learns from.
+
+        Raises
+        ------
+        SourceError
+            If `allow` names what is no protected attribute.
+        """
+        protected = [attribute.name for attribute in self.attributes if attribute.protected]
+        if strange := sorted({*allow} - {*protected}):
+            raise SourceError(
+                f"fairness.allow of params.yaml names {', '.join(strange)}, which is no protected attribute of source "
+                f"{self.name}; these are {', '.join(protected) or 'none'}. Correct the list, or empty it."
+            )
+        return tuple(one for one in self.attributes if not one.protected or one.name in allow)
 
     @property
     def all_kinds(self) -> tuple[str, ...]:
@@ -325,9 +344,17 @@ def _rule(section: "_Section") -> Rule:
         level=cast("Level", section.among("level", section.text("level"), LEVELS)),
         severity=section.whole("severity", 1, least=1),
         among=section.text("among", "TRUE"),
+        says=_says(section.section("says")),
     )
     section.close()
     return rule
+
+
+def _says(section: "_Section") -> dict[Language, str]:
+    """What to call a rule, by language."""
+    found = {language: section.text(language, "") for language in LANGUAGES}
+    section.close()
+    return {language: words for language, words in found.items() if words}
 
 
 def _attribute(name: str, section: "_Section", of: SourceKind) -> Attribute:
@@ -343,7 +370,12 @@ def _attribute(name: str, section: "_Section", of: SourceKind) -> Attribute:
         )
     kind = section.among("type", section.text("type"), ("categorical", "numeric"))
     attribute = Attribute(
-        name, cast("Literal['categorical', 'numeric']", kind), known_from or None, section.text("says", "")
+        name,
+        cast("Literal['categorical', 'numeric']", kind),
+        known_from or None,
+        section.text("says", ""),
+        protected=section.like("protected", False),
+        fixed=static,
     )
     section.close()
     return attribute
@@ -357,12 +389,17 @@ def _table_attribute(name: str, section: "_Section") -> Attribute:
         section.among("bad_experience", pillar, PILLARS)
         if kind != "numeric":
             section.refuse("type", kind, "numeric where bad_experience is given: it counts them, or is 0 or 1")
+    protected = section.like("protected", False)
+    if pillar and protected:
+        section.refuse("protected", protected, "left out where bad_experience is given: those are looked at")
     attribute = Attribute(
         name,
         cast("Literal['categorical', 'numeric']", kind),
         None,
         section.text("says", ""),
         cast("Pillar", pillar) if pillar else None,
+        protected=protected,
+        fixed=section.like("fixed", False),
     )
     section.close()
     return attribute

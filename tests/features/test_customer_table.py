@@ -8,6 +8,7 @@ from fedelta.features.attributes import Attribute
 from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.kernel import KEYS
+from fedelta.features.recent import RECENT
 from fedelta.features.registry import FEATURES
 
 AT = datetime(2024, 4, 1, tzinfo=UTC)
@@ -66,6 +67,6 @@ def test_outcomes_are_those_of_the_labelled():
 
 KEYS_IN_ORDER = [
     "customer_id", "cutoff", "horizon_days", "lead_days", "role", "refit", "status", "last_bad_experience", "journey",
-    "journey_stage",
+    "journey_stage", *RECENT,
 ]  # fmt: skip
 assert set(KEYS_IN_ORDER) == set(KEYS)

@@ -251,26 +251,43 @@ def test_without_money_there_is_no_value_and_no_currency(to_score: pd.DataFrame,
     assert table["churn_probability"].null_count() == 0
 
 
-def test_reasons_are_given_to_those_most_worth_a_call(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
-    table = scored(to_score, churn, clv, explained=10).sort("value_at_risk", descending=True)
+def test_everybody_at_high_or_critical_risk_comes_with_reasons(
+    to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fedelta.models.scoring.LISTED", 0)
+    table = scored(to_score, churn, clv)
+    at_risk = table["risk_tier"].is_in(["high", "critical"])
+    assert 0 < at_risk.sum() < len(table)
+    assert table["reasons"].is_not_null().to_list() == at_risk.to_list()
+    everybody = scored(to_score, churn, clv, explained="low")
+    assert everybody["reasons"].null_count() == 0
+
+
+def test_the_head_of_the_list_comes_with_reasons_whatever_its_risk(
+    to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fedelta.models.scoring.LISTED", 10)
+    calm = {"explained": "critical", "tiers": {"critical": 0.999_999}}
+    table = scored(to_score, churn, clv, **calm).sort("value_at_risk", descending=True)
     assert table["reasons"].is_not_null().to_list() == [True] * 10 + [False] * (len(table) - 10)
-    without_money = scored(to_score, churn, None, explained=10).sort("churn_probability", descending=True)
+    without_money = scored(to_score, churn, None, **calm).sort("churn_probability", descending=True)
     explained = without_money.filter(pl.col("reasons").is_not_null())
     assert explained["churn_probability"].min() >= without_money["churn_probability"][9]
 
 
-def test_whoever_is_to_be_contacted_comes_with_reasons(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
+def test_whoever_is_to_be_contacted_comes_with_reasons(
+    to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("fedelta.models.scoring.LISTED", 0)
     own = EconomicsSettings(contact_cost=0.1, keep_success_without_offer=0.5)
-    table = scored(to_score, churn, clv, explained=10, economics=own, holdout=HoldoutSettings(share=0.5))
-    table = table.sort("value_at_risk", descending=True)
-    contacted, explained = table["action"].is_not_null(), table["reasons"].is_not_null()
-    assert contacted.sum() > 20
-    assert not contacted[:10].all()  # somebody of the ten is held out
-    expected = contacted | (pl.int_range(len(table), eager=True) < 10)
-    assert explained.to_list() == expected.to_list()
+    calm = {"explained": "critical", "tiers": {"critical": 0.999_999}}
+    table = scored(to_score, churn, clv, economics=own, holdout=HoldoutSettings(share=0.5), **calm)
+    contacted = table["action"].is_not_null()
+    assert 20 < contacted.sum() < len(table)
+    assert table["reasons"].is_not_null().to_list() == contacted.to_list()
     last = table.filter(contacted)[-1]
     alone = reasons(churn, to_score[to_score["customer_id"] == last["customer_id"].item()])
-    assert last["reasons"].to_list() == alone
+    assert last["reasons"].to_list() == alone.to_list()
 
 
 def test_a_company_where_nobody_can_be_scored_still_has_a_row_for_each(

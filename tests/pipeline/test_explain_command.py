@@ -60,15 +60,20 @@ def test_the_explained_score_is_the_published_one_to_the_last_bit(project, score
             assert now.clv_expected == row["clv_expected"]
 
 
-def test_the_facts_are_those_of_the_published_score_beside_what_is_usual_among_peers(project, scores):
-    row = scores.filter(pl.col("reasons").is_not_null()).row(0, named=True)
+def test_reasons_are_those_of_the_published_score_in_both_languages(project, scores):
+    explained = scores.filter(pl.col("reasons").is_not_null())
     with inside(project):
-        found = explain(row["customer_id"])
-    assert found.now.facts == {reason["theme"]: reason["text"] for reason in row["reasons"]}
-    for fact in found.now.facts.values():
-        assert ": " in fact.split(" (usual among ")[0]
-        assert " (usual among " in fact
-        assert fact in text_of(found)
+        for row in explained.gather_every(20).iter_rows(named=True):
+            found = explain(row["customer_id"])
+            assert list(found.now.reasons) == row["reasons"]
+            for reason in row["reasons"]:
+                assert reason["text"] in text_of(found)
+                assert reason["text_it"] in text_of(found, "it")
+
+
+def test_a_late_delivery_since_the_last_order_is_dated(project, scores):
+    texts = scores["reasons"].drop_nulls().explode().struct.field("text").to_list()
+    assert any(re.match(r"1 bad experience since the last order: late delivery on \d+ [A-Z][a-z]{2}", t) for t in texts)
 
 
 def test_what_the_themes_add_sums_to_the_log_odds_in_both_histories(project, let_down):

@@ -60,6 +60,7 @@ def inputs(project: Path) -> Inputs:
             load_params().policy,
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(DRIFT.read_text()),
+            json.loads(paths.FAIRNESS_REPORT.read_text()),
             pl.read_parquet(paths.SCORES),
         )
 

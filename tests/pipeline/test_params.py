@@ -135,7 +135,8 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
         ("clv.seeds", 0, "clv.seeds is 0; it must be at least 1."),
         ("clv.tweedie_power", 2, "clv.tweedie_power is 2; it must be above 1 and below 2."),
         ("policy.margin", -3, "policy.margin is -3; it must be above 0 and at most 1."),
-        ("policy.explained", -5, "policy.explained is -5; it must be at least 0."),
+        ("policy.explained", 500, "policy.explained is 500; it must be one of low, medium, high, critical."),
+        ("fairness.tolerance", 2.0, "fairness.tolerance is 2.0; it must be at least 0 and at most 1."),
         ("gate.max_ece", -1, "gate.max_ece is -1; it must be at least 0 and at most 1."),
         ("monitor.false_alarms", 12, "monitor.false_alarms is 12; it must be at least 0 and below 12."),
     ],
@@ -172,7 +173,7 @@ def test_no_number_may_be_just_anything(tmp_path: Path, key: str, kind: type):
     [
         ("churn.bagging_fraction", 1),
         ("churn.num_leaves", 2),
-        ("policy.explained", 0),
+        ("policy.explained", "low"),
         ("gate.max_ece", 1),
         ("engine.memory_limit", "0.5GB"),
         ("engine.memory_limit", "900 MiB"),

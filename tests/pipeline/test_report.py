@@ -104,6 +104,7 @@ def inputs_of(project: Path) -> Inputs:
             read_contract(paths.CHURN_DELIVERED),
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
             json.loads(paths.LOYALTY_REPORT.read_text()),
+            json.loads(paths.FAIRNESS_REPORT.read_text()),
             load_params().policy,
         )
 
@@ -165,10 +166,11 @@ def test_the_page_needs_nothing_from_anywhere(inputs: Inputs):
 
 def test_names_from_the_data_cannot_become_markup(inputs: Inputs):
     bad = "<script>alert('x')</script>"
+    reason = dict.fromkeys(("code", "theme", "text", "text_it"), bad) | {"direction": "raises", "contribution": 1.0}
     scores = inputs.scores.with_columns(
         customer_id=pl.lit(bad) + pl.col("customer_id"),
         last_bad_experience=pl.lit(bad),
-        reasons=pl.lit([{"theme": bad, "text": bad, "contribution": 1.0}], dtype=inputs.scores["reasons"].dtype),
+        reasons=pl.lit(pl.Series([[reason]], dtype=inputs.scores["reasons"].dtype)).first(),
     )
     data = {
         **DATA,

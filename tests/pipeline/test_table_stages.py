@@ -16,6 +16,7 @@ from fedelta.pipeline import (
     build_features,
     evaluate,
     experience,
+    fairness,
     fit_btyd,
     ingest,
     leak_check,
@@ -38,7 +39,7 @@ from fedelta.pipeline.commands.score_population import main as score_population
 STAGES = (
     ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving,
     train_loyalty, train_next,
-    evaluate, score, report, monitor, model_card,
+    evaluate, score, fairness, report, monitor, model_card,
 )  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def test_leaving_by_the_number_of_complaints_and_what_the_column_adds_are_in_the
 
 def test_reasons_tell_complaints_under_bad_experiences(project):
     reasons = scores_of(project)["reasons"].drop_nulls().explode().struct.unnest()
-    complaints = reasons.filter(pl.col("text").str.starts_with("complaints:"))
+    complaints = reasons.filter(pl.col("text").str.starts_with("Complaints:"))
     assert len(complaints)
     assert set(complaints["theme"]) == {"experience"}
 

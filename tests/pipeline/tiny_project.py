@@ -20,6 +20,7 @@ from fedelta.features.kernel import KernelSettings, features_at
 from fedelta.pipeline import (
     evaluate,
     experience,
+    fairness,
     fit_btyd,
     paths,
     score,
@@ -105,9 +106,11 @@ def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
             connection.register("events", events.to_arrow())
             shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         _customers(events).write_parquet(paths.CUSTOMERS)
-        for stage in (
+        stages = (
             experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, train_next, evaluate, score,
-        ):  # fmt: skip
+            fairness,
+        )  # fmt: skip
+        for stage in stages:
             stage.main()
     return folder
 

@@ -15,7 +15,7 @@ import httpx
 import polars as pl
 from fastapi import FastAPI
 
-from fedelta.features.contract import SCORES
+from fedelta.features.contract import REASON, SCORES
 from fedelta.serve.publish import Published
 
 Publish = Callable[..., Published]
@@ -37,6 +37,11 @@ def customer(customer_id: str, **columns: object) -> dict[str, object]:
         "model_version": "m1",
         "status": "scored",
     } | columns
+
+
+def reason(**fields: object) -> dict[str, object]:
+    """A reason of a score; every field not named is null."""
+    return dict.fromkeys(REASON) | fields
 
 
 def unscored(customer_id: str, status: str = "too_new") -> dict[str, object]:

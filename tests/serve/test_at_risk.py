@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scoring_runs import Client, Publish, customer, unscored
+from scoring_runs import Client, Publish, customer, reason, unscored
 
 from fedelta.features.journeys import JOURNEYS, STAGES
 from fedelta.models.loyalty.model import CLASSES
@@ -320,7 +320,7 @@ def test_pages_of_csv_are_linked_in_the_header(client: Client, publish_customers
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d"])
 def test_no_cell_of_text_is_a_formula(client: Client, publish_customers: Publish, start: str) -> None:
     evil = f'{start}cmd|"/c calc"!A1'
-    reasons = [{"theme": evil, "text": evil, "contribution": None}]
+    reasons = [reason(theme=evil, text=evil)]
     publish_customers(customer(evil, persona=evil, reasons=reasons, expected_profit=-3.5))
     text = client.get("/v1/at-risk?format=csv").text
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
@@ -330,8 +330,9 @@ def test_no_cell_of_text_is_a_formula(client: Client, publish_customers: Publish
 
 def test_a_csv_cell_reads_as_the_json_value(client: Client, publish_customers: Publish) -> None:
     reasons = [
-        {"theme": "a", "text": "Late, twice", "contribution": 1.0},
-        {"theme": "b", "text": "Sad", "contribution": -0.1},
+        reason(text="Late, twice", contribution=1.0),
+        reason(text="Sad", contribution=-0.1),
+        reason(code="rest", text="Everything else", contribution=-0.3),
     ]
     publish_customers(customer("a,b\nü", open_issue=True, held_out=False, reasons=reasons))
     (row,) = csv.DictReader(io.StringIO(client.get("/v1/at-risk?format=csv").content.decode(), newline=""))

@@ -1,11 +1,12 @@
 """Reading the scores of customers one knows."""
 
+from datetime import date
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scoring_runs import Client, Publish, customer, unscored
+from scoring_runs import Client, Publish, customer, reason, unscored
 
 ODD_IDS = (
     "o'brien", 'a"b', "a/b", "/a", "a//b", "x/score", "a b", "a%2Fb", "a+b", "ü", "客户", "👩‍👩‍👧", "1.5", "..a",
@@ -20,7 +21,7 @@ def score_of(client: Client, customer_id: str) -> str:
 def test_a_customer_gets_the_fields_of_the_run_and_where_they_come_from(
     client: Client, publish_customers: Publish
 ) -> None:
-    reasons = [{"theme": "rhythm", "text": "Silent for 80 days", "contribution": 0.5}]
+    reasons = [reason(text="No order for 80 days", contribution=0.5, date=date(2024, 1, 31))]
     run = publish_customers(customer("ann", churn_probability=0.25, reasons=reasons, held_out=True))
     response = client.get("/v1/customers/ann/score")
     assert response.status_code == 200
@@ -28,7 +29,7 @@ def test_a_customer_gets_the_fields_of_the_run_and_where_they_come_from(
     assert score["customer_id"] == "ann"
     assert score["churn_probability"] == 0.25
     assert score["as_of"] == "2024-01-01T00:00:00Z"
-    assert score["reasons"] == reasons
+    assert score["reasons"] == [reasons[0] | {"date": "2024-01-31"}]
     assert score["held_out"] is True
     assert score["persona"] is None
     assert (score["model_version"], score["snapshot_id"], score["status"]) == ("m1", run.snapshot_id, "scored")

@@ -230,7 +230,9 @@ def test_columns_that_fit_need_not_be_of_the_very_type(database: Database, tmp_p
 
 INSTANTS = st.datetimes(timezones=st.just(AS_OF.tzinfo))
 REASON = st.fixed_dictionaries(
-    {"theme": st.none() | st.text(), "text": st.text(), "contribution": st.none() | st.floats(-1, 1)}
+    dict.fromkeys(("code", "theme", "text", "text_it", "direction"), st.none() | st.text())
+    | dict.fromkeys(("contribution", "value", "peer_median"), st.none() | st.floats(-1, 1))
+    | {"date": st.none() | st.dates()}
 )
 ROW = st.fixed_dictionaries(
     {
