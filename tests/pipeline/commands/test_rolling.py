@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hashed_project
 import numpy as np
+import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from tiny_project import inside
@@ -123,7 +124,7 @@ def turn(cutoff: str, scores: dict[str, float], churned: float = 1.0, spend: lis
     report = {"cutoff": cutoff, "rows": len(scores), "training": [], "churn": {}, "clv": {}, "clv_interval": None}
     report["candidate"] = {"churn": "lightgbm", "clv": None}
     values = {"chosen": np.array(spend)} if spend else {}
-    return Turn(np.array(list(scores)), Evaluation(left, left, {"chosen": probability}, values, report))
+    return Turn(np.array(list(scores)), Evaluation(left, left, {"chosen": probability}, values, report, pd.DataFrame()))
 
 
 def test_of_the_riskiest_tenth_only_those_in_both_lists_count():
