@@ -70,8 +70,8 @@ MEANING = {
     "category, probability, reason. Null if there are none: see `next_categories_status`.",
     "next_categories_status": "`predicted`, or why not: no_categories (purchases name none), too_few_purchases (to "
     "learn from), no_purchase_yet.",
-    "best_action": "What contacting the customer would be for, planned or not. Null where nothing is known of it.",
     "action": "Planned action: keep (who is still here) or win back (who has left). Null if none is planned.",
+    "best_action": "What contacting the customer would be for, planned or not. Null where nothing is known of it.",
     "offer": "Whether the planned contact comes with an offer.",
     "expected_profit": "Expected profit of the best way to contact the customer, planned or not, in `currency`.",
     "expected_profit_low": "Lower end of its 90% interval: how much the customer spends a day is not known exactly.",
