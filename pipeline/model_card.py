@@ -12,16 +12,15 @@ from jinja2 import UndefinedError
 
 from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import bundle_hash, read_contract
-from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.plan import plan_of
 from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.too_good import questioned
 from fedelta.pages import findings
 from fedelta.pages.page import environment
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.monitor import REPORT as DRIFT
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.report import economics_of, read_scores
+from fedelta.pipeline.scores import economics_of, read_scores
 
 Json = Mapping[str, Any]
 
@@ -68,7 +67,7 @@ def main() -> None:
         _needed(paths.EVALUATION_REPORT, "evaluate"),
         load_params().policy,
         _json(paths.EXPERIENCE_REPORT, "experience"),
-        _json(DRIFT, "monitor"),
+        _json(paths.DRIFT_REPORT, "monitor"),
         read_scores(paths.SCORES) if paths.SCORES.is_file() else None,
     )
     with whole(paths.MODEL_CARD) as staged:

@@ -12,10 +12,10 @@ from fedelta.models.bundle import read_contract
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.value.storage import load_clv
 from fedelta.pipeline import build_features, fit_btyd, paths, train_churn, train_clv
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands.backtest import measured, panel_at
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.span import span
 
 
 def test_scores_of_a_run_at_a_date_are_those_of_a_backtest_at_that_date(tmp_path: Path):

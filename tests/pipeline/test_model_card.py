@@ -16,9 +16,8 @@ from fedelta.models.policy.plan import HELD_OUT, plan_of
 from fedelta.pages.findings import CHURN, VALUE, candidate
 from fedelta.pipeline import model_card, monitor, paths
 from fedelta.pipeline.model_card import Inputs, NoCard, card
-from fedelta.pipeline.monitor import REPORT as DRIFT
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.report import NothingToReport
+from fedelta.pipeline.scores import NothingToReport
 
 DATA: dict[str, Any] = {
     "source": "demo",
@@ -58,7 +57,7 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.EVALUATION_REPORT.read_text()),
             load_params().policy,
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
-            json.loads(DRIFT.read_text()),
+            json.loads(paths.DRIFT_REPORT.read_text()),
             pl.read_parquet(paths.SCORES),
         )
 

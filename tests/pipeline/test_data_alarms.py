@@ -11,8 +11,8 @@ from tiny_project import inside
 
 from fedelta.features.feeds import Stopped
 from fedelta.pipeline import leak_check, paths
+from fedelta.pipeline.data_alarms import DataAlarm, alarms_of, stop_on_alarm
 from fedelta.pipeline.intake.id_forms import LookAlikes
-from fedelta.pipeline.monitoring.data_alarms import DataAlarm, alarms_of, stop_on_alarm
 from fedelta.pipeline.params import load_params
 
 PURCHASES = Stopped("kind purchase", last=19_700, silent_days=60, expected=900.0, strays=0)
