@@ -28,7 +28,7 @@ run: setup
 	$(BIN)/fedelta run
 
 test: lint
-	$(BIN)/pytest -n 2 --dist worksteal # a module's tests mostly stay on one core: what they share is made once
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder # a file on one core: what its tests share is made once
 
 lint: setup
 	$(BIN)/ruff check .

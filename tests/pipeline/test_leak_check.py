@@ -5,16 +5,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.models.learning import competition
 from fedelta.models.panel import ORDER
 from fedelta.pipeline import leak_check, paths
-from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.leak_check import LeakFound
 from fedelta.pipeline.paths import PARAMS
 
@@ -23,12 +21,9 @@ ATTRIBUTES = ("country", "age_group", "plan")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of 400 customers of whom the source's attributes are unknown, in bucket order as ingest leaves it."""
-    folder = make(tmp_path_factory.mktemp("leak") / "project", customers=400, num_iterations=5)
+    """A project of 400 customers of whom the source's attributes are unknown."""
+    folder = scored_project(tmp_path_factory.mktemp("leak") / "project")
     with inside(folder):
-        with duckdb.connect() as connection:
-            connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())
-            shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         unknown = [pl.lit(None, pl.String).alias(name) for name in ATTRIBUTES]
         since = pl.lit(None, pl.Datetime("us", "UTC")).alias("plan_since")
         pl.read_parquet(paths.CUSTOMERS).with_columns(*unknown, since).write_parquet(paths.CUSTOMERS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.models.bundle import bundle_hash, read_contract
 from fedelta.models.policy.plan import HELD_OUT, plan_of
@@ -37,7 +37,7 @@ DATA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("card") / "project", num_iterations=5)
+    folder = scored_project(tmp_path_factory.mktemp("card") / "project")
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     with inside(folder):
         monitor.main()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from tiny_project import DAYS, START, inside, make
+from tiny_project import DAYS, START, inside, scored_project
 
 from fedelta.models.monitoring.data_drift import Track
 from fedelta.models.monitoring.population_drift import MONTH_DAYS, Month, Watch
@@ -21,7 +21,7 @@ from fedelta.pipeline.monitoring.months import calendar_of, data_tracks
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("monitor") / "project", customers=400, num_iterations=5)
+    folder = scored_project(tmp_path_factory.mktemp("monitor") / "project")
     with inside(folder):
         monitor.main()
     return folder

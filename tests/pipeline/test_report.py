@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.models.bundle import bundle_hash, read_contract
 from fedelta.models.policy.plan import HELD_OUT, plan_of
@@ -78,7 +78,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("report") / "project")
+    folder = scored_project(tmp_path_factory.mktemp("report") / "project")
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     return folder
 

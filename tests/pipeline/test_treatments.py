@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tiny_project import PARAMS, START, inside, make
+from tiny_project import PARAMS, START, TREES, inside, scored_project
 
 from fedelta.features.contract import TREATMENTS
 from fedelta.models.policy.settings import PolicySettings
@@ -64,8 +64,8 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path):
 
 
 def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldown_is_over(tmp_path: Path):
-    with inside(make(tmp_path / "project", num_iterations=5)):
-        text = PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{COSTS}, ")
+    with inside(scored_project(tmp_path / "project")):
+        text = PARAMS.replace("TREES", str(TREES)).replace("policy: {", f"policy: {{{COSTS}, ")
         paths.PARAMS.write_text(text)
         first = _contacted()
         assert len(first) == 20
@@ -81,7 +81,7 @@ def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldo
 def test_ids_that_the_source_does_not_know_are_reported_and_refused_if_none_is_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with inside(make(tmp_path / "project", num_iterations=5)):
+    with inside(scored_project(tmp_path / "project")):
         known = pl.read_parquet(paths.CUSTOMERS)["customer_id"][0]
         paths.TREATMENTS.mkdir()
         treated([known, f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
