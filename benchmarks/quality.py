@@ -24,6 +24,7 @@ import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -44,7 +45,7 @@ from benchmarks.panels import (
     outages_ahead,
     short_panel,
 )
-from benchmarks.quality_row import Better, QualityRow, over_companies, significantly_worse, table_of
+from benchmarks.quality_row import Better, Goals, QualityRow, over_companies, row_of, significantly_worse, table_of
 from benchmarks.tables import TABLES, out_of_fold
 from fedelta.models.churn.baselines import btyd_churn, fit_hiatus, fit_logistic
 from fedelta.models.churn.model import fit_churn
