@@ -177,10 +177,8 @@ def test_a_repository_whose_every_stage_was_killed_amid_its_writing_ends_where_t
 
 
 def is_killed_in(folder: Path, stage: Stage) -> bool:
-    """Kill a stage as soon as something that it writes is there, half-written; whether it was still running."""
-    outs = [folder / out for out in stage.outs]
-    written = {out.with_name(f".{out.name}.staged") for out in outs} | {folder / name for name in DATABASES}
-    written = {path for path in written if not path.exists()}
+    """Kill a stage as soon as it has begun to write; whether it was still running."""
+    before = written(folder)
     with subprocess.Popen(
         stage.command,
         shell=True,
@@ -191,11 +189,20 @@ def is_killed_in(folder: Path, stage: Stage) -> bool:
         process_group=0,
     ) as run:
         while run.poll() is None:
-            if any(path.exists() for path in written):
+            if written(folder) - before:
                 os.killpg(run.pid, signal.SIGKILL)
                 return run.wait() == -signal.SIGKILL
-            time.sleep(0.0005)
+            time.sleep(0.005)
     return False
+
+
+def written(folder: Path) -> set[Path]:
+    """Every path where stages write, but for the locks of runs; what vanishes meanwhile is passed over."""
+    found = {folder / "mlflow.db"} & set(folder.iterdir())
+    for part in ("data", "reports"):
+        for place, folders, files in os.walk(folder / part):
+            found |= {Path(place, name) for name in (*folders, *files) if not name.endswith(".lock")}
+    return found
 
 
 def files_of(folder: Path) -> dict[str, str]:
