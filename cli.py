@@ -415,6 +415,18 @@ def _explain(customer_id: str, without: str | None, resolved: str | None, *, as_
 
 
 @_in(SECTIONS[3])
+@fedelta.command("plan")
+@click.option("--capacity", type=click.IntRange(min=0), metavar="N", help="A number of contacts to show as well.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def _plan(capacity: int | None, *, as_json: bool) -> None:
+    """Show what contacting customers would bring, by how many are contacted."""
+    from fedelta.pipeline.commands.plan import main as plan
+
+    _enter_project()
+    plan(capacity, as_json=as_json)
+
+
+@_in(SECTIONS[3])
 @fedelta.command("lineage")
 @click.argument("customer_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")

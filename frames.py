@@ -13,7 +13,7 @@
 0.95
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, TypeVar, cast
@@ -23,12 +23,12 @@ import pandas as pd
 import polars as pl
 
 from fedelta.features.contract import DIGITAL_CHANNELS, KINDS, SCORES
-from fedelta.features.cutoffs import BadCutoff, Cutoff, CutoffSettings, believed_times, calendar
+from fedelta.features.cutoffs import BadCutoff, Cutoff, CutoffSettings, Fit, believed_times, calendar, value_calendar
 from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import ExperienceSettings, Rule
 from fedelta.features.interaction_frames import BadInteractions, interactions_of
 from fedelta.features.kernel import KernelSettings, features_at
-from fedelta.models.btyd.purchase_prior import COLUMNS, PurchasePrior, fit_priors, priors_before
+from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, fit_priors, prior_columns, priors_before
 from fedelta.models.churn.baselines import fit_baselines
 from fedelta.models.churn.model import ChurnModel, fit_churn
 from fedelta.models.churn.settings import ChurnSettings
@@ -66,7 +66,8 @@ class Model:
     churn : ChurnModel
         The churn model that scores: fitted on everything whose outcome is known.
     clv : ClvModel or None
-        That of spend in the horizon; None where no money is known, or none was asked for.
+        That of spend within a horizon of its own (``clv.horizon_days``); None where no money is known, or none was
+        asked for.
     evaluation : mapping or None
         How the same recipe, fitted on the past alone, did at the last cutoff whose horizon is over: for instance
         ``model.evaluation["churn"]["chosen"]["auc"]["value"]``; each figure with its 95% interval (``low``, ``high``),
@@ -107,7 +108,7 @@ class Model:
         DataFrame of shape (n_customers, n_columns)
             Of the library of `interactions`, sorted by `customer_id`: `as_of`; `status`, "scored" or why a customer is
             not; `churn_probability` within the horizon; and, where the model knows of money, `clv_expected` with its
-            90% interval from `clv_low` to `clv_high`, in the currency of the amounts, over the same horizon.
+            90% interval from `clv_low` to `clv_high`, in the currency of the amounts, over ``clv.horizon_days``.
 
         Raises
         ------
@@ -134,8 +135,10 @@ class Model:
         rows = rows.join(self._prior_columns(rows))
         found: dict[str, object] = {"churn_probability": self.churn.churn_probability(rows)}
         if self.clv:
-            low, high = self.clv.interval(rows)
-            found |= {"clv_expected": self.clv.expected_spend(rows), "clv_low": low, "clv_high": high}
+            days = self.clv.horizon_days
+            valued = rows if rows.empty else at_horizon(rows, self._prior(rows), days)
+            low, high = self.clv.interval(valued)
+            found |= {"clv_expected": self.clv.expected_spend(valued), "clv_low": low, "clv_high": high}
         if explain:
             found["reasons"] = pl.Series(reasons(self.churn, rows), dtype=SCORES["reasons"])
         figures = pl.DataFrame({"customer_id": rows["customer_id"].to_list(), **found})
@@ -145,8 +148,12 @@ class Model:
         return every.with_columns(pl.col(pl.Float64).fill_nan(None)).sort("customer_id")
 
     def _prior_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
-        if rows.empty or not self.priors:
-            return pd.DataFrame(dict.fromkeys(COLUMNS, np.nan), index=rows.index, dtype=np.float64)
+        return prior_columns(None if rows.empty else self._prior(rows), rows)
+
+    def _prior(self, rows: pd.DataFrame) -> PurchasePrior | None:
+        """The purchase models of the rows' one cutoff."""
+        if not self.priors:
+            return None
         fits = sorted(self.priors)
         number = int(priors_before(self.priors, rows["cutoff"])[0])
         if number < 0:
@@ -154,7 +161,7 @@ class Model:
                 f"as_of is {rows['cutoff'].iloc[0]:%Y-%m-%d}, before every cutoff that the model knows; the first is "
                 f"{fits[0]:%Y-%m-%d}. Score at that or later."
             )
-        return self.priors[fits[number]].columns(rows)
+        return self.priors[fits[number]]
 
 
 def fit(
@@ -239,28 +246,34 @@ def fit(
     events = _read(interactions, tuple(kinds), tuple(channels))
     digital = (*DIGITAL_CHANNELS, *(name for name, touch in channels.items() if touch == "digital"))
     settings = KernelSettings(experience, digital, relationship=churn.relationship)
-    at = calendar(*_span(events), cutoffs, horizon_days=horizon_days, lead_days=lead_days)
-    features, labels = features_at(events, at, settings)
-    table = to_pandas(features)
-    priors, columns = fit_priors(table, money=churn.relationship.activity_pays)
-    rows = _Rows(features, labels, columns)
+    span, pays = _span(events), churn.relationship.activity_pays
+    at = calendar(*span, cutoffs, horizon_days=horizon_days, lead_days=lead_days)
+    rows, priors = _Rows.at(events, at, settings, pays)
+    of_value, days = rows, clv.horizon(horizon_days) if clv else horizon_days
+    if (of_clv := value_calendar(*span, cutoffs, at, days=days)) != at:
+        of_value, _ = _Rows.at(events, [c for c in of_clv if c.role != "score"], settings, pays, priors)
 
     recipe = {"horizon_days": horizon_days, "lead_days": lead_days, "threads": threads}
-    delivered = rows.panel(pl.col("refit")).training("delivered")
+    delivered = rows.training("delivered")
     if not len(delivered):
         raise NobodyToScore(
             "No customer can be learned from: at no training cutoff does anybody count as a customer. Check the kinds "
             "of the interactions against churn.activity and churn.definition."
         )
-    model, value = _fitted(delivered, churn, clv, recipe)
+    model = _churn(delivered, churn, recipe)
+    value = _value(of_value.training("delivered"), clv, recipe, days)
     evaluation = None
-    if (features["role"] == "evaluate").any():
-        past = rows.panel(pl.col("role").is_in(["train", "refit"])).training("evaluated")
-        present = rows.panel(pl.col("role") == "evaluate").of_role("evaluate")
-        earlier, earlier_value = _fitted(past, churn, clv, recipe)
-        baselines = fit_baselines(past, churn.definition)
-        resampling = resampling or Resampling(200, seed=7)
-        evaluation = evaluate(present, earlier, baselines, earlier_value, resampling, churn.definition).report
+    if (rows.features["role"] == "evaluate").any():
+        past = rows.training("evaluated")
+        evaluation = evaluate(
+            rows.evaluated(),
+            _churn(past, churn, recipe),
+            fit_baselines(past, churn.definition),
+            _value(of_value.training("evaluated"), clv, recipe, days),
+            resampling or Resampling(200, seed=7),
+            churn.definition,
+            of_value=of_value.evaluated(),
+        ).report
     fits = {pd.Timestamp(day): prior for day, prior in priors.items()}
     return Model(model, value, evaluation, at, settings, tuple(kinds), tuple(channels), fits)
 
@@ -295,6 +308,29 @@ class _Rows:
     labels: pl.DataFrame
     prior: pd.DataFrame
 
+    @classmethod
+    def at(
+        cls,
+        events: pl.DataFrame,
+        cutoffs: Sequence[Cutoff],
+        settings: KernelSettings,
+        pays: bool,
+        fitted: Mapping[str, PurchasePrior] | None = None,
+    ) -> tuple["_Rows", dict[str, PurchasePrior]]:
+        """The rows at cutoffs, and the purchase models by cutoff: those `fitted` already, or new ones."""
+        features, labels = features_at(events, cutoffs, settings)
+        priors, columns = fit_priors(to_pandas(features), money=pays, fitted=fitted)
+        return cls(features, labels, columns), priors
+
+    def training(self, fit: Fit) -> Panel:
+        """The rows that a fit learns from."""
+        which = pl.col("refit") if fit == "delivered" else pl.col("role").is_in(["train", "refit"])
+        return self.panel(which).training(fit)
+
+    def evaluated(self) -> Panel:
+        """The rows to be measured on."""
+        return self.panel(pl.col("role") == "evaluate").of_role("evaluate")
+
     def panel(self, which: pl.Expr) -> Panel:
         chosen = self.features.select(which).to_series()
         prior = pl.from_pandas(self.prior).with_columns(pl.col("cutoff").cast(self.features.schema["cutoff"]))
@@ -302,13 +338,15 @@ class _Rows:
         return Panel(to_pandas(table), to_pandas(self.labels.filter(chosen).drop(ORDER)))
 
 
-def _fitted(
-    panel: Panel, churn: ChurnSettings, clv: ClvSettings | None, recipe: Mapping[str, int]
-) -> tuple[ChurnModel, ClvModel | None]:
-    """The models of training rows, as the stages `train_churn` and `train_clv` fit them."""
-    model = fit_churn(copies_as_one(panel), churn, **recipe)
-    value = fit_clv(copies_as_one(panel), clv, **recipe) if clv else None
-    return replace(model, peers=fit_peers(panel.table, model.encoding)), value
+def _churn(panel: Panel, settings: ChurnSettings, recipe: Mapping[str, int]) -> ChurnModel:
+    """The churn model of training rows, as the stage `train_churn` fits it."""
+    model = fit_churn(copies_as_one(panel), settings, **recipe)
+    return replace(model, peers=fit_peers(panel.table, model.encoding))
+
+
+def _value(panel: Panel, settings: ClvSettings | None, recipe: Mapping[str, int], days: int) -> ClvModel | None:
+    """The model of value of training rows, as the stage `train_clv` fits it."""
+    return fit_clv(copies_as_one(panel), settings, **{**recipe, "horizon_days": days}) if settings else None
 
 
 def _read(frame: pd.DataFrame | pl.DataFrame, kinds: Collection[str], channels: Collection[str]) -> pl.DataFrame:

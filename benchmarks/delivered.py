@@ -21,15 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from fedelta.features.cutoffs import backtest_calendar
+from fedelta.features.cutoffs import backtest_calendar, value_calendar
+from fedelta.models.btyd.purchase_prior import at_horizon
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.value.storage import load_clv
 from fedelta.pipeline import build_features, fit_btyd, ingest, paths, train_churn, train_clv
-from fedelta.pipeline.commands.backtest import measured, panel_at
+from fedelta.pipeline.commands.backtest import measured, panels_at
 from fedelta.pipeline.commands.use import set_params, use
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.score import read_prior
 from fedelta.pipeline.span import span
 
 HERE = Path(__file__).resolve().parents[1]
@@ -56,12 +58,17 @@ def run(name: str, data: Path) -> tuple[bool, dict[str, Any]]:
     scored = read_panel(["score"]).of_role("score").table
     days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
     when = datetime.fromisoformat(f"{at}T00:00:00+00:00")
-    panel = panel_at(backtest_calendar(first, last, when, cutoff_settings(params), **days), params)
-    found = measured(panel, params)
+    settings = cutoff_settings(params)
+    cutoffs = backtest_calendar(first, last, when, settings, **days)
+    of_value = value_calendar(first, last, settings, cutoffs, days=params.value_days)
+    panel, valued = panels_at([cutoffs, of_value], params)
+    found = measured(panel, params, valued)
     same = panel.of_role("evaluate").table["customer_id"].tolist() == scored["customer_id"].tolist()
     same = same and np.array_equal(load_churn(paths.CHURN_DELIVERED).churn_probability(scored), found.churn["chosen"])
     if (clv := load_clv(paths.CLV_DELIVERED)) is not None:
-        same = same and np.array_equal(clv.expected_spend(scored), found.clv["chosen"])
+        rows, prior = valued.of_role("evaluate").table, read_prior(scored["cutoff"].iloc[0])
+        seen = at_horizon(scored, prior, int(rows["horizon_days"].iloc[0]))
+        same = same and np.array_equal(clv.expected_spend(seen), found.clv["chosen"])
     return same, found.report
 
 

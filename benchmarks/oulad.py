@@ -96,7 +96,7 @@ def predict(data: Path, days: list[int], *, bad: bool) -> dict[int, Predicted]:
                     first, last, at, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=0
                 )
                 panel = panel_at(calendar, params)
-                result = measured(panel, params)
+                result = measured(panel, params, panel)
                 customer = panel.of_role("evaluate").table["customer_id"]
                 mine = customer.str.contains("-2014B-").to_numpy()
                 found[day] = Predicted(

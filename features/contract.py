@@ -68,12 +68,13 @@ LABELS = pl.Schema(
 
 # One row per thing done to a customer, or not done (control group): what happened, at what cost, and what came of it.
 Arm = Literal["treated", "held_out"]
+Action = Literal["keep", "win back"]  # of a contact: who is still here, who has left
 SuppressionReason = Literal["opted out", "contacted lately"]
 TREATMENTS = pl.Schema(
     {
         "customer_id": pl.String(),
         "treated_at": pl.Datetime("us", "UTC"),
-        "action": pl.String(),  # contact, offer, win back, or a company's own
+        "action": pl.String(),  # keep, win back, or a company's own
         "arm": pl.String(),  # of Arm
         "cost": pl.Float64(),  # in the source's currency
         "outcome": pl.String(),
@@ -99,10 +100,17 @@ SCORES = pl.Schema(
         "clv_expected": pl.Float64(),
         "clv_low": pl.Float64(),  # clv_low to clv_high: a 90% interval
         "clv_high": pl.Float64(),
+        "clv_horizon_days": pl.Int32(),
+        "lifetime_value": pl.Float64(),  # of the rest of the customer's life, later money at a discount
+        "lifetime_low": pl.Float64(),  # to lifetime_high: a 90% interval
+        "lifetime_high": pl.Float64(),
         "historic_value": pl.Float64(),  # bought minus given back, so far; below 0 where more was given back
         "historic_value_gross": pl.Float64(),  # bought so far, whatever was given back
         "currency": pl.String(),
-        "value_at_risk": pl.Float64(),
+        "p_here": pl.Float64(),  # of still being a customer
+        "p_leaves": pl.Float64(),  # of leaving before the horizon is over, if still here
+        "value_at_risk": pl.Float64(),  # of who is still here and leaves
+        "win_back_value": pl.Float64(),  # of who has left and would come back
         "expected_orders": pl.Float64(),
         "expected_next_order_at": pl.Datetime("us", "UTC"),
         "p_alive": pl.Float64(),
@@ -119,8 +127,15 @@ SCORES = pl.Schema(
         **{f"pillar_{name}": pl.Float64() for name in PILLARS},
         **{f"level_{name}": pl.Float64() for name in LEVELS},
         "reasons": pl.List(pl.Struct({"theme": pl.String(), "text": pl.String(), "contribution": pl.Float64()})),
-        "action": pl.String(),
-        "expected_profit": pl.Float64(),
+        "action": pl.String(),  # of Action
+        "offer": pl.Boolean(),  # whether the contact comes with an offer
+        "expected_profit": pl.Float64(),  # of the best way to contact the customer, whether they are contacted or not
+        "expected_profit_low": pl.Float64(),  # to expected_profit_high: a 90% interval
+        "expected_profit_high": pl.Float64(),
+        "contact_cost": pl.Float64(),  # of the best way
+        "p_saved": pl.Float64(),  # that it keeps or brings back the customer
+        "team": pl.String(),
+        "contact_on": pl.Date(),
         "held_out": pl.Boolean(),
         "suppression_reason": pl.String(),  # of SuppressionReason; null: may be contacted
         "model_version": pl.String(),

@@ -363,6 +363,35 @@ def calendar(
     return (*(cutoffs[at] for at in sorted(cutoffs)), Cutoff(score_at, horizon_days, lead_days, "score"))
 
 
+def value_calendar(
+    first: datetime, last: datetime, settings: CutoffSettings, of_churn: Sequence[Cutoff], *, days: int
+) -> tuple[Cutoff, ...]:
+    """The cutoffs at which value over `days` is learned and evaluated.
+
+    Those of churn where the horizons are the same, where a company declares outcomes over churn's, or where the history
+    is too short to see one value outcome after another: then value is learned over churn's horizon, and a model of the
+    horizon (BTYD) carries it further. A backtest sees as much of the value horizon as is over in the data.
+
+    Parameters
+    ----------
+    of_churn : sequence of Cutoff
+        The `calendar`, or `backtest_calendar`, of churn: its last cutoff is the present.
+    """
+    present = of_churn[-1]
+    if days == present.horizon_days or isinstance(settings, LabelledCutoffs):
+        return tuple(of_churn)
+    lead, known = timedelta(days=present.lead_days), min(present.at, midnight_after(last))
+    ahead = {"horizon_days": days, "lead_days": present.lead_days}
+    try:
+        training_cutoffs(first, known - lead - timedelta(days=days), settings, **ahead)  # that evaluation is possible
+        if present.role == "score":
+            return calendar(first, last, settings, **ahead)
+        seen = min(days, (midnight_after(last) - present.horizon_start).days)
+        return (*training_cutoffs(first, known, settings, **ahead), replace(present, horizon_days=seen))
+    except TooLittleHistory:
+        return tuple(of_churn)
+
+
 def backtest_calendar(
     first: datetime, last: datetime, at: datetime, settings: CutoffSettings, *, horizon_days: int, lead_days: int
 ) -> tuple[Cutoff, ...]:

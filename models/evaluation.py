@@ -39,10 +39,11 @@ class Evaluation:
     """Predictions of every model for the same rows, what happened, and the report on both."""
 
     churned: Floats
-    spend: Floats
+    spend: Floats  # of the rows of value
     churn: Predictions
     clv: Predictions
     report: dict[str, Any]
+    valued: pd.DataFrame  # the rows of `spend` and `clv`
 
 
 def evaluate(
@@ -54,17 +55,19 @@ def evaluate(
     definition: str,
     *,
     orders: OrdersModel | None = None,
+    of_value: Panel | None = None,
 ) -> Evaluation:
-    """Measure on the rows of one cutoff that no model was fitted on."""
-    table = panel.table
+    """Measure on the rows of one cutoff that no model was fitted on; value on those of a cutoff of its own, if any."""
+    table, of_value = panel.table, of_value or panel
     return measure(
         panel,
         churn_predictions(table, model, baselines),
-        clv_predictions(table, clv),
+        clv_predictions(of_value.table, clv),
         orders_predictions(table, orders),
         resampling,
         definition,
-        clv_interval=_coverage(panel.spend, table, clv),
+        clv_interval=_coverage(of_value.spend, of_value.table, clv),
+        of_value=of_value,
     )
 
 
@@ -78,6 +81,7 @@ def measure(
     *,
     clv_interval: dict[str, object] | None = None,
     folds: int | None = None,
+    of_value: Panel | None = None,
 ) -> Evaluation:
     """Measure predictions of the rows of one cutoff by models that were not fitted on them.
 
@@ -87,8 +91,11 @@ def measure(
         Probabilities of churn, expected spend and orders; empty where there is no model.
     folds : int, optional
         In how many folds of customers they were cross-fitted (`learning.cross_fitting`); None: they are out of time.
+    of_value : Panel, optional
+        The rows of `values`, where value is evaluated at a cutoff of its own.
     """
-    table, churned, spend = panel.table, panel.churned(definition), panel.spend
+    of_value = of_value or panel
+    table, churned, spend = panel.table, panel.churned(definition), of_value.spend
     what = activity_in(table)
     segments = {
         name: table[f"{what}_day_count"].between(low, high).to_numpy() for name, (low, high) in _SEGMENTS[what].items()
@@ -100,6 +107,9 @@ def measure(
         "cross_fitted_folds": folds,
         "rows": len(panel),
         "churn_rate": float(churned.mean()),
+        "clv_cutoff": f"{of_value.cutoffs[0]:%Y-%m-%d}",
+        "clv_horizon_days": int(of_value.table["horizon_days"].iloc[0]),
+        "clv_rows": len(of_value),
         "spend_total": float(np.nansum(spend)),
         **_measured("churn", churned, churn, resampling),
         **(_measured("clv", spend, values, resampling) if values else {"clv": {}, "clv_against": {}}),
@@ -119,7 +129,7 @@ def measure(
             "clv": _records(decile_table(spend, values["chosen"])) if values else [],
         },
     }
-    return Evaluation(churned, spend, churn, values, report)
+    return Evaluation(churned, spend, churn, values, report, of_value.table)
 
 
 def _coverage(spend: Floats, table: pd.DataFrame, clv: ClvModel | None) -> dict[str, object] | None:

@@ -70,8 +70,9 @@ class BundleModel:
         rows = self._with_prior(table[asked])
         found: dict[str, Floats] = {"churn_probability": self.churn.churn_probability(rows)}
         if self.clv:
-            found["clv_expected"] = self.clv.expected_spend(rows)
-            found["clv_low"], found["clv_high"] = self.clv.interval(rows)
+            valued = self._at_horizon(rows, self.clv.horizon_days)
+            found["clv_expected"] = self.clv.expected_spend(valued)
+            found["clv_low"], found["clv_high"] = self.clv.interval(valued)
         if self.orders:
             found["expected_orders"] = self.orders.expected_orders(rows)
         out = np.full((len(table), len(found)), np.nan)
@@ -90,6 +91,13 @@ class BundleModel:
         encodings = [self.churn.encoding, *(model.encoding for model in (self.clv, self.orders) if model)]
         read = dict.fromkeys(name for encoding in encodings for name in encoding.names)
         return ["cutoff", *(name for name in read if name not in PRIOR_FEATURES)]
+
+    def _at_horizon(self, rows: pd.DataFrame, days: int) -> pd.DataFrame:
+        """The rows with the horizon of value, and what the purchase models say of it."""
+        if not self.priors or "horizon_days" not in rows or (rows["horizon_days"] == days).all():
+            return rows
+        other = rows.drop(columns=[*PRIOR_FEATURES]).assign(horizon_days=days)
+        return self._with_prior(other)
 
     def _with_prior(self, rows: pd.DataFrame) -> pd.DataFrame:
         if all(name in rows for name in PRIOR_FEATURES):

@@ -11,20 +11,25 @@ from scipy.stats import rankdata
 
 from fedelta.features.contract import BAD_WINDOWS, SCORES, SuppressionReason
 from fedelta.features.history import DAY_US
-from fedelta.models.btyd.fits import ParetoNbd
 from fedelta.models.btyd.next_order import days_to_next_order
+from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
+from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, purchase_summary
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.explain import reasons
+from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.loyalty.model import LoyaltyModel
 from fedelta.models.loyalty.personas import PersonaModel
-from fedelta.models.panel import floats
-from fedelta.models.policy.actions import policy_table, risk_tier, value_at_risk
+from fedelta.models.panel import activity_in, floats
+from fedelta.models.policy.actions import policy_table, risk_tier
 from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
+from fedelta.models.rounding import PREDICTED, significant
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
 KNOWN_VALUE = "known_value"
 _CENTURY_DAYS = 36_525
+_LEVEL = 4.0  # by which the ends of an interval of lifetime value follow the chosen model of value at most
 INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
 
 
@@ -35,9 +40,11 @@ class Models:
     churn: ChurnModel
     clv: ClvModel | None
     orders: OrdersModel | None
-    pareto: ParetoNbd | None  # of the scoring cutoff
+    prior: PurchasePrior | None  # the purchase models of the scoring cutoff
     loyalty: LoyaltyModel
     personas: PersonaModel
+    definition: str = "inactivity"  # of churn: whether silence alone tells that a customer has left
+    leaving: LeavingModel | None = None
 
 
 def score(
@@ -51,6 +58,8 @@ def score(
     suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
     out_of_fold: Mapping[str, float] | None = None,
+    contacts: Mapping[str, int] | None = None,
+    annual_discount: float = 0.1,
 ) -> pl.DataFrame:
     """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
 
@@ -69,6 +78,10 @@ def score(
     out_of_fold : mapping of customer to float, optional
         Churn probabilities by models of other customers, for those of a table whom the model learned from: it knows
         their answer.
+    contacts : mapping of customer to int, optional
+        How often each was contacted within the last year.
+    annual_discount : float
+        By which value a year later is worth less.
 
     Returns
     -------
@@ -78,7 +91,20 @@ def score(
     scored = table[table["status"] == "scored"]
     rest = table[table["status"] != "scored"]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
-    frames = [_scored(scored, models, policy, suppressed or {}, out_of_fold or {}, as_of=as_of, currency=currency)]
+    probability = _probability(scored, models.churn, out_of_fold or {})
+    at_stake = stakes_of(scored, probability, models, policy)
+    frame = _scored(scored, models, policy, probability, at_stake, as_of=as_of, currency=currency)
+    if models.clv:
+        frame = frame.hstack(_value(scored, models, models.clv, annual_discount))
+    planned = policy_table(
+        scored["customer_id"].to_list(),
+        at_stake,
+        policy,
+        suppressed or {},
+        as_of=as_of.to_pydatetime(),
+        contacts=contacts,
+    )
+    frames = [_explained(frame.hstack(planned), scored, models.churn, policy)]
     frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
@@ -92,23 +118,52 @@ def score(
     ).sort("customer_id")
 
 
+def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: PolicySettings) -> Stakes | None:
+    """What is at stake with customers in scope; None where nobody knows what they are worth.
+
+    Where a company sees who leaves (a cancellation, its own labels), who has not left is here; where only silence
+    tells, gone and leaving are kept apart (`models.policy.stakes`).
+    """
+    if KNOWN_VALUE in table:
+        return contract_stakes(probability, floats(table, KNOWN_VALUE), margin=policy.margin)
+    if models.clv is None:
+        return None
+    if models.definition != "inactivity" or models.prior is None:
+        return contract_stakes(probability, models.clv.expected_spend(_valued(table, models)), margin=policy.margin)
+    expected = None if models.prior.spend else models.clv.expected_spend(_valued(table, models))
+    days = models.clv.horizon_days
+    return stakes(
+        table,
+        probability,
+        models.prior,
+        margin=policy.margin,
+        span_days=days,
+        expected=expected,
+        leaving=models.leaving,
+    )
+
+
+def _probability(table: pd.DataFrame, churn: ChurnModel, out_of_fold: Mapping[str, float]) -> Floats:
+    probability = churn.churn_probability(table)
+    if not out_of_fold:
+        return probability
+    held_out = table["customer_id"].map(out_of_fold).to_numpy(np.float64)
+    return np.where(np.isnan(held_out), probability, held_out)
+
+
 def _scored(
     table: pd.DataFrame,
     models: Models,
     policy: PolicySettings,
-    suppressed: Mapping[str, SuppressionReason],
-    out_of_fold: Mapping[str, float],
+    probability: Floats,
+    at_stake: Stakes | None,
     *,
     as_of: pd.Timestamp,
     currency: str,
 ) -> pl.DataFrame:
-    churn, clv = models.churn, models.clv
-    probability = churn.churn_probability(table)
-    if out_of_fold:
-        held_out = table["customer_id"].map(out_of_fold).to_numpy(np.float64)
-        probability = np.where(np.isnan(held_out), probability, held_out)
-    value = floats(table, KNOWN_VALUE) if KNOWN_VALUE in table else None
+    clv, prior = models.clv, models.prior
     loyalty_class, loyalty_score = models.loyalty.classify(table)
+    next_order = days_to_next_order(table, prior.pareto) if prior else None
     out: dict[str, object] = {
         "customer_id": table["customer_id"].to_list(),
         "churn_probability": probability,
@@ -117,9 +172,9 @@ def _scored(
         "percentile": rankdata(probability, "max") * (100 / max(len(table), 1)),
         "historic_value": _net(table) if clv else None,
         "historic_value_gross": floats(table, "spend") if clv else None,
-        "currency": [currency] * len(table) if clv or value is not None else None,
+        "currency": [currency] * len(table) if at_stake else None,
         "expected_orders": models.orders.expected_orders(table) if models.orders else None,
-        "expected_next_order_at": _ahead(as_of, days_to_next_order(table, models.pareto)) if models.pareto else None,
+        "expected_next_order_at": None if next_order is None else _ahead(as_of, next_order),
         "p_alive": floats(table, "pareto_p_alive"),
         "loyalty_class": loyalty_class.tolist(),
         "loyalty_score": loyalty_score,
@@ -132,19 +187,59 @@ def _scored(
         "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,
         "status": ["scored"] * len(table),
     }
-    ranked, at_risk = probability, None
-    if clv:
-        out["clv_expected"] = expected = clv.expected_spend(table)
-        out["clv_low"], out["clv_high"] = clv.interval(table)
-        out["value_at_risk"] = ranked = at_risk = value_at_risk(probability, expected, policy)
-    if value is not None:
-        out["value_at_risk"] = at_risk = value_at_risk(probability, value, policy)
-        ranked = np.nan_to_num(at_risk)
+    if at_stake:
+        out |= {name: getattr(at_stake, name) for name in ("p_here", "p_leaves", "value_at_risk", "win_back_value")}
     frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
-    ids = table["customer_id"].to_list()
-    frame = frame.hstack(policy_table(ids, at_risk, floats(table, "pareto_p_alive"), policy, suppressed))
     frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
-    frame = frame.with_columns(percentile_in_journey=_percentile_within("journey"))
+    return frame.with_columns(percentile_in_journey=_percentile_within("journey"))
+
+
+def _valued(table: pd.DataFrame, models: Models) -> pd.DataFrame:
+    """The rows at the horizon of value."""
+    return at_horizon(table, models.prior, models.clv.horizon_days) if models.clv else table
+
+
+def _value(table: pd.DataFrame, models: Models, clv: ClvModel, annual_discount: float) -> pl.DataFrame:
+    """Expected value over the horizon of value and over the rest of the life, with intervals."""
+    rows = _valued(table, models)
+    expected = clv.expected_spend(rows)
+    low, high = clv.interval(rows)
+    found = {"clv_expected": expected, "clv_low": low, "clv_high": high}
+    found |= _lifetime(table, models.prior, expected, clv.horizon_days, annual_discount)
+    frame = pl.DataFrame(found).with_columns(pl.all().fill_nan(None))
+    return frame.with_columns(clv_horizon_days=pl.lit(clv.horizon_days, pl.Int32))
+
+
+def _lifetime(
+    table: pd.DataFrame, prior: PurchasePrior | None, expected: Floats, days: int, annual_discount: float
+) -> dict[str, Floats]:
+    """Expected value extended to the whole life as Pareto/NBD's fades, and the interval of one customer's.
+
+    Both are of the level of the chosen model of value; NaN for who was never active, and without purchase models.
+    """
+    ends = {name: np.full(len(table), np.nan) for name in ("lifetime_value", "lifetime_low", "lifetime_high")}
+    known = floats(table, f"{activity_in(table)}_day_count") > 0
+    if prior is None or prior.spend is None or not known.any():
+        return ends
+    rows = table[known]
+    summary = purchase_summary(rows)
+    value = expected[known] * still_over_span(prior.pareto, summary, annual_discount, days)
+    orders = summary.frequency + 1
+    mean = floats(rows, "spend") / orders
+    low, high = lifetime_interval(prior.pareto, prior.spend, summary, mean, annual_discount)
+    by_btyd = prior.pareto.expected_purchases(summary, days) * prior.spend.expected_spend(orders, mean)
+    level = np.divide(expected[known], by_btyd, out=np.ones_like(by_btyd), where=by_btyd > 0)
+    level = np.clip(level, 1 / _LEVEL, _LEVEL)
+    spans = (value, np.minimum(low * level, value), np.maximum(high * level, value))
+    for name, values in zip(ends, spans, strict=True):
+        ends[name][known] = significant(values, PREDICTED)
+    return ends
+
+
+def _explained(frame: pl.DataFrame, table: pd.DataFrame, churn: ChurnModel, policy: PolicySettings) -> pl.DataFrame:
+    """The scores with reasons for those with an action and those with most at risk."""
+    rank = "value_at_risk" if "value_at_risk" in frame.columns else "churn_probability"
+    ranked = frame[rank].fill_null(0.0).to_numpy()
     explained = frame["action"].is_not_null().to_numpy(writable=True)
     explained[np.argsort(-ranked, kind="stable")[: policy.explained]] = True
     column: list[list[dict[str, object]] | None] = [None] * len(table)

@@ -1,8 +1,9 @@
 """Charts: axes and what is drawn between them, as inline SVG."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -84,6 +85,24 @@ def gains(curve: Points, churn_rate: float) -> Markup:
         frame.line([(0, 0), (min(max(churn_rate, 1e-9), 1), 1), (1, 1)], "guide"),
         frame.line(curve, "series"),
         frame.words(0.62, 0.52, "at random", "note"),
+    )
+
+
+def contacts(curve: Sequence[Mapping[str, Any]], capacity: int | None, currency: str) -> Markup:
+    """Expected profit by the number of contacts (`models.policy.plan.contact_curve`); top and capacity are marked."""
+    most = max(curve[-1]["contacts"], 1)
+    top = max([1.0, *(row["profit"] for row in curve)])
+    x = count_axis(most, "customers contacted, most profitable first")
+    y = count_axis(top, f"expected profit, {currency}")
+    frame = Frame(x, y, 260)
+    points = [(row["contacts"], row["profit"]) for row in curve if row["profit"] >= 0]
+    marked = [(row["contacts"], row["profit"]) for row in curve if row["mark"] and row["profit"] >= 0]
+    guide = [] if capacity is None or capacity > most else [frame.line([(capacity, 0), (capacity, y.high)], "guide")]
+    return frame.svg(
+        "Expected profit by number of customers contacted",
+        *guide,
+        frame.line(points, "series"),
+        *(frame.dot(*point) for point in marked),
     )
 
 

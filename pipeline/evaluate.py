@@ -20,7 +20,7 @@ from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
 from fedelta.pipeline.out_of_fold import churn_out_of_fold, orders_out_of_fold, spend_out_of_fold
-from fedelta.pipeline.panel import from_pandas, has_evaluation, read_panel, read_training
+from fedelta.pipeline.panel import files_of_value, from_pandas, has_evaluation, read_panel, read_training
 from fedelta.pipeline.params import Params, load_params
 
 # `dvc metrics show` prints these in one row of 100 columns; `--targets reports/evaluation.json` diffs all of them.
@@ -48,6 +48,7 @@ def main() -> None:
         Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed),
         params.churn.definition,
         orders=load_orders(paths.CLV_EVALUATED),
+        of_value=read_panel(["evaluate"], files_of_value()).of_role("evaluate"),
     )
     _write(panel, found, contract["importance"])
 
@@ -148,7 +149,14 @@ def _has_value(figures: Mapping[str, Any], name: str) -> bool:
 
 
 def _predictions(table: pd.DataFrame, found: Evaluation) -> pl.DataFrame:
-    """Each model's prediction for each row, and the outcome: the gate compares champions on them."""
-    frame = table[list(ORDER)].assign(churned=found.churned, spend_in_horizon=found.spend)
-    frame = frame.assign(**{f"churn_{name}": p for name, p in found.churn.items()})
-    return from_pandas(frame.assign(**{f"clv_{name}": v for name, v in found.clv.items()}))
+    """Each model's prediction for each row, and the outcome: the gate compares champions on them.
+
+    Rows where value is evaluated, if that is at a cutoff of its own, follow those of churn; the columns of the others
+    are null.
+    """
+    keys = list(ORDER)
+    churn = table[keys].assign(churned=found.churned, **{f"churn_{name}": p for name, p in found.churn.items()})
+    value = {"spend_in_horizon": found.spend, **{f"clv_{name}": v for name, v in found.clv.items()}}
+    if table[keys].reset_index(drop=True).equals(found.valued[keys].reset_index(drop=True)):
+        return from_pandas(churn.assign(**value))
+    return pl.concat([from_pandas(churn), from_pandas(found.valued[keys].assign(**value))], how="diagonal")

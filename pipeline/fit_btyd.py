@@ -15,7 +15,7 @@ from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read, fit_
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import from_pandas, read_features
+from fedelta.pipeline.panel import from_pandas, has_value_cutoffs, read_features
 from fedelta.pipeline.params import Params, load_params
 
 
@@ -25,9 +25,12 @@ def read_for_priors(folder: Path = paths.FEATURES) -> pd.DataFrame:
     return to_pandas(read_features(folder, [*ORDER, "role", "status", *columns_read(schema)]))
 
 
-def priors_of(params: Params, folder: Path = paths.FEATURES) -> tuple[dict[str, PurchasePrior], pl.DataFrame]:
-    """The fits of a feature table, and their columns as they are stored."""
-    priors, columns = fit_priors(read_for_priors(folder), money=params.churn.relationship.activity_pays)
+def priors_of(
+    params: Params, folder: Path = paths.FEATURES, fitted: Mapping[str, PurchasePrior] | None = None
+) -> tuple[dict[str, PurchasePrior], pl.DataFrame]:
+    """The fits of a feature table, and their columns as they are stored; those that are `fitted` are taken as such."""
+    pays = params.churn.relationship.activity_pays
+    priors, columns = fit_priors(read_for_priors(folder), money=pays, fitted=fitted)
     return priors, from_pandas(columns)
 
 
@@ -35,7 +38,10 @@ def main() -> None:
     """Fit the purchase models of every cutoff of the project."""
     params = load_params()
     priors, columns = priors_of(params)
-    _write(priors, columns)
+    of_value = columns.clear()
+    if has_value_cutoffs():
+        _, of_value = priors_of(params, paths.VALUE_FEATURES, priors)
+    _write(priors, columns, of_value)
     if not priors:
         what = " or ".join(params.churn.activity)
         print(f"fit_btyd: skipped, as no customer in scope has a {what}: churn is learned without its answers")
@@ -46,9 +52,10 @@ def main() -> None:
     )
 
 
-def _write(priors: Mapping[str, PurchasePrior], columns: pl.DataFrame) -> None:
-    with whole(paths.PRIOR) as staged:
-        columns.write_parquet(staged)
+def _write(priors: Mapping[str, PurchasePrior], columns: pl.DataFrame, of_value: pl.DataFrame) -> None:
+    for path, table in ((paths.PRIOR, columns), (paths.VALUE_PRIOR, of_value)):
+        with whole(path) as staged:
+            table.write_parquet(staged)
     with whole(paths.BTYD_BUNDLE) as folder:
         folder.mkdir()
         document = {at: prior.to_dict() for at, prior in priors.items()}

@@ -12,7 +12,7 @@ from fedelta.models.panel import Floats, Panel
 from fedelta.models.value.model import fit_clv, fit_orders
 from fedelta.models.value.predictions import clv_predictions, orders_predictions
 from fedelta.pipeline.params import Params
-from fedelta.pipeline.training import THREADS, ahead, counts_orders
+from fedelta.pipeline.training import THREADS, ahead, counts_orders, value_ahead
 
 
 class TooFewToEvaluate(FedeltaError):
@@ -51,7 +51,7 @@ def spend_out_of_fold(panel: Panel, params: Params) -> tuple[dict[str, Floats], 
         return {}, None
 
     def predict(past: Panel, present: Panel) -> dict[str, Floats]:
-        model = fit_clv(copies_as_one(past), params.clv, **ahead(params), threads=1)
+        model = fit_clv(copies_as_one(past), params.clv, **value_ahead(params), threads=1)
         if model is None:
             raise TooFewToEvaluate("Too few customers spent anything to measure how well spend is predicted.")
         low, high = model.interval(present.table)

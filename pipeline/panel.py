@@ -1,6 +1,7 @@
 """The panel on disk: feature and label files in, one table sorted by cutoff and customer out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,18 @@ class NoRows(FedeltaError):
     """There is nobody to learn from or to score."""
 
 
+@dataclass(frozen=True)
+class Files:
+    """Where the parts of a panel lie."""
+
+    features: Path = paths.FEATURES
+    labels: Path = paths.LABELS
+    prior: Path = paths.PRIOR
+
+
+CHURN = Files()
+
+
 def read_features(folder: Path = paths.FEATURES, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """The feature table, sorted by cutoff and customer."""
     return read_sorted(folder).select(pl.all() if columns is None else pl.col(columns)).collect()
@@ -29,9 +42,7 @@ def read_sorted(folder: Path) -> pl.LazyFrame:
     return pl.scan_parquet(folder / "*.parquet").sort(*ORDER)
 
 
-def read_panel(
-    roles: Sequence[str], features: Path = paths.FEATURES, labels: Path = paths.LABELS, prior: Path = paths.PRIOR
-) -> Panel:
+def read_panel(roles: Sequence[str], files: Files = CHURN) -> Panel:
     """The rows of some roles with features, prior columns and outcomes.
 
     Raises
@@ -39,10 +50,20 @@ def read_panel(
     NoRows
         If no customer can be scored at their cutoffs.
     """
-    return _read(pl.col("role").is_in(list(roles)), f"{' or '.join(roles)} cutoffs", features, labels, prior)
+    return _read(pl.col("role").is_in(list(roles)), f"{' or '.join(roles)} cutoffs", files)
 
 
-def read_training(fit: Fit) -> Panel:
+def has_value_cutoffs() -> bool:
+    """Whether value is learned at cutoffs of its own."""
+    return any(paths.VALUE_FEATURES.glob("*.parquet"))
+
+
+def files_of_value() -> Files:
+    """Where the rows lie that value is learned from: those of churn, unless it has cutoffs of its own."""
+    return Files(paths.VALUE_FEATURES, paths.VALUE_LABELS, paths.VALUE_PRIOR) if has_value_cutoffs() else CHURN
+
+
+def read_training(fit: Fit, files: Files = CHURN) -> Panel:
     """The scorable rows that a fit learns from; none where there is no evaluated fit.
 
     Raises
@@ -51,8 +72,8 @@ def read_training(fit: Fit) -> Panel:
         If nobody can be learned from by the delivered fit.
     """
     if fit == "delivered":
-        return _read(pl.col("refit"), "training cutoffs").training(fit)
-    return read_panel(["train", "refit"]).training(fit)
+        return _read(pl.col("refit"), "training cutoffs", files).training(fit)
+    return read_panel(["train", "refit"], files).training(fit)
 
 
 def has_evaluation(features: Path = paths.FEATURES) -> bool:
@@ -61,13 +82,8 @@ def has_evaluation(features: Path = paths.FEATURES) -> bool:
     return bool(roles.collect().item())
 
 
-def _read(
-    which: pl.Expr,
-    where: str,
-    features: Path = paths.FEATURES,
-    labels: Path = paths.LABELS,
-    prior: Path = paths.PRIOR,
-) -> Panel:
+def _read(which: pl.Expr, where: str, files: Files = CHURN) -> Panel:
+    features, labels, prior = files.features, files.labels, files.prior
     wanted = pl.scan_parquet(features / "*.parquet").filter(which)
     table = (
         wanted.join(pl.scan_parquet(labels / "*.parquet"), on=ORDER, how="left")

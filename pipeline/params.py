@@ -99,6 +99,11 @@ class Params:
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     leak_check: LeakCheckSettings = field(default_factory=LeakCheckSettings)
 
+    @property
+    def value_days(self) -> int:
+        """Days that expected value is of."""
+        return self.clv.horizon(self.horizon_days)
+
 
 _MEMORY = re.compile(r"(?=.*[1-9])\d+(\.\d+)? ?([KMGT](i?B)?|%)", re.IGNORECASE)
 

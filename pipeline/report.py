@@ -14,7 +14,7 @@ from jinja2 import UndefinedError
 
 from fedelta.features.contract import RISK_TIERS
 from fedelta.models.bundle import read_contract
-from fedelta.models.policy.plan import NOT_CONTACTED, plan_of
+from fedelta.models.policy.plan import NOT_CONTACTED, contact_curve, plan_of
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.too_good import questioned
 from fedelta.pages import charts, findings
@@ -29,6 +29,7 @@ from fedelta.pipeline.scores import NothingToReport, economics_of, read_scores
 Json = Mapping[str, Any]
 
 AT_RISK = ("high", "critical")
+GONE = 0.5  # probability of still being here below which a customer is on the list to win back
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
@@ -68,10 +69,10 @@ class Risk:
     not_scored: list[tuple[str, int]]
     tiers: list[Tier]
     at_risk: int
-    value: float | None  # at stake with all scored customers
-    value_alive: float | None  # with those likely still customers
-    expected: float | None  # spend expected of everybody in the horizon
-    to_keep: list[dict[str, Any]]  # who may be contacted, most at stake first; separated by Pareto/NBD from
+    value: float | None  # at risk with all scored customers
+    win_back: float | None  # what those who have left would bring
+    expected: float | None  # spend expected of everybody in the horizon of value
+    to_keep: list[dict[str, Any]]  # who may be contacted and is probably still here, most at risk first
     to_win_back: list[dict[str, Any]]
     passed_over: dict[str, int]  # customers who would stand on the two lists, by why they must not be contacted
     spread: list[int]
@@ -100,9 +101,7 @@ def main() -> None:
     risk = risk_of(inputs.scores)
     won, rivals = findings.beaten(_compared(inputs.metrics, "churn", inputs.churn["candidate"]))
     stake = (
-        f", {risk.value_alive:,.0f} {inputs.data['currency']} at stake with those probably still active"
-        if risk.value_alive is not None
-        else ""
+        f", {risk.value:,.0f} {inputs.data['currency']} at risk with those still here" if risk.value is not None else ""
     )
     print(
         f"report: {paths.REPORT}: {risk.at_risk:,} of {risk.scored:,} customers at high or critical risk{stake}; "
@@ -138,6 +137,8 @@ def render(inputs: Inputs) -> str:
                 policy=inputs.policy,
                 economics=economics_of(inputs.scores, inputs.policy),
                 plan=plan_of(inputs.scores, inputs.policy),
+                curve=contact_curve(inputs.scores, inputs.policy.capacity).to_dicts(),
+                clv_days=inputs.scores["clv_horizon_days"].drop_nulls().head(1).sum() or metrics["clv_horizon_days"],
                 tell=report_experience,
                 spurious=spurious_of(inputs.scores, inputs.loyalty["spurious"]),
                 journey_chart=journey_chart,
@@ -193,20 +194,21 @@ def risk_of(scores: pl.DataFrame) -> Risk:
     scored = scores.filter(pl.col("status") == "scored").with_columns(NOT_CONTACTED)
     money = scored["value_at_risk"].null_count() < scored.height
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
+    back = ["win_back_value", "churn_probability"] if money else ["churn_probability"]
     tiers = [_tier(name, scored, money=money) for name in reversed(RISK_TIERS)]
     risky = scored.filter(pl.col("risk_tier").is_in(AT_RISK))
-    gone = pl.col("p_alive").fill_null(1.0) < 0.5
+    gone = pl.coalesce("p_here", "p_alive").fill_null(1.0) < GONE
     others = scores.filter(pl.col("status") != "scored")["status"].value_counts(name="n").sort("n", "status")
     edges = np.linspace(0, 1, _BINS + 1)
     to_keep, not_kept = _most(scored.filter(~gone), rank, 20)
-    to_win_back, not_won = _most(scored.filter(gone), rank, 10)
+    to_win_back, not_won = _most(scored.filter(gone), back, 10)
     return Risk(
         scored=scored.height,
         not_scored=[(str(status), int(n)) for status, n in reversed(others.rows())],
         tiers=[tier for tier in tiers if tier.customers or tier.name in AT_RISK],
         at_risk=risky.height,
         value=_sum(scored, "value_at_risk", money=money),
-        value_alive=_sum(scored.filter(~gone), "value_at_risk", money=money),
+        win_back=_sum(scored, "win_back_value", money=money),
         expected=_sum(scored, "clv_expected", money=scored["clv_expected"].null_count() < scored.height),
         to_keep=to_keep,
         to_win_back=to_win_back,

@@ -6,12 +6,13 @@ from datetime import datetime
 import polars as pl
 
 from fedelta.features.contract import SCORES
-from fedelta.models.btyd.fits import ParetoNbd
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import bundle_hash
 from fedelta.models.churn.storage import load_churn
+from fedelta.models.leaving.storage import load_leaving
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.panel import ORDER, to_pandas
+from fedelta.models.policy.actions import contacts_of_a_year
 from fedelta.models.scoring import KNOWN_VALUE, Models, score
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
@@ -19,7 +20,7 @@ from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.treatments import suppressed_at
+from fedelta.pipeline.treatments import read_treatments, suppressed_at
 
 
 def main() -> None:
@@ -41,15 +42,19 @@ def main() -> None:
             load_churn(paths.CHURN_DELIVERED),
             load_clv(paths.CLV_DELIVERED),
             load_orders(paths.CLV_DELIVERED),
-            _pareto(table["cutoff"][0]),
+            read_prior(table["cutoff"][0]),
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
+            params.churn.definition,
+            load_leaving(paths.LEAVING_BUNDLE),
         ),
         params.policy,
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=pl.read_parquet(paths.PILLARS),
         suppressed=suppressed_at(table["cutoff"][0], params.policy),
+        contacts=contacts_of_a_year(read_treatments(), table["cutoff"][0]),
+        annual_discount=params.clv.annual_discount,
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
     )
@@ -80,8 +85,8 @@ def _out_of_fold() -> dict[str, float]:
     return dict(evaluation.iter_rows())
 
 
-def _pareto(as_of: datetime) -> ParetoNbd | None:
-    """The purchase model of the scoring cutoff; None where nobody had bought."""
+def read_prior(as_of: datetime) -> PurchasePrior | None:
+    """The purchase models of the scoring cutoff; None where nobody had bought."""
     priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
     held = priors.get(f"{as_of:%Y-%m-%d}")
-    return PurchasePrior.from_dict(held).pareto if held else None
+    return PurchasePrior.from_dict(held) if held else None

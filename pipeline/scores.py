@@ -33,10 +33,11 @@ def read_scores(path: Path) -> pl.DataFrame:
 
 
 def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
-    """What keeping the scored customers costs and brings; without expected spend, what can be stated without money."""
+    """What keeping the scored customers costs and brings; without money, what can be stated without it."""
     scored = scores.filter(pl.col("status") == "scored")
-    spend = scored["clv_expected"]
-    if spend.null_count() == scored.height:  # a table may say what customers are worth where no spend is expected
-        spend = scored["value_at_risk"] / (scored["churn_probability"] * policy.margin)
-    money = spend.null_count() < scored.height
-    return economics(scored["churn_probability"].to_numpy(), spend.fill_null(0).to_numpy() if money else None, policy)
+    here = scored["p_here"].fill_null(1.0).to_numpy()
+    leaving = here * scored["p_leaves"].fill_null(scored["churn_probability"]).to_numpy()
+    if scored["value_at_risk"].null_count() == scored.height:
+        return economics(leaving, here, None, policy)
+    at_risk, back = (scored[name].fill_null(0).to_numpy() for name in ("value_at_risk", "win_back_value"))
+    return economics(leaving, here, at_risk, policy, back)

@@ -21,7 +21,7 @@ from fedelta.models.panel import ORDER
 from fedelta.models.pyfunc import load_bundle
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import from_pandas, read_panel
+from fedelta.pipeline.panel import CHURN, files_of_value, from_pandas, read_panel
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.registry.gate import (
     BY_HAND,
@@ -171,8 +171,8 @@ def _judge(store: "Store", champion: "Registered | None", fits: Contracts, param
         mine, theirs = Candidate.of(fits["evaluated"]), Candidate.of(its["evaluated"])
         if why := incomparable(mine, theirs, evaluation["cutoff"][0].replace(tzinfo=None)):
             return Verdict(False, why)
-        table = _evaluated_rows(evaluation)
-        spend = model.clv.expected_spend(table) if model.clv else None
+        table, of_value = _evaluated_rows(evaluation)
+        spend = model.clv.expected_spend(of_value) if model.clv else None
         predicted = Predictions(model.churn.churn_probability(table), spend)
     except (BadBundle, MissingFeatures) as error:
         return Verdict(False, f"the champion (version {champion.number}) cannot be asked: {error} {BY_HAND}")
@@ -196,14 +196,21 @@ def _judge_stored(
     return judge(happened(challenger), predictions(challenger), predictions(its), params.gate, resampling)
 
 
-def _evaluated_rows(evaluation: pl.DataFrame) -> pd.DataFrame:
-    """Features of the rows of data/evaluation.parquet, in its order."""
-    table = read_panel(["evaluate"]).of_role("evaluate").table
-    if not from_pandas(table[list(ORDER)]).equals(evaluation.select(ORDER)):
-        raise NotEvaluated(
-            f"{paths.EVALUATION} is of other customers than {paths.FEATURES}. Run `dvc repro evaluate`, then track."
-        )
-    return table
+def _evaluated_rows(evaluation: pl.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features of the rows of data/evaluation.parquet, in its order: those of churn, and those of value."""
+    tables = []
+    money = "clv_chosen" in evaluation.columns
+    for files, column in (
+        (CHURN, "churned"),
+        (files_of_value() if money else CHURN, "clv_chosen" if money else "churned"),
+    ):
+        table = read_panel(["evaluate"], files).of_role("evaluate").table
+        if not from_pandas(table[list(ORDER)]).equals(evaluation.drop_nulls(column).select(ORDER)):
+            raise NotEvaluated(
+                f"{paths.EVALUATION} is of other customers than {files.features}. Run `dvc repro evaluate`, then track."
+            )
+        tables.append(table)
+    return tables[0], tables[1]
 
 
 def _figures(verdict: Verdict) -> dict[str, float]:

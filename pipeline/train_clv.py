@@ -9,22 +9,24 @@ from fedelta.models.value.model import ClvModel, OrdersModel, fit_clv, fit_order
 from fedelta.models.value.storage import save_clv
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import read_training
+from fedelta.pipeline.panel import CHURN, files_of_value, read_training
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.training import THREADS, ahead, counts_orders, training_facts
+from fedelta.pipeline.training import THREADS, ahead, counts_orders, training_facts, value_ahead
 
 
 def main() -> None:
     """Train the project's models of value twice, as those of churn; without money the bundle says so."""
     params = load_params()
-    how = {**ahead(params), "threads": THREADS}
     with whole(paths.CLV_BUNDLE) as folder:
         for fit in get_args(Fit):
-            panel = read_training(fit)
+            panel, files = read_training(fit), files_of_value()
             if len(panel):
-                model = fit_clv(copies_as_one(panel), params.clv, **how)
-                orders = fit_orders(panel, params.clv, **how) if counts_orders(panel) else None
-                facts = {"training": training_facts(panel, params.churn.definition)}
+                of_value = panel if files == CHURN else read_training(fit, files)
+                model = fit_clv(copies_as_one(of_value), params.clv, **value_ahead(params), threads=THREADS)
+                orders = (
+                    fit_orders(panel, params.clv, **ahead(params), threads=THREADS) if counts_orders(panel) else None
+                )
+                facts = {"training": training_facts(of_value, params.churn.definition)}
                 save_clv(model, folder / fit, facts, orders)
                 report(fit, panel, model, orders)
 
@@ -34,7 +36,7 @@ def report(fit: Fit, panel: Panel, model: ClvModel | None, orders: OrdersModel |
     if orders is None:
         print(f"train_clv: {fit}: {len(panel):,} rows without orders: none are predicted; {in_words(model)}")
         return
-    spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon"
+    spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon of churn"
     how = f"orders by {orders.chosen}. {orders.note} {orders.bias.note} {orders.season.note}"
     print(f"train_clv: {fit}: {spenders}; {how}")
     print(f"train_clv: {fit}: {in_words(model)}")
@@ -44,7 +46,9 @@ def in_words(model: ClvModel | None) -> str:
     """What was chosen for lifetime value, and how far its intervals can be trusted."""
     if model is None:
         return "no spend in training: no lifetime value is learned, it is null in scores"
-    words = f"spend by {model.chosen}. {model.note} {model.bias.note} {model.season.note}"
+    words = (
+        f"spend within {model.horizon_days} days by {model.chosen}. {model.note} {model.bias.note} {model.season.note}"
+    )
     if model.intervals is None:
         return f"{words} No intervals: too few rows could be held out to know how wrong a forecast is."
     words, held = f"{words} {model.intervals.note}", model.intervals.coverage

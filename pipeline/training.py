@@ -11,6 +11,11 @@ def ahead(params: Params) -> dict[str, int]:
     return {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
 
 
+def value_ahead(params: Params) -> dict[str, int]:
+    """As `ahead`, for value, whose horizon may be its own."""
+    return {**ahead(params), "horizon_days": params.value_days}
+
+
 def counts_orders(panel: Panel) -> bool:
     """Whether the rows know of orders at all; a table of customers does not."""
     return not panel.outcomes["horizon_purchase_day_count"].isna().all()

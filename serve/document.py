@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -29,13 +29,20 @@ MEANING = {
     "percentile": "Share of scored customers with the same or a lower churn probability, 0 to 100.",
     "percentile_in_journey": "Percentile among the customers on the same journey. Null without a journey.",
     "previous_probability": "Churn probability in the previous scoring run.",
-    "clv_expected": "Expected spend within the horizon, in `currency`.",
+    "clv_expected": "Expected spend within `clv_horizon_days`, in `currency`.",
     "clv_low": "Lower end of the 90% interval of `clv_expected`.",
     "clv_high": "Upper end of the 90% interval of `clv_expected`. 0 if nine in ten such customers spend nothing.",
+    "clv_horizon_days": "Length of the period of `clv_expected` in days.",
+    "lifetime_value": "Expected spend over the rest of the customer's life, later money at a discount, in `currency`.",
+    "lifetime_low": "Lower end of the 90% interval of one such customer's spend.",
+    "lifetime_high": "Upper end of that interval.",
     "historic_value": "Spend so far minus returns. Negative if returns exceed spend.",
     "historic_value_gross": "Spend so far, returns not deducted.",
     "currency": "Currency of every amount.",
-    "value_at_risk": "Churn probability × expected spend within the horizon × margin, in `currency`.",
+    "p_here": "Probability that the customer has not left yet, 0 to 1.",
+    "p_leaves": "Probability that a customer who is still here leaves within the horizon, 0 to 1.",
+    "value_at_risk": "Expected loss if a customer who is still here leaves: margin × p_here × p_leaves × their value.",
+    "win_back_value": "What a customer who has left would bring if they came back, × the probability that they have.",
     "expected_orders": "Expected number of days with a purchase (or what churn.activity declares) within the horizon.",
     "expected_next_order_at": "Expected time of the next purchase (or what churn.activity declares).",
     "p_alive": "Probability that the customer is still active (Pareto/NBD), 0 to 1.",
@@ -59,8 +66,15 @@ MEANING = {
     "level_ease": _index("Ease", "that had to be easy"),
     "level_enjoyable": _index("Enjoyable", "that could be enjoyed"),
     "reasons": "Reasons of the score, strongest first: theme, text, contribution (negative: lowers the risk).",
-    "action": "Planned action: contact, offer or win back. Null if none is planned.",
-    "expected_profit": "Expected profit of the best action, planned or not, in `currency`.",
+    "action": "Planned action: keep (who is still here) or win back (who has left). Null if none is planned.",
+    "offer": "Whether the planned contact comes with an offer.",
+    "expected_profit": "Expected profit of the best way to contact the customer, planned or not, in `currency`.",
+    "expected_profit_low": "Lower end of its 90% interval: how much the customer spends a day is not known exactly.",
+    "expected_profit_high": "Upper end of that interval.",
+    "contact_cost": "Cost of the best way to contact the customer, in `currency`.",
+    "p_saved": "Probability that the contact keeps the customer or brings them back.",
+    "team": "Team that is to contact the customer. Null without teams or action.",
+    "contact_on": "Day of the planned contact. Null without teams or action.",
     "held_out": "Whether the customer is in the control group (holdout), which is never contacted.",
     "suppression_reason": "Why the customer must not be contacted now: opted out or contacted lately. Null if allowed.",
     "model_version": "Version of the model that made the score.",
@@ -72,7 +86,13 @@ CSV_COLUMNS = ("rank", *MEANING)
 
 _CHUNK_ROWS = 500
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # full width too
-_TYPES: dict[pl.DataType, type] = {pl.String(): str, pl.Float64(): float, pl.Int32(): int, pl.Boolean(): bool}
+_TYPES: dict[pl.DataType, type] = {
+    pl.String(): str,
+    pl.Float64(): float,
+    pl.Int32(): int,
+    pl.Boolean(): bool,
+    pl.Date(): date,
+}
 
 
 class Reason(BaseModel):
@@ -90,6 +110,7 @@ def bodies(scores: pl.DataFrame, snapshot_id: str) -> list[bytes]:
     """
     document = scores.with_columns(
         pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"),
+        pl.col(pl.Date).dt.strftime("%Y-%m-%d"),
         pl.col("status").replace_strict(STATUS_REASON, default=None, return_dtype=pl.String).alias("status_reason"),
         pl.lit(snapshot_id).alias("snapshot_id"),
     )

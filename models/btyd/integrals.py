@@ -25,6 +25,7 @@ class Decay(NamedTuple):
     mean_log_b: Floats
     mean_inverse_a: Floats  # of 1 / (A + u)
     mean_inverse_b: Floats
+    mean_length: Floats  # of u
 
 
 def power_decay(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> Decay:
@@ -40,7 +41,7 @@ def power_decay(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> De
     m : float
         Positive.
     """
-    out = np.empty((5, len(length)))
+    out = np.empty((6, len(length)))
     for at in range(0, len(length), _ROWS_AT_ONCE):
         rows = slice(at, at + _ROWS_AT_ONCE)
         out[:, rows] = _power_decay(length[rows, None], A[rows, None], k[rows, None], B[rows, None], m)
@@ -66,7 +67,30 @@ def _power_decay(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> t
         np.log(B[:, 0]) + np.einsum("ij,ij->i", density, log_b),
         np.einsum("ij,ij->i", density, 1 / (A + u)),
         np.einsum("ij,ij->i", density, 1 / (B + u)),
+        np.einsum("ij,ij->i", density, u),
     )
+
+
+def discounted_life(B: Floats, s: float, discount: float, nodes: int = 2 * DECAY_NODES) -> Floats:
+    """∫₀^∞ e^(-δu) (B/(B + u))ˢ du of shape (n,): days that a customer stays, later ones at a discount.
+
+    B·Ψ(1, 2 - s, δB) of Tricomi's confluent hypergeometric function (Fader, Hardie & Lee 2005, "RFM and CLV", eq. 2
+    after Kummer's transformation), which overflows and loses digits; here as in `power_decay`.
+
+    Parameters
+    ----------
+    B : ndarray of shape (n,)
+        Days, positive.
+    s, discount : float
+        Positive; the discount δ is continuous, per day.
+    """
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    rate = s / B[:, None] + discount
+    top = np.log1p(rate * NEGLIGIBLE / discount)
+    y = top * (points + 1) / 2
+    u = np.expm1(y) / rate
+    density = np.exp(y - discount * u - s * np.log1p(u / B[:, None])) * weights / 2
+    return np.asarray((density.sum(axis=1, keepdims=True) * top / rate)[:, 0], np.float64)
 
 
 def purchases_until_dropout(a: float, b: Floats, k: Floats, span: Floats) -> Floats:

@@ -56,7 +56,7 @@ class PurchasePrior:
         horizon as lowered by the same share as the expectation.
         """
         index, table = table.index, table[_days(table) > 0]
-        summary, value = purchase_summary(table), self._order_value(table)
+        summary, value = purchase_summary(table), self.order_value(table)
         lead, horizon = (floats(table, name) for name in ("lead_days", "horizon_days"))
         out: dict[str, Floats] = {}
         for name, model in (("pareto", self.pareto), ("bg", self.bg)):
@@ -72,7 +72,8 @@ class PurchasePrior:
         rounded = {name: significant(values, PREDICTED) for name, values in out.items()}
         return pd.DataFrame(rounded, index=table.index).reindex(index)
 
-    def _order_value(self, table: pd.DataFrame) -> Floats:
+    def order_value(self, table: pd.DataFrame) -> Floats:
+        """Expected amount of the next order of each row (n_rows,), all of whom were active; 0 without money."""
         orders = _days(table)
         if self.spend is None:
             return np.zeros(len(orders))
@@ -97,6 +98,15 @@ def prior_columns(prior: PurchasePrior | None, table: pd.DataFrame) -> pd.DataFr
     if prior is None:
         return pd.DataFrame(dict.fromkeys(COLUMNS, np.nan), index=table.index, dtype=np.float64)
     return prior.columns(table)
+
+
+def at_horizon(table: pd.DataFrame, prior: PurchasePrior | None, days: int) -> pd.DataFrame:
+    """The rows with another horizon, and what the purchase models say of it in place of what they predicted."""
+    if (table["horizon_days"] == days).all():
+        return table
+    other = table.assign(horizon_days=np.full(len(table), days, table["horizon_days"].to_numpy().dtype))
+    predicted = prior_columns(prior, other)
+    return other.assign(**{str(name): predicted[name] for name in predicted if name in table})
 
 
 def fit_prior(table: pd.DataFrame, *, money: bool = True) -> PurchasePrior:
@@ -128,10 +138,13 @@ def _days(table: pd.DataFrame) -> Floats:
     return floats(table, f"{activity_in(table)}_day_count")
 
 
-def fit_priors(table: pd.DataFrame, *, money: bool = True) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
+def fit_priors(
+    table: pd.DataFrame, *, money: bool = True, fitted: Mapping[str, PurchasePrior] | None = None
+) -> tuple[dict[str, PurchasePrior], pd.DataFrame]:
     """One fit per cutoff on the customers in scope there, and its columns for them, in row order.
 
-    No fit and no rows where nobody was active. `money`: whether activity brings any.
+    No fit and no rows where nobody was active. `money`: whether activity brings any. `fitted`: fits by cutoff, of the
+    same customers, that need not be made again (a fit does not depend on the horizon).
     """
     priors: dict[str, PurchasePrior] = {}
     columns = []
@@ -139,7 +152,8 @@ def fit_priors(table: pd.DataFrame, *, money: bool = True) -> tuple[dict[str, Pu
         scored = rows[(rows["status"] == "scored") & (rows[f"{activity_in(table)}_day_count"] > 0)]
         if scored.empty:
             continue
-        prior = priors[pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")] = fit_prior(scored, money=money)
+        day = pd.Timestamp(str(cutoff)).strftime("%Y-%m-%d")
+        prior = priors[day] = (fitted or {}).get(day) or fit_prior(scored, money=money)
         columns.append(pd.concat([scored[list(ORDER)], prior.columns(scored)], axis=1))
     if not columns:
         return priors, table.loc[[], list(ORDER)].assign(**dict.fromkeys(COLUMNS, pd.Series(dtype="float64")))

@@ -17,7 +17,7 @@ from fedelta.models.encoding import Encoding, Matrix
 from fedelta.models.learning.settings import BoostingSettings
 
 Floats = npt.NDArray[np.float64]
-Objective = Literal["binary", "poisson", "tweedie", "gamma"]
+Objective = Literal["binary", "cross_entropy", "poisson", "tweedie", "gamma"]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -65,6 +65,7 @@ def fit_ensemble(
     objective: Objective,
     *,
     init_score: Floats | None = None,
+    weight: Floats | None = None,
     threads: int = 2,
     tweedie_power: float = 1.5,
 ) -> Ensemble:
@@ -94,6 +95,7 @@ def fit_ensemble(
     data = lgb.Dataset(
         matrix,
         target,
+        weight=weight,
         init_score=init_score,
         feature_name=list(encoding.names),
         categorical_feature=encoding.categorical,

@@ -1,19 +1,26 @@
-"""What to do about a risk: tiers, value at risk, what a company says of its costs, and whom to contact how."""
+"""What to do about a risk: tiers, whom to contact how, and what it should bring."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from fedelta.features.contract import RISK_TIERS, SuppressionReason
+from fedelta.features.contract import RISK_TIERS, SCORES, SuppressionReason
 from fedelta.models.policy.holdout import held_out
-from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.policy.settings import PolicySettings, TeamSettings
+from fedelta.models.policy.stakes import Stakes
+from fedelta.models.rounding import PREDICTED, probabilities, significant
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
-GONE = 0.5  # chance of still being a customer below which keeping becomes winning back
+PLANNED = (
+    "action", "offer", "expected_profit", "expected_profit_low", "expected_profit_high", "contact_cost", "p_saved",
+    "team", "contact_on", "held_out",
+)  # fmt: skip
+_WIDTH = 1.6448536269514722  # standard deviations of a normal distribution from its mean to the end of a 90% interval
 
 
 def risk_tier(probability: Floats, settings: PolicySettings) -> npt.NDArray[np.str_]:
@@ -22,62 +29,89 @@ def risk_tier(probability: Floats, settings: PolicySettings) -> npt.NDArray[np.s
     return names[np.searchsorted(np.array(list(settings.tiers.values())), probability, side="right")]
 
 
-def value_at_risk(probability: Floats, expected_spend: Floats, settings: PolicySettings) -> Floats:
-    """Chance of leaving × expected spend in the horizon × margin.
-
-    Expected spend already knows who is long gone, so those do not crowd out the customers who can still be kept.
-    """
-    return probability * expected_spend * settings.margin
-
-
 def policy_table(
     customer_ids: Sequence[str],
-    at_risk: Floats | None,
-    p_alive: Floats,
+    at_stake: Stakes | None,
     settings: PolicySettings,
     suppressed: Collection[str] = (),
+    *,
+    as_of: datetime | None = None,
+    contacts: Mapping[str, int] | None = None,
+    gain: Floats | None = None,
 ) -> pl.DataFrame:
     """What to do with each scored customer, and what it is expected to bring.
 
-    Expected profit is that of the best action: assumed success × value at risk − cost, that is, chance saved (chance of
-    leaving × success) × value kept − cost. An action is given where the profit is above 0, to the customers of highest
-    profit up to the capacity; equal profits go by id. Held out or suppressed customers use up none of the capacity.
+    The profit of a contact is its success at keeping × value at risk + its success at winning back × value of who has
+    left − its cost; of the known ways of contacting the best counts. Winning back halves in success with every
+    `win_back_half_life_days` since leaving, and everything with every `fatigue` contacts of the last year. A contact is
+    planned where the profit is above 0, from the most profitable down, as far as capacity, budget and teams reach;
+    equal profits go by id. Held out or suppressed customers use up none of it.
 
     Parameters
     ----------
     customer_ids : sequence of str of length n_customers
         Each once.
-    at_risk : ndarray of shape (n_customers,), or None
-        Value at risk; None where the source holds no money.
-    p_alive : ndarray of shape (n_customers,)
-        Chance of still being a customer; NaN where unknown.
+    at_stake : Stakes, or None
+        None where the source holds no money.
     suppressed : collection of str
         Customers who must not be contacted now; see `suppressed_customers`.
+    as_of : datetime, optional
+        The first day on which the teams contact somebody.
+    contacts : mapping of customer to int, optional
+        Contacts within the last year; see `contacts_of_a_year`.
+    gain : ndarray of shape (n_customers,), optional
+        What a contact is measured to bring each customer (an uplift model that passed its gate), in place of success ×
+        value at risk.
 
     Returns
     -------
-    DataFrame of shape (n_customers, 3)
-        In the order given. `action`: "contact", "offer", "win back" (an offer to who has probably left already) or
-        null, no contact. `expected_profit`: of the best action, also for those not contacted; null where money, costs
-        or success are unknown, and then there is no action either. `held_out`: in the control group, which is never
-        contacted (`policy.holdout`).
+    DataFrame of shape (n_customers, len(PLANNED))
+        In the order given, null where money, costs or success are unknown. `action` is "keep" or, where more is to be
+        had from those who have left, "win back"; null: no contact. Profit, cost and chance of saving are those of the
+        best way also for those not contacted. `held_out`: in the control group, never contacted (`policy.holdout`).
     """
     alone = held_out(customer_ids, settings.holdout)
-    actions = settings.economics.actions
-    if at_risk is None or not actions:
-        return pl.DataFrame({"held_out": alone}).select(
-            action=pl.lit(None, pl.String), expected_profit=pl.lit(None, pl.Float64), held_out="held_out"
-        )
-    profits = np.column_stack([success * at_risk - cost for cost, success in actions.values()])
-    best = profits.argmax(axis=1)  # of equal profits the cheaper action
-    profit = profits.max(axis=1)
+    ways = settings.economics.contacts
+    if at_stake is None or not ways or not len(customer_ids) or np.isnan(at_stake.value_at_risk).all():
+        empty = pl.DataFrame({"held_out": alone})
+        return empty.select(pl.lit(None, SCORES[n]).alias(n) if n != "held_out" else pl.col(n) for n in PLANNED)
+    fade = 2.0 ** (-np.nan_to_num(at_stake.days_gone) / settings.economics.win_back_half_life_days)
+    tired = _fatigue(customer_ids, contacts or {}, settings.fatigue)
+    kept = np.column_stack([w.keeps * at_stake.value_at_risk if gain is None else gain for w in ways]) * tired[:, None]
+    back = np.column_stack([w.brings_back * fade * at_stake.win_back_value for w in ways]) * tired[:, None]
+    saved = [w.keeps * at_stake.p_here * at_stake.p_leaves + w.brings_back * fade * (1 - at_stake.p_here) for w in ways]
+    cost = np.array([w.cost for w in ways], np.float64)
+    best = np.argmax(np.nan_to_num(kept + back - cost, nan=-np.inf), axis=1)  # of equal profits the cheaper way
+    kept, back = (np.take_along_axis(part, best[:, None], axis=1)[:, 0] for part in (kept, back))
+    profit = significant(kept + back - cost[best], PREDICTED)
     barred = alone | np.isin(np.array(customer_ids, dtype=str), np.array(sorted(suppressed), dtype=str))
-    chosen = _most_profitable(customer_ids, np.where(barred, -np.inf, profit), settings.capacity)
-    name = np.array([*actions, "win back"])[best]
-    name[(name == "offer") & (p_alive < GONE)] = "win back"
-    return pl.DataFrame({"name": name, "chosen": chosen, "expected_profit": profit, "held_out": alone}).select(
-        pl.when("chosen").then("name").cast(pl.String).alias("action"), "expected_profit", "held_out"
-    )
+    action = np.where(back > kept, "win back", "keep")
+    worth = np.where(barred | np.isnan(profit), -np.inf, profit)
+    chosen = _chosen(customer_ids, worth, cost[best], settings)
+    team, day = _assigned(chosen, action, settings.teams, settings.run_days)
+    met = np.zeros(len(customer_ids), np.bool_)
+    met[chosen] = True
+    if settings.teams:
+        met &= day >= 0
+    chance = np.column_stack(saved)[np.arange(len(best)), best] * tired
+    low, high = (_end(kept + back, at_stake.spread, side) - cost[best] for side in (-_WIDTH, _WIDTH))
+    first = as_of.date() if as_of else date(1970, 1, 1)
+    dated = settings.teams and as_of is not None
+    on = [first + timedelta(days=int(d)) if dated and d >= 0 else None for d in day]
+    return pl.DataFrame(
+        {
+            "action": pl.Series(action.tolist()).set(pl.Series(~met), None),
+            "offer": pl.Series([w.offer for w in ways]).gather(best).set(pl.Series(~met), None),
+            "expected_profit": pl.Series(profit).fill_nan(None),
+            "expected_profit_low": pl.Series(significant(low, PREDICTED)).fill_nan(None),
+            "expected_profit_high": pl.Series(significant(high, PREDICTED)).fill_nan(None),
+            "contact_cost": cost[best],
+            "p_saved": pl.Series(probabilities(chance)).fill_nan(None),
+            "team": pl.Series([list(settings.teams)[t] if t >= 0 else None for t in team], dtype=pl.String),
+            "contact_on": pl.Series(on, dtype=pl.Date),
+            "held_out": alone,
+        }
+    ).select(*PLANNED)
 
 
 def suppressed_customers(
@@ -102,9 +136,54 @@ def suppressed_customers(
     return suppressed
 
 
-def _most_profitable(customer_ids: Sequence[str], profit: Floats, capacity: int | None) -> npt.NDArray[np.bool_]:
-    """The `capacity` customers of highest profit above 0, in the order given."""
-    order = np.lexsort((np.array(customer_ids, dtype=str), -profit))[:capacity]
-    chosen = np.zeros(profit.shape, dtype=np.bool_)
-    chosen[order] = profit[order] > 0
-    return chosen
+def contacts_of_a_year(treatments: pl.DataFrame, as_of: datetime) -> dict[str, int]:
+    """Contacts of each customer within the 365 days before a time; who had none is left out."""
+    since = as_of - timedelta(days=365)
+    rows = treatments.filter(pl.col("arm") == "treated", pl.col("treated_at").is_between(since, as_of, closed="left"))
+    return {str(name): int(n) for name, n in rows["customer_id"].value_counts(name="n").sort("customer_id").rows()}
+
+
+def _fatigue(customer_ids: Sequence[str], contacts: Mapping[str, int], halves_after: float | None) -> Floats:
+    """What is left of a success after so many contacts (n_customers,)."""
+    if halves_after is None:
+        return np.ones(len(customer_ids))
+    return np.asarray([2.0 ** (-contacts.get(name, 0) / halves_after) for name in customer_ids], np.float64)
+
+
+def _end(money: Floats, spread: Floats, side: float) -> Floats:
+    """An end of the interval of an expectation whose logarithm is uncertain by `spread` (n_customers,)."""
+    return np.asarray(money * np.exp(side * spread - spread**2 / 2), np.float64)
+
+
+def _chosen(customer_ids: Sequence[str], profit: Floats, cost: Floats, settings: PolicySettings) -> Integers:
+    """Numbers of the customers to contact, the most profitable first: as many as capacity or budget allow."""
+    paying = np.flatnonzero(profit > 0)
+    ids = np.array(customer_ids, dtype=str)[paying]
+    if settings.budget is None:
+        return np.asarray(paying[np.lexsort((ids, -profit[paying]))][: settings.capacity], np.int64)
+    order = paying[np.lexsort((ids, -profit[paying] / np.maximum(cost[paying], 1e-12)))]
+    taken, left = [], settings.budget
+    for row in order.tolist():  # who costs too much is passed over, not the end of the list
+        if cost[row] <= left:
+            taken.append(row)
+            left -= cost[row]
+    return np.asarray(taken, np.int64)
+
+
+def _assigned(
+    chosen: Integers, action: npt.NDArray[np.str_], teams: Mapping[str, TeamSettings], days: int
+) -> tuple[Integers, Integers]:
+    """Number of the team and the day of each customer's contact, -1 where there is none, shape (n_customers,).
+
+    The most profitable come first: each to the team that takes their action and is free the soonest.
+    """
+    team, day = (np.full(len(action), -1, np.int64) for _ in range(2))
+    booked = [0] * len(teams)
+    own = list(teams.values())
+    for row in chosen.tolist() if own else ():
+        able = [k for k, one in enumerate(own) if action[row] in one.actions and booked[k] < one.per_day * days]
+        if able:
+            first = min(able, key=lambda k: (booked[k] // own[k].per_day, k))
+            team[row], day[row] = first, booked[first] // own[first].per_day
+            booked[first] += 1
+    return team, day

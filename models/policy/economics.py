@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedelta.models.policy.actions import value_at_risk
 from fedelta.models.policy.settings import EconomicsSettings, PolicySettings
 
 Floats = npt.NDArray[np.float64]
@@ -20,13 +19,15 @@ class Economics:
     """
 
     customers: int
-    expected_leavers: float
+    expected_leavers: float  # of those still here
+    expected_gone: float
     value_at_risk: float | None  # in all
+    win_back_value: float | None
     cost_of_contact: float | None  # of one, with its offer
     break_even_everyone: float | None  # chance saved at which contacting everyone pays
     break_even_best: float | None  # of the customer with most at risk
-    worth_contacting: int | None  # customers whose break-even chance is below the assumed success
-    expected_profit: float | None  # of contacting those
+    worth_contacting: int | None  # customers whose break-even chance is below the success at keeping
+    expected_profit: float | None  # of contacting those to keep them
     keeping_everyone: float | None  # cost of one customer kept, if all were contacted
     keeping_worth_contacting: float | None  # the same, if only those worth contacting were
     keeping_over_winning: float | None  # cost of one kept among those worth contacting over the acquisition cost
@@ -54,44 +55,49 @@ def break_even_chance(at_risk: Floats, cost: float) -> Floats:
         return np.where(at_risk > 0, cost / at_risk, np.inf)
 
 
-def cost_of_keeping(cost: float, churn_share: float, success: float) -> float | None:
+def cost_of_keeping(cost: float, leaving_share: float, success: float) -> float | None:
     """Cost of one customer kept: contacts needed, 1 / (share about to leave × chance saved), times a contact's cost.
 
     None where nobody can be kept.
     """
-    saved = churn_share * success
+    saved = leaving_share * success
     return _finite(cost / saved) if saved > 0 else None
 
 
-def economics(probability: Floats, expected_spend: Floats | None, policy: PolicySettings) -> Economics:
+def economics(
+    leaving: Floats, here: Floats, at_risk: Floats | None, policy: PolicySettings, win_back: Floats | None = None
+) -> Economics:
     """The economics of keeping the customers of a base.
 
     Parameters
     ----------
-    probability : ndarray of shape (n_customers,)
-        Chance of leaving in the horizon.
-    expected_spend : ndarray of shape (n_customers,), or None
-        Expected spend in the horizon; None where the source holds no money.
+    leaving : ndarray of shape (n_customers,)
+        Probability of being still here and leaving in the horizon.
+    here : ndarray of shape (n_customers,)
+        Probability of being still here.
+    at_risk, win_back : ndarray of shape (n_customers,), or None
+        Value at risk, and of those who have left; None where the source holds no money.
     """
     own = policy.economics
-    cost, success = cost_of_contact(own), own.success
-    at_risk = None if expected_spend is None else value_at_risk(probability, expected_spend, policy)
+    cost, success = cost_of_contact(own), own.keep_success
     best = worth = profit = kept = everyone = None
     if cost is not None and at_risk is not None and at_risk.size:
         best = _finite(float(break_even_chance(at_risk, cost).min()))
-    if cost is not None and success is not None and probability.size:
-        everyone = cost_of_keeping(cost, float(probability.mean()), success)
+    if cost is not None and success is not None and leaving.size:
+        everyone = cost_of_keeping(cost, float(leaving.mean()), success)
         if at_risk is not None:
             chosen = at_risk * success > cost
             worth, profit = int(chosen.sum()), float((at_risk[chosen] * success - cost).sum())
-            kept = cost_of_keeping(cost, float(probability[chosen].mean()), success) if worth else None
+            kept = cost_of_keeping(cost, float(leaving[chosen].mean()), success) if worth else None
     total = None if at_risk is None else float(at_risk.sum())
     return Economics(
-        customers=probability.size,
-        expected_leavers=float(probability.sum()),
+        customers=leaving.size,
+        expected_leavers=float(leaving.sum()),
+        expected_gone=float((1 - here).sum()),
         value_at_risk=total,
+        win_back_value=None if win_back is None else float(win_back.sum()),
         cost_of_contact=cost,
-        break_even_everyone=cost * probability.size / total if cost is not None and total else None,
+        break_even_everyone=cost * leaving.size / total if cost is not None and total else None,
         break_even_best=best,
         worth_contacting=worth,
         expected_profit=profit,
@@ -99,7 +105,7 @@ def economics(probability: Floats, expected_spend: Floats | None, policy: Policy
         keeping_worth_contacting=kept,
         keeping_over_winning=_over(kept, own.acquisition_cost),
         keeping_everyone_over_winning=_over(everyone, own.acquisition_cost),
-        unknown=_unknown(own, money=at_risk is not None, nobody=not probability.size, worth=worth),
+        unknown=_unknown(own, money=at_risk is not None, nobody=not leaving.size, worth=worth),
     )
 
 
@@ -117,7 +123,8 @@ def _unknown(own: EconomicsSettings, *, money: bool, nobody: bool, worth: int | 
         "acquisition_cost": "keeping cannot be set against winning",
         "contact_cost": "no break-even, profit or cost of keeping",
         "offer_cost": "no break-even, profit or cost of keeping",
-        "success": "no profit or cost of keeping",
+        "keep_success": "no profit or cost of keeping",
+        "win_back_success": "who has left gets no contact to win them back",
     }
     unknown = {
         name: f"policy.economics.{name} is not given in params.yaml: {what}."

@@ -1,9 +1,10 @@
-"""What a scoring run plans: who is to be contacted how, what it should bring, and why others are not contacted."""
+"""What a scoring run plans: whom to contact how, what it should bring, why others are left out; and what if."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
+import numpy as np
 import polars as pl
 
 from fedelta.features.contract import SuppressionReason
@@ -15,16 +16,19 @@ BEYOND = "beyond the capacity"
 # control group.
 NOT_CONTACTED = pl.coalesce("suppression_reason", pl.when("held_out").then(pl.lit(HELD_OUT))).alias("not_contacted")
 _REASONS = (*get_args(SuppressionReason), HELD_OUT, BEYOND)
+_STEPS = 40  # points of a curve
 
 
 @dataclass(frozen=True)
 class Plan:
     """The actions of a run; whom contacting would pay for is either to be contacted or left out, for one reason."""
 
-    worth: int  # customers whose best action is expected to bring more than it costs
+    worth: int  # customers whom a contact is expected to bring more than it costs
     actions: Mapping[str, int]  # customers by action, commonest first
+    saves: float  # customers expected to be kept or won back
+    cost: float
     profit: float  # expected of all actions
-    capacity: int | None
+    limit: str | None  # of the contacts of a run, in words
     left_out: Mapping[str, int]  # customers worth a contact by why they get none, in words
 
     def says(self, currency: str) -> str:
@@ -32,9 +36,12 @@ class Plan:
         if not self.worth:
             return "At these costs nobody is worth a contact, so none is planned."
         kinds = ", ".join(f"{n:,} {action}" for action, n in self.actions.items())
-        limit = "" if self.capacity is None else f" of at most {self.capacity:,} per run"
-        text = f"Planned are {sum(self.actions.values()):,} actions{limit}{f' ({kinds})' if kinds else ''}, "
-        text += f"expected to bring {self.profit:,.0f} {currency}. Contacting would pay for {self.worth:,} customers"
+        limit = "" if self.limit is None else f" of at most {self.limit} per run"
+        text = (
+            f"Planned are {sum(self.actions.values()):,} actions{limit}{f' ({kinds})' if kinds else ''}, expected to "
+        )
+        text += f"save {self.saves:,.1f} customers at a cost of {self.cost:,.0f} {currency} and to bring "
+        text += f"{self.profit:,.0f} {currency} after it. Contacting would pay for {self.worth:,} customers"
         left = [f"{n:,} {why}" for why, n in self.left_out.items() if n]
         return f"{text}; left out are {'; '.join(left)}." if left else f"{text}, all of whom get an action."
 
@@ -57,7 +64,60 @@ def plan_of(scores: pl.DataFrame, policy: PolicySettings) -> Plan | None:
     return Plan(
         worth=worth.height,
         actions={str(action): int(n) for action, n in counts.rows()},
+        saves=float(acted["p_saved"].sum()),
+        cost=float(acted["contact_cost"].sum()),
         profit=float(acted["expected_profit"].sum()),
-        capacity=policy.capacity,
+        limit=_limit(policy),
         left_out={reason: int((why == reason).sum()) for reason in _REASONS},
     )
+
+
+def contact_curve(scores: pl.DataFrame, capacity: int | None = None) -> pl.DataFrame:
+    """What the contacts of a run would bring, by how many are made: the most profitable customers first.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of all customers, with the columns of `features.contract.SCORES`; those who must not be contacted, and the
+        control group, are left out.
+    capacity : int, optional
+        A number of contacts that gets a row of its own.
+
+    Returns
+    -------
+    DataFrame with `contacts`, `saves`, `cost`, `profit` (sums over so many customers), `last_profit` (of the last of
+    them) and `mark`: "optimum" where the sum is highest, "capacity" at the number asked for, else null. Some forty rows
+    from 0 to everybody who may be contacted.
+    """
+    known = scores.filter(pl.col("expected_profit").is_not_null(), ~pl.col("held_out"))
+    free = known.filter(pl.col("suppression_reason").is_null()).sort(-pl.col("expected_profit"), "customer_id")
+    profit = free["expected_profit"].to_numpy()
+    best = int((profit > 0).sum())
+    points = {0, best, free.height, *np.linspace(0, free.height, _STEPS, dtype=np.int64).tolist()}
+    if capacity is not None:
+        points.add(min(capacity, free.height))
+    rows = sorted(points)
+    sums = {
+        name: [0.0, *free[column].fill_null(0.0).cum_sum().to_list()]
+        for name, column in (("saves", "p_saved"), ("cost", "contact_cost"), ("profit", "expected_profit"))
+    }
+    marks = {min(-1 if capacity is None else capacity, free.height): "capacity"} | {best: "optimum"}
+    return pl.DataFrame(
+        {
+            "contacts": rows,
+            **{name: [held[n] for n in rows] for name, held in sums.items()},
+            "last_profit": [float(profit[n - 1]) if n else None for n in rows],
+            "mark": [marks.get(n) for n in rows],
+        },
+        schema_overrides={"contacts": pl.Int64, "last_profit": pl.Float64, "mark": pl.String},
+    )
+
+
+def _limit(policy: PolicySettings) -> str | None:
+    limits = [] if policy.capacity is None else [f"{policy.capacity:,}"]
+    if policy.budget is not None:
+        limits.append(f"a budget of {policy.budget:,.0f}")
+    if policy.teams:
+        most = sum(team.per_day for team in policy.teams.values()) * policy.run_days
+        limits.append(f"{most:,} by the teams in {policy.run_days} days")
+    return " and ".join(limits) or None

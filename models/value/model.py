@@ -94,6 +94,8 @@ def fit_clv(
         return None
     deviance = tweedie_deviance(settings.tweedie_power)
     names = _spend_candidates(panel)
+    if names == WITHOUT_ORDERS:  # nothing carries what was learned to a longer horizon than rows have
+        horizon_days = min(horizon_days, int(panel.table["horizon_days"].max()))
     task = _Task(panel, names, "spend", lambda rows: rows.spend, deviance, settings, horizon_days, lead_days, threads)
     held_out = task.held_out()
     model = task.fit(held_out)

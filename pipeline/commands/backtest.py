@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from fedelta.features.cutoffs import Cutoff, backtest_calendar
+from fedelta.features.cutoffs import Cutoff, backtest_calendar, value_calendar
 from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.baselines import Logistic
 from fedelta.models.evaluation import Evaluation, evaluate
@@ -21,11 +21,11 @@ from fedelta.pipeline.buckets.shuffle import buckets
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.fit_btyd import priors_of
-from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.panel import Files, read_panel
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.span import span
 from fedelta.pipeline.train_churn import train
-from fedelta.pipeline.training import THREADS, ahead
+from fedelta.pipeline.training import THREADS, value_ahead
 
 CHURN_COLUMNS = ("auc", "log_loss", "brier", "ece", "lift")
 CLV_COLUMNS = ("rmse", "r2", "bias", "gini", "spearman")
@@ -42,25 +42,31 @@ def main(at: str) -> None:
     cutoffs = backtest_calendar(
         first, last, when, cutoff_settings(params), horizon_days=params.horizon_days, lead_days=params.lead_days
     )
-    report = backtest(cutoffs, params)
+    of_value = value_calendar(first, last, cutoff_settings(params), cutoffs, days=params.value_days)
+    report = backtest(cutoffs, params, of_value)
     write_json(paths.BACKTEST, report)
     print(table_of(report))
     print(f"Written to {paths.BACKTEST}.")
 
 
-def backtest(cutoffs: Sequence[Cutoff], params: Params) -> dict[str, Any]:
-    """The report of the recipe trained at the training cutoffs and measured at the evaluation cutoff."""
-    return measured(panel_at(cutoffs, params), params).report
+def backtest(cutoffs: Sequence[Cutoff], params: Params, of_value: Sequence[Cutoff]) -> dict[str, Any]:
+    """The report of the recipe trained at the training cutoffs and measured at the evaluation cutoff.
+
+    `of_value`: the cutoffs of value, perhaps the same.
+    """
+    panels = list(panels_at([cutoffs, of_value], params))
+    return measured(panels[0], params, panels[1]).report
 
 
-def measured(panel: Panel, params: Params) -> Evaluation:
-    """The recipe trained on the training rows of a panel and measured on its rows to evaluate."""
+def measured(panel: Panel, params: Params, of_value: Panel) -> Evaluation:
+    """The recipe trained on the training rows of a panel and measured on its rows to evaluate; value on its own."""
     training, present = panel.of_role("train"), panel.of_role("evaluate")
     model, facts = train(training, params)
-    clv = fit_clv(training, params.clv, **ahead(params), threads=THREADS)
+    clv = fit_clv(of_value.of_role("train"), params.clv, **value_ahead(params), threads=THREADS)
     baselines = {name: Logistic.from_dict(held) for name, held in facts["baselines"].items()}
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    found = evaluate(present, model, baselines, clv, resampling, params.churn.definition)
+    measured_at = of_value.of_role("evaluate")
+    found = evaluate(present, model, baselines, clv, resampling, params.churn.definition, of_value=measured_at)
     found.report.update(
         candidate={"churn": model.name, "clv": clv.chosen if clv else None},
         training=facts["training"],
@@ -128,16 +134,16 @@ def _read(calendar: Sequence[Cutoff], folder: Path) -> Panel:
     mine = rows.drop("role").join(roles, on="cutoff").select(rows.collect_schema().names())
     with TemporaryDirectory(dir=folder) as scratch:
         mine.sink_parquet(Path(scratch) / "part.parquet")
-        return read_panel(
-            sorted({c.role for c in calendar}), Path(scratch), folder / "labels", folder / "prior.parquet"
-        )
+        files = Files(Path(scratch), folder / "labels", folder / "prior.parquet")
+        return read_panel(sorted({c.role for c in calendar}), files)
 
 
 def table_of(report: dict[str, Any]) -> str:
     """The report as two tables to read in a terminal."""
     lines = [
         f"Backtest at {report['cutoff']}, horizon {report['horizon_days']} days: {report['rows']:,} customers, "
-        f"{report['churn_rate']:.1%} churned, they spent {report['spend_total']:,.2f}.",
+        f"{report['churn_rate']:.1%} churned; {report['clv_rows']:,} spent {report['spend_total']:,.2f} in "
+        f"{report['clv_horizon_days']} days.",
         *_table("churn", report["churn"], CHURN_COLUMNS),
     ]
     lines.insert(1, f"Chosen: {choice_of(report)}.")

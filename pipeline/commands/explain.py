@@ -15,7 +15,7 @@ from fedelta.features.contract import STATUS_REASON
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.kernel import KernelSettings, features_at
-from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
+from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, prior_columns
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
@@ -136,7 +136,7 @@ def _of_a_table(customer_id: str, scored: Mapping[str, Any], how: How | None) ->
             f"{paths.FEATURES} holds no row of {customer_id} at {scored['as_of']:%Y-%m-%d}. Run `dvc repro`."
         )
     churn = load_churn(paths.CHURN_DELIVERED)
-    now = prediction_of(row, churn, load_clv(paths.CLV_DELIVERED))
+    now = prediction_of(row, churn, load_clv(paths.CLV_DELIVERED), None)
     caution = CAUTION
     if abs(now.churn_probability - scored["churn_probability"]) > SAME:
         caution = (
@@ -223,7 +223,7 @@ class _Scorer:
 
     def predict(self, events: pl.DataFrame) -> Prediction:
         """The prediction from one customer's history."""
-        return prediction_of(self._row(events), self.churn, self.clv)
+        return prediction_of(self._row(events), self.churn, self.clv, self.prior)
 
     def _row(self, events: pl.DataFrame) -> pd.DataFrame:
         settings: KernelSettings = self.job.settings
@@ -238,11 +238,14 @@ class _Scorer:
         return pd.concat([row, prior_columns(self.prior, row)], axis=1)
 
 
-def prediction_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) -> Prediction:
+def prediction_of(
+    table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, prior: PurchasePrior | None
+) -> Prediction:
     """What the models predict of the one row of a table of features, and why."""
     contributions = theme_contributions(churn, table).iloc[0]
     (calibration,), (season,) = churn.shifts(table)
     facts = {str(r["theme"]): str(r["text"]) for r in reasons(churn, table)[0]}
+    expected = float(clv.expected_spend(at_horizon(table, prior, clv.horizon_days))[0]) if clv else None
     return Prediction(
         churn_probability=float(churn.churn_probability(table)[0]),
         log_odds=float(churn.log_odds(table)[0]),
@@ -250,7 +253,7 @@ def prediction_of(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None) 
         calibration=float(calibration),
         season=float(season),
         facts=facts,
-        clv_expected=float(clv.expected_spend(table)[0]) if clv else None,
+        clv_expected=expected,
         last_bad_experience=rule if isinstance(rule := table["last_bad_experience"].iloc[0], str) else None,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.features.cutoffs import Cutoff, TooLittleHistory, backtest_calendar, calendar
+from fedelta.features.cutoffs import Cutoff, TooLittleHistory, backtest_calendar, calendar, value_calendar
 from fedelta.features.errors import FedeltaError
 from fedelta.models.evaluation import Evaluation
 from fedelta.pipeline import paths
@@ -56,7 +56,9 @@ def main(number: int, step_days: int | None = None) -> None:
     first, last = span(paths.INTERACTIONS)
     step = params.horizon_days + params.lead_days if step_days is None else step_days
     calendars = rolling_calendars(first, last, params, number, step)
-    report = rolling_backtest(calendars, params, asked=number, step_days=step)
+    settings, days = cutoff_settings(params), params.value_days
+    of_value = [value_calendar(first, last, settings, cutoffs, days=days) for cutoffs in calendars]
+    report = rolling_backtest(calendars, of_value, params, asked=number, step_days=step)
     write_json(paths.BACKTEST, report)
     print(table_of(report))
     print(rolling_table(report["rolling"]))
@@ -98,13 +100,19 @@ def rolling_calendars(
 
 
 def rolling_backtest(
-    calendars: Sequence[Sequence[Cutoff]], params: Params, *, asked: int, step_days: int
+    calendars: Sequence[Sequence[Cutoff]],
+    of_value: Sequence[Sequence[Cutoff]],
+    params: Params,
+    *,
+    asked: int,
+    step_days: int,
 ) -> dict[str, Any]:
     """The report of the latest backtest (reports/backtest.json as documented), with `rolling` on all of them."""
     turns = []
-    for panel in panels_at(calendars, params):
+    panels = panels_at([cutoffs for pair in zip(calendars, of_value, strict=True) for cutoffs in pair], params)
+    for panel, valued in zip(panels, panels, strict=True):  # by turns from the same iterator
         who = panel.of_role("evaluate").table["customer_id"].to_numpy(str)
-        turns.append(Turn(who, measured(panel, params)))
+        turns.append(Turn(who, measured(panel, params, valued)))
     return {**turns[0].found.report, "rolling": rolled(turns, asked=asked, step_days=step_days)}
 
 

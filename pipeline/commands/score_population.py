@@ -29,10 +29,11 @@ from fedelta.models.churn.storage import load_churn
 from fedelta.models.experience.exposure import customer_counts
 from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.storage import load_experience
+from fedelta.models.leaving.storage import load_leaving
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
-from fedelta.models.policy.actions import suppressed_customers
+from fedelta.models.policy.actions import contacts_of_a_year, suppressed_customers
 from fedelta.models.scoring import Models, score
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
@@ -132,22 +133,26 @@ def scored(
     """Scores of the population, in the columns of ``features.contract.SCORES``."""
     when = table["cutoff"].iloc[0].to_pydatetime().replace(tzinfo=UTC)
     unseen = population.customers.join(population.table.select("customer_id"), on="customer_id", how="anti")
-    prior = _prior()
+    prior, treatments = _prior(), read_treatments()
     scores = score(
         table,
         Models(
             churn,
             load_clv(paths.CLV_DELIVERED),
             load_orders(paths.CLV_DELIVERED),
-            prior.pareto if prior else None,
+            prior,
             load_loyalty(paths.LOYALTY_BUNDLE),
             load_personas(paths.PERSONAS_BUNDLE),
+            params.churn.definition,
+            load_leaving(paths.LEAVING_BUNDLE),
         ),
         params.policy,
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=population.indexes,
-        suppressed=suppressed_customers(population.customers, read_treatments(), when, params.policy),
+        suppressed=suppressed_customers(population.customers, treatments, when, params.policy),
+        contacts=contacts_of_a_year(treatments, when),
+        annual_discount=params.clv.annual_discount,
         unseen=unseen["customer_id"].to_list(),
     )
     assert scores.schema == SCORES

@@ -22,7 +22,7 @@ from fedelta.pipeline.params import BadParams
 from fedelta.pipeline.paths import PARAMS, SOURCES, TREATMENTS
 
 # Settings that a params.yaml of before may lack: then they are as usual.
-_LATER = ("churn.activity", "churn.ended", "cutoffs.min_history_days")
+_LATER = ("churn.activity", "churn.ended", "cutoffs.min_history_days", "clv.horizon_days")
 
 
 def use(name: str, data: Path | None = None, params: Path = PARAMS, root: Path = SOURCES) -> str:

@@ -92,6 +92,7 @@ class Recommended:
     activity: tuple[str, ...] = PURCHASES
     ended: tuple[str, ...] = ()
     min_history_days: int = 60
+    clv_horizon_days: int = 365
 
     def as_params(self) -> dict[str, str | int | dt.date | tuple[str, ...]]:
         """Dotted keys of params.yaml and their recommended values."""
@@ -105,6 +106,7 @@ class Recommended:
             "cutoffs.train": self.train,
             "cutoffs.score_at": self.score_at,
             "cutoffs.min_history_days": self.min_history_days,
+            "clv.horizon_days": self.clv_horizon_days,
         }
 
 
@@ -366,7 +368,7 @@ def _table_attribute(name: str, section: "_Section") -> Attribute:
 
 def _recommended(section: "_Section", of: SourceKind) -> Recommended:
     usual = Recommended(churn_definition="declared" if of == "table" else "inactivity")
-    churn, cutoffs = section.section("churn"), section.section("cutoffs")
+    churn, cutoffs, clv = (section.section(name) for name in ("churn", "cutoffs", "clv"))
     definition = churn.among("definition", churn.text("definition", usual.churn_definition), get_args(Definition))
     recommended = Recommended(
         horizon_days=section.whole("horizon_days", usual.horizon_days, least=1),
@@ -378,8 +380,9 @@ def _recommended(section: "_Section", of: SourceKind) -> Recommended:
         activity=churn.texts("activity") or usual.activity,
         ended=churn.texts("ended"),
         min_history_days=cutoffs.whole("min_history_days", usual.min_history_days, least=1),
+        clv_horizon_days=clv.whole("horizon_days", usual.clv_horizon_days, least=1),
     )
-    for part in (churn, cutoffs, section):
+    for part in (churn, cutoffs, clv, section):
         part.close()
     return recommended
 

@@ -66,9 +66,11 @@ def learned_until(contract: Mapping[str, Any]) -> datetime:
 
 
 def predictions(evaluation: pl.DataFrame, churn: str = "churn_chosen", spend: str = "clv_chosen") -> Predictions:
-    """Two columns of an evaluation table (data/evaluation.parquet); no spend where the bundle predicts none."""
-    money = evaluation[spend].to_numpy() if "clv_chosen" in evaluation.columns else None
-    return Predictions(evaluation[churn].to_numpy(), money)
+    """Two columns of an evaluation table (data/evaluation.parquet), each of its own rows; no spend where the bundle
+    predicts none.
+    """
+    money = evaluation[spend].drop_nulls().to_numpy() if "clv_chosen" in evaluation.columns else None
+    return Predictions(evaluation[churn].drop_nulls().to_numpy(), money)
 
 
 def happened(evaluation: pl.DataFrame) -> Predictions:

@@ -15,6 +15,7 @@ from fedelta.features.cutoffs import (
     calendar,
     midnight_after,
     score_cutoff,
+    value_calendar,
 )
 
 FIRST = datetime(2024, 1, 1, 8, 30, tzinfo=UTC)
@@ -209,3 +210,45 @@ def test_a_backtest_whose_horizon_is_not_over_is_refused():
     backtest_calendar(FIRST, day(2025, 12, 31), last_possible, CutoffSettings(), horizon_days=90, lead_days=0)
     with pytest.raises(TooLittleHistory, match=r"ends on 2026-01-02, but the data end on 2025-12-31"):
         backtest_calendar(FIRST, day(2025, 12, 31), last_possible + DAY, CutoffSettings(), horizon_days=90, lead_days=0)
+
+
+def test_value_has_cutoffs_of_its_own_whose_longer_horizon_is_over():
+    last, chosen = day(2026, 1, 1) - DAY / 2, CutoffSettings(train=2)
+    of_churn = calendar(FIRST, last, chosen, horizon_days=90, lead_days=0)
+    found = value_calendar(FIRST, last, chosen, of_churn, days=200)
+    assert found == calendar(FIRST, last, chosen, horizon_days=200, lead_days=0)
+    (evaluated,) = of_role(found, "evaluate")
+    assert (evaluated.at, evaluated.horizon_end) == (day(2025, 6, 15), day(2026, 1, 1))
+    assert found[-1].at == of_churn[-1].at
+
+
+def test_value_uses_the_cutoffs_of_churn_where_it_has_no_other_horizon_or_the_history_is_too_short():
+    last, chosen = day(2026, 1, 1) - DAY / 2, CutoffSettings(train=2)
+    of_churn = calendar(FIRST, last, chosen, horizon_days=90, lead_days=0)
+    assert value_calendar(FIRST, last, chosen, of_churn, days=90) == of_churn
+    assert value_calendar(FIRST, last, chosen, of_churn, days=700) == of_churn
+
+
+def test_a_backtest_of_value_learns_what_the_run_of_that_day_would_and_sees_no_further_than_the_data():
+    at, end, chosen = day(2025, 6, 1), day(2025, 12, 31), CutoffSettings(train=2)
+    of_churn = backtest_calendar(FIRST, end, at, chosen, horizon_days=90, lead_days=0)
+    found = value_calendar(FIRST, end, chosen, of_churn, days=250)
+    assert (found[-1].at, found[-1].role, found[-1].horizon_end) == (at, "evaluate", day(2026, 1, 1))
+    then = CutoffSettings(train=2, score_at="2025-06-01")
+    of_run = value_calendar(FIRST, end, then, calendar(FIRST, end, then, horizon_days=90, lead_days=0), days=250)
+    assert [c.at for c in found if c.role == "train"] == [c.at for c in of_run if c.refit]
+
+
+@law
+@given(st.integers(60, 1_000), st.integers(1, 200), st.integers(1, 500), st.integers(0, 20))
+def test_no_outcome_of_value_that_is_learned_from_is_later_than_the_present(history, horizon, days, lead):
+    last = FIRST + timedelta(days=history)
+    try:
+        of_churn = calendar(FIRST, last, CutoffSettings(), horizon_days=horizon, lead_days=lead)
+    except (TooLittleHistory, BadCutoff):
+        return
+    found = value_calendar(FIRST, last, CutoffSettings(), of_churn, days=days)
+    present = of_churn[-1].at
+    assert all(cutoff.horizon_end <= present for cutoff in found if cutoff.refit)
+    for evaluated in of_role(found, "evaluate"):
+        assert all(cutoff.horizon_end <= evaluated.at for cutoff in of_role(found, "train"))

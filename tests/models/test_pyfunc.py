@@ -1,11 +1,14 @@
 """The registered model reads rows as data/features has them, in any form that pandas gives them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from company import PRIOR
 from pandas.testing import assert_frame_equal
 
+from fedelta.models.btyd.purchase_prior import at_horizon
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.panel import PRIOR_FEATURES
 from fedelta.models.pyfunc import BadCutoff, BundleModel
@@ -43,6 +46,17 @@ def test_what_btyd_says_is_computed_where_it_is_absent(model: BundleModel, rows,
     assert_frame_equal(model.predict(rows), expected)
     assert_frame_equal(model.predict(to_score), expected)
     assert_frame_equal(model.predict(rows.assign(pareto_p_any=0.5)), expected)  # one of its columns is not enough
+
+
+def test_value_is_of_the_horizon_it_was_learned_for_whatever_that_of_the_rows(model: BundleModel, rows, to_score):
+    longer = replace(model, clv=replace(model.clv, horizon_days=365))
+    table = to_score.assign(cutoff=pd.to_datetime(to_score["cutoff"], utc=True).dt.tz_localize(None))
+    scored = table[table["status"] == "scored"]
+    expected = model.clv.expected_spend(at_horizon(scored, PRIOR, 365))
+    predicted = longer.predict(rows)
+    assert predicted.loc[scored.index, "clv_expected"].tolist() == expected.tolist()
+    assert expected.sum() > 2 * model.clv.expected_spend(scored).sum()
+    assert predicted["churn_probability"].equals(model.predict(rows)["churn_probability"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """From features to scores: one row per known customer in the columns of the contract, and nothing invented."""
 
+from dataclasses import replace
 from datetime import UTC
 
 import numpy as np
@@ -18,6 +19,7 @@ from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
 from fedelta.models.panel import Panel
 from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings
+from fedelta.models.policy.stakes import stakes
 from fedelta.models.scoring import INDEXES, Models, score
 from fedelta.models.value.model import ClvModel, fit_orders
 from fedelta.models.value.settings import ClvSettings
@@ -35,8 +37,8 @@ def models(train: Panel, to_score: pd.DataFrame, churn: ChurnModel, clv: ClvMode
     """Everything a bundle holds, learned from the company."""
     personas = find_personas(to_score, PersonaSettings(least_stability=0.1)).model
     orders = fit_orders(train, ClvSettings(num_iterations=12, seeds=1), horizon_days=60, lead_days=0, threads=1)
-    pareto = fit_prior(to_score[to_score["purchase_day_count"] > 0]).pareto
-    return Models(churn, clv, orders, pareto, fit_loyalty(train, LoyaltySettings()), personas)
+    prior = fit_prior(to_score[to_score["purchase_day_count"] > 0])
+    return Models(churn, clv, orders, prior, fit_loyalty(train, LoyaltySettings()), personas)
 
 
 @pytest.fixture(scope="module")
@@ -169,18 +171,43 @@ def test_the_next_order_is_predicted_for_the_likely_alive_and_lies_ahead(scores:
     assert held.filter(pl.col("p_alive") < 0.5)["expected_next_order_at"].null_count() == (held["p_alive"] < 0.5).sum()
 
 
-def test_value_at_risk_is_the_margin_on_the_expected_spend_times_the_risk(
-    scores: pl.DataFrame, to_score: pd.DataFrame, clv: ClvModel
+def test_value_at_risk_is_of_those_still_here_and_what_the_gone_would_bring_is_apart(
+    scores: pl.DataFrame, to_score: pd.DataFrame, models: Models, clv: ClvModel
 ):
     held = scores.filter(status="scored")
     rows = to_score[to_score["customer_id"].isin(held["customer_id"].to_list())]
     assert held["clv_expected"].to_numpy() == pytest.approx(clv.expected_spend(rows))
-    risk = held["churn_probability"].to_numpy() * clv.expected_spend(rows) * 0.5
-    assert held["value_at_risk"].to_numpy() == pytest.approx(risk)
+    assert set(held["clv_horizon_days"]) == {60}
+    assert models.prior is not None
+    found = stakes(rows, held["churn_probability"].to_numpy(), models.prior, margin=0.5, span_days=60)
+    for name in ("p_here", "p_leaves", "value_at_risk", "win_back_value"):
+        assert held[name].to_list() == getattr(found, name).tolist()
+    silent = held.filter(pl.col("p_here") < 0.2)
+    assert (silent["win_back_value"] > silent["value_at_risk"]).all()
     assert held["historic_value_gross"].to_list() == rows["spend"].to_list()
     net = (rows["spend"] - rows["returned_value"]).round(4)
     assert held["historic_value"].to_list() == net.to_list()
     assert set(held["currency"]) == {"EUR"}
+
+
+def test_where_leaving_is_seen_who_has_not_left_is_here_and_risks_what_they_are_expected_to_spend(
+    to_score: pd.DataFrame, models: Models, clv: ClvModel
+):
+    rows = to_score[to_score["status"] == "scored"]
+    seen = replace(models, definition="event")
+    held = score(to_score, seen, POLICY, currency="EUR", model_version="v").filter(status="scored")
+    assert set(held["p_here"]) == {1.0}
+    assert held["p_leaves"].to_list() == held["churn_probability"].to_list()
+    expected = held["churn_probability"].to_numpy() * clv.expected_spend(rows) * 0.5
+    assert held["value_at_risk"].to_numpy() == pytest.approx(expected, rel=1e-6)
+    assert set(held["win_back_value"]) == {0.0}
+
+
+def test_lifetime_value_lies_in_its_interval_and_is_more_than_that_of_a_short_horizon(scores: pl.DataFrame):
+    held = scores.filter(status="scored")
+    assert (held["lifetime_value"] >= held["clv_expected"]).all()  # 60 days
+    assert (held["lifetime_low"] <= held["lifetime_value"]).all()
+    assert (held["lifetime_value"] <= held["lifetime_high"]).all()
 
 
 def test_who_was_given_back_more_than_bought_has_a_value_below_zero(to_score: pd.DataFrame, models: Models):
@@ -217,6 +244,8 @@ def test_without_money_there_is_no_value_and_no_currency(to_score: pd.DataFrame,
         "historic_value_gross",
         "currency",
         "value_at_risk",
+        "win_back_value",
+        "lifetime_value",
     ]
     assert table.select(money).null_count().row(0) == (len(table),) * len(money)
     assert table["churn_probability"].null_count() == 0
@@ -231,7 +260,7 @@ def test_reasons_are_given_to_those_most_worth_a_call(to_score: pd.DataFrame, ch
 
 
 def test_whoever_is_to_be_contacted_comes_with_reasons(to_score: pd.DataFrame, churn: ChurnModel, clv: ClvModel):
-    own = EconomicsSettings(contact_cost=0.1, contact_success=0.5)
+    own = EconomicsSettings(contact_cost=0.1, keep_success_without_offer=0.5)
     table = scored(to_score, churn, clv, explained=10, economics=own, holdout=HoldoutSettings(share=0.5))
     table = table.sort("value_at_risk", descending=True)
     contacted, explained = table["action"].is_not_null(), table["reasons"].is_not_null()

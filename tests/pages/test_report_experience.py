@@ -21,7 +21,7 @@ from fedelta.pages import experience_section as report_experience
 from fedelta.pipeline import paths, report
 from fedelta.pipeline.report import Inputs, render
 
-COSTS = EconomicsSettings(acquisition_cost=40, contact_cost=1, offer_cost=6, success=0.15)
+COSTS = EconomicsSettings(acquisition_cost=40, contact_cost=1, offer_cost=6, keep_success=0.15)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,10 @@ def test_a_persona_is_a_card_of_what_it_does_praises_and_complains_about(inputs:
 
 
 def test_what_keeping_is_worth_comes_from_the_companys_own_costs(inputs: Inputs):
-    rows = {"churn_probability": [0.5, 0.5], "clv_expected": [100.0, 20.0], "status": ["scored", "scored"]}
+    rows = {
+        "churn_probability": [0.5, 0.5], "p_here": [1.0, 1.0], "p_leaves": [0.5, 0.5], "value_at_risk": [50.0, 10.0],
+        "win_back_value": [0.0, 0.0], "status": ["scored", "scored"],
+    }  # fmt: skip
     found = report.economics_of(pl.DataFrame(rows), PolicySettings(economics=COSTS))
     # 60 at stake, a contact costs 7: 14 / 60 of success for both, 7 / 50 for the first, who alone is worth it at 15%
     assert (found.value_at_risk, found.worth_contacting) == (60, 1)
@@ -178,7 +181,7 @@ def test_what_keeping_is_worth_comes_from_the_companys_own_costs(inputs: Inputs)
 
 def test_costs_that_nobody_gave_are_asked_for_and_nothing_is_made_up(inputs: Inputs):
     text = section(replace(inputs, policy=PolicySettings()), "worth")
-    assert "policy.economics.success is not given in params.yaml" in text
+    assert "policy.economics.keep_success is not given in params.yaml" in text
     assert "Success at which" not in text
     assert "over winning" not in text
 

@@ -233,23 +233,24 @@ def test_a_model_that_is_a_baseline_is_not_called_worse_than_itself(inputs: Inpu
 
 def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
     rows = [
-        # customer, tier, probability, value at risk, still active
-        ("ann", "critical", 0.9, 90.0, 0.9),
-        ("bob", "high", 0.7, 10.0, 0.1),
-        ("cyd", "low", 0.1, 5.0, None),
-        ("dan", None, None, None, None),
+        # customer, tier, probability, value at risk, to win back, still here
+        ("ann", "critical", 0.9, 90.0, 1.0, 0.9),
+        ("bob", "high", 0.7, 10.0, 30.0, 0.1),
+        ("cyd", "low", 0.1, 5.0, 2.0, None),
+        ("dan", None, None, None, None, None),
     ]
-    names = ("customer_id", "risk_tier", "churn_probability", "value_at_risk", "p_alive")
+    names = ("customer_id", "risk_tier", "churn_probability", "value_at_risk", "win_back_value", "p_here")
     table = pl.DataFrame(rows, schema=names, orient="row").with_columns(
         status=pl.when(pl.col("risk_tier").is_null()).then(pl.lit("too_new")).otherwise(pl.lit("scored")),
         clv_expected=pl.lit(20.0),
+        p_alive=pl.lit(0.9),
         persona=pl.lit(None, pl.String),
         held_out=pl.lit(value=False),
         suppression_reason=pl.lit(None, pl.String),
     )
     risk = risk_of(table)
     assert (risk.scored, risk.at_risk, risk.not_scored) == (3, 2, [("too_new", 1)])
-    assert (risk.value, risk.value_alive, risk.expected) == (105, 95, 60)
+    assert (risk.value, risk.win_back, risk.expected) == (105, 33, 60)
     assert [row["customer_id"] for row in risk.to_keep] == ["ann", "cyd"]  # silence on activity is not absence
     assert [row["customer_id"] for row in risk.to_win_back] == ["bob"]
     assert [(tier.name, tier.customers) for tier in risk.tiers] == [("critical", 1), ("high", 1), ("low", 1)]
@@ -258,18 +259,22 @@ def test_the_risk_section_counts_who_is_at_risk_and_what_is_at_stake():
 
 
 def test_customers_of_equal_risk_are_listed_by_name():
-    equal = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "p_alive": 0.9}
-    table = pl.DataFrame({"customer_id": ["b", "a"], **equal, "value_at_risk": 1.0, "clv_expected": 1.0})
+    equal = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "p_here": 0.9, "p_alive": 0.9}
+    table = pl.DataFrame(
+        {"customer_id": ["b", "a"], **equal, "value_at_risk": 1.0, "win_back_value": 1.0, "clv_expected": 1.0}
+    )
     risk = risk_of(table.with_columns(held_out=pl.lit(value=False), suppression_reason=pl.lit(None, pl.String)))
     assert [row["customer_id"] for row in risk.to_keep] == ["a", "b"]
 
 
 def test_who_must_not_be_contacted_is_on_no_list_and_is_counted_where_they_would_have_stood():
     names = [f"c{number:02}" for number in range(40)]  # most at risk first
-    same = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "clv_expected": 1.0}
-    table = pl.DataFrame({"customer_id": names, **same, "value_at_risk": [float(-n) for n in range(40)]}).with_columns(
+    same = {"status": "scored", "risk_tier": "high", "churn_probability": 0.7, "clv_expected": 1.0, "p_alive": 0.9}
+    falling = [float(-n) for n in range(40)]
+    table = pl.DataFrame({"customer_id": names, **same, "value_at_risk": falling, "win_back_value": falling})
+    table = table.with_columns(
         held_out=pl.col("customer_id").is_in(["c00", "c21", "c30"]),
-        p_alive=pl.when(pl.col("customer_id") < "c30").then(0.9).otherwise(0.1),
+        p_here=pl.when(pl.col("customer_id") < "c30").then(0.9).otherwise(0.1),
     )
     suppressed = {"c05": "contacted lately", "c21": "opted out", "c23": "opted out", "c39": "opted out"}
     why = pl.col("customer_id").replace_strict(suppressed, default=None)
@@ -281,10 +286,12 @@ def test_who_must_not_be_contacted_is_on_no_list_and_is_counted_where_they_would
 
 
 def test_the_page_says_who_was_left_out_and_the_plan_that_stands_in_the_scores(inputs: Inputs):
-    by_risk = inputs.scores.filter(pl.col("status") == "scored", pl.col("p_alive") >= 0.5)
+    by_risk = inputs.scores.filter(pl.col("status") == "scored", pl.col("p_here") >= 0.5)
     first = by_risk.sort("value_at_risk", descending=True)["customer_id"][:3].to_list()
     planned = inputs.scores.with_columns(
-        action=pl.when(pl.col("customer_id") == first[2]).then(pl.lit("offer")),
+        action=pl.when(pl.col("customer_id") == first[2]).then(pl.lit("keep")),
+        contact_cost=pl.lit(7.0),
+        p_saved=pl.lit(0.1),
         expected_profit=pl.when(pl.col("customer_id").is_in(first)).then(12.0).otherwise(-1.0),
         held_out=pl.col("customer_id") == first[0],
         suppression_reason=pl.when(pl.col("customer_id") == first[1]).then(pl.lit("opted out")),
@@ -297,7 +304,7 @@ def test_the_page_says_who_was_left_out_and_the_plan_that_stands_in_the_scores(i
     plan = plan_of(planned, page.policy)
     assert plan is not None
     assert plan.says("EUR") in text
-    assert (plan.worth, plan.actions, plan.profit) == (3, {"offer": 1}, 12)
+    assert (plan.worth, plan.actions, plan.profit) == (3, {"keep": 1}, 12)
 
 
 def test_without_money_the_page_ranks_by_risk_and_claims_no_value(inputs: Inputs):

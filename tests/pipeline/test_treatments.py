@@ -14,7 +14,7 @@ from fedelta.pipeline.treatments import BadTreatments, read_treatments, suppress
 
 AT = datetime(2024, 4, 1, 12, tzinfo=UTC)
 AS_OF = START + timedelta(days=480)
-COSTS = "economics: {contact_cost: 0.1, contact_success: 0.5}, capacity: 20, cooldown_days: 30"
+COSTS = "economics: {contact_cost: 0.1, keep_success_without_offer: 0.5}, capacity: 20, cooldown_days: 30"
 
 
 def treated(customers: list[str], at: datetime = AT, **columns: object) -> pl.DataFrame:

@@ -15,7 +15,17 @@ from made_once import made_once
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.kernel import KernelSettings, features_at
-from fedelta.pipeline import evaluate, experience, fit_btyd, paths, score, train_churn, train_clv, train_loyalty
+from fedelta.pipeline import (
+    evaluate,
+    experience,
+    fit_btyd,
+    paths,
+    score,
+    train_churn,
+    train_clv,
+    train_leaving,
+    train_loyalty,
+)
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.params import load_params
 
@@ -43,7 +53,7 @@ experience:
   rules:
     late_delivery: {when: "kind = 'delivery' AND delay_hours > 24", pillar: expectations, level: needs, severity: 2}
 churn: {num_iterations: TREES, seeds: 1, candidate: lightgbm}
-clv: {num_iterations: TREES, seeds: 1}
+clv: {num_iterations: TREES, seeds: 1, horizon_days: 90}
 evaluate: {bootstrap: 20, seed: 7}
 policy: {tiers: {medium: 0.3, high: 0.6, critical: 0.8}}
 gate: {metric: log_loss, max_ece: 0.3}
@@ -82,7 +92,7 @@ def make(folder: Path, events: pl.DataFrame) -> Path:
             connection.register("events", events.to_arrow())
             shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         _customers(events).write_parquet(paths.CUSTOMERS)
-        for stage in (experience, fit_btyd, train_churn, train_clv, train_loyalty, evaluate, score):
+        for stage in (experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, evaluate, score):
             stage.main()
     return folder
 

@@ -9,29 +9,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedelta.features.contract import TREATMENTS
-from fedelta.models.policy.actions import policy_table, risk_tier, suppressed_customers, value_at_risk
+from fedelta.models.policy.actions import contacts_of_a_year, policy_table, risk_tier, suppressed_customers
 from fedelta.models.policy.economics import economics
 from fedelta.models.policy.holdout import held_out
-from fedelta.models.policy.settings import BadPolicy, EconomicsSettings, HoldoutSettings, PolicySettings
+from fedelta.models.policy.settings import BadPolicy, EconomicsSettings, HoldoutSettings, PolicySettings, TeamSettings
+from fedelta.models.policy.stakes import Stakes
 
 USUAL = PolicySettings()
 AS_OF = datetime(2026, 1, 31, tzinfo=UTC)
 NOBODY = HoldoutSettings(share=0.0)
-COSTS = EconomicsSettings(contact_cost=1, offer_cost=6, success=0.15)
-BOTH = EconomicsSettings(contact_cost=1, offer_cost=6, success=0.15, contact_success=0.05)
+COSTS = EconomicsSettings(contact_cost=1, offer_cost=6, keep_success=0.15)
+BOTH = EconomicsSettings(contact_cost=1, offer_cost=6, keep_success=0.15, keep_success_without_offer=0.05)
 NAMES = [f"c{number}" for number in range(40)]
 stakes = st.lists(st.integers(0, 300), min_size=1, max_size=40)
 
 
-def decided(at_risk, own=COSTS, *, alive=1.0, suppressed=(), holdout=NOBODY, names=None, **limits):
+def at_stake(at_risk, back=0.0, *, here=1.0, gone=0.0, spread=0.0):
+    """Stakes of customers with so much at risk, and to be won back."""
+    n = len(at_risk)
+    whole = (np.full(n, value, float) for value in (here, 0.5, 0.0, back, gone, spread))
+    p_here, p_leaves, _, win_back, days_gone, spreads = whole
+    return Stakes(p_here, p_leaves, np.array(at_risk, float), np.array(win_back), days_gone, spreads)
+
+
+def decided(at_risk, own=COSTS, *, stake=None, suppressed=(), holdout=NOBODY, names=None, contacts=None, **limits):
     """The policy's table for customers c0, c1, … with so much at risk."""
     names = NAMES[: len(at_risk)] if names is None else names
     policy = PolicySettings(economics=own, holdout=holdout, **limits)
-    return policy_table(names, np.array(at_risk, float), np.full(len(at_risk), alive), policy, suppressed)
+    stake = at_stake(at_risk) if stake is None else stake
+    return policy_table(names, stake, policy, suppressed, as_of=AS_OF, contacts=contacts)
 
 
 def actions(*arguments, **more):
     return decided(*arguments, **more)["action"].to_list()
+
+
+def plan(table):
+    """What is planned: action, and whether with an offer."""
+    return list(zip(table["action"], table["offer"], strict=True))
 
 
 def test_a_tier_begins_at_its_probability():
@@ -68,59 +83,120 @@ def test_tiers_that_do_not_ascend_within_the_probabilities_are_refused(tiers: di
         PolicySettings(tiers=tiers)
 
 
-def test_value_at_risk_is_the_chance_of_leaving_times_the_margin_on_expected_spend():
-    risk, spend = np.array([0.5, 0.0]), np.array([200.0, 1000.0])
-    assert value_at_risk(risk, spend, PolicySettings(margin=0.3)).tolist() == [30, 0]
-
-
 # Whom to contact
 
 
-def test_the_profit_of_an_offer_is_the_chance_saved_times_the_value_kept_less_its_cost():
-    # Chance of leaving 0.5, expected spend 200, margin 1: 100 at risk, of which an offer saves 15 for 7.
-    assert decided([100]).rows() == [("offer", pytest.approx(8), False)]
+def test_the_profit_of_an_offer_is_its_success_times_what_is_at_risk_less_its_cost():
+    # 100 at risk, of which an offer saves 15 for 7; half of those here leave, so that 0.15 × 0.5 are saved.
+    row = decided([100]).row(0, named=True)
+    assert (row["action"], row["offer"], row["contact_cost"]) == ("keep", True, 7)
+    assert (row["expected_profit"], row["p_saved"]) == pytest.approx((8, 0.075))
 
 
 def test_who_costs_more_than_they_bring_is_not_contacted_and_the_loss_is_shown():
-    assert decided([40]).rows() == [(None, pytest.approx(-1), False)]
+    row = decided([40]).row(0, named=True)
+    assert (row["action"], row["offer"]) == (None, None)
+    assert row["expected_profit"] == pytest.approx(-1)
 
 
 def test_a_contact_that_just_pays_for_itself_is_not_made():
-    assert actions([20], EconomicsSettings(contact_cost=1, contact_success=0.05)) == [None]
+    assert actions([20], EconomicsSettings(contact_cost=1, keep_success_without_offer=0.05)) == [None]
 
 
 def test_of_contact_and_offer_the_better_is_done():
     # A contact brings 0.05 v - 1, an offer 0.15 v - 7: equal at 60, where the cheaper is done.
     table = decided([19, 50, 60, 61], BOTH)
-    assert table["action"].to_list() == [None, "contact", "contact", "offer"]
+    assert plan(table) == [(None, None), ("keep", False), ("keep", False), ("keep", True)]
     assert table["expected_profit"].to_list() == pytest.approx([-0.05, 1.5, 2, 2.15])
 
 
-def test_an_offer_to_who_has_probably_left_already_is_to_win_them_back():
-    assert actions([100], BOTH, alive=0.49) == ["win back"]
-    assert actions([100], BOTH, alive=0.5) == ["offer"]
-    assert actions([100], BOTH, alive=float("nan")) == ["offer"]
-    assert actions([30], BOTH, alive=0.1) == ["contact"]
+BACK = EconomicsSettings(contact_cost=1, offer_cost=6, keep_success=0.15, win_back_success=0.1)
+
+
+def test_who_is_rather_gone_is_won_back_if_that_is_known_to_work():
+    gone = at_stake([10], back=100, here=0.2)
+    row = decided([10], BACK, stake=gone).row(0, named=True)
+    assert row["action"] == "win back"
+    assert row["expected_profit"] == pytest.approx(0.15 * 10 + 0.1 * 100 - 7)
+    assert row["p_saved"] == pytest.approx(0.15 * 0.2 * 0.5 + 0.1 * 0.8)
+    assert actions([10], stake=gone) == [None]  # nothing is known of winning back
+    assert actions([100], BACK, stake=at_stake([100], back=100)) == ["keep"]
+
+
+@pytest.mark.parametrize(("days", "profit"), [(0, 3.0), (120, -2.0), (240, -4.5)])
+def test_winning_back_halves_in_success_with_every_120_days_since_leaving(days: float, profit: float):
+    found = decided([0], BACK, stake=at_stake([0], back=100, here=0.0, gone=days))
+    assert found["expected_profit"].item() == pytest.approx(profit)
+
+
+def test_a_contact_achieves_half_after_as_many_contacts_as_fatigue_says():
+    table = decided([100, 100, 100], contacts={"c1": 2, "c2": 4}, fatigue=2.0)
+    assert table["expected_profit"].to_list() == pytest.approx([8, 0.5, -3.25])
+    assert table["p_saved"].to_list() == pytest.approx([0.075, 0.0375, 0.01875])
+
+
+def test_contacts_of_a_year_are_those_made_to_the_treated_within_365_days():
+    rows = [("ann", 10, "treated"), ("ann", 365, "treated"), ("bob", 366, "treated"), ("cid", 3, "held_out")]
+    treatments = pl.DataFrame(
+        [{"customer_id": c, "treated_at": AS_OF - timedelta(days=d), "arm": arm} for c, d, arm in rows]
+    )
+    assert contacts_of_a_year(treatments, AS_OF) == {"ann": 2}
+
+
+def test_the_interval_of_the_profit_widens_with_what_is_not_known_of_the_customer():
+    sure, unsure = (decided([100], stake=at_stake([100], spread=width)).row(0, named=True) for width in (0.0, 0.5))
+    assert sure["expected_profit_low"] == sure["expected_profit_high"] == sure["expected_profit"]
+    assert unsure["expected_profit_low"] < unsure["expected_profit"] < unsure["expected_profit_high"]
+    assert unsure["expected_profit"] == sure["expected_profit"]
+    unknown = decided([100], stake=at_stake([100], spread=np.nan)).row(0, named=True)
+    assert unknown["expected_profit_low"] is None
+
+
+# Who comes first
+
+
+def test_a_budget_goes_to_who_brings_most_for_it():
+    # An offer costs 7, a contact 1: at 60 both bring 2. 22 are enough for three offers and one contact.
+    table = decided([300, 200, 100, 61, 30], BOTH, budget=22.0)
+    assert plan(table)[:3] == [("keep", True), ("keep", True), ("keep", True)]
+    assert table.filter(pl.col("action").is_not_null())["contact_cost"].sum() == 22
+    assert actions([100, 100], budget=6.0) == [None, None]
+
+
+def test_a_capacity_and_a_budget_are_refused():
+    with pytest.raises(BadPolicy, match=r"policy\.capacity is 3 and policy\.budget 10; only one"):
+        PolicySettings(capacity=3, budget=10.0)
+
+
+def test_the_most_profitable_go_to_the_team_that_is_free_the_soonest_and_takes_them():
+    teams = {"phone": TeamSettings(per_day=1), "email": TeamSettings(per_day=2, actions=("win back",))}
+    table = decided([100, 200, 300, 150], teams=teams, run_days=2)
+    assert table["team"].to_list() == [None, "phone", "phone", None]  # two days of one call, nobody to win back
+    assert [None if day is None else (day - AS_OF.date()).days for day in table["contact_on"]] == [None, 1, 0, None]
+    assert table["action"].to_list() == [None, "keep", "keep", None]
+    back = at_stake([0, 0, 0], back=200, here=0.0)
+    table = decided([0, 0, 0], BACK, stake=back, teams=teams, run_days=1)
+    assert table["team"].to_list() == ["phone", "email", "email"]
 
 
 def test_capacity_goes_to_the_most_profitable_and_equals_go_by_id():
-    assert actions([90, 300, 100, 100], capacity=2) == [None, "offer", "offer", None]
-    assert actions([100, 100, 300], names=["b", "a", "c"], capacity=2) == [None, "offer", "offer"]
+    assert actions([90, 300, 100, 100], capacity=2) == [None, "keep", "keep", None]
+    assert actions([100, 100, 300], names=["b", "a", "c"], capacity=2) == [None, "keep", "keep"]
     assert actions([100, 100], capacity=0) == [None, None]
-    assert actions([100, 20], capacity=9) == ["offer", None]
+    assert actions([100, 20], capacity=9) == ["keep", None]
 
 
 def test_the_held_out_get_no_action_but_keep_their_profit_and_take_no_place():
     half = HoldoutSettings(share=0.5, salt="a company")
     table = decided([100, 110, 120, 130], names=["ann", "bob", "dan", "eve"], holdout=half, capacity=2)
     assert held_out(["ann", "bob", "dan", "eve"], half).tolist() == [False, False, True, True]
-    assert table["action"].to_list() == ["offer", "offer", None, None]
+    assert table["action"].to_list() == ["keep", "keep", None, None]
     assert table["expected_profit"].to_list() == pytest.approx([8, 9.5, 11, 12.5])
     assert table["held_out"].to_list() == [False, False, True, True]
 
 
 def test_the_suppressed_get_no_action_and_take_no_place():
-    assert actions([300, 100, 90], suppressed={"c0"}, capacity=1) == [None, "offer", None]
+    assert actions([300, 100, 90], suppressed={"c0"}, capacity=1) == [None, "keep", None]
 
 
 @pytest.mark.parametrize("own", [EconomicsSettings(), EconomicsSettings(contact_cost=1, offer_cost=2)])
@@ -131,26 +207,25 @@ def test_without_costs_or_an_assumed_success_no_profit_is_invented(own: Economic
 
 
 def test_without_money_there_is_neither_profit_nor_action_but_still_a_holdout():
-    table = policy_table(NAMES, None, np.ones(40), PolicySettings(economics=COSTS))
+    table = policy_table(NAMES, None, PolicySettings(economics=COSTS))
     assert table.schema == decided([1]).schema
     assert table.select("action", "expected_profit").null_count().row(0) == (40, 40)
     assert table["held_out"].any()
 
 
 def test_nobody_to_decide_on_is_no_error():
-    assert decided([]).shape == (0, 3)
+    assert decided([]).shape == (0, 10)
     assert decided([]).schema == decided([1]).schema
 
 
 def test_without_limits_the_profits_add_up_to_those_of_the_report():
-    rng = np.random.default_rng(3)
-    risk, spend = rng.random(40), rng.gamma(1, 200, 40)
-    policy = PolicySettings(economics=COSTS, holdout=NOBODY, margin=0.8)
-    table = policy_table(NAMES, value_at_risk(risk, spend, policy), np.ones(40), policy)
+    at_risk = np.random.default_rng(3).gamma(1, 100, 40)
+    policy = PolicySettings(economics=COSTS, holdout=NOBODY)
+    table = policy_table(NAMES, at_stake(at_risk), policy)
     contacted = table.filter(pl.col("action").is_not_null())
-    whole = economics(risk, spend, policy)
+    whole = economics(np.full(40, 0.5), np.ones(40), at_risk, policy)
     assert len(contacted) == whole.worth_contacting
-    assert contacted["expected_profit"].sum() == pytest.approx(whole.expected_profit)
+    assert contacted["expected_profit"].sum() == pytest.approx(whole.expected_profit, rel=1e-6)
 
 
 @given(stakes, st.integers(0, 12), st.sets(st.sampled_from(NAMES)), st.randoms(use_true_random=False))
@@ -204,5 +279,5 @@ def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_reported_as_such(
 
 
 def test_a_success_that_is_no_chance_is_refused():
-    with pytest.raises(BadPolicy, match=r"policy\.economics\.contact_success is 1\.5; it must be above 0"):
-        EconomicsSettings(contact_success=1.5)
+    with pytest.raises(BadPolicy, match=r"policy\.economics\.keep_success_without_offer is 1\.5; it must be above 0"):
+        EconomicsSettings(keep_success_without_offer=1.5)

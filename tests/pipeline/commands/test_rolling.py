@@ -92,7 +92,8 @@ def test_the_latest_turn_is_the_backtest_at_its_date_and_the_file_has_the_docume
     with inside(project):
         rolling.main(9)
         first, last = span(paths.INTERACTIONS)
-        alone = backtest(rolling_calendars(first, last, params, 1, 90)[0], params)
+        (cutoffs,) = rolling_calendars(first, last, params, 1, 90)
+        alone = backtest(cutoffs, params, cutoffs)  # value has churn's horizon
         report = json.loads(paths.BACKTEST.read_text())
         summary = report.pop("rolling")
         write_json(Path("alone.json"), alone)  # figures are rounded when written
