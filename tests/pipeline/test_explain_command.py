@@ -19,7 +19,7 @@ from fedelta.pipeline.commands.explain import NoScore, OutOfDate, explain, main,
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scored project of 400 customers, of whom the source's attributes are unknown."""
+    """A scored project of 300 customers, of whom the source's attributes are unknown."""
     folder = scored_project(tmp_path_factory.mktemp("explain") / "project")
     with inside(folder):
         attributes = [pl.lit(None, pl.String).alias(name) for name in ("country", "age_group", "plan")]

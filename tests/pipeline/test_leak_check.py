@@ -21,7 +21,7 @@ ATTRIBUTES = ("country", "age_group", "plan")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of 400 customers of whom the source's attributes are unknown."""
+    """A project of 300 customers of whom the source's attributes are unknown."""
     folder = scored_project(tmp_path_factory.mktemp("leak") / "project")
     with inside(folder):
         unknown = [pl.lit(None, pl.String).alias(name) for name in ATTRIBUTES]

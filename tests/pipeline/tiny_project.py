@@ -72,8 +72,8 @@ def inside(folder: Path) -> Iterator[Path]:
 
 
 def scored_project(folder: Path) -> Path:
-    """A project of 400 customers with every stage run up to `score`: a copy, to change as one pleases."""
-    usual = made_once("tiny-project", lambda new: make(new, interactions(400)))
+    """A project of 300 customers with every stage run up to `score`: a copy, to change as one pleases."""
+    usual = made_once("tiny-project", lambda new: make(new, interactions(300)))
     return Path(shutil.copytree(usual, folder, symlinks=True, dirs_exist_ok=True))
 
 
