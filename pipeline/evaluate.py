@@ -12,19 +12,18 @@ from fedelta.models.bundle import read_contract
 from fedelta.models.churn.baselines import Logistic
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.evaluation import Evaluation, evaluate, measure
-from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.metrics.bootstrap import Resampling, replicate
 from fedelta.models.metrics.curves import churn_curves, residuals
 from fedelta.models.next_purchase.evaluation import evaluate_next
 from fedelta.models.next_purchase.storage import load_next
 from fedelta.models.panel import ORDER, Panel
+from fedelta.models.too_good import questioned
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
+from fedelta.pipeline.out_of_fold import churn_out_of_fold, orders_out_of_fold, spend_out_of_fold
 from fedelta.pipeline.panel import files_of_value, from_pandas, has_evaluation, read_panel, read_training
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.train_churn import out_of_fold
-from fedelta.pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
 from fedelta.pipeline.train_next import rows_to_measure
 
 # `dvc metrics show` prints these in one row of 120 columns; `--targets reports/evaluation.json` diffs all of them.
@@ -79,7 +78,7 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
     """
     panel, definition = read_training("delivered"), params.churn.definition
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    churn, folds = out_of_fold(panel, params)
+    churn, folds = churn_out_of_fold(panel, params)
     values, interval = spend_out_of_fold(panel, params)
     last = (panel.table["cutoff"] == panel.cutoffs[-1]).to_numpy()
     present = panel.where(last)
@@ -94,7 +93,7 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
         folds=folds,
     )
     if bad := [name for name in panel.table.columns if str(name).startswith(BAD_PREFIX)]:
-        without, _ = out_of_fold(Panel(panel.table.drop(columns=bad), panel.outcomes), params)
+        without, _ = churn_out_of_fold(Panel(panel.table.drop(columns=bad), panel.outcomes), params)
         both = {"with": found.churn["chosen"], "without": without["chosen"][last]}
         drawn = replicate(found.churned, both, resampling=resampling)
         found.report["bad_experience_gain"] = {

@@ -31,10 +31,11 @@ from fedelta.models.uplift.storage import save_uplift
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import build, job_for, span
 from fedelta.pipeline.entries import Job
+from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 
 NONE = "No treatments are recorded, so nothing can be measured: docs/measuring.md says how to record them."

@@ -12,16 +12,14 @@ import numpy as np
 import polars as pl
 from jinja2 import UndefinedError
 
-from fedelta.features.contract import RISK_TIERS, SCORES
-from fedelta.features.errors import FedeltaError
+from fedelta.features.contract import RISK_TIERS
 from fedelta.models.bundle import read_contract
 from fedelta.models.incrementality.comparison import nothing_measured
 from fedelta.models.incrementality.measured import with_measured
-from fedelta.models.leakage.leaky_model import questioned
-from fedelta.models.policy.economics import Economics, economics
 from fedelta.models.policy.plan import NOT_CONTACTED, contact_curve, plan_of
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.reasons.wording import leading
+from fedelta.models.too_good import questioned
 from fedelta.pages import charts, findings, saves_section
 from fedelta.pages import experience_section as report_experience
 from fedelta.pages.journey_chart import journey_chart
@@ -30,6 +28,7 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.saves import read_saves
+from fedelta.pipeline.scores import NothingToReport, economics_of, read_scores
 
 Json = Mapping[str, Any]
 
@@ -39,10 +38,6 @@ _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
 NOT_MEASURED = "Nothing was measured yet. Run `dvc repro measure`."
-
-
-class NothingToReport(FedeltaError):
-    """A file that the report is made of is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -213,24 +208,6 @@ def render(inputs: Inputs) -> str:
         ) from error
 
 
-def read_scores(path: Path) -> pl.DataFrame:
-    """The scores of a run, at least one of them of a scored customer.
-
-    Raises
-    ------
-    NothingToReport
-        If they are missing, of another version of this program, or of nobody.
-    """
-    if not path.is_file():
-        raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
-    scores = pl.read_parquet(path)
-    if missing := [name for name in SCORES if name not in scores.columns]:
-        raise NothingToReport(f"{path} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
-    if not (scores["status"] == "scored").any():
-        raise NothingToReport(f"{path} holds no scored customer, so there is nothing to report.")
-    return scores
-
-
 def risk_of(scores: pl.DataFrame) -> Risk:
     """Count all scored customers, and rank those who may be contacted; without money, by probability alone."""
     scored = scores.filter(pl.col("status") == "scored").with_columns(NOT_CONTACTED)
@@ -276,17 +253,6 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
         .head(report_experience.LISTED)
         .to_dicts()
     )
-
-
-def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
-    """What keeping the scored customers costs and brings; without money, what can be stated without it."""
-    scored = scores.filter(pl.col("status") == "scored")
-    here = scored["p_here"].fill_null(1.0).to_numpy()
-    leaving = here * scored["p_leaves"].fill_null(scored["churn_probability"]).to_numpy()
-    if scored["value_at_risk"].null_count() == scored.height:
-        return economics(leaving, here, None, policy)
-    at_risk, back = (scored[name].fill_null(0).to_numpy() for name in ("value_at_risk", "win_back_value"))
-    return economics(leaving, here, at_risk, policy, back)
 
 
 def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[dict[str, Any]], list[str]]:

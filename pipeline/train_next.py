@@ -18,7 +18,7 @@ from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.buckets.shuffle import Bucket
 from fedelta.pipeline.next_categories import NO_CATEGORIES, Look, purchases_in
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.train_churn import THREADS
+from fedelta.pipeline.training import THREADS
 
 _HASHES = 2**64
 _LEAST_BUYERS = 50  # in the horizon of the rows learned from

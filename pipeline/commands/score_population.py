@@ -40,7 +40,7 @@ from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import build, job_for, span
+from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import as_of, read_customers
@@ -49,6 +49,7 @@ from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.score import in_words, with_known_value
+from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of
 

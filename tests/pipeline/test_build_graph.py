@@ -34,6 +34,12 @@ def test_every_module_that_is_a_stage_has_its_name():
     assert [name for name in STAGES if name not in MODULES and not (HERE / f"pipeline/{name}.py").exists()] == []
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_editing_the_module_of_a_stage_reruns_no_other(stage: str):
+    modules = {MODULES.get(name, f"fedelta.pipeline.{name}"): name for name in STAGES}
+    assert {modules[module] for module in modules_of(stage) & set(modules)} == {stage}
+
+
 @pytest.mark.parametrize("stage", TRAINING)
 def test_editing_the_policy_retrains_nothing(stage: str):
     assert not any(module.startswith("fedelta.models.policy") for module in modules_of(stage))

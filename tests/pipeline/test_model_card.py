@@ -10,16 +10,15 @@ from typing import Any
 import polars as pl
 import pytest
 from report_examples import NEXT_PURCHASE
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.models.bundle import bundle_hash, read_contract
 from fedelta.models.policy.plan import HELD_OUT, plan_of
 from fedelta.pages.findings import CHURN, VALUE, candidate
 from fedelta.pipeline import model_card, monitor, paths
 from fedelta.pipeline.model_card import Inputs, NoCard, card
-from fedelta.pipeline.monitor import REPORT as DRIFT
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.report import NothingToReport
+from fedelta.pipeline.scores import NothingToReport
 
 DATA: dict[str, Any] = {
     "source": "demo",
@@ -39,7 +38,7 @@ DATA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("card") / "project", num_iterations=5)
+    folder = scored_project(tmp_path_factory.mktemp("card") / "project")
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     with inside(folder):
         monitor.main()
@@ -59,7 +58,7 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.EVALUATION_REPORT.read_text()),
             load_params().policy,
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
-            json.loads(DRIFT.read_text()),
+            json.loads(paths.DRIFT_REPORT.read_text()),
             json.loads(paths.FAIRNESS_REPORT.read_text()),
             pl.read_parquet(paths.SCORES),
         )

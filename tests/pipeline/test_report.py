@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from experiments import DESIGN, drawn
 from report_examples import NEXT_PURCHASE
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.models.bundle import bundle_hash, read_contract
 from fedelta.models.incrementality.comparison import measured
@@ -81,7 +81,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("report") / "project")
+    folder = scored_project(tmp_path_factory.mktemp("report") / "project")
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     return folder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tiny_project import PARAMS, START, inside, make
+from tiny_project import PARAMS, START, TREES, inside, scored_project
 from tiny_source import SQL, YAML, Tiny, csv
 
 from fedelta.cli import main
@@ -137,8 +137,8 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path):
 
 
 def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldown_is_over(tmp_path: Path):
-    with inside(make(tmp_path / "project", num_iterations=5)):
-        text = PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{COSTS}, ")
+    with inside(scored_project(tmp_path / "project")):
+        text = PARAMS.replace("TREES", str(TREES)).replace("policy: {", f"policy: {{{COSTS}, ")
         paths.PARAMS.write_text(text)
         first = _contacted()
         assert len(first) == 20
@@ -154,7 +154,7 @@ def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldo
 def test_ids_that_the_source_does_not_know_are_reported_and_refused_if_none_is_known(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with inside(make(tmp_path / "project", num_iterations=5)):
+    with inside(scored_project(tmp_path / "project")):
         known = pl.read_parquet(paths.CUSTOMERS)["customer_id"][0]
         paths.TREATMENTS.mkdir()
         treated([known, f"{known} "]).write_parquet(paths.TREATMENTS / "ours.parquet")
@@ -168,9 +168,9 @@ def test_ids_that_the_source_does_not_know_are_reported_and_refused_if_none_is_k
 def test_scores_plan_by_the_measured_success_and_say_what_is_assumed_until_then(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with inside(make(tmp_path / "project", num_iterations=5)):
+    with inside(scored_project(tmp_path / "project")):
         costs = "economics: {contact_cost: 0.1, offer_cost: 0.1, success: measured, keep_success: 0.1}, "
-        paths.PARAMS.write_text(PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{costs}"))
+        paths.PARAMS.write_text(PARAMS.replace("TREES", str(TREES)).replace("policy: {", f"policy: {{{costs}"))
         assumed = _contacted()
         assert "keep_success: 10.0% is still assumed" in capsys.readouterr().err
         active = {"value": 0.9, "standard_error": 0.001, "held_out_mean": 0.0, "held_out_error": 0.001,
@@ -185,10 +185,10 @@ def test_scores_plan_by_the_measured_success_and_say_what_is_assumed_until_then(
 def test_the_list_is_recorded_in_both_arms_and_then_nobody_of_it_is_contacted_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    with inside(make(tmp_path / "project", num_iterations=5)):
+    with inside(scored_project(tmp_path / "project")):
         assert main(["saves", "--record", "treatments/may.parquet"]) == 1
         assert "plan no action" in capsys.readouterr().err
-        paths.PARAMS.write_text(PARAMS.replace("TREES", "5").replace("policy: {", f"policy: {{{COSTS}, "))
+        paths.PARAMS.write_text(PARAMS.replace("TREES", str(TREES)).replace("policy: {", f"policy: {{{COSTS}, "))
         listed = _contacted()
         assert main(["saves", "--record", "treatments/may.parquet", "--campaign", "may"]) == 0
         assert "20 customers enter as treated" in capsys.readouterr().out

@@ -17,11 +17,11 @@ from fedelta.models.evaluation import Evaluation
 from fedelta.models.value.value_trees import SPEND
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands import rolling
 from fedelta.pipeline.commands.backtest import backtest, panel_at, panels_at
 from fedelta.pipeline.commands.rolling import BadRolling, Turn, rolled, rolling_calendars, rolling_table
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.span import span
 
 
 @pytest.fixture(scope="module")
