@@ -28,7 +28,7 @@ run: setup
 	$(BIN)/fedelta run
 
 test: lint
-	$(BIN)/pytest -n 2 --dist worksteal # a module's tests mostly stay on one core: what they share is made once
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder # a file on one core: what its tests share is made once
 
 lint: setup
 	$(BIN)/ruff check .
@@ -50,6 +50,6 @@ clean:
 
 # After a change of pyproject.toml: pin everything again, by hash, naming no index.
 requirements:
-	$(COMPILE) --extra serve --extra pipeline --extra postgres --extra lakes --extra datasets --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra score --extra serve --extra pipeline --extra postgres --extra lakes --extra datasets --extra dev -o requirements/dev.txt
 	$(COMPILE) --extra serve -o requirements/serve.txt
 	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 - -o requirements/uv.txt

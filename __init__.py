@@ -27,7 +27,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("fedelta.frames"), name)
+        try:
+            return getattr(importlib.import_module("fedelta.frames"), name)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"fedelta.{name} needs {error.name}: install the extra `score` (pip install 'fedelta[score]').",
+                name=error.name,
+            ) from None
     raise AttributeError(f"module 'fedelta' has no attribute {name!r}")
 
 

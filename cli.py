@@ -219,14 +219,15 @@ def _fetch(name: str | None, data: Path | None) -> None:
 @click.option("--customers", type=int, default=20_000, show_default=True)
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--out", type=_FOLDER, help="Folder to write (default: the project's data/raw/demo).")
-def _simulate(customers: int, seed: int, out: Path | None) -> None:
+@click.option("--no-campaigns", is_flag=True, help="Without campaigns, whose effect on each customer is known.")
+def _simulate(customers: int, seed: int, out: Path | None, *, no_campaigns: bool) -> None:
     """Make a company: raw files, and the truth behind them."""
     from fedelta.pipeline.commands.simulate import DEMO
     from fedelta.pipeline.commands.simulate import main as simulate
 
     if out is None:
         _enter_project()
-    simulate(customers=customers, seed=seed, out=out or DEMO)
+    simulate(customers=customers, seed=seed, out=out or DEMO, campaigns=not no_campaigns)
 
 
 @_in(SECTIONS[0])
@@ -413,6 +414,45 @@ def _at_risk(limit: int, tiers: Any, language: Any, *, as_json: bool) -> None:
 
     _enter_project(of_source=True)
     at_risk(limit=limit, tiers=tiers, language=language, as_json=as_json)
+
+
+@_in(SECTIONS[3])
+@fedelta.command("saves")
+@click.option("--plan", type=click.IntRange(min=2), metavar="N", help="What a campaign of N entries could find.")
+@click.option(
+    "--base", type=float, metavar="SHARE", help="Of a plan: who stays by themselves (default: by the scores)."
+)
+@click.option("--held-out", type=float, metavar="SHARE", help="Of a plan (default: policy.holdout.share).")
+@click.option("--record", type=_FOLDER, metavar="FILE", help="Write who enters now, both arms: treatments/may.parquet.")
+@click.option("--campaign", metavar="NAME", help="Of what is recorded.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def _saves(
+    plan: int | None,
+    base: float | None,
+    held_out: float | None,
+    record: Path | None,
+    campaign: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Say what contacting achieved, against the control group (reports/saves.json)."""
+    if plan is None and (base is not None or held_out is not None):
+        raise click.UsageError("--base and --held-out belong to --plan N.", click.get_current_context())
+    if record is None and campaign is not None:
+        raise click.UsageError("--campaign belongs to --record FILE.", click.get_current_context())
+    from datetime import UTC, datetime
+
+    from fedelta.pipeline.commands import saves
+
+    file = _enter_project({"record": record}, of_source=True)["record"]
+    if file is not None:
+        click.echo(saves.record(file, campaign, datetime.now(UTC)))
+    elif plan is not None:
+        found = saves.planned(plan, base, held_out)
+        _json(found) if as_json else click.echo(saves.plan_in_words(found))
+    else:
+        report = saves.saves()
+        _json(report) if as_json else click.echo(saves.in_words(report))
 
 
 @_in(SECTIONS[3])

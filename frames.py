@@ -196,7 +196,7 @@ def fit(
     interactions : pandas or Polars DataFrame of shape (n_interactions, n_columns)
         One row per interaction: `customer_id` (text or whole numbers), `occurred_at` (times; without a zone: UTC) and
         `kind` (purchase, return, visit, contact, …). Optional: `interaction_id`, `channel`, `amount`, `rating`,
-        `resolved`, `wait_hours`, `delay_hours`, `effort`, `reach`, `topic` and `known_at`, as
+        `resolved`, `wait_hours`, `delay_hours`, `effort`, `reach`, `topic`, `margin` and `known_at`, as
         ``fedelta.features.contract.INTERACTIONS`` says. It is not changed.
     horizon_days : int
         Days ahead within which a customer who does nothing has left.

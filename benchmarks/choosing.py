@@ -29,12 +29,13 @@ import pandas as pd
 
 from benchmarks.panels import LOGS, company_panel, log_project, panel_of, project
 from fedelta.models.btyd.purchase_prior import fit_prior
-from fedelta.models.churn.baselines import BASELINES, sigmoid
+from fedelta.models.churn.baselines import BASELINES
 from fedelta.models.churn.candidates import averaged, candidates, competing, fit_parts
-from fedelta.models.churn.model import prior_use, too_little
+from fedelta.models.churn.model import too_little
 from fedelta.models.churn.selection import weigh
 from fedelta.models.churn.settings import ChurnSettings
 from fedelta.models.learning.competition import folds_to_weigh
+from fedelta.models.learning.log_odds import prior_use, sigmoid
 from fedelta.models.learning.season import levelled, seasonal
 from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.bootstrap import USUAL, replicate

@@ -145,6 +145,8 @@ FORMULAS: Mapping[str, str | Quotient] = {
 }
 # Over the 13 channels at once; each contender states them itself.
 OVER_CHANNELS = ("channel_entropy_365d", "channel_count_365d")
+# Of the windows that some formula reads.
+WINDOW_DAYS = tuple(sorted({int(days) for name in FORMULAS for days in re.findall(r"_(\d+)d$", name)}))
 CHANNEL_TOTALS = tuple(f"channel_{name}_365d" for name in CHANNELS)
 
 COMPARED = tuple(feature for feature in FEATURES if feature.name in FORMULAS or feature.name in OVER_CHANNELS)
@@ -157,7 +159,7 @@ def totals() -> tuple[tuple[str, int | None], ...]:
     """Every sum that some formula reads: the measure, and its window in days or None."""
     measures = {"interaction", "purchase_day", *COUNTS, *SUMS}
     read = {word for formula in FORMULAS.values() for word in _words(formula)} | set(CHANNEL_TOTALS)
-    found = ((m, days) for m in measures for days in (None, 7, 30, 90, 180, 365) if m + _suffix(days) in read)
+    found = ((m, days) for m in measures for days in (None, *WINDOW_DAYS) if m + _suffix(days) in read)
     return tuple(sorted(found, key=lambda total: (total[0], total[1] or 0)))
 
 

@@ -26,13 +26,13 @@ from fedelta.models.btyd.purchase_prior import at_horizon
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.value.storage import load_clv
 from fedelta.pipeline import build_features, fit_btyd, ingest, paths, train_churn, train_clv
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands.backtest import measured, panels_at
 from fedelta.pipeline.commands.use import set_params, use
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.score import read_prior
+from fedelta.pipeline.span import span
 
 HERE = Path(__file__).resolve().parents[1]
 DATES = {  # of the run, and the horizon where it is not the one that the source recommends

@@ -43,9 +43,13 @@ RULES = {
     "outage": Rule(PLANTED_RULES["outage"], "empathy", "ease", 1, "kind IN ('visit', 'outage')"),
 }
 WORLDS: dict[str, Callable[[int, int, int], Company]] = {
-    "planted": lambda customers, seed, days: Company(customers, seed, days=days),
-    "no effect": lambda customers, seed, days: Company(customers, seed, days=days, bad_effect=0, spend_effect=0),
-    "exposure only": lambda customers, seed, days: Company(customers, seed, days=days, exposure_only=True),
+    "planted": lambda customers, seed, days: Company(customers, seed, days=days, campaigns=False),
+    "no effect": lambda customers, seed, days: Company(
+        customers, seed, days=days, bad_effect=0, spend_effect=0, campaigns=False
+    ),
+    "exposure only": lambda customers, seed, days: Company(
+        customers, seed, days=days, exposure_only=True, campaigns=False
+    ),
 }
 
 

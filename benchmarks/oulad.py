@@ -28,11 +28,11 @@ from fedelta.features.cutoffs import backtest_calendar
 from fedelta.models.metrics.bootstrap import Resampling, replicate
 from fedelta.models.metrics.metrics import auc, ece, log_loss
 from fedelta.pipeline import ingest, paths
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands.backtest import measured, panel_at
 from fedelta.pipeline.commands.use import set_params, use
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.span import span
 
 HERE = Path(__file__).resolve().parents[1]
 METRICS = {"auc": auc, "log_loss": log_loss, "ece": ece}

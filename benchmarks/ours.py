@@ -11,7 +11,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings, Rule
 from fedelta.features.kernel import KernelSettings
 from fedelta.pipeline.buckets.shuffle import buckets, shuffle
-from fedelta.pipeline.build_features import Job, build
+from fedelta.pipeline.feature_job import Job, build
 
 
 def main(task: Task) -> None:

@@ -15,7 +15,6 @@ import pandas as pd
 from fedelta.features.cutoffs import Cutoff, backtest_calendar, calendar
 from fedelta.models.panel import Panel
 from fedelta.pipeline import paths
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands.backtest import panel_at
 from fedelta.pipeline.commands.use import use
 from fedelta.pipeline.ingest import Outputs, ingest
@@ -25,6 +24,7 @@ from fedelta.pipeline.simulator import Company, simulate, write
 from fedelta.pipeline.simulator.clock import company_clock
 from fedelta.pipeline.simulator.journeys import draw_outages
 from fedelta.pipeline.simulator.traits import draw_traits
+from fedelta.pipeline.span import span
 
 HERE = Path(__file__).parents[1]
 NOW = datetime(2026, 6, 1, tzinfo=UTC)  # no event of the data sets is later

@@ -24,6 +24,7 @@ import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -44,7 +45,7 @@ from benchmarks.panels import (
     outages_ahead,
     short_panel,
 )
-from benchmarks.quality_row import Better, QualityRow, over_companies, significantly_worse, table_of, verdict
+from benchmarks.quality_row import Better, Goals, QualityRow, over_companies, row_of, significantly_worse, table_of
 from benchmarks.tables import TABLES, out_of_fold
 from fedelta.models.churn.baselines import btyd_churn, fit_hiatus, fit_logistic
 from fedelta.models.churn.model import fit_churn
@@ -56,7 +57,6 @@ from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.simulator import Company, Regime
 
 Floats = npt.NDArray[np.float64]
-Goals = Mapping[str, tuple[float, float | None]]  # metric: goal, peer
 
 BETTER: Mapping[str, Better] = {
     "auc": "higher", "log_loss": "lower", "brier": "lower", "ece": "lower", "lift": "higher", "empc": "higher"
@@ -207,28 +207,11 @@ def _measured(
         sign = 1 if better == "lower" else -1
         rivals = [name for name in predicted if name != "chosen"]
         rival = min(rivals, key=lambda name: sign * drawn.figures[name][metric][0])
-        found, difference = drawn.interval("chosen", metric), drawn.difference(metric, "chosen", rival)
-        goal, peer = goals.get(metric, (None, None))
-        reached = verdict(found.value, found.low, found.high, goal, better)
-        if reached == "inside the interval" and significantly_worse(difference.low, difference.high, better):
-            reached = "missed"  # its own interval is wider than what the pairs know
-        yield QualityRow(
-            data,
-            split,
-            model,
-            metric,
-            found.value,
-            found.low,
-            found.high,
-            rival,
-            difference.value,
-            difference.low,
-            difference.high,
-            goal,
-            peer,
-            reached,
-            {name: found.value - drawn.figures[name][metric][0] for name in rivals},
-        )
+        row = row_of(data, split, model, metric, drawn, (metric, rival), goals, better)
+        if row.verdict == "inside the interval" and significantly_worse(row.diff_low, row.diff_high, better):
+            row = replace(row, verdict="missed")  # its own interval is wider than what the pairs know
+        differences = {name: row.value - drawn.figures[name][metric][0] for name in rivals}
+        yield replace(row, differences=differences)
 
 
 def _there(path: Path, name: str) -> bool:

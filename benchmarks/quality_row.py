@@ -9,8 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from fedelta.models.metrics.bootstrap import Replicates
+
 Verdict = Literal["reached", "inside the interval", "missed", "no goal"]
 Better = Literal["lower", "higher", "near 0"]
+
+Drawn = tuple[str, str]  # a metric and a rival
+Goals = Mapping[str, tuple[float | None, float | None]]  # goal and best published figure by metric
 
 _COMPANIES_HEADER = "| data | metric | companies | against | mean difference [95%] | largest | smallest |"
 _HEADER = "| data | split | model | metric | value [95%] | against | difference [95%] | goal | peer | verdict |"
@@ -35,6 +40,31 @@ class QualityRow:
     peer: float | None  # the best figure published or measured elsewhere on the same split
     verdict: Verdict
     differences: Mapping[str, float] = field(default_factory=dict)  # to every rival
+
+
+def row_of(
+    data: str, split: str, model: str, name: str, drawn: Replicates, of: Drawn, goals: Goals, better: Better
+) -> QualityRow:
+    """The row of the chosen model's metric against a rival: `of` names both, `goals` has goal and peer by metric."""
+    metric, rival = of
+    found, difference = drawn.interval("chosen", metric), drawn.difference(metric, "chosen", rival)
+    goal, peer = goals.get(metric, (None, None))
+    return QualityRow(
+        data,
+        split,
+        model,
+        name,
+        found.value,
+        found.low,
+        found.high,
+        rival,
+        difference.value,
+        difference.low,
+        difference.high,
+        goal,
+        peer,
+        verdict(found.value, found.low, found.high, goal, better),
+    )
 
 
 def significantly_worse(low: float, high: float, better: Better) -> bool:

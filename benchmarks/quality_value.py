@@ -18,7 +18,7 @@ from typing import get_args
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.panels import LOGS, Log, company_panel, log_panel
-from benchmarks.quality_row import Better, QualityRow, table_of, verdict
+from benchmarks.quality_row import Better, QualityRow, row_of, table_of, verdict
 from fedelta.models.learning.conformal import NOMINAL, coverage
 from fedelta.models.metrics.bootstrap import USUAL, Replicates, Resampling, replicate
 from fedelta.models.metrics.metrics import VALUE_METRICS, base_rate
@@ -123,24 +123,8 @@ def _measured(
 
 
 def _row(log: Log, what: str, model: str, metric: str, drawn: Replicates, rival: str) -> QualityRow:
-    found, difference = drawn.interval("chosen", metric), drawn.difference(metric, "chosen", rival)
-    goal, peer = GOALS.get((log.name, what), {}).get(metric, (None, None))
-    return QualityRow(
-        log.name,
-        _split(log),
-        model,
-        f"{what} {metric}",
-        found.value,
-        found.low,
-        found.high,
-        rival,
-        difference.value,
-        difference.low,
-        difference.high,
-        goal,
-        peer,
-        verdict(found.value, found.low, found.high, goal, BETTER[metric]),
-    )
+    goals = GOALS.get((log.name, what), {})
+    return row_of(log.name, _split(log), model, f"{what} {metric}", drawn, (metric, rival), goals, BETTER[metric])
 
 
 def _coverage(log: Log, model: ClvModel, present: Panel, resampling: Resampling) -> Iterator[QualityRow]:

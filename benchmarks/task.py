@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-WINDOW_DAYS = (7, 30, 90, 180, 365)
+from benchmarks.compared import WINDOW_DAYS
+
 Partial = Literal["plain", "plain-day", "events", "day", "period"]
 # What is bad in the benchmark, gravest wins: predicate (SQL), severity. Only what a group-by can say, too: no rule that
 # looks at the interaction before.

@@ -16,11 +16,12 @@ from benchmarks.compared import (
     FORMULAS,
     LATEST,
     SUMS,
+    WINDOW_DAYS,
     Quotient,
     total_name,
     totals,
 )
-from benchmarks.task import WINDOW_DAYS, Task, asked, instant
+from benchmarks.task import Task, asked, instant
 from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS
 from fedelta.features.history import DAY_US
 

@@ -32,6 +32,9 @@ STATUS_REASON: Mapping[Status, str] = {
     "erased": "The customer's history has been erased.",
 }
 
+# Whether there are next_categories, or why not.
+NextStatus = Literal["predicted", "no_categories", "too_few_purchases", "no_purchase_yet"]
+
 # One row per interaction: the single record of everything a customer went through. Sorted by
 # (customer_id, occurred_at, interaction_id) within a bucket. Kinds and channels are strings: a source may declare more.
 INTERACTIONS = pl.Schema(
@@ -48,7 +51,8 @@ INTERACTIONS = pl.Schema(
         "delay_hours": pl.Float64(),  # delivered minus promised; negative is early
         "effort": pl.Float64(),  # 0 none, 1 most
         "reach": pl.Int64(),  # people who saw it
-        "topic": pl.String(),
+        "topic": pl.String(),  # of a purchase: the category of each article, with | between them
+        "margin": pl.Decimal(18, 4),  # money left of a purchase's amount after its costs; below 0 at a loss
         "known_at": pl.Datetime("us", "UTC"),  # when the company learned of it, where that is later than occurred_at
     }
 )
@@ -66,21 +70,30 @@ LABELS = pl.Schema(
     }
 )
 
-# One row per thing done to a customer, or not done (control group): what happened, at what cost, and what came of it.
+# One row per entry of a customer into an arm: what was done, or not done (control group), at what cost, and what came
+# of it. Facts at entry (`churn_probability`, `expected_value`) are those known before it. All but TREATMENTS_NEEDED may
+# be null.
 Arm = Literal["treated", "held_out"]
 Action = Literal["keep", "win back"]  # of a contact: who is still here, who has left
 SuppressionReason = Literal["opted out", "contacted lately"]
 TREATMENTS = pl.Schema(
     {
         "customer_id": pl.String(),
-        "treated_at": pl.Datetime("us", "UTC"),
+        "treated_at": pl.Datetime("us", "UTC"),  # when the customer entered the arm, contacted in the end or not
+        "campaign": pl.String(),
         "action": pl.String(),  # keep, win back, or a company's own
         "arm": pl.String(),  # of Arm
+        "reached": pl.Boolean(),  # whether the contact took place; null: unknown
         "cost": pl.Float64(),  # in the source's currency
         "outcome": pl.String(),
         "outcome_at": pl.Datetime("us", "UTC"),
+        "churn_probability": pl.Float64(),
+        "expected_value": pl.Float64(),  # in the source's currency, of a horizon
     }
 )
+TREATMENTS_NEEDED = ("customer_id", "treated_at", "arm")
+# Columns that a parquet file of treatments may lack.
+TREATMENTS_OPTIONAL = ("campaign", "reached", "churn_probability", "expected_value")
 
 # Why a score is what it is. The last one of a customer, with the code "rest", is everything that no other names:
 # contributions sum to the log-odds of the churn probability.
@@ -144,7 +157,12 @@ SCORES = pl.Schema(
         **{f"pillar_{name}": pl.Float64() for name in PILLARS},
         **{f"level_{name}": pl.Float64() for name in LEVELS},
         "reasons": pl.List(pl.Struct(REASON)),  # of customers at high or critical risk, with an action or most at stake
+        "next_categories": pl.List(  # the three likeliest to be bought of within the horizon, likeliest first
+            pl.Struct({"category": pl.String(), "probability": pl.Float64(), "reason": pl.String()})
+        ),
+        "next_categories_status": pl.String(),  # of NextStatus
         "action": pl.String(),  # of Action
+        "best_action": pl.String(),  # the same, also of those who get none: what contacting them would be for
         "offer": pl.Boolean(),  # whether the contact comes with an offer
         "expected_profit": pl.Float64(),  # of the best way to contact the customer, whether they are contacted or not
         "expected_profit_low": pl.Float64(),  # to expected_profit_high: a 90% interval

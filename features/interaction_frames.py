@@ -26,6 +26,7 @@ _WORDS = {
     "effort": "numbers from 0 to 1",
     "reach": "whole numbers",
     "topic": "text",
+    "margin": "numbers",
     "known_at": "times (pandas.to_datetime makes them of text)",
 }
 

@@ -9,7 +9,6 @@ A value that lies within a processor's error of the edge between two rounded val
 digits are chosen so that this is rare: with errors of 1e-15 and seven digits, for one value in ten million or so.
 """
 
-from collections.abc import Mapping
 from typing import overload
 
 import numpy as np
@@ -62,14 +61,3 @@ def probabilities(values: Floats) -> Floats:
 def rounded_log(values: Floats) -> Floats:
     """Logarithms or log-odds of any shape, rounded to six decimals."""
     return np.asarray(np.round(values, LOGARITHM), np.float64)
-
-
-def tidy(document: object) -> object:
-    """A JSON document with every fraction in it rounded to eight significant digits; the rest as it is."""
-    if isinstance(document, float):
-        return float(f"{document:.{FIGURE}g}")
-    if isinstance(document, Mapping):
-        return {name: tidy(held) for name, held in document.items()}
-    if isinstance(document, list | tuple):
-        return [tidy(held) for held in document]
-    return document

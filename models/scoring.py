@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 from scipy.stats import rankdata
 
-from fedelta.features.contract import BAD_WINDOWS, RISK_TIERS, SCORES, SuppressionReason
+from fedelta.features.contract import BAD_WINDOWS, RISK_TIERS, SCORES, NextStatus, SuppressionReason
 from fedelta.features.history import DAY_US
 from fedelta.models.btyd.next_order import days_to_next_order
 from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
@@ -25,6 +25,7 @@ from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
 from fedelta.models.reasons.wording import Wording
 from fedelta.models.rounding import PREDICTED, significant
+from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
@@ -47,6 +48,7 @@ class Models:
     personas: PersonaModel
     definition: str = "inactivity"  # of churn: whether silence alone tells that a customer has left
     leaving: LeavingModel | None = None
+    uplift: UpliftModel | None = None  # effects of contacting, where they passed their gate
 
 
 def score(
@@ -60,6 +62,7 @@ def score(
     suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
     out_of_fold: Mapping[str, float] | None = None,
+    next_categories: tuple[pl.DataFrame, NextStatus] | None = None,
     contacts: Mapping[str, int] | None = None,
     annual_discount: float = 0.1,
     wording: Wording | None = None,
@@ -82,6 +85,8 @@ def score(
     out_of_fold : mapping of customer to float, optional
         Churn probabilities by models of other customers, for those of a table whom the model learned from: it knows
         their answer.
+    next_categories : pair of DataFrame and str, optional
+        `customer_id` and `next_categories` of those who had bought of a category, and the status of the others.
     contacts : mapping of customer to int, optional
         How often each was contacted within the last year.
     annual_discount : float
@@ -111,6 +116,7 @@ def score(
         suppressed or {},
         as_of=as_of.to_pydatetime(),
         contacts=contacts,
+        gain=_gain(scored, at_stake, models.uplift),
     )
     frames = [frame.hstack(planned)]
     if explained:
@@ -119,6 +125,11 @@ def score(
     frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
     if indexes is not None:
         frames[0] = frames[0].join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left")
+    if next_categories is not None:
+        recommended, otherwise = next_categories
+        joined = frames[0].join(recommended, on="customer_id", how="left")
+        some = pl.when(pl.col("next_categories").is_not_null()).then(pl.lit("predicted")).otherwise(pl.lit(otherwise))
+        frames[0] = joined.with_columns(next_categories_status=some)
     every = pl.concat([_complete(frame) for frame in frames])
     return every.with_columns(
         as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
@@ -151,6 +162,15 @@ def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: 
         expected=expected,
         leaving=models.leaving,
     )
+
+
+def _gain(table: pd.DataFrame, at_stake: Stakes | None, uplift: UpliftModel | None) -> Floats | None:
+    """What contacting is measured to bring: effect on staying × worth of one who stays; None if not measured."""
+    if uplift is None or at_stake is None:
+        return None
+    leaving = at_stake.p_here * at_stake.p_leaves
+    worth = np.divide(at_stake.value_at_risk, leaving, out=0 * at_stake.value_at_risk, where=leaving > 0)
+    return uplift.effect(table) * worth
 
 
 def _probability(table: pd.DataFrame, churn: ChurnModel, out_of_fold: Mapping[str, float]) -> Floats:

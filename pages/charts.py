@@ -88,6 +88,31 @@ def gains(curve: Points, churn_rate: float) -> Markup:
     )
 
 
+def targeting(curves: Mapping[str, Points], names: Mapping[str, str]) -> Markup:
+    """What contacting the first share of customers brings, by the order that puts them first; dashed: any order."""
+    gains = [gain for points in curves.values() for _, gain in points]
+    low, high = min([0.0, *gains]), max([*gains, 1e-9])
+    step = next(s for s in _steps() if 5 * s >= high - low)
+    ticks = [step * k for k in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    y = Axis(ticks[0], ticks[-1], ticks, "gained per customer of the base", lambda value: f"{value:.3g}")
+    frame = Frame(share_axis("customers contacted, by the order"), y, 320)
+    last = next(iter(curves.values()))[-1]
+    looks = ("series", "series thin", "axis")
+    ends = [(name, max(points, key=lambda point: point[1])) for name, points in curves.items()]
+    return frame.svg(
+        "Targeting curves: what contacting brings, for each order of the customers",
+        frame.line([(0, 0), last], "guide"),
+        *(frame.line(points, looks[number % 3]) for number, points in enumerate(curves.values())),
+        *(
+            frame.words(0.02, ticks[-1] - (0.6 + 0.45 * number) * step, f"{_MARKS[number % 3]} {names[name]}", "note")
+            for number, (name, _) in enumerate(ends)
+        ),
+    )
+
+
+_MARKS = ("━", "─", "╌")
+
+
 def contacts(curve: Sequence[Mapping[str, Any]], capacity: int | None, currency: str) -> Markup:
     """Expected profit by the number of contacts (`models.policy.plan.contact_curve`); top and capacity are marked."""
     most = max(curve[-1]["contacts"], 1)

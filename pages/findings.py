@@ -102,6 +102,12 @@ ORDERS = (
     Metric("rmse", "RMSE", "lower", "root mean squared error, in days with a purchase", 3),
     *(metric for metric in VALUE if metric.name in ("r2", "bias", "gini", "spearman")),
 )
+NEXT = (
+    Metric("hit_rate_3", "Hit rate@3", "higher", "share of buyers who bought one of their three likeliest categories"),
+    Metric("ndcg_3", "NDCG@3", "higher", "how far up the three what was bought stands; 1 is perfect"),
+    Metric("log_loss", "Log loss", "lower", "surprise at what was bought and not, per customer and category"),
+    Metric("ece", "ECE", "lower", "calibration error of the probabilities of all customers and categories"),
+)
 DEVIANCE = "by it candidates of spend and of orders are compared; a few large buyers rule it less than RMSE"
 DECIDES = {"churn": CHURN[0], "clv": VALUE[0]}
 

@@ -3,11 +3,11 @@
 import errno
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedelta.models.rounding import tidy
+_DIGITS = 8  # significant, of a figure in a report; processors differ in the last ones
 
 
 @contextmanager
@@ -34,9 +34,19 @@ def whole(target: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, document: object) -> None:
-    """A report file, the same bytes for the same figures, whose last digits are left out: processors differ in them."""
+    """A report file, its fractions rounded to eight significant digits: the same bytes on every processor."""
     with whole(path) as staged:
-        staged.write_text(json.dumps(tidy(document), indent=1, allow_nan=False), encoding="utf-8")
+        staged.write_text(json.dumps(_rounded(document), indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _rounded(document: object) -> object:
+    if isinstance(document, float):
+        return float(f"{document:.{_DIGITS}g}")
+    if isinstance(document, Mapping):
+        return {name: _rounded(held) for name, held in document.items()}
+    if isinstance(document, list | tuple):
+        return [_rounded(held) for held in document]
+    return document
 
 
 def _remove(path: Path) -> None:

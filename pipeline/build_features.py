@@ -1,120 +1,19 @@
 """DVC stage ``build_features``: interactions in; features and labels at every cutoff out."""
 
-import multiprocessing
-import os
-import sys
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
-import polars as pl
-from tqdm import tqdm
-
-from fedelta.features.attributes import Attribute, attributes_at
 from fedelta.features.customer_table import table_features
-from fedelta.features.cutoffs import Cutoff, believed_times, calendar, value_calendar
-from fedelta.features.declared import with_declared
-from fedelta.features.errors import FedeltaError
-from fedelta.features.kernel import KernelSettings, columns_read, features_at
+from fedelta.features.cutoffs import Cutoff, calendar, value_calendar
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.buckets.shuffle import Bucket, buckets
+from fedelta.pipeline.buckets.shuffle import buckets
 from fedelta.pipeline.declared import cutoff_settings
+from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
 from fedelta.pipeline.params import Params, load_params
-
-
-class NoInteractions(FedeltaError):
-    """There is nothing to compute features of."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every worker needs to turn its buckets into tables."""
-
-    cutoffs: tuple[Cutoff, ...]
-    settings: KernelSettings
-    customers: Path | None
-    attributes: Sequence[Attribute]
-    features: Path
-    labels: Path
-    declared: Path | None = None  # the company's own labels, if they are learned from
-
-    def run(self, bucket: Bucket) -> int:
-        """Write the features and labels of one bucket; return the number of rows."""
-        table, labels = features_at(bucket.read(columns_read(self.settings)), self.cutoffs, self.settings)
-        if self.customers is not None and self.attributes:
-            known = pl.scan_parquet(self.customers).filter(
-                pl.col("customer_id").is_in(table["customer_id"].unique().implode())
-            )
-            table = table.hstack(attributes_at(table, known.collect(), self.attributes))
-        if self.declared is not None:
-            mine = pl.col("customer_id").is_in(labels["customer_id"].unique().implode())
-            labels = with_declared(labels, pl.scan_parquet(self.declared).filter(mine).collect())
-        name = f"part-{bucket.number:05}.parquet"
-        table.write_parquet(self.features / name, compression="lz4", statistics=False)
-        labels.write_parquet(self.labels / name, compression="lz4", statistics=False)
-        return table.height
-
-
-def build(job: Job, work: Iterable[Bucket], workers: int) -> int:
-    """Run the job on every bucket in a pool of processes; return the number of rows. Memory: a bucket per worker."""
-    work = list(work)
-    # One Polars thread per process: the pool is the parallelism. Spawned, because threads do not survive a fork.
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    # The memory of one bucket serves the next: giving it back and asking again took a quarter of the kernel's CPU.
-    os.environ["MALLOC_TRIM_THRESHOLD_"] = os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**32)
-    context = multiprocessing.get_context("spawn")
-    rows, terminal = 0, sys.stderr.isatty()
-    with (
-        ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool,
-        tqdm(total=len(work), desc="build_features", unit="bucket", mininterval=1 if terminal else 15) as progress,
-    ):
-        for done in as_completed([pool.submit(job.run, bucket) for bucket in work]):
-            rows += done.result()
-            progress.set_postfix_str(f"{rows:,} rows")
-            progress.update()
-    return rows
-
-
-def span(folder: Path) -> tuple[datetime, datetime]:
-    """Time of the first and of the last interaction, but for stray dates (`features.cutoffs.believed_span`).
-
-    Raises
-    ------
-    NoInteractions
-        If the folder holds none.
-    """
-    days: list[tuple[int, int, datetime, datetime]] = []
-    if files := [str(path) for path in folder.glob("*.parquet")]:
-        with duckdb.connect() as connection:
-            days = connection.execute(
-                "SELECT epoch_us(occurred_at) // 86_400_000_000 AS day, count(*), "
-                "make_timestamp(min(epoch_us(occurred_at))), make_timestamp(max(epoch_us(occurred_at))) "
-                "FROM read_parquet(?) GROUP BY day ORDER BY day",
-                [files],
-            ).fetchall()
-    if not days:
-        raise NoInteractions(
-            f"{folder} holds no interactions. Run `dvc repro ingest` first. A source of kind: table has none: what "
-            "needs a history (backtest, churn-window) cannot be asked of it."
-        )
-    return believed_times(days)
-
-
-def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: Path) -> Job:
-    """The project's features at `cutoffs`, to be written to two folders."""
-    source = load_source(params.source)
-    params.churn.relationship.check(source.all_kinds)
-    digital = tuple(name for name, touch in source.all_channels.items() if touch == "digital")
-    settings = KernelSettings(source.experience(params.experience), digital, relationship=params.churn.relationship)
-    declared = paths.DECLARED_LABELS if params.churn.definition == "declared" else None
-    attributes = source.for_models(params.fairness.allow)
-    return Job(tuple(cutoffs), settings, paths.CUSTOMERS, attributes, features, labels, declared)
+from fedelta.pipeline.span import span
 
 
 def cutoffs_now(params: Params, source: Source) -> tuple[Cutoff, ...]:

@@ -12,20 +12,25 @@ from fedelta.models.bundle import read_contract
 from fedelta.models.churn.baselines import Logistic
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.evaluation import Evaluation, evaluate, measure
-from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.metrics.bootstrap import Resampling, replicate
 from fedelta.models.metrics.curves import churn_curves, residuals
+from fedelta.models.next_purchase.evaluation import evaluate_next
+from fedelta.models.next_purchase.storage import load_next
 from fedelta.models.panel import ORDER, Panel
+from fedelta.models.too_good import questioned
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
+from fedelta.pipeline.out_of_fold import churn_out_of_fold, orders_out_of_fold, spend_out_of_fold
 from fedelta.pipeline.panel import files_of_value, from_pandas, has_evaluation, read_panel, read_training
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.train_churn import out_of_fold
-from fedelta.pipeline.train_clv import orders_out_of_fold, spend_out_of_fold
+from fedelta.pipeline.train_next import rows_to_measure
 
-# `dvc metrics show` prints these in one row of 100 columns; `--targets reports/evaluation.json` diffs all of them.
-HEADLINE = {"churn": ("auc", "log_loss", "ece"), "clv": ("gini", "r2", "bias")}
+# `dvc metrics show` prints these in one row of 120 columns; `--targets reports/evaluation.json` diffs all of them.
+HEADLINE = {"churn": ("auc", "log_loss", "ece"), "clv": ("gini", "r2", "bias"), "next": ("hit_rate_3",)}
+
+
+NOT_MEASURED: dict[str, Any] = {"next": {}, "next_against": {}, "next_rows": None}
 
 
 class NotEvaluated(FedeltaError):
@@ -51,7 +56,17 @@ def main() -> None:
         orders=load_orders(paths.CLV_EVALUATED),
         of_value=read_panel(["evaluate"], files_of_value()).of_role("evaluate"),
     )
+    found.report.update(next_report(params))
     _write(panel, found, contract["importance"])
+
+
+def next_report(params: Params) -> dict[str, Any]:
+    """How good the recommended categories are at the evaluation cutoff; `next` is empty where none are recommended."""
+    model, _ = load_next(paths.NEXT_EVALUATED)
+    rows = rows_to_measure(model, params) if model else None
+    if model is None or rows is None or not rows.buyers.any():
+        return NOT_MEASURED
+    return evaluate_next(model, rows, Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed))
 
 
 def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
@@ -63,7 +78,7 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
     """
     panel, definition = read_training("delivered"), params.churn.definition
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
-    churn, folds = out_of_fold(panel, params)
+    churn, folds = churn_out_of_fold(panel, params)
     values, interval = spend_out_of_fold(panel, params)
     last = (panel.table["cutoff"] == panel.cutoffs[-1]).to_numpy()
     present = panel.where(last)
@@ -78,7 +93,7 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
         folds=folds,
     )
     if bad := [name for name in panel.table.columns if str(name).startswith(BAD_PREFIX)]:
-        without, _ = out_of_fold(Panel(panel.table.drop(columns=bad), panel.outcomes), params)
+        without, _ = churn_out_of_fold(Panel(panel.table.drop(columns=bad), panel.outcomes), params)
         both = {"with": found.churn["chosen"], "without": without["chosen"][last]}
         drawn = replicate(found.churned, both, resampling=resampling)
         found.report["bad_experience_gain"] = {
@@ -86,6 +101,7 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
             for metric in ("auc", "log_loss", "brier", "empc")
             if metric in drawn.figures["with"]
         }
+    found.report.update(NOT_MEASURED)
     return present, found
 
 
@@ -117,10 +133,10 @@ def curves(found: Evaluation) -> dict[str, pd.DataFrame]:
 def headline_figures(report: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The chosen models' figures that ``dvc metrics`` and ``dvc exp show`` compare: ``{"churn": {"auc": …}, …}``.
 
-    As many as fit a row of 100 columns, to four decimals; the full document has the rest. A figure without meaning (no
+    As many as fit a row of 120 columns, to four decimals; the full document has the rest. A figure without meaning (no
     money, one class only) is left out.
     """
-    chosen = {what: report[what].get("chosen", {}) for what in HEADLINE}
+    chosen = {what: report.get(what, {}).get("chosen", {}) for what in HEADLINE}
     return {
         what: {name: round(chosen[what][name]["value"], 4) for name in names if _has_value(chosen[what], name)}
         for what, names in HEADLINE.items()
@@ -142,6 +158,8 @@ def headline(report: dict[str, Any]) -> str:
     ]
     if report["clv"] and report["clv"]["chosen"]["r2"]["value"] is not None:
         words.append(f"spend R² {report['clv']['chosen']['r2']['value']:.3f}")
+    if report.get("next"):
+        words.append(f"next purchase hit rate@3 {report['next']['chosen']['hit_rate_3']['value']:.3f}")
     return "; ".join(words)
 
 

@@ -19,11 +19,11 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.buckets.experience_buckets import Job, Part, look
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.experience_report import Found, document
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.span import span
 from fedelta.pipeline.table_experience import table_experience
 
 

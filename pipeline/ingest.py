@@ -36,11 +36,25 @@ from fedelta.pipeline.intake.usability import (
     shortfalls,
 )
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.paths import CUSTOMERS, DATA_REPORT, DECLARED_LABELS, INTERACTIONS, QUARANTINE
+from fedelta.pipeline.paths import (
+    CUSTOMERS,
+    DATA_REPORT,
+    DECLARED_LABELS,
+    INTERACTIONS,
+    QUARANTINE,
+    SOURCE_TREATMENTS,
+)
 
 __all__ = ["Outputs", "check", "ingest", "main"]
 
-_NAMES = ("interactions", "customers.parquet", "quarantine", "data.json", "declared_labels.parquet")
+_NAMES = (
+    "interactions",
+    "customers.parquet",
+    "quarantine",
+    "data.json",
+    "declared_labels.parquet",
+    "treatments.parquet",
+)
 _SCRATCH = ".ingest"  # beside the outputs, so that moving a finished file is a rename
 
 
@@ -53,6 +67,12 @@ class Outputs:
     quarantine: Path = QUARANTINE
     report: Path = DATA_REPORT
     labels: Path = DECLARED_LABELS
+    treatments: Path = SOURCE_TREATMENTS
+
+    @classmethod
+    def within(cls, folder: Path) -> "Outputs":
+        """All of them in one folder."""
+        return cls(*(folder / name for name in _NAMES))
 
 
 def main() -> None:
@@ -105,7 +125,7 @@ def ingest(
         _scratch_folder(outputs.interactions.parent) as scratch,
         staged(source, data, scratch, memory_limit=memory_limit, workers=workers, now=now, tell=tell) as stage,
     ):
-        made = Outputs(*(scratch / name for name in _NAMES))
+        made = Outputs.within(scratch)
         for folder in (made.interactions, made.quarantine):
             folder.mkdir()
         if source.kind == "table":
@@ -137,6 +157,10 @@ def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], N
     if stage.labels:
         kept = _rows(connection, made.labels)
         accounts["labels"] = _reconciled(connection, stage.labels, kept, aside["labels"])
+    _copy(connection, f"{stage.treated} ORDER BY treated_at, customer_id, campaign, action, arm", made.treatments)
+    if stage.treatments:
+        kept = _rows(connection, made.treatments)
+        accounts["treatments"] = _reconciled(connection, stage.treatments, kept, aside["treatments"])
     tell("looking for what is implausible")
     tables = Tables(connection, parquet(made.interactions / "*.parquet"), parquet(made.customers), parquet(made.labels))
     if stage.customers and source.kind == "table":
@@ -213,6 +237,7 @@ def _publish(made: Outputs, outputs: Outputs, scratch: Path) -> None:
             (made.quarantine, outputs.quarantine),
             (made.report, outputs.report),
             (made.labels, outputs.labels),
+            (made.treatments, outputs.treatments),
         )
     ):
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ and compared with those on disk, for the customers of one bucket at every cutoff
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 import polars as pl
@@ -25,13 +24,11 @@ from fedelta.models.panel import Panel, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import Job, job_for
+from fedelta.pipeline.data_alarms import stop_on_alarm
+from fedelta.pipeline.feature_job import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.monitoring.data_alarms import stop_on_alarm
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
-
-REPORT = Path("reports/leakage.json")
 
 
 class LeakFound(FedeltaError):
@@ -52,11 +49,11 @@ def main() -> None:
     found, rows, replay = check(datetime.now(UTC))
     found, accepted = without_accepted(found, load_params().leak_check.accept)
     document = {"leaks": [asdict(leak) for leak in found], "accepted": [asdict(leak) for leak in accepted]}
-    write_json(REPORT, {"rows": rows, "replayed_rows": replay, **document})
+    write_json(paths.LEAKAGE_REPORT, {"rows": rows, "replayed_rows": replay, **document})
     if found:
         worst = found[0]
-        more = f" {len(found) - 1} more in {REPORT}." if len(found) > 1 else f" See {REPORT}."
-        raise LeakFound(f"Leak ({worst.check}): {worst.column}: {worst.evidence}. Remedy: {worst.remedy}.{more}")
+        more = f"{f'{len(found) - 1} more in' if len(found) > 1 else 'See'} {paths.LEAKAGE_REPORT}."
+        raise LeakFound(f"Leak ({worst.check}): {worst.column}: {worst.evidence}. Remedy: {worst.remedy}. {more}")
     replayed_too = f"; {replay:,} rows replayed without their future" if replay else ""
     trusted = f"; accepted by params.yaml: {', '.join(sorted({leak.column for leak in accepted}))}" if accepted else ""
     print(f"leak_check: no leak in {rows:,} rows{replayed_too}{trusted}")

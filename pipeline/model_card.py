@@ -12,16 +12,16 @@ from jinja2 import UndefinedError
 
 from fedelta.features.errors import FedeltaError
 from fedelta.models.bundle import bundle_hash, read_contract
-from fedelta.models.leakage.leaky_model import questioned
 from fedelta.models.policy.plan import plan_of
 from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.too_good import questioned
 from fedelta.pages import findings
 from fedelta.pages.page import environment
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.monitor import REPORT as DRIFT
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.report import economics_of, read_scores
+from fedelta.pipeline.saves import policy_in_use
+from fedelta.pipeline.scores import economics_of, read_scores
 
 Json = Mapping[str, Any]
 
@@ -67,9 +67,9 @@ def main() -> None:
         read_contract(paths.CHURN_DELIVERED),
         _needed(paths.DATA_REPORT, "ingest"),
         _needed(paths.EVALUATION_REPORT, "evaluate"),
-        load_params().policy,
+        policy_in_use(load_params().policy),
         _json(paths.EXPERIENCE_REPORT, "experience"),
-        _json(DRIFT, "monitor"),
+        _json(paths.DRIFT_REPORT, "monitor"),
         _json(paths.FAIRNESS_REPORT, "fairness"),
         read_scores(paths.SCORES) if paths.SCORES.is_file() else None,
     )
@@ -101,6 +101,7 @@ def card(inputs: Inputs) -> str:
             churn_metrics=findings.CHURN,
             value_metrics=findings.VALUE,
             orders_metrics=findings.ORDERS,
+            next_metrics=findings.NEXT,
             churn_verdict=_verdict(metrics, "churn", churn["candidate"]),
             value_verdict=_verdict(metrics, "clv") if metrics["clv"] else "",
             question=questioned(metrics["churn"], churn["importance"]),

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,16 +18,15 @@ from fedelta.models.monitoring.settings import MonitorSettings
 from fedelta.models.panel import Panel
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
+from fedelta.pipeline.data_alarms import Alarm, data_alarms
 from fedelta.pipeline.experience_report import tidy
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.monitoring.data_alarms import Alarm, data_alarms
 from fedelta.pipeline.monitoring.drift_report import Check, checked, document, headline
 from fedelta.pipeline.monitoring.months import calendar, data_tracks, months_of, sampled_features, watched
 from fedelta.pipeline.monitoring.table_monitor import table_checks
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
 
-REPORT = Path("reports/drift.json")
 LEARNED = "The model learned from these outcomes: what it gets right here is no evidence."
 AHEAD = "Not known yet. The figures hold if the probabilities are as right as they were where outcomes are known."
 
@@ -50,9 +48,9 @@ def main(*, fail_on_alarm: bool = False) -> None:
         If something is out of the ordinary and `fail_on_alarm`; the report is written all the same.
     """
     report = monitor(load_params().monitor)
-    write_json(REPORT, report)
+    write_json(paths.DRIFT_REPORT, report)
     if report["alarms"] and fail_on_alarm:
-        raise DriftAlarm(f"{headline(report)} See {REPORT}.")
+        raise DriftAlarm(f"{headline(report)} See {paths.DRIFT_REPORT}.")
     print(f"monitor: {headline(report)}")
 
 

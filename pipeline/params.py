@@ -25,8 +25,10 @@ from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.ranges import Count, DayCount, DaysOrNone, Seed, Share
 from fedelta.models.churn.settings import ChurnSettings, TuneSettings
 from fedelta.models.fairness.settings import FairnessSettings
+from fedelta.models.incrementality.settings import MeasureSettings
 from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
 from fedelta.models.monitoring.settings import MonitorSettings
+from fedelta.models.next_purchase.settings import NextSettings
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.value.settings import ClvSettings
 from fedelta.pipeline.paths import PARAMS
@@ -97,8 +99,10 @@ class Params:
     loyalty: LoyaltySettings = field(default_factory=LoyaltySettings)
     personas: PersonaSettings = field(default_factory=PersonaSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
+    next: NextSettings = field(default_factory=NextSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     leak_check: LeakCheckSettings = field(default_factory=LeakCheckSettings)
+    measure: MeasureSettings = field(default_factory=MeasureSettings)
     fairness: FairnessSettings = field(default_factory=FairnessSettings)
 
     @property

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,23 @@ import numpy as np
 import polars as pl
 from jinja2 import UndefinedError
 
-from fedelta.features.contract import RISK_TIERS, SCORES
-from fedelta.features.errors import FedeltaError
+from fedelta.features.contract import RISK_TIERS
 from fedelta.models.bundle import read_contract
-from fedelta.models.leakage.leaky_model import questioned
-from fedelta.models.policy.economics import Economics, economics
+from fedelta.models.incrementality.comparison import nothing_measured
+from fedelta.models.incrementality.measured import with_measured
 from fedelta.models.policy.plan import NOT_CONTACTED, contact_curve, plan_of
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.reasons.wording import leading
-from fedelta.pages import charts, findings
+from fedelta.models.too_good import questioned
+from fedelta.pages import charts, findings, saves_section
 from fedelta.pages import experience_section as report_experience
 from fedelta.pages.journey_chart import journey_chart
 from fedelta.pages.page import environment
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.saves import read_saves
+from fedelta.pipeline.scores import NothingToReport, economics_of, read_scores
 
 Json = Mapping[str, Any]
 
@@ -35,10 +37,7 @@ GONE = 0.5  # probability of still being here below which a customer is on the l
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
-
-
-class NothingToReport(FedeltaError):
-    """A file that the report is made of is missing or damaged."""
+NOT_MEASURED = "Nothing was measured yet. Run `dvc repro measure`."
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ class Inputs:
     loyalty: Json
     fairness: Json
     policy: PolicySettings
+    saves: Json = field(default_factory=lambda: nothing_measured(NOT_MEASURED))
+    policy_words: Sequence[str] = ()  # what was measured, where the policy asks for it
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Risk:
 
 def main() -> None:
     """Write the report of the project's last run."""
+    saves = read_saves()
+    policy, words = with_measured(load_params().policy, saves)
     inputs = Inputs(
         scores=read_scores(paths.SCORES),
         metrics=_json(paths.EVALUATION_REPORT, "evaluate"),
@@ -101,7 +104,9 @@ def main() -> None:
         ),
         loyalty=_json(paths.LOYALTY_REPORT, "train_loyalty", ("classes", "now", "spurious", "personas")),
         fairness=_json(paths.FAIRNESS_REPORT, "fairness", ("reason", "attributes", "warnings")),
-        policy=load_params().policy,
+        policy=policy,
+        saves=saves or nothing_measured(NOT_MEASURED),
+        policy_words=words,
     )
     page = render(inputs)
     with whole(paths.REPORT) as staged:
@@ -144,6 +149,9 @@ def render(inputs: Inputs) -> str:
                 loyalty=inputs.loyalty,
                 fairness=inputs.fairness,
                 policy=inputs.policy,
+                saves=inputs.saves,
+                saved=saves_section,
+                policy_words=inputs.policy_words,
                 economics=economics_of(inputs.scores, inputs.policy),
                 plan=plan_of(inputs.scores, inputs.policy),
                 curve=contact_curve(inputs.scores, inputs.policy.capacity).to_dicts(),
@@ -161,6 +169,7 @@ def render(inputs: Inputs) -> str:
                 churn_metrics=findings.CHURN,
                 value_metrics=findings.VALUE,
                 orders_metrics=findings.ORDERS,
+                next_metrics=findings.NEXT,
                 churn_compared=churn,
                 value_compared=value,
                 churn_verdict=_verdict(metrics, "churn", findings.CHURN, chosen),
@@ -197,24 +206,6 @@ def render(inputs: Inputs) -> str:
         raise NothingToReport(
             f"A report that the page is made of lacks something ({error}). Run `dvc repro --force` to write all anew."
         ) from error
-
-
-def read_scores(path: Path) -> pl.DataFrame:
-    """The scores of a run, at least one of them of a scored customer.
-
-    Raises
-    ------
-    NothingToReport
-        If they are missing, of another version of this program, or of nobody.
-    """
-    if not path.is_file():
-        raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
-    scores = pl.read_parquet(path)
-    if missing := [name for name in SCORES if name not in scores.columns]:
-        raise NothingToReport(f"{path} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
-    if not (scores["status"] == "scored").any():
-        raise NothingToReport(f"{path} holds no scored customer, so there is nothing to report.")
-    return scores
 
 
 def risk_of(scores: pl.DataFrame) -> Risk:
@@ -262,17 +253,6 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
         .head(report_experience.LISTED)
         .to_dicts()
     )
-
-
-def economics_of(scores: pl.DataFrame, policy: PolicySettings) -> Economics:
-    """What keeping the scored customers costs and brings; without money, what can be stated without it."""
-    scored = scores.filter(pl.col("status") == "scored")
-    here = scored["p_here"].fill_null(1.0).to_numpy()
-    leaving = here * scored["p_leaves"].fill_null(scored["churn_probability"]).to_numpy()
-    if scored["value_at_risk"].null_count() == scored.height:
-        return economics(leaving, here, None, policy)
-    at_risk, back = (scored[name].fill_null(0).to_numpy() for name in ("value_at_risk", "win_back_value"))
-    return economics(leaving, here, at_risk, policy, back)
 
 
 def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[dict[str, Any]], list[str]]:

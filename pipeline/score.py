@@ -14,12 +14,15 @@ from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year
 from fedelta.models.scoring import KNOWN_VALUE, Models, score
+from fedelta.models.uplift.storage import load_uplift
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.treatments import read_treatments, suppressed_at
 from fedelta.pipeline.wording import wording_of
 
@@ -29,7 +32,7 @@ def main() -> None:
     params = load_params()
     features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("role") == "score")
     table = features.join(pl.scan_parquet(paths.PRIOR), on=ORDER, how="left").sort("customer_id").collect()
-    source = load_source(params.source)
+    source, policy = load_source(params.source), policy_in_use(params.policy, tell=True)
     table_of_customers = source.kind == "table"
     if table_of_customers:
         table = with_known_value(table, pl.read_parquet(paths.CUSTOMERS))
@@ -48,16 +51,18 @@ def main() -> None:
             load_personas(paths.PERSONAS_BUNDLE),
             params.churn.definition,
             load_leaving(paths.LEAVING_BUNDLE),
+            load_uplift(paths.UPLIFT_BUNDLE),
         ),
-        params.policy,
+        policy,
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=pl.read_parquet(paths.PILLARS),
-        suppressed=suppressed_at(table["cutoff"][0], params.policy),
+        suppressed=suppressed_at(table["cutoff"][0], policy),
         contacts=contacts_of_a_year(read_treatments(), table["cutoff"][0]),
         annual_discount=params.clv.annual_discount,
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
+        next_categories=next_categories(paths.INTERACTIONS, table["cutoff"][0], params.engine.buckets),
         wording=wording_of(source, params),
     )
     assert scores.schema == SCORES

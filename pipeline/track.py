@@ -100,8 +100,8 @@ def flattened(settings: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, 
 def measured(report: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The report's figures by name: ``churn/auc`` with ``_low`` and ``_high``; ``churn/hiatus/auc``."""
     yield from ((name, float(report[name])) for name in ("rows", "churn_rate", "spend_total"))
-    for what in ("churn", "clv"):
-        for model, metrics in report[what].items():
+    for what in ("churn", "clv", "next"):
+        for model, metrics in report.get(what, {}).items():
             place = what if model == "chosen" else f"{what}/{model}"
             for metric, interval in metrics.items():
                 bounds = ("value", "low", "high") if model == "chosen" else ("value",)

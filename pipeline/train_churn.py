@@ -8,32 +8,26 @@ import numpy as np
 import pandas as pd
 
 from fedelta.features.cutoffs import Fit
-from fedelta.features.errors import FedeltaError
 from fedelta.models.churn.baselines import BASE, fit_baselines
 from fedelta.models.churn.candidates import contributions
 from fedelta.models.churn.model import ChurnModel, fit_churn
-from fedelta.models.churn.predictions import churn_predictions
 from fedelta.models.churn.storage import save_churn
-from fedelta.models.learning.cross_fitting import copies_as_one, cross_fitted, customer_folds
+from fedelta.models.learning.cross_fitting import copies_as_one
 from fedelta.models.monitoring.input_drift import profile_of
-from fedelta.models.panel import Floats, Panel
+from fedelta.models.panel import Panel
 from fedelta.models.peers import fit_peers
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.panel import read_training
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.training import THREADS, ahead, training_facts
 
-THREADS = 2  # fixed: the number of threads must not change the model
 _ASKED = 2_000  # rows whose contributions give the importance
-
-
-class TooFewToEvaluate(FedeltaError):
-    """Too few labelled customers for cross-fitting."""
 
 
 def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
     """The churn model of the training rows, and the facts kept beside it: base rates, baselines, importance."""
-    model = fitted(panel, params)
+    model = fit_churn(copies_as_one(panel), params.churn, **ahead(params), threads=THREADS)
     model = replace(model, peers=fit_peers(panel.table, model.encoding))
     definition = params.churn.definition
     facts = {
@@ -45,51 +39,6 @@ def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
         "inputs": profile_of(panel.table, model.encoding),
     }
     return model, facts
-
-
-def fitted(panel: Panel, params: Params, *, threads: int = THREADS) -> ChurnModel:
-    """The recipe fitted on the rows; copies of a customer in a table are one customer to it."""
-    ahead = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
-    return fit_churn(copies_as_one(panel), params.churn, **ahead, threads=threads)
-
-
-def out_of_fold(panel: Panel, params: Params) -> tuple[dict[str, Floats], int]:
-    """Churn probabilities of every row by the recipe and the baselines, each fitted on other customers; and the folds.
-
-    Raises
-    ------
-    TooFewToEvaluate
-        If the rows that some fold leaves to learn from have one outcome only.
-    """
-    fold = customer_folds(panel)
-    churned = panel.churned(params.churn.definition)
-    if any(np.ptp(churned[fold != number]) == 0 for number in np.unique(fold)):
-        raise TooFewToEvaluate(
-            f"{int(churned.sum()):,} of {len(panel):,} labelled customers churned: in some fold those left to learn "
-            "from have one outcome only. Bring more labelled customers of the rarer outcome."
-        )
-
-    def predict(past: Panel, present: Panel) -> dict[str, Floats]:
-        model = fitted(past, params, threads=1)
-        return churn_predictions(present.table, model, fit_baselines(past, params.churn.definition))
-
-    return cross_fitted(panel, predict, fold, threads=THREADS), int(fold.max()) + 1
-
-
-def training_facts(panel: Panel, definition: str) -> list[dict[str, object]]:
-    """Per training cutoff: its horizon, rows and share that churned."""
-    churned, facts = panel.churned(definition), []
-    for cutoff in panel.cutoffs:
-        at = (panel.table["cutoff"] == cutoff).to_numpy()
-        facts.append(
-            {
-                "cutoff": f"{cutoff:%Y-%m-%d}",
-                "horizon_days": int(panel.table["horizon_days"][at].iloc[0]),
-                "rows": int(at.sum()),
-                "churn_rate": round(float(churned[at].mean()), 6),
-            }
-        )
-    return facts
 
 
 def importance(model: ChurnModel, table: pd.DataFrame) -> dict[str, float]:

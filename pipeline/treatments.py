@@ -7,13 +7,17 @@ from typing import get_args
 import polars as pl
 from polars.exceptions import PolarsError
 
-from fedelta.features.contract import TREATMENTS, Arm, SuppressionReason
+from fedelta.features.contract import (
+    TREATMENTS,
+    TREATMENTS_NEEDED,
+    TREATMENTS_OPTIONAL,
+    Arm,
+    SuppressionReason,
+)
 from fedelta.features.errors import FedeltaError
 from fedelta.models.policy.actions import suppressed_customers
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths
-
-_NEEDED = ("customer_id", "treated_at", "arm")  # never null
 
 
 class BadTreatments(FedeltaError):
@@ -39,16 +43,18 @@ def suppressed_at(as_of: datetime, policy: PolicySettings) -> dict[str, Suppress
     return suppressed_customers(customers, treatments, as_of, policy)
 
 
-def read_treatments(folder: Path = paths.TREATMENTS) -> pl.DataFrame:
-    """Every treatment of the folder's parquet files, in the columns of the contract; none where there is no file.
+def read_treatments(folder: Path = paths.TREATMENTS, of_source: Path = paths.SOURCE_TREATMENTS) -> pl.DataFrame:
+    """Every treatment: of the folder's parquet files, and of the source, which `ingest` wrote to `of_source`.
+
+    In the columns of the contract; none where there is neither. Rows that are equal in everything are one.
 
     Raises
     ------
     BadTreatments
-        If a file is no parquet file, has other columns or types, or rows without customer, time or arm.
+        If a file is no parquet file, has other columns or types, or rows that the contract does not allow.
     """
-    files = sorted(folder.glob("*.parquet"))
-    return pl.concat([TREATMENTS.to_frame(), *(_read(path) for path in files)])
+    files = [*sorted(folder.glob("*.parquet")), *([of_source] if of_source.is_file() else [])]
+    return pl.concat([TREATMENTS.to_frame(), *(_read(path) for path in files)]).unique(maintain_order=True)
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -56,18 +62,29 @@ def _read(path: Path) -> pl.DataFrame:
         found = pl.read_parquet(path, glob=False)
     except (PolarsError, OSError) as error:
         raise BadTreatments(f"{path} is no readable parquet file. Write it anew, or take it away.") from error
+    lacking = [pl.lit(None).alias(name) for name in TREATMENTS_OPTIONAL if name not in found.columns]
+    found = found.with_columns(lacking)
     if wrong := [name for name, dtype in TREATMENTS.items() if not _fits(found.schema.get(name), dtype)]:
         differences = ", ".join(
             f"{name} as {found.schema.get(name, 'nothing')} instead of {TREATMENTS[name]}" for name in wrong
         )
         raise BadTreatments(f"{path} has {differences}. The columns of treatments: docs/bring-your-own-data.md.")
     table = found.select(pl.col(name).cast(dtype) for name, dtype in TREATMENTS.items())
-    incomplete = table.filter(pl.any_horizontal(pl.col(_NEEDED).is_null()) | ~pl.col("arm").is_in(get_args(Arm)))
+    incomplete = table.filter(
+        pl.any_horizontal(pl.col(TREATMENTS_NEEDED).is_null()) | ~pl.col("arm").is_in(get_args(Arm))
+    )
     if incomplete.height:
         raise BadTreatments(
             f"{path} has {incomplete.height:,} of {table.height:,} rows without a customer_id, a treated_at, or an arm "
             f"that is {' or '.join(get_args(Arm))}. Complete them, or leave them out."
         )
+    for name, most in (("cost", float("inf")), ("expected_value", float("inf")), ("churn_probability", 1.0)):
+        outside = table.filter(~(pl.col(name).is_finite() & pl.col(name).is_between(0, most)))
+        if outside.height:
+            raise BadTreatments(
+                f"{path} has {outside.height:,} of {table.height:,} rows with a {name} such as {outside[name][0]:g}; "
+                f"it must be {'between 0 and 1' if most == 1 else 'at least 0'}, or null where unknown."
+            )
     return table
 
 

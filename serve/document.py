@@ -66,7 +66,12 @@ MEANING = {
     "level_ease": _index("Ease", "that had to be easy"),
     "level_enjoyable": _index("Enjoyable", "that could be enjoyed"),
     "reasons": "Why the score is what it is: what can be acted on, what else raises it, what lowers it, and the rest.",
+    "next_categories": "The three categories the customer most likely buys of within the horizon, likeliest first: "
+    "category, probability, reason. Null if there are none: see `next_categories_status`.",
+    "next_categories_status": "`predicted`, or why not: no_categories (purchases name none), too_few_purchases (to "
+    "learn from), no_purchase_yet.",
     "action": "Planned action: keep (who is still here) or win back (who has left). Null if none is planned.",
+    "best_action": "What contacting the customer would be for, planned or not. Null where nothing is known of it.",
     "offer": "Whether the planned contact comes with an offer.",
     "expected_profit": "Expected profit of the best way to contact the customer, planned or not, in `currency`.",
     "expected_profit_low": "Lower end of its 90% interval: how much the customer spends a day is not known exactly.",
@@ -109,6 +114,14 @@ class Reason(BaseModel):
     date: dt.date | None = Field(description="of the fact, in the source's time zone")
 
 
+class NextCategory(BaseModel):
+    """A category the customer may buy of next."""
+
+    category: str | None
+    probability: float | None = Field(description="of a purchase within the horizon, 0 to 1")
+    reason: str | None
+
+
 def bodies(scores: pl.DataFrame, snapshot_id: str) -> list[bytes]:
     """One JSON document per row of ``scores`` (columns of ``SCORES``), in row order, encoded as orjson would.
 
@@ -144,7 +157,7 @@ def csv_chunks(rows: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
 
 def _cell(value: object) -> object:
     if isinstance(value, list):
-        value = " | ".join(f"{_pull(reason)}{reason['text']}" for reason in value if _is_shown(reason))
+        value = " | ".join(words for held in value if held and (words := _in_words(held)))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
@@ -152,14 +165,20 @@ def _cell(value: object) -> object:
     return value
 
 
-def _is_shown(reason: dict[str, Any] | None) -> bool:
-    return bool(reason and reason["text"] and reason["code"] != "rest")
+def _in_words(held: dict[str, Any]) -> str:
+    """A reason of the score, or a category with its reason; empty if there are no words."""
+    if "category" in held:
+        return f"{held['category']} {held['probability'] or 0:.0%}: {held['reason']}" if held["category"] else ""
+    return f"{_pull(held)}{held['text']}" if held["text"] and held["code"] != "rest" else ""
 
 
 def _pull(reason: dict[str, Any]) -> str:
     """Which way a reason moves the risk; nothing where that is unknown."""
     contribution = reason["contribution"]
     return "" if not contribution else "raises: " if contribution > 0 else "lowers: "
+
+
+_LISTS: dict[str, Any] = {"reasons": list[Reason], "next_categories": list[NextCategory]}
 
 
 def _field(name: str) -> Any:
@@ -169,7 +188,7 @@ def _field(name: str) -> Any:
     if name in ("customer_id", "snapshot_id"):
         return (str, Field(description=MEANING[name]))
     kind: Any = (
-        list[Reason] if isinstance(dtype, pl.List) else dt.datetime if isinstance(dtype, pl.Datetime) else _TYPES[dtype]
+        _LISTS[name] if isinstance(dtype, pl.List) else dt.datetime if isinstance(dtype, pl.Datetime) else _TYPES[dtype]
     )
     return (kind | None, Field(description=MEANING[name]))
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 
 from fedelta.features.contract import RISK_TIERS, SCORES, Status
 from fedelta.features.errors import FedeltaError
 
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
+_READ_AT_ONCE = 100_000  # rows: a row group is decoded anew for each part of it that is read
 DOCUMENT_VERSION = b"4"  # raise it when the same scores would give other documents
 
 _FLOATS = [name for name, dtype in SCORES.items() if dtype == pl.Float64()]
@@ -94,18 +93,15 @@ class ScoringRun:
     def chunks(self, rows: int) -> Iterator[pl.DataFrame]:
         """The run as frames of at most ``rows`` rows in file order, with its ranks in both sort orders of the list.
 
-        Memory holds one chunk, one row group and the two ranks.
+        Memory holds some chunks (``_READ_AT_ONCE`` rows), one row group and the two ranks.
         """
-        ranks = self._ranks()
-        start = 0
-        with _opened(self.path) as file:
-            try:
-                for batch in pq.ParquetFile(file).iter_batches(batch_size=rows):
-                    frame = _conformed(pl.DataFrame(pl.from_arrow(batch)).lazy()).collect()
-                    yield frame.hstack(ranks.slice(start, frame.height))
-                    start += frame.height
-            except (pa.ArrowException, PolarsError, OSError) as error:
-                raise _unreadable(self.path, error) from error
+        try:
+            table, ranks = self._table(), self._ranks()
+            for start in range(0, ranks.height, _READ_AT_ONCE):
+                read = table.slice(start, _READ_AT_ONCE).collect()
+                yield from read.hstack(ranks.slice(start, read.height)).iter_slices(rows)
+        except (PolarsError, OSError) as error:
+            raise _unreadable(self.path, error) from error
 
     def _ranks(self) -> pl.DataFrame:
         """``rank_by_value`` and ``rank_by_probability``, 1 first, null for customers without a score."""

@@ -1,11 +1,15 @@
 """What every test runs under."""
 
 import os
+import shutil
+import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from made_once import SHARED
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does: waiting threads do not spin
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # so too; the processes that tests start have it as well
@@ -15,6 +19,22 @@ settings.load_profile("any machine")
 
 REQUIRED = "FEDELTA_REQUIRE_SYSTEM"  # set to 1 where every part of the system must be there, as in .ci/run
 _PROGRAMS = {"postgresql": "usr/lib/postgresql/*/bin/initdb"}  # a program of each part, below /
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that all workers of this run share."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="fedelta-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what workers left running for each other, and remove the folder."""
+    if hasattr(config, "workerinput"):
+        return
+    shared = Path(os.environ.pop(SHARED))
+    for running in shared.glob("*.pid"):
+        os.killpg(int(running.read_text()), signal.SIGTERM)
+    shutil.rmtree(shared, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from fedelta.features.attributes import PREFIX
 from fedelta.models.encoding import MissingFeatures
+from fedelta.models.learning.log_odds import rounded_logit, sigmoid
 from fedelta.models.panel import Panel, activity_in, floats
-from fedelta.models.rounding import FINEST, FITTED, rounded_log, significant
+from fedelta.models.rounding import FINEST, FITTED, significant
 
 Floats = npt.NDArray[np.float64]
 How = Literal["plain", "log", "logit", "is", "unknown"]
@@ -80,7 +80,7 @@ class Term:
         if self.how == "log":
             other = np.log1p(np.maximum(floats(table, self.times), 0)) if self.times else 1.0
             return np.asarray(np.log1p(np.clip(values, 0, self.most)) * other, np.float64)
-        return _logit(np.maximum(values, _LEAST_CHANCE)) if self.how == "logit" else values
+        return rounded_logit(np.maximum(values, _LEAST_CHANCE)) if self.how == "logit" else values
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -235,25 +235,9 @@ def fit_logistic(panel: Panel, definition: str) -> Logistic:
     return _fit(panel, definition, [*named, *attributes])
 
 
-def btyd_log_odds(table: pd.DataFrame, model: str) -> Floats:
-    """Log-odds that a customer buys nothing in the row's horizon, by ``model``: pareto or bg."""
-    return -_logit(floats(table, f"{model}_p_any"))
-
-
 def btyd_churn(table: pd.DataFrame, model: str) -> Floats:
     """Probability of no purchase in the row's horizon by BTYD: `model` is pareto or bg."""
     return np.clip(1.0 - floats(table, f"{model}_p_any"), 1e-6, 1 - 1e-6)
-
-
-def spend_as_before(table: pd.DataFrame) -> Floats:
-    """Spend in the horizon if every customer went on at the pace so far."""
-    days = np.maximum(floats(table, "tenure_days"), 30.0)
-    return floats(table, "spend") / days * floats(table, "horizon_days")
-
-
-def sigmoid(log_odds: Floats) -> Floats:
-    """Probability of log-odds."""
-    return np.asarray(expit(log_odds), np.float64)
 
 
 def _fit(panel: Panel, definition: str, terms: Sequence[Term]) -> Logistic:
@@ -265,7 +249,7 @@ def _fit_values(of: Mapping[Term, Floats], churned: Floats, terms: Sequence[Term
     values = np.column_stack([of[term] for term in terms]) if terms else np.zeros((len(churned), 0))
     known = [i for i, column in enumerate(values.T) if np.unique(column[~np.isnan(column)]).size > 1]
     if not known or churned.min() == churned.max():
-        return Logistic((), (), (), (), (), (), float(_logit(np.array([churned.mean()]))[0]))
+        return Logistic((), (), (), (), (), (), float(rounded_logit(np.array([churned.mean()]))[0]))
     values, kept = values[:, known], tuple(terms[i] for i in known)
     mean, deviation, low, high = (
         significant(np.asarray(figure(values, axis=0)), FITTED)
@@ -312,8 +296,3 @@ def _attribute(column: pd.Series) -> list[Term]:
     counts = column.astype("string").value_counts()
     common = sorted(counts.index[counts >= max(20, _COMMON_SHARE * len(column))])
     return [Term(str(column.name), "is", level) for level in common]
-
-
-def _logit(probability: Floats) -> Floats:
-    p = np.clip(probability, 1e-4, 1 - 1e-4)
-    return rounded_log(np.log(p) - np.log1p(-p))

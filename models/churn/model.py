@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from fedelta.features.errors import FedeltaError
-from fedelta.models.churn.baselines import btyd_log_odds, sigmoid
 from fedelta.models.churn.candidates import (
     Weighted,
     averaged,
@@ -34,16 +33,16 @@ from fedelta.models.learning.competition import (
     out_of_time_folds,
     predict_held_out,
 )
+from fedelta.models.learning.log_odds import prior_use, sigmoid
 from fedelta.models.learning.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
-from fedelta.models.learning.settings import BoostingSettings, Prior
+from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.calibration_line import clipped_logit
 from fedelta.models.panel import Panel, floats
 from fedelta.models.peers import Peers
 from fedelta.models.rounding import probabilities
 
 __all__ = [
-    "ChurnModel", "Prior", "TooLittleData", "fit_churn", "out_of_time_folds", "prior_log_odds", "prior_use",
-    "sigmoid", "too_little",
+    "ChurnModel", "Prior", "TooLittleData", "fit_churn", "out_of_time_folds", "too_little",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -182,24 +181,6 @@ def too_little(panel: Panel, settings: ChurnSettings) -> str:
     if not panel.table["interaction_count"].isna().all():  # a table of customers has no history that could be short
         counts.append(("days of history", int(np.nanmax(tenure, initial=0)), least.span_days))
     return ", ".join(f"{found:,} {what} (at least {needed:,})" for what, found, needed in counts if found < needed)
-
-
-def prior_use(settings: BoostingSettings, panel: Panel, horizon_days: int) -> Prior:
-    """Whether BTYD enters as features or as the score to start from.
-
-    A model that does not know the horizon predicts for the one it was trained on; so where training horizons are
-    shorter than the scored one, the prior at each row's own horizon carries the answer across.
-    """
-    if panel.table["pareto_p_any"].isna().any():
-        return "features"  # who never bought (`definition: event`) has no prior to start from
-    if settings.prior != "auto":
-        return settings.prior
-    return "init_score" if (panel.table["horizon_days"] < horizon_days).any() else "features"
-
-
-def prior_log_odds(table: pd.DataFrame) -> Floats:
-    """Log-odds that a customer buys nothing in the row's horizon, by Pareto/NBD."""
-    return btyd_log_odds(table, "pareto")
 
 
 _UNTESTED = Calibrator(

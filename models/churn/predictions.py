@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.baselines import Logistic, btyd_churn, sigmoid
+from fedelta.models.churn.baselines import Logistic, btyd_churn
 from fedelta.models.churn.model import ChurnModel
+from fedelta.models.learning.log_odds import sigmoid
 from fedelta.models.rounding import probabilities
 
 Predictions = dict[str, npt.NDArray[np.float64]]

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.baselines import BASE, btyd_log_odds
+from fedelta.models.churn.baselines import BASE
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble, fit_ensemble
+from fedelta.models.learning.log_odds import btyd_log_odds
 from fedelta.models.learning.settings import BoostingSettings, Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fedelta.models.metrics.bootstrap import Interval, Resampling, metric_intervals
+from fedelta.models.metrics.bootstrap import Interval, Resampling, replicate
 from fedelta.models.metrics.metrics import auc
 
 Floats = npt.NDArray[np.float64]
@@ -73,7 +73,7 @@ def _test(present: _Panel, learned: Sequence[_Panel], resampling: Resampling) ->
         model = make_pipeline(StandardScaler(), LogisticRegression())
         model.fit(np.concatenate([panel.features for panel in learned]), churned)
         score = model.predict_proba(present.features)[:, 1]
-        found = metric_intervals(present.churned, {"rfm": score}, {"auc": auc}, resampling=resampling)["rfm"]["auc"]
+        found = replicate(present.churned, {"rfm": score}, {"auc": auc}, resampling=resampling).interval("rfm", "auc")
     return Test(present.cutoff, present.churned.size, int(present.churned.sum()), found)
 
 

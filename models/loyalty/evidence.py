@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from fedelta.models.loyalty.model import CLASSES, LoyaltyModel, spoken
-from fedelta.models.metrics.bootstrap import Interval, Resampling, metric_intervals, paired_difference
+from fedelta.models.metrics.bootstrap import Interval, Resampling, paired_difference, replicate
 from fedelta.models.metrics.metrics import base_rate, log_loss
 from fedelta.models.panel import Panel, floats
 from fedelta.models.rounding import probabilities
@@ -143,8 +143,8 @@ def _advice(table: pd.DataFrame, model: LoyaltyModel) -> Sequence[str]:
 def _mean(values: Floats, resampling: Resampling) -> Figure | None:
     if not values.size:
         return None
-    drawn = metric_intervals(values, {"all": np.zeros(values.size)}, {"mean": base_rate}, resampling=resampling)
-    return drawn["all"]["mean"].as_dict()
+    drawn = replicate(values, {"all": np.zeros(values.size)}, {"mean": base_rate}, resampling=resampling)
+    return drawn.interval("all", "mean").as_dict()
 
 
 def _inputs(table: pd.DataFrame, model: LoyaltyModel, with_attitude: bool) -> Floats:

@@ -32,6 +32,11 @@ class PersonaModel:
     born: int = 0  # ids ever given: one is never given twice
     reason: str | None = None
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a feature table that personas are assigned by."""
+        return sorted({name for scale in self.scales for name in (scale.column, scale.trait.evidence) if name})
+
     def assign(self, table: pd.DataFrame) -> npt.NDArray[np.object_]:
         """Name of the nearest persona of every row of a feature table; None where there are none."""
         if not self.personas:
@@ -46,8 +51,7 @@ class PersonaModel:
         MissingFeatures
             If a column that personas are assigned by is absent.
         """
-        needed = {scale.column for scale in self.scales} | {scale.trait.evidence for scale in self.scales} - {None}
-        if missing := sorted(str(name) for name in needed if name not in table):
+        if missing := [name for name in self.columns if name not in table]:
             raise MissingFeatures(
                 f"The personas need {missing}, which the table lacks. Rebuild it with `dvc repro build_features`."
             )

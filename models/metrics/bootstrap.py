@@ -132,18 +132,6 @@ def replicate(
     )
 
 
-def metric_intervals(
-    actual: npt.ArrayLike,
-    predictions: Mapping[str, npt.ArrayLike],
-    metrics: Mapping[str, Metric] = CHURN_METRICS,
-    *,
-    customer: npt.ArrayLike | None = None,
-    resampling: Resampling = USUAL,
-) -> dict[str, dict[str, Interval]]:
-    """``{model: {metric: Interval}}``; parameters and errors as ``replicate``."""
-    return replicate(actual, predictions, metrics, customer=customer, resampling=resampling).intervals()
-
-
 def paired_difference(
     metric: Metric,
     actual: npt.ArrayLike,

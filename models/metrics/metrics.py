@@ -23,7 +23,7 @@ import pandas as pd
 
 from fedelta.models.metrics.calibration_line import Line, clip_probability, clipped_logit, logistic_line
 from fedelta.models.metrics.empc import PAPER, Campaign, best_profit
-from fedelta.models.metrics.ranking import Floats, LengthMismatchError, Ranked, Sample, column, whole_weights
+from fedelta.models.metrics.ranking import Floats, Ranked, Sample, whole_weights
 
 DECILES = 10
 
@@ -148,12 +148,6 @@ def base_rate(sample: Sample) -> float:
 
 
 @Metric
-def mean_prediction(sample: Sample) -> float:
-    """Mean of what was predicted."""
-    return sample.mean(sample.rows.predicted)
-
-
-@Metric
 def rmse(sample: Sample) -> float:
     """Root mean squared error."""
     return float(np.sqrt(sample.mean(sample.rows.once(_error) ** 2)))
@@ -228,26 +222,6 @@ def _decile_error(sample: Sample) -> float:
 
 
 decile_error = Metric(_decile_error, inflated=True)
-
-
-def interval_coverage(
-    actual: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, weight: npt.ArrayLike | None = None
-) -> float:
-    """Share of rows whose actual lies between its bounds, both included; arrays of shape (n,).
-
-    Raises
-    ------
-    MetricInputError
-        If the arrays do not fit together; see ``models.metrics.ranking``.
-    """
-    happened, *bounds = (column(name, held) for name, held in (("actual", actual), ("low", low), ("high", high)))
-    if any(bound.size != happened.size for bound in bounds):
-        sizes = " and ".join(str(bound.size) for bound in bounds)
-        raise LengthMismatchError(
-            f"Expected two bounds per row, got {sizes} for {happened.size} rows: align them first."
-        )
-    inside = (bounds[0] <= happened) & (happened <= bounds[1])
-    return base_rate(inside, inside, weight)
 
 
 RANK_METRICS: Mapping[str, Metric] = MappingProxyType(

@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 PLANNED = (
-    "action", "offer", "expected_profit", "expected_profit_low", "expected_profit_high", "contact_cost", "p_saved",
-    "team", "contact_on", "held_out",
+    "action", "best_action", "offer", "expected_profit", "expected_profit_low", "expected_profit_high", "contact_cost",
+    "p_saved", "team", "contact_on", "held_out",
 )  # fmt: skip
 _WIDTH = 1.6448536269514722  # standard deviations of a normal distribution from its mean to the end of a 90% interval
 
@@ -61,14 +61,15 @@ def policy_table(
         Contacts within the last year; see `contacts_of_a_year`.
     gain : ndarray of shape (n_customers,), optional
         What a contact is measured to bring each customer (an uplift model that passed its gate), in place of success ×
-        value at risk.
+        value at risk: by the way that keeps most, by others in proportion to their success.
 
     Returns
     -------
     DataFrame of shape (n_customers, len(PLANNED))
         In the order given, null where money, costs or success are unknown. `action` is "keep" or, where more is to be
-        had from those who have left, "win back"; null: no contact. Profit, cost and chance of saving are those of the
-        best way also for those not contacted. `held_out`: in the control group, never contacted (`policy.holdout`).
+        had from those who have left, "win back"; null: no contact. `best_action`, profit, cost
+        and chance of saving are those of the best way also for those not contacted. `held_out`: in the control group,
+        never contacted (`policy.holdout`).
     """
     alone = held_out(customer_ids, settings.holdout)
     ways = settings.economics.contacts
@@ -77,7 +78,8 @@ def policy_table(
         return empty.select(pl.lit(None, SCORES[n]).alias(n) if n != "held_out" else pl.col(n) for n in PLANNED)
     fade = 2.0 ** (-np.nan_to_num(at_stake.days_gone) / settings.economics.win_back_half_life_days)
     tired = _fatigue(customer_ids, contacts or {}, settings.fatigue)
-    kept = np.column_stack([w.keeps * at_stake.value_at_risk if gain is None else gain for w in ways]) * tired[:, None]
+    at_best = at_stake.value_at_risk if gain is None else gain / (max(w.keeps for w in ways) or 1.0)
+    kept = np.column_stack([w.keeps * at_best for w in ways]) * tired[:, None]
     back = np.column_stack([w.brings_back * fade * at_stake.win_back_value for w in ways]) * tired[:, None]
     saved = [w.keeps * at_stake.p_here * at_stake.p_leaves + w.brings_back * fade * (1 - at_stake.p_here) for w in ways]
     cost = np.array([w.cost for w in ways], np.float64)
@@ -85,7 +87,7 @@ def policy_table(
     kept, back = (np.take_along_axis(part, best[:, None], axis=1)[:, 0] for part in (kept, back))
     profit = significant(kept + back - cost[best], PREDICTED)
     barred = alone | np.isin(np.array(customer_ids, dtype=str), np.array(sorted(suppressed), dtype=str))
-    action = np.where(back > kept, "win back", "keep")
+    action = np.where((back > kept) & (back > 0), "win back", "keep")
     worth = np.where(barred | np.isnan(profit), -np.inf, profit)
     chosen = _chosen(customer_ids, worth, cost[best], settings)
     team, day = _assigned(chosen, action, settings.teams, settings.run_days)
@@ -101,6 +103,7 @@ def policy_table(
     return pl.DataFrame(
         {
             "action": pl.Series(action.tolist()).set(pl.Series(~met), None),
+            "best_action": pl.Series(action.tolist()).set(pl.Series(np.isnan(profit)), None),
             "offer": pl.Series([w.offer for w in ways]).gather(best).set(pl.Series(~met), None),
             "expected_profit": pl.Series(profit).fill_nan(None),
             "expected_profit_low": pl.Series(significant(low, PREDICTED)).fill_nan(None),

@@ -123,7 +123,7 @@ class PolicySettings:
     teams: Mapping[str, TeamSettings] = field(default_factory=dict)  # by name; none: the capacity is all that limits
     run_days: DayCount = 7  # that a run's list is worked on by the teams
     cooldown_days: DaysOrNone = 30  # in which nobody is contacted again
-    fatigue: Annotated[float, Interval(gt=0)] | None = None  # contacts within a year after which success halves
+    fatigue: Annotated[float, Interval(gt=0, lt=1_000)] | None = None  # contacts in a year that halve success
     holdout: HoldoutSettings = field(default_factory=HoldoutSettings)
 
     def __post_init__(self) -> None:

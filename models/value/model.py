@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.model import prior_use
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.bias_correction import BiasCorrection, balanced
 from fedelta.models.learning.boosting import side_by_side
 from fedelta.models.learning.competition import IN_WORDS, customer_groups
 from fedelta.models.learning.conformal import Intervals, fit_intervals
+from fedelta.models.learning.log_odds import prior_use
 from fedelta.models.learning.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
 from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.metrics import Metric

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.baselines import spend_as_before
+from fedelta.models.panel import floats
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Predictions = dict[str, npt.NDArray[np.float64]]
@@ -18,6 +18,12 @@ def clv_predictions(table: pd.DataFrame, model: ClvModel | None) -> Predictions:
     if table["pareto_p_any"].notna().all() and (table["pareto_expected_spend"] > 0).any():
         out |= {f"{name}_nbd": table[f"{name}_expected_spend"].to_numpy(np.float64) for name in ("pareto", "bg")}
     return out
+
+
+def spend_as_before(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Spend in the horizon if every customer went on at the pace so far (n_rows,)."""
+    days = np.maximum(floats(table, "tenure_days"), 30.0)
+    return floats(table, "spend") / days * floats(table, "horizon_days")
 
 
 def orders_predictions(table: pd.DataFrame, model: OrdersModel | None) -> Predictions:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fedelta.models.churn.baselines import btyd_log_odds, sigmoid
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble, Objective, fit_ensemble, side_by_side
+from fedelta.models.learning.log_odds import btyd_log_odds, sigmoid
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
 from fedelta.models.rounding import PREDICTED, rounded_log, significant

@@ -11,7 +11,7 @@ from fedelta.features.experience_rules import Language
 from fedelta.models.policy.plan import NOT_CONTACTED
 from fedelta.models.reasons.wording import in_language, leading
 from fedelta.pipeline import paths
-from fedelta.pipeline.report import read_scores
+from fedelta.pipeline.scores import read_scores
 
 _SHOWN = 3  # reasons of a customer
 

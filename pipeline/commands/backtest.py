@@ -18,12 +18,14 @@ from fedelta.models.value.model import fit_clv
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import build, job_for, span
 from fedelta.pipeline.declared import cutoff_settings
+from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.fit_btyd import priors_of
 from fedelta.pipeline.panel import Files, read_panel
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.train_churn import THREADS, train
+from fedelta.pipeline.span import span
+from fedelta.pipeline.train_churn import train
+from fedelta.pipeline.training import THREADS, value_ahead
 
 CHURN_COLUMNS = ("auc", "log_loss", "brier", "ece", "lift")
 CLV_COLUMNS = ("rmse", "r2", "bias", "gini", "spearman")
@@ -60,8 +62,7 @@ def measured(panel: Panel, params: Params, of_value: Panel) -> Evaluation:
     """The recipe trained on the training rows of a panel and measured on its rows to evaluate; value on its own."""
     training, present = panel.of_role("train"), panel.of_role("evaluate")
     model, facts = train(training, params)
-    ahead = {"horizon_days": params.value_days, "lead_days": params.lead_days, "threads": THREADS}
-    clv = fit_clv(of_value.of_role("train"), params.clv, **ahead)
+    clv = fit_clv(of_value.of_role("train"), params.clv, **value_ahead(params), threads=THREADS)
     baselines = {name: Logistic.from_dict(held) for name, held in facts["baselines"].items()}
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     measured_at = of_value.of_role("evaluate")

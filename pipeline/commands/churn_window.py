@@ -18,8 +18,8 @@ from fedelta.pages.churn_window import page
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.span import span
 
 REPORT = Path("reports/churn_window.json")
 PAGE = Path("reports/churn_window.html")

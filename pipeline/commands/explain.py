@@ -28,7 +28,7 @@ from fedelta.models.value.storage import load_clv
 from fedelta.models.what_if import CAUTION, Change, How, NothingToChange, changed
 from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import Bucket
-from fedelta.pipeline.build_features import Job, job_for
+from fedelta.pipeline.feature_job import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.wording import wording_of

@@ -15,10 +15,10 @@ from fedelta.features.errors import FedeltaError
 from fedelta.models.evaluation import Evaluation
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands.backtest import CHURN_COLUMNS, CLV_COLUMNS, choice_of, measured, panels_at, table_of
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.span import span
 
 TOP = 0.1  # of the customers in both lists
 

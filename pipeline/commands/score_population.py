@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from fedelta.features.contract import SCORES
+from fedelta.features.contract import SCORES, NextStatus
 from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, midnight_after, score_cutoff
 from fedelta.features.errors import FedeltaError
@@ -35,17 +35,21 @@ from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year, suppressed_customers
 from fedelta.models.scoring import Models, score
+from fedelta.models.uplift.storage import load_uplift
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import build, job_for, span
+from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import as_of, read_customers
+from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.score import in_words, with_known_value
+from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of
 
@@ -63,6 +67,7 @@ class Population:
     table: pl.DataFrame  # features at the scoring cutoff, without columns of purchase models
     customers: pl.DataFrame
     indexes: pl.DataFrame | None  # of experience
+    next_categories: tuple[pl.DataFrame, NextStatus]
 
 
 def main(data: Path, out: Path | None, at: str | None) -> None:
@@ -145,8 +150,9 @@ def scored(
             load_personas(paths.PERSONAS_BUNDLE),
             params.churn.definition,
             load_leaving(paths.LEAVING_BUNDLE),
+            load_uplift(paths.UPLIFT_BUNDLE),
         ),
-        params.policy,
+        policy_in_use(params.policy),
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         indexes=population.indexes,
@@ -154,6 +160,7 @@ def scored(
         contacts=contacts_of_a_year(treatments, when),
         annual_discount=params.clv.annual_discount,
         unseen=unseen["customer_id"].to_list(),
+        next_categories=population.next_categories,
         wording=wording_of(source, params),
     )
     assert scores.schema == SCORES
@@ -164,7 +171,7 @@ def read_population(
     source: Source, data: Path, params: Params, churn: ChurnModel, at: str | None, scratch: Path
 ) -> Population:
     """The customers of the files in `data` and their features, by way of a scratch folder."""
-    outputs = Outputs(*(scratch / name for name in ("interactions", "customers.parquet", "quarantine", "data.json")))
+    outputs = Outputs.within(scratch)
     report = ingest(
         source,
         data,
@@ -181,7 +188,9 @@ def read_population(
         customers = read_customers(outputs.customers, source)
         cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
         table, _ = table_features(customers, cutoff, source.for_models(params.fairness.allow))
-        return Population(with_known_value(table.filter(pl.col("role") == "score"), customers), customers, None)
+        nothing = next_categories(outputs.interactions, cutoff.at, params.engine.buckets)
+        present = with_known_value(table.filter(pl.col("role") == "score"), customers)
+        return Population(present, customers, None, nothing)
     first, last = span(outputs.interactions)
     when = _date(at) if at else score_cutoff(replace(params.cutoffs, score_at="latest"), last)
     if when <= first:
@@ -200,7 +209,12 @@ def read_population(
     table = read_sorted(folders["features"]).collect()
     if table.is_empty():
         raise CannotScore(f"Nobody in {data} has a history before {when:%Y-%m-%d}, so there is nobody to score.")
-    return Population(table, pl.read_parquet(outputs.customers), indexes_of(outputs.interactions, when, params))
+    return Population(
+        table,
+        pl.read_parquet(outputs.customers),
+        indexes_of(outputs.interactions, when, params),
+        next_categories(outputs.interactions, when, params.engine.buckets),
+    )
 
 
 def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFrame:

@@ -22,6 +22,7 @@ def main(
     regime: Regime = "dense",
     bad_effect: float = 1.0,
     exposure_only: bool = False,
+    campaigns: bool = True,
 ) -> None:
     """Simulate a company into ``out`` and print one line of figures.
 
@@ -35,7 +36,9 @@ def main(
         If there is no room or no permission.
     """
     begun = perf_counter()
-    company = Company(customers, seed, regime=regime, bad_effect=bad_effect, exposure_only=exposure_only)
+    company = Company(
+        customers, seed, regime=regime, bad_effect=bad_effect, exposure_only=exposure_only, campaigns=campaigns
+    )
     refuse_foreign(out)
     simulation = simulate(company)
     try:

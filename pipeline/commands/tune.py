@@ -27,7 +27,7 @@ from fedelta.pipeline.atomic_write import write_json
 from fedelta.pipeline.commands.use import set_params
 from fedelta.pipeline.panel import read_training
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.train_churn import THREADS
+from fedelta.pipeline.training import THREADS
 
 if TYPE_CHECKING:
     import optuna

@@ -9,9 +9,9 @@ broken is the one reported. A row the source calls out of scope is not judged.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
-from fedelta.features.contract import INTERACTIONS, LABELS, REQUIRED
+from fedelta.features.contract import INTERACTIONS, LABELS, REQUIRED, TREATMENTS, TREATMENTS_NEEDED, Arm
 from fedelta.pipeline.intake.raw_files import identifier, literal
 from fedelta.pipeline.intake.sources import Source, SourceError
 
@@ -78,6 +78,10 @@ LABEL_COLUMNS = tuple(
     for name, dtype in LABELS.items()
 )
 
+TREATMENT_COLUMNS = tuple(
+    Column(name, _CONTRACT_KIND[type(dtype).__name__], required=name in TREATMENTS_NEEDED)
+    for name, dtype in TREATMENTS.items()
+)
 
 OPT_OUT = Column("opted_out", "opt_out")
 OPT_OUT_AS_CAME = "opted_out_as_came"  # of a staged row: the value, where it is neither yes nor no
@@ -184,6 +188,30 @@ def label_rules(now: datetime) -> tuple[Rule, ...]:
             "known_at",
             "known_at < timezone('UTC', as_of::TIMESTAMP)",
             _came("known_at", "as_of or later: an outcome comes after the date it is about"),
+        ),
+    )
+
+
+def treatment_rules(now: datetime) -> tuple[Rule, ...]:
+    """Rules of one treatment."""
+    return (
+        *(_missing(name) for name in TREATMENTS_NEEDED),
+        Rule(
+            "unknown_arm",
+            "arm",
+            f"arm NOT IN ({_words(get_args(Arm))})",
+            _came("arm", " or ".join(get_args(Arm))),
+        ),
+        *_time_bounds("treated_at", "1970-01-01", now),
+        *(
+            Rule(f"{name}_negative", name, f"NOT isfinite({name}) OR {name} < 0", _came(name, "at least 0 and finite"))
+            for name in ("cost", "expected_value")
+        ),
+        Rule(
+            "probability_out_of_range",
+            "churn_probability",
+            "NOT churn_probability BETWEEN 0 AND 1",
+            _came("churn_probability", "between 0 and 1"),
         ),
     )
 

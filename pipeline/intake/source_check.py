@@ -109,6 +109,9 @@ def _tables(source: Source, stage: Staged) -> list[str]:
     if stage.labels:
         more, accounts["labels"] = _table(stage.connection, stage.labels)
         lines += more
+    if stage.treatments:
+        more, accounts["treatments"] = _table(stage.connection, stage.treatments)
+        lines += more
     kinds = counts(stage.connection, f"SELECT kind FROM ({stage.interactions.valid})")
     lines += ["", "kinds kept: " + (", ".join(f"{kind} {n:,}" for kind, n in kinds.items()) or "none")]
     if not kinds:

@@ -130,6 +130,7 @@ class Source:
     interactions_sql: str
     customers_sql: str | None = None
     labels_sql: str | None = None  # outcomes that the company itself declares
+    treatments_sql: str | None = None  # what was done to customers, and to whom nothing was
     kinds: tuple[str, ...] = ()  # beyond the contract's
     channels: Mapping[str, Touch] = field(default_factory=dict)  # beyond the contract's
     attributes: tuple[Attribute, ...] = ()
@@ -207,6 +208,7 @@ def load_source(name: str, root: Path = SOURCES) -> Source:
         interactions_sql=no_interactions() if table else _sql(folder / "interactions.sql", required=True) or "",
         customers_sql=_sql(folder / "customers.sql", required=table),
         labels_sql=_sql(folder / "labels.sql", required=False),
+        treatments_sql=_sql(folder / "treatments.sql", required=False),
         kinds=document.texts("kinds"),
         channels={
             c: cast("Touch", document.among(c, t, get_args(Touch))) for c, t in document.mapping("channels").items()

@@ -20,6 +20,7 @@ from fedelta.pipeline.intake.id_forms import define as define_id_form
 from fedelta.pipeline.intake.quarantine import (
     INTERACTION_COLUMNS,
     LABEL_COLUMNS,
+    TREATMENT_COLUMNS,
     Column,
     Rule,
     customer_columns,
@@ -27,6 +28,7 @@ from fedelta.pipeline.intake.quarantine import (
     interaction_rules,
     judged,
     label_rules,
+    treatment_rules,
 )
 from fedelta.pipeline.intake.raw_files import (
     MALFORMED,
@@ -115,17 +117,27 @@ class Staged:
     interactions: Judged
     customers: Judged | None  # None: the source has no customers.sql
     labels: Judged | None = None  # None: the source has no labels.sql
+    treatments: Judged | None = None  # None: the source has no treatments.sql
 
     @property
     def tables(self) -> tuple[Judged, ...]:
         """All that there are."""
-        return tuple(table for table in (self.interactions, self.customers, self.labels) if table is not None)
+        return tuple(table for table in (self.interactions, self.customers, self.labels, self.treatments) if table)
 
     @property
     def declared(self) -> str:
         """SELECT of the company's own labels: none where the source has no labels.sql."""
-        nothing = ", ".join(f"NULL::{column.sql_type} AS {column.name}" for column in LABEL_COLUMNS)
-        return self.labels.valid if self.labels else f"SELECT {nothing} WHERE false"
+        return self.labels.valid if self.labels else _no_rows(LABEL_COLUMNS)
+
+    @property
+    def treated(self) -> str:
+        """SELECT of the source's treatments: none where it has no treatments.sql."""
+        return self.treatments.valid if self.treatments else _no_rows(TREATMENT_COLUMNS)
+
+
+def _no_rows(columns: Sequence[Column]) -> str:
+    listed = ", ".join(f"NULL::{column.sql_type} AS {identifier(column.name)}" for column in columns)
+    return f"SELECT {listed} WHERE false"
 
 
 @contextmanager
@@ -172,7 +184,12 @@ def _configure(
 def _judge(
     connection: duckdb.DuckDBPyConnection, source: Source, files: tuple[FileCount, ...], now: datetime, tell: Tell
 ) -> Staged:
-    scripts = {"interactions": source.interactions_sql, "customers": source.customers_sql, "labels": source.labels_sql}
+    scripts = {
+        "interactions": source.interactions_sql,
+        "customers": source.customers_sql,
+        "labels": source.labels_sql,
+        "treatments": source.treatments_sql,
+    }
     selects = {name: _one_select(sql, f"{source.name}/{name}.sql") for name, sql in scripts.items() if sql is not None}
     _say_whom_malformed_lines_feed(connection, selects)
     tell("judging interactions")
@@ -190,7 +207,14 @@ def _judge(
         tell("judging labels")
         key = "customer_id, as_of"
         labels = _judged_table(connection, source, "labels", selects, LABEL_COLUMNS, label_rules(now), key)
-    return Staged(connection, files, interactions, customers, labels)
+    treatments = None
+    if "treatments" in selects:
+        tell("judging treatments")
+        key = "customer_id, treated_at, campaign, action, arm"
+        treatments = _judged_table(
+            connection, source, "treatments", selects, TREATMENT_COLUMNS, treatment_rules(now), key
+        )
+    return Staged(connection, files, interactions, customers, labels, treatments)
 
 
 def _one_select(sql: str, what: str) -> str:
@@ -204,7 +228,7 @@ def _one_select(sql: str, what: str) -> str:
 
 
 def _say_whom_malformed_lines_feed(connection: duckdb.DuckDBPyConnection, selects: dict[str, str]) -> None:
-    """A malformed line counts once: with interactions, unless only customers' or labels' SQL reads the file.
+    """A malformed line counts once: with interactions, unless only the SQL of another table reads the file.
 
     Whether customers' SQL reads the file at all is noted too.
     """

@@ -104,6 +104,7 @@ class DataReport:
     warnings: tuple[str, ...]
     labels: dict[str, int] | None = None  # of a table: customers who churned, stayed, and without a label
     declared_labels: Account | None = None  # where the rows of labels.sql went
+    treatments: Account | None = None  # where the rows of treatments.sql went
     declared: tuple[Declared, ...] = ()  # the company's own labels, by date
 
     def as_json(self) -> dict[str, object]:
@@ -114,12 +115,14 @@ class DataReport:
         """The figures in one line."""
         if self.labels is not None and self.customers is not None:
             counts = ", ".join(f"{n:,} {what}" for what, n in self.labels.items())
-            return f"{self.source}: {self.customers.equation}; customers: {counts}, as of {self.last_at[:10]}"
+            treated = f"; treatments: {self.treatments.equation}" if self.treatments else ""
+            return f"{self.source}: {self.customers.equation}; customers: {counts}{treated}, as of {self.last_at[:10]}"
         customers = f"; customers: {self.customers.equation}" if self.customers else ""
         labels = f"; labels: {self.declared_labels.equation}" if self.declared_labels else ""
+        treated = f"; treatments: {self.treatments.equation}" if self.treatments else ""
         return (
-            f"{self.source}: {self.interactions.equation}{customers}{labels}; {self.customer_count:,} customers, "
-            f"{self.first_at[:10]} to {self.last_at[:10]}"
+            f"{self.source}: {self.interactions.equation}{customers}{labels}{treated}; "
+            f"{self.customer_count:,} customers, {self.first_at[:10]} to {self.last_at[:10]}"
         )
 
 
@@ -163,6 +166,7 @@ def measure(
         customer_nulls=_nulls(connection, tables.customers, customer_columns(source)),
         warnings=(),
         declared_labels=accounts.get("labels"),
+        treatments=accounts.get("treatments"),
         declared=_declared(tables),
     )
     warnings = [
@@ -271,6 +275,7 @@ def measure_table(
         *((variants.warning,) if variants else ()),
         *plausibility.of_customers(tables, source),
         *_set_aside_warnings(customers),
+        *(_set_aside_warnings(accounts["treatments"], "treatments") if "treatments" in accounts else ()),
     ]
     at = f"{source.as_of:%Y-%m-%d}"
     return DataReport(
@@ -298,6 +303,7 @@ def measure_table(
         customer_nulls=_nulls(connection, tables.customers, customer_columns(source)),
         warnings=tuple(warnings),
         labels=dict(labels),
+        treatments=accounts.get("treatments"),
     )
 
 
@@ -383,7 +389,10 @@ def _warnings(report: DataReport, rows: int) -> Iterator[str]:
     )
     yield from (words for holds, words in checks if holds)
     yield from _set_aside_warnings(entry)
-    for table, other in (("customers", report.customers), ("labels", report.declared_labels)):
+    others = (
+        ("customers", report.customers), ("labels", report.declared_labels), ("treatments", report.treatments)
+    )  # fmt: skip
+    for table, other in others:
         if other is not None:
             yield from _set_aside_warnings(other, table)
 

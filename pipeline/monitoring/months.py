@@ -20,9 +20,10 @@ from fedelta.models.monitoring.population_drift import MONTH_DAYS, YEAR, Month, 
 from fedelta.models.panel import feature_columns, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import buckets
-from fedelta.pipeline.build_features import build, job_for, span
+from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.panel import read_features
 from fedelta.pipeline.params import Params
+from fedelta.pipeline.span import span
 
 MOST = 2 * YEAR  # a year to compare with, and a year that tells what is usual
 _MONTH = timedelta(days=MONTH_DAYS)

@@ -321,7 +321,8 @@ def _in_words(uri: str, *more: type[Exception]) -> Iterator[None]:
 def requirements() -> list[str]:
     """What a bundle needs to predict, as installed here: ``name==version``."""
     named = [Requirement(line) for line in requires("fedelta") or []]
-    return [f"{need.name}=={version(need.name)}" for need in named if need.marker is None]
+    needed = [need for need in named if need.marker is None or need.marker.evaluate({"extra": "score"})]
+    return [f"{need.name}=={version(need.name)}" for need in needed]
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:

@@ -89,6 +89,10 @@ class Company:
         Scale of the planted effects on leaving and on spend; 0 plants none.
     exposure_only : bool
         Bad experiences merely follow heavy buying, heavy buyers stay longest, and no bad experience has an effect.
+    campaigns : bool
+        Whether the company contacts customers at random to keep them; without, there is no treatment.
+    contact_effect : float in [0, 2]
+        Scale of what contact does to them; with 0 it does nothing.
     """
 
     customers: int = 20_000
@@ -99,6 +103,8 @@ class Company:
     bad_effect: float = 1.0
     spend_effect: float = 1.0
     exposure_only: bool = False
+    campaigns: bool = True
+    contact_effect: float = 1.0
 
     def __post_init__(self) -> None:
         if self.customers < 1:
@@ -109,7 +115,7 @@ class Company:
             raise CompanyError(f"A company needs a history of at least 30 days, not {self.days}.")
         if self.regime not in CLIMATES:
             raise CompanyError(f"No regime is called {self.regime!r}. Choose one of {', '.join(CLIMATES)}.")
-        for name in ("bad_effect", "spend_effect"):
+        for name in ("bad_effect", "spend_effect", "contact_effect"):
             if not 0 <= getattr(self, name) <= 2:
                 raise CompanyError(f"{name} scales the planted effect and lies in 0 to 2, not {getattr(self, name)}.")
 

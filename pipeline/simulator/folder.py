@@ -27,6 +27,7 @@ PATHS = {
     "campaigns": "campaigns.csv",
     "programme": "programme.csv",
     "members": "members.csv",
+    "treatments": "treatments.csv",
 }
 
 
@@ -105,7 +106,13 @@ def _bytes(write_to: Callable[[io.BytesIO], object]) -> bytes:
 
 
 def _write_truth(simulation: Simulation, folder: Path) -> None:
-    tables = {"customers": simulation.customers, "churn": simulation.churn, "experiences": simulation.experiences}
+    tables = {
+        "customers": simulation.customers,
+        "churn": simulation.churn,
+        "experiences": simulation.experiences,
+        "tastes": simulation.tastes,
+        "treatments": simulation.treatments,
+    }
     for name, table in tables.items():
         # Seven digits: the last ones of sixteen differ between processors.
         table.with_columns(cs.float().round_sig_figs(7)).write_parquet(folder / f"{name}.parquet")

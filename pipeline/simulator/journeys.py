@@ -8,7 +8,8 @@ import polars as pl
 
 from fedelta.pipeline.simulator.clock import BEYOND, Clock
 from fedelta.pipeline.simulator.company import Company, Floats, Ints
-from fedelta.pipeline.simulator.traits import CATEGORIES, CONTACT_CHANNELS, ORDER_CHANNELS, VISIT_CHANNELS, mostly
+from fedelta.pipeline.simulator.tastes import NAMES, draw_categories
+from fedelta.pipeline.simulator.traits import CONTACT_CHANNELS, ORDER_CHANNELS, VISIT_CHANNELS, mostly
 
 LATE_HOURS = 24.0  # a parcel this late is a bad experience
 FAULTY_SHARE = 0.025  # of parcels
@@ -46,14 +47,14 @@ def draw_purchases(company: Company, clock: Clock, traits: pl.DataFrame) -> pl.D
     return pl.DataFrame({"customer": customer, "at": at, "operational": operational})
 
 
-def draw_orders(company: Company, purchases: pl.DataFrame, traits: pl.DataFrame) -> pl.DataFrame:
+def draw_orders(company: Company, purchases: pl.DataFrame, traits: pl.DataFrame, tastes: Floats) -> pl.DataFrame:
     """Purchases within the span with their channel and category; ``order`` is the row number."""
     rng = company.rng("orders")
     orders = purchases.filter(pl.col("at") >= 0).select("customer", "at").with_row_index("order")
     who = orders["customer"].to_numpy()
     channel = mostly(traits["favourite_order"].to_numpy()[who], len(ORDER_CHANNELS), rng)
-    category = mostly(traits["favourite_category"].to_numpy()[who], len(CATEGORIES), rng)
-    return orders.with_columns(channel=np.array(ORDER_CHANNELS)[channel], category=np.array(CATEGORIES)[category])
+    category = draw_categories(company, orders, tastes)
+    return orders.with_columns(channel=np.array(ORDER_CHANNELS)[channel], category=np.array(NAMES)[category])
 
 
 def draw_parcels(company: Company, orders: pl.DataFrame, traits: pl.DataFrame) -> pl.DataFrame:

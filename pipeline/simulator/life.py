@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from fedelta.pipeline.simulator import campaigns as contact
 from fedelta.pipeline.simulator import journeys
+from fedelta.pipeline.simulator.campaigns import Campaigns, draw_campaigns
 from fedelta.pipeline.simulator.clock import Clock, company_clock
-from fedelta.pipeline.simulator.company import BAD_KINDS, Company, Effects, Floats, Ints
+from fedelta.pipeline.simulator.company import BAD_KINDS, Bools, Company, Effects, Floats, Ints
+from fedelta.pipeline.simulator.tastes import draw_costs, draw_tastes
 from fedelta.pipeline.simulator.traits import draw_traits
 
 LIFETIME = 8192.0  # days, more than any simulation spans: customer * LIFETIME + day orders events of all customers
@@ -19,7 +22,7 @@ class Life:
 
     Tables are cut by nothing yet: they run on as if nobody left. ``left_at`` (shape (customers,), days since the
     start, infinite for those who stay) says where to cut; ``left_because`` names the bad experience, ``habit`` for
-    the personal hazard, or null.
+    the personal hazard, ``contact`` for a campaign that annoyed, or null. ``tastes`` has shape (customers, categories).
     """
 
     company: Company
@@ -36,6 +39,9 @@ class Life:
     experiences: pl.DataFrame
     left_at: Floats
     left_because: pl.Series
+    tastes: Floats
+    campaigns: Campaigns
+    treatments: pl.DataFrame
 
 
 def live(company: Company) -> Life:
@@ -43,7 +49,8 @@ def live(company: Company) -> Life:
     clock = company_clock(company)
     traits = draw_traits(company, clock)
     purchases = journeys.draw_purchases(company, clock, traits)
-    orders = journeys.draw_orders(company, purchases, traits)
+    tastes = draw_tastes(company, traits)
+    orders = journeys.draw_orders(company, purchases, traits, tastes)
     parcels = journeys.draw_parcels(company, orders, traits)
     returns = journeys.draw_returns(company, orders, parcels)
     visits = journeys.draw_visits(company, clock, traits)
@@ -52,13 +59,14 @@ def live(company: Company) -> Life:
     second = journeys.draw_second_contacts(company, traits, contacts)
     bad = assemble_experiences(journeys.bad_orders(parcels, returns), contacts, second, visits, outages)
     experiences = with_chance_of_leaving(bad, company.effects)
-    left_at, left_because, experiences = decide(company, traits, experiences)
+    campaigns = draw_campaigns(company, traits)
+    left_at, left_because, experiences, treatments = decide(company, traits, experiences, campaigns)
     priced = price(company, traits, orders, experiences)
     refunded = returns.join(priced.select("order", "gross"), on="order", how="left", maintain_order="left")
     return Life(
         company, clock, traits, purchases, priced, parcels,
         refunded.with_columns(refund=(pl.col("gross") * pl.col("share")).round(2).clip(0.01)).drop("gross", "share"),
-        visits, contacts, second, outage_days, experiences, left_at, left_because,
+        visits, contacts, second, outage_days, experiences, left_at, left_because, tastes, campaigns, treatments,
     )  # fmt: skip
 
 
@@ -108,29 +116,50 @@ def kind_weights(effects: Effects, kind: pl.Series) -> Floats:
     return kind.replace_strict(weights, return_dtype=pl.Float64).to_numpy()
 
 
-def decide(company: Company, traits: pl.DataFrame, experiences: pl.DataFrame) -> tuple[Floats, pl.Series, pl.DataFrame]:
-    """Who leaves when and why; the experiences gain ``left``: this one was the last straw.
+def decide(
+    company: Company, traits: pl.DataFrame, experiences: pl.DataFrame, campaigns: Campaigns
+) -> tuple[Floats, pl.Series, pl.DataFrame, pl.DataFrame]:
+    """Who leaves when and why; the experiences, with ``left``: this one was the last straw; and the treatments.
 
-    The draws do not depend on the effects, so the same customer never leaves later under a larger effect.
+    The draws do not depend on the effects, so the same customer never leaves later under a larger effect of bad
+    experiences; nor on the campaigns, so that what a customer would have done without contact is known. ``chance`` of
+    an experience is what is left of it while contact shields the customer.
     """
     rng = company.rng("leaving")
+    hazard = traits["hazard"].to_numpy()
     begin = np.maximum(traits["signed_up"].to_numpy(), 0.0)  # those of before the start had not left at the start
-    habit = begin + rng.exponential(1.0, traits.height) / traits["hazard"].to_numpy()
-    fatal = rng.random(experiences.height) < experiences["chance"].to_numpy()
+    wait = rng.exponential(1.0, traits.height) / hazard
+    lot, chance = rng.random(experiences.height), experiences["chance"].to_numpy()
     customer: Ints = experiences["customer"].to_numpy()
-    straw = np.full(traits.height, np.inf)
-    np.minimum.at(straw, customer[fatal], experiences["decided"].to_numpy()[fatal])
-    left_at = np.minimum(habit, straw)
-    last_straw = fatal & (experiences["decided"].to_numpy() == left_at[customer])
+    decided = experiences["decided"].to_numpy()
+
+    def drives_away(reached: Bools) -> tuple[Floats, Bools]:
+        left = chance * (1 - contact.shielded(campaigns, reached, customer, decided))
+        return left, lot < left
+
+    def left_under(reached: Bools) -> Floats:
+        _, fatal = drives_away(reached)
+        straw = contact.driven_away(campaigns, reached)
+        np.minimum.at(straw, customer[fatal], decided[fatal])
+        return np.minimum(contact.habit_under(campaigns, reached, begin, wait), straw)
+
+    treatments = contact.treatments_of(campaigns, left_under, hazard, experiences)
+    left_at = left_under(campaigns.reached)
+    left_chance, fatal = drives_away(campaigns.reached)
+    last_straw = fatal & (decided == left_at[customer])
     straws = experiences.filter(last_straw).select("customer", left_because="kind")
     because = traits.select("customer").join(straws, on="customer", how="left", maintain_order="left")["left_because"]
     stays = left_at >= company.days
-    because = because.fill_null("habit").set(pl.Series(stays), None)
-    return np.where(stays, np.inf, left_at), because, experiences.with_columns(left=last_straw)
+    annoyed = left_at == contact.driven_away(campaigns, campaigns.reached)
+    because = because.set(pl.Series(annoyed & np.isfinite(left_at)), "contact").fill_null("habit")
+    because = because.set(pl.Series(stays), None)
+    experiences = experiences.with_columns(chance=left_chance, left=last_straw)
+    return np.where(stays, np.inf, left_at), because, experiences, treatments
 
 
 def price(company: Company, traits: pl.DataFrame, orders: pl.DataFrame, experiences: pl.DataFrame) -> pl.DataFrame:
-    """Orders with ``gross`` (euros, two decimals): Gamma(6) around the personal mean, lower after a bad experience."""
+    """Orders with ``gross`` (euros, two decimals): Gamma(6) around the personal mean, lower after a bad experience; and
+    ``cost``, what the goods cost the company."""
     rng, effects = company.rng("prices"), company.effects
     who = orders["customer"].to_numpy()
     struck = experiences.sort("customer", "at")
@@ -139,5 +168,6 @@ def price(company: Company, traits: pl.DataFrame, orders: pl.DataFrame, experien
     last = np.searchsorted(key, here, side="right") - 1  # none, or another customer's, lies too far back to count
     eased = np.where(np.append(False, struck["recovered"].to_numpy())[last], 1 - effects.recovery_share, 1.0)
     drop = np.where(here - key[last] < effects.spend_drop_days, effects.spend_drop * eased, 0.0)
-    gross = traits["spend_mean"].to_numpy()[who] * rng.gamma(6.0, 1 / 6.0, len(who)) * (1 - drop)
-    return orders.with_columns(gross=np.maximum(np.round(gross, 2), 0.5))
+    drawn = traits["spend_mean"].to_numpy()[who] * rng.gamma(6.0, 1 / 6.0, len(who)) * (1 - drop)
+    gross = np.maximum(np.round(drawn, 2), 0.5)
+    return orders.with_columns(gross=gross, cost=draw_costs(company, orders["category"], gross))

@@ -7,7 +7,7 @@ local to Rome everywhere else.
 import numpy as np
 import polars as pl
 
-from fedelta.pipeline.simulator import touchpoints
+from fedelta.pipeline.simulator import campaigns, touchpoints
 from fedelta.pipeline.simulator.company import Company
 from fedelta.pipeline.simulator.life import Life
 from fedelta.pipeline.simulator.touchpoints import while_customer
@@ -47,6 +47,7 @@ def company_files(life: Life) -> dict[str, pl.DataFrame]:
         "campaigns": _campaigns(life, touchpoints.draw_messages(life)),
         "programme": _programme(life, touchpoints.draw_programme(life)),
         "members": _members(life),
+        "treatments": _treatments(life),
     }
 
 
@@ -78,8 +79,9 @@ def _orders(life: Life, orders: pl.DataFrame) -> pl.DataFrame:
     store = pl.col("customer").mod(len(STORES)).replace_strict(dict(enumerate(STORES)), return_dtype=pl.String)
     shop = pl.when(pl.col("channel") == "store").then(store).otherwise(pl.col("channel").replace(SHOPS))
     return orders.select(
-        "order_id", customer_id(), placed_at=_local(life, "at"), shop=shop, category="category", gross=_euros("gross")
-    )
+        "order_id", customer_id(), placed_at=_local(life, "at"), shop=shop, category="category", gross=_euros("gross"),
+        cost=_euros("cost"),
+    )  # fmt: skip
 
 
 def _web_events(life: Life, orders: pl.DataFrame) -> pl.DataFrame:
@@ -167,7 +169,7 @@ def _campaigns(life: Life, messages: pl.DataFrame) -> pl.DataFrame:
         customer_id(),
         sent_at=_local(life, "at"),
         medium="medium",
-        campaign=pl.format("campaign {}", pl.col("campaign") + 1),
+        campaign="campaign",
         reaction="reaction",
         reacted_at=_local(life, "reacted"),
     )
@@ -190,4 +192,18 @@ def _members(life: Life) -> pl.DataFrame:
         plan=pl.when("member").then(pl.coalesce("to", "plan")),
         plan_since=pl.when("member").then(_local(life, "since")),
         newsletter=pl.when("opted_out").then(pl.lit("no")).otherwise(pl.lit("yes")),
+    )
+
+
+def _treatments(life: Life) -> pl.DataFrame:
+    """The campaign tool's log: who was drawn into which arm when, and whether those to be contacted were reached."""
+    treated = pl.col("treated")
+    return life.treatments.select(
+        customer_id=customer_id(),
+        campaign=pl.format("stay with us {}", pl.col("campaign") + 1),
+        entered_at=_local(life, "at"),
+        action=pl.lit(campaigns.ACTION),
+        arm=pl.when(treated).then(pl.lit("treated")).otherwise(pl.lit("held_out")),
+        reached=pl.when("reached").then(pl.lit("yes")).otherwise(pl.lit("no")),
+        cost=pl.when(treated).then(pl.lit(f"{campaigns.COST:.2f}")).otherwise(pl.lit("0.00")),
     )

@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 
+from fedelta.pipeline.simulator import campaigns
 from fedelta.pipeline.simulator.company import BAD_KINDS, Company
 from fedelta.pipeline.simulator.dirt import Soiled, soil
 from fedelta.pipeline.simulator.life import Life, live
 from fedelta.pipeline.simulator.raw import company_files, customer_id, moment
+from fedelta.pipeline.simulator.tastes import CATEGORIES
 from fedelta.pipeline.simulator.truth import HORIZONS, cutoffs_of, true_churn
 
 Json = Mapping[str, object]
+OTHER_TABLES = ("members", "treatments")  # files that hold no interactions
 
 # Which interactions are the planted bad experiences.
 PLANTED_RULES = {
@@ -34,6 +37,8 @@ class Simulation:
     customers : true rates, one row per customer; ``left_at`` and ``left_because`` are null for those who stay.
     churn : customer_id, cutoff, horizon_days, alive, churn_probability.
     experiences : every bad experience a customer went through, with its chance of leaving and whether it was the last.
+    tastes : each customer's taste for each category: the chance of it where the purchase before decides nothing.
+    treatments : what a contact does to each customer drawn into a campaign (``campaigns.treatments_of``).
     effects, dirt : what was planted, and the outcome ingest should find per file.
     """
 
@@ -42,6 +47,8 @@ class Simulation:
     customers: pl.DataFrame
     churn: pl.DataFrame
     experiences: pl.DataFrame
+    tastes: pl.DataFrame
+    treatments: pl.DataFrame
     effects: Json
     dirt: Mapping[str, Mapping[str, int]]
     life: Life
@@ -49,7 +56,7 @@ class Simulation:
     @property
     def interactions(self) -> int:
         """Valid interactions in all files."""
-        return sum(outcome["valid"] for name, outcome in self.dirt.items() if name != "members")
+        return sum(outcome["valid"] for name, outcome in self.dirt.items() if name not in OTHER_TABLES)
 
     def churn_at(self, cutoffs: Sequence[float], horizons: Sequence[int] = HORIZONS) -> pl.DataFrame:
         """The true chance of no purchase at further cutoffs (days since the start), in the form of ``churn``."""
@@ -66,6 +73,8 @@ def simulate(company: Company) -> Simulation:
         customers=_customers(life),
         churn=_dated(company, true_churn(life, cutoffs_of(life))),
         experiences=_experiences(life),
+        tastes=_tastes(life),
+        treatments=_treatments(life),
         effects=_effects(company),
         dirt=_dirt(files),
         life=life,
@@ -93,6 +102,28 @@ def _customers(life: Life) -> pl.DataFrame:
         "late_share",
         "engagement",
         "member",
+    )
+
+
+def _tastes(life: Life) -> pl.DataFrame:
+    ids = life.traits.select(customer_id().alias("customer_id"))
+    return ids.hstack(pl.DataFrame(life.tastes, schema=list(CATEGORIES)))
+
+
+def _treatments(life: Life) -> pl.DataFrame:
+    who = life.treatments["customer"].to_numpy()
+    return life.treatments.select(
+        customer_id().alias("customer_id"),
+        pl.format("stay with us {}", pl.col("campaign") + 1).alias("campaign"),
+        moment(life.company, "at").alias("entered_at"),
+        pl.when("treated").then(pl.lit("treated")).otherwise(pl.lit("held_out")).alias("arm"),
+        "reached",
+        "type",
+        "leaves_if_held_out",
+        "leaves_if_treated",
+        "effect",
+        pl.Series("shield", life.campaigns.shield[who]),
+        pl.Series("reactance", life.campaigns.reactance[who]),
     )
 
 
@@ -130,6 +161,12 @@ def _effects(company: Company) -> Json:
             "recovery_share": effects.recovery_share,
         },
         "rules": PLANTED_RULES,
+        "categories": {name: asdict(category) for name, category in CATEGORIES.items()},
+        "campaigns": {
+            "effect_days": campaigns.EFFECT_DAYS,
+            "share_of_causes_of_leaving_averted": campaigns.SHIELD,
+            "chance_of_leaving_because_of_contact": campaigns.REACTANCE,
+        },
         "company": asdict(company) | {"start": company.start.isoformat()},
     }
 

@@ -5,9 +5,10 @@ may still voice the last bad experience.
 """
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from fedelta.pipeline.simulator.company import Company, Floats
+from fedelta.pipeline.simulator.company import Company, Floats, Ints
 from fedelta.pipeline.simulator.life import Life
 
 CAMPAIGN_DAYS = 20
@@ -59,13 +60,36 @@ def draw_reviews(life: Life, parcels: pl.DataFrame) -> pl.DataFrame:
 
 
 def draw_messages(life: Life) -> pl.DataFrame:
-    """Campaign messages and reactions: to everyone who did not opt out, also to those who have silently left."""
+    """Messages and reactions: to everyone who did not opt out, also to those who have silently left; and the contacts
+    by which campaigns reached customers.
+    """
+    return pl.concat([_newsletters(life), _contacts_of_campaigns(life)])
+
+
+def _contacts_of_campaigns(life: Life) -> pl.DataFrame:
+    """A message within the hour after entry to everyone whom a campaign reached."""
+    rng, reached = life.company.rng("contacts of campaigns"), life.treatments.filter("reached")
+    at = reached["at"].to_numpy() + rng.uniform(0, 1 / 24, reached.height)
+    label = reached.select(pl.format("stay with us {}", pl.col("campaign") + 1)).to_series()
+    return _with_reactions(life, reached["customer"].to_numpy(), at, np.full(reached.height, "newsletter"), label, rng)
+
+
+def _newsletters(life: Life) -> pl.DataFrame:
     rng, traits, company = life.company.rng("messages"), life.traits, life.company
     campaigns = np.arange(5.0, company.days - 1, CAMPAIGN_DAYS) + 9 / 24
     reached = rng.random((len(campaigns), traits.height)) < 0.4
     reached &= (traits["signed_up"].to_numpy() < campaigns[:, None]) & ~traits["opted_out"].to_numpy()
     campaign, who = np.nonzero(reached)
     at = campaigns[campaign] + rng.uniform(0, 2 / 24, len(who))
+    label = pl.select(pl.format("campaign {}", pl.Series(campaign) + 1)).to_series()
+    return _with_reactions(life, who, at, np.array(MEDIA)[campaign % len(MEDIA)], label, rng)
+
+
+def _with_reactions(
+    life: Life, who: Ints, at: Floats, medium: npt.NDArray[np.str_], label: pl.Series, rng: np.random.Generator
+) -> pl.DataFrame:
+    """Messages with what came of them: whoever is engaged and still there opens some, and clicks in some of those."""
+    traits, company = life.traits, life.company
     reacted: Floats = at + rng.exponential(0.5, len(who))
     opens = rng.random(len(who)) < traits["engagement"].to_numpy()[who]
     opens &= (reacted < life.left_at[who]) & (reacted < company.days)
@@ -74,8 +98,8 @@ def draw_messages(life: Life) -> pl.DataFrame:
         {
             "customer": who,
             "at": at,
-            "medium": np.array(MEDIA)[campaign % len(MEDIA)],
-            "campaign": campaign,
+            "medium": medium,
+            "campaign": label,
             "reaction": np.where(clicks, "clicked", "opened"),
             "reacted": reacted,
             "opens": opens,

@@ -8,8 +8,8 @@ from fedelta.pipeline.simulator.company import Company, Floats, Ints
 
 COUNTRIES = {"IT": (0.55, 1.0), "DE": (0.20, 1.2), "FR": (0.15, 1.1), "ES": (0.10, 1.5)}  # share, late parcels
 AGE_GROUPS = {"18-29": 0.22, "30-44": 0.34, "45-59": 0.28, "60+": 0.16}
+CATEGORIES = 12  # of goods, as many as `tastes` names
 PLANS = {"basic": 0.70, "plus": 0.22, "premium": 0.08}
-CATEGORIES = ("shoes", "shirts", "coats", "bags", "home", "beauty", "kids", "sport")
 
 ORDER_CHANNELS = ("web", "app", "store", "phone", "partner")
 VISIT_CHANNELS = ("direct", "organic_search", "paid_search", "social", "email", "display", "referral", "app")
@@ -65,7 +65,7 @@ def draw_traits(company: Company, clock: Clock) -> pl.DataFrame:
             "country": np.array(list(COUNTRIES))[country],
             "age_group": np.array(list(AGE_GROUPS))[age],
             "plan": rng.choice(list(PLANS), n, p=list(PLANS.values())),
-            "favourite_category": rng.integers(len(CATEGORIES), size=n),
+            "favourite_category": rng.integers(CATEGORIES, size=n),
             "favourite_order": draw_choices(ORDER_HABITS, age, rng),
             "favourite_visit": draw_choices(VISIT_HABITS, age, rng),
             "favourite_contact": draw_choices(CONTACT_HABITS, age, rng),

@@ -7,7 +7,8 @@ For a customer still there at cutoff c, with u days ahead and no purchase betwee
 f is the density of the next purchase of a Gamma renewal process in operational time, given the silence since the last
 one. A(u) is the chance of still being there: the personal hazard, the fate of the orders already on their way, and
 further bad experiences that need no purchase, which arrive at a known rate and each of which drives away with the
-chance of its number among the recent ones. Whoever has left will not buy: 1.
+chance of its number among the recent ones; all of it as the campaigns, whose draw depends on nothing that customers do,
+shield or annoy the customer. Whoever has left will not buy: 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 import polars as pl
 from scipy.special import gammaincc
 
+from fedelta.pipeline.simulator.campaigns import EFFECT_DAYS
 from fedelta.pipeline.simulator.company import Bools, CompanyError, Effects, Floats, Ints
 from fedelta.pipeline.simulator.journeys import CALLS_AGAIN, ERROR_SHARE, UNSOLVED_SHARE, outage_exposure
 from fedelta.pipeline.simulator.life import LIFETIME, Life, kind_weights
@@ -25,6 +27,8 @@ LADDER = np.array(
     [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 30, 37, 45, 52, 60, 75, 90, 105, 120, 135, 150, 165, 180.0]
 )
 HORIZONS = (30, 90, 180)
+MOMENT = 0.01  # days: a step in which who is annoyed by a contact leaves
+SLACK = 1e-6  # days, within which two knots are one
 STEP_DAYS = 30
 
 
@@ -77,7 +81,8 @@ class Prospects:
     ``recent`` (n, steps): bad experiences of before the cutoff still remembered at the start of each step.
     ``arrivals`` (n, steps): expected bad experiences in a step that need no purchase; ``weight`` (n, steps) their
     mean weight. ``pending``: (step, row, weight) of those on their way because of an order before the cutoff, in the
-    order in which they will be decided.
+    order in which they will be decided. ``shield`` (n, steps): share of all causes of leaving that a campaign's contact
+    averts. ``annoyed`` (n, steps): chance of leaving because of a contact at the start of each step.
     """
 
     hazard: Floats
@@ -85,6 +90,8 @@ class Prospects:
     arrivals: Floats
     weight: Floats
     pending: Sequence[tuple[int, Ints, Floats]]
+    shield: Floats
+    annoyed: Floats
 
 
 def staying(grid: Floats, prospects: Prospects, effects: Effects) -> Floats:
@@ -101,18 +108,21 @@ def staying(grid: Floats, prospects: Prospects, effects: Effects) -> Floats:
     number = np.arange(1, states + 1)[:, None]
     total = np.ones((n, steps + 1))
     for step in range(steps):
-        known = prospects.recent[:, step] + arrived
+        known, open_to = prospects.recent[:, step] + arrived, 1 - prospects.shield[:, step]
         moved = there * -np.expm1(-prospects.arrivals[:, step])
-        kept = moved * (1 - effects.chance(number + known, prospects.weight[:, step]))
+        kept = moved * (1 - effects.chance(number + known, prospects.weight[:, step]) * open_to)
         there = there - moved
         there[1:] += kept[:-1]
         there[-1] += kept[-1]
         for at, rows, weight in prospects.pending:
             if at == step:
-                there[:, rows] *= 1 - effects.chance(number + prospects.recent[rows, step] + arrived[rows], weight)
+                chance = effects.chance(number + prospects.recent[rows, step] + arrived[rows], weight)
+                there[:, rows] *= 1 - chance * open_to[rows]
                 arrived[rows] += 1
         total[:, step + 1] = there.sum(axis=0)
-    return np.asarray(total * np.exp(-prospects.hazard[:, None] * grid))
+    habit = np.cumsum(np.diff(grid) * (1 - prospects.shield), axis=1) * prospects.hazard[:, None]
+    total[:, 1:] *= np.exp(-habit) * np.cumprod(1 - prospects.annoyed, axis=1)
+    return total
 
 
 def no_purchase(survival: Floats, there: Floats) -> Floats:
@@ -122,7 +132,7 @@ def no_purchase(survival: Floats, there: Floats) -> Floats:
 
 
 def _at_cutoff(life: Life, cutoff: float, horizons: Sequence[int]) -> pl.DataFrame:
-    grid = np.union1d(LADDER[max(horizons) >= LADDER], np.asarray(horizons, dtype=float))
+    grid = _grid(life, cutoff, horizons)
     known = np.flatnonzero(life.traits["signed_up"].to_numpy() < cutoff)
     alive: Bools = life.left_at[known] >= cutoff
     rows = known[alive]
@@ -177,6 +187,7 @@ def _prospects(life: Life, rows: Ints, cutoff: float, grid: Floats, ahead: Float
     )
     row_of = np.full(life.traits.height, -1)
     row_of[rows] = np.arange(len(rows))
+    shield, annoyed = _contacts(life, rows, cutoff, grid)
     near = near.with_columns(row=row_of[near["customer"].to_numpy()]).filter(pl.col("row") >= 0)
     return Prospects(
         hazard=traits["hazard"].to_numpy(),
@@ -184,7 +195,28 @@ def _prospects(life: Life, rows: Ints, cutoff: float, grid: Floats, ahead: Float
         arrivals=arrivals,
         weight=weighted / arrivals,
         pending=list(_pending(near.filter(pl.col("decided") > cutoff), cutoff, grid, effects)),
+        shield=shield,
+        annoyed=annoyed,
     )
+
+
+def _grid(life: Life, cutoff: float, horizons: Sequence[int]) -> Floats:
+    """The knots, in days ahead: the ladder, the horizons, and where the effect of a campaign begins and ends."""
+    furthest = float(max(horizons))
+    edges = np.concatenate([life.campaigns.at + wait for wait in (0.0, MOMENT, EFFECT_DAYS)]) - cutoff
+    edges = edges[(edges > 0) & (edges < furthest)]
+    return np.unique(np.concatenate([LADDER[furthest >= LADDER], np.asarray(horizons, float), edges]))
+
+
+def _contacts(life: Life, rows: Ints, cutoff: float, grid: Floats) -> tuple[Floats, Floats]:
+    """What the campaigns do to customers in each step, as they were carried out: `shield` and `annoyed`, (n, steps)."""
+    held, begins = life.campaigns, cutoff + grid[:-1]
+    shield, annoyed = np.zeros((len(rows), len(begins))), np.zeros((len(rows), len(begins)))
+    for start, reached in zip(held.at, held.reached[:, rows], strict=True):
+        inside = (begins >= start - SLACK) & (begins < start + EFFECT_DAYS - SLACK)
+        shield += np.outer(held.shield[rows] * reached, inside)
+        annoyed += np.outer(held.reactance[rows] * reached, np.abs(begins - start) < SLACK)
+    return shield, annoyed
 
 
 def _remembered(past: pl.DataFrame, cutoff: float, grid: Floats, n: int, effects: Effects) -> Ints:

@@ -16,8 +16,13 @@ SELECT
         ELSE shop
     END AS channel,
     gross AS amount,
+    TRY_CAST(gross AS DECIMAL(18, 4)) - TRY_CAST(cost AS DECIMAL(18, 4)) AS margin,
     category AS topic,
     CASE WHEN customer LIKE 'test-%' THEN 'test account' END AS out_of_scope,
+    CASE
+        WHEN cost IS NOT NULL AND TRY_CAST(cost AS DECIMAL(18, 4)) IS NULL
+            THEN 'cost is ' || cost || '; it must be an amount'
+    END AS unreadable,
     to_json(orders) AS source_row
 FROM orders
 

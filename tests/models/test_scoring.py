@@ -1,6 +1,6 @@
 """From features to scores: one row per known customer in the columns of the contract, and nothing invented."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 import numpy as np
@@ -310,3 +310,25 @@ def test_a_customer_scored_alone_gets_the_figures_of_the_run(to_score: pd.DataFr
     together, alone = scored(to_score, churn, clv), scored(to_score.iloc[[8]], churn, clv)
     same = together.filter(pl.col("customer_id") == alone["customer_id"].item())
     assert alone.drop("percentile", "percentile_in_journey").equals(same.drop("percentile", "percentile_in_journey"))
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Measured effects: contacting keeps a tenth of those whose id ends with 1, and drives the others away."""
+
+    def effect(self, table: pd.DataFrame) -> np.ndarray:
+        return np.where(table["customer_id"].str.endswith("1"), 0.1, -0.05)
+
+
+def test_measured_effects_decide_whom_to_contact(to_score: pd.DataFrame, models: Models):
+    costs = EconomicsSettings(contact_cost=0.01, offer_cost=0.0, keep_success=0.5)
+    policy = PolicySettings(economics=costs, holdout=HoldoutSettings(share=0.0))
+    by_risk, by_effect = (
+        score(to_score, held, policy, currency="EUR", model_version="v1")
+        for held in (models, replace(models, uplift=Effects()))
+    )
+    chosen = by_effect.filter(pl.col("action").is_not_null())
+    assert 0 < chosen.height < by_risk.filter(pl.col("action").is_not_null()).height
+    assert chosen["customer_id"].str.ends_with("1").all()
+    staying = chosen["value_at_risk"] / (chosen["p_here"] * chosen["p_leaves"])
+    assert chosen["expected_profit"].to_list() == pytest.approx((0.1 * staying - 0.01).to_list(), rel=1e-5)

@@ -28,6 +28,10 @@ EVERY = {
         [charts.Range("a return", 19.0, 17.0, 21.0, "+19.0")], "Moments of truth", "points", ("fewer", "more")
     ),
     "journey": journey_chart(JOURNEY),
+    "targeting": charts.targeting(
+        {"risk": [(0, 0), (0.5, 0.02), (1, 0.01)], "dr": [(0, 0), (0.5, -0.01), (1, 0.01)]},
+        {"risk": "value at <b>risk</b>", "dr": "DR-learner"},
+    ),
 }
 
 

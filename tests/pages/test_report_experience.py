@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import report_examples
 from test_report import DATA, Page, inputs_of
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.features.contract import LEVELS, PILLARS
 from fedelta.features.journeys import JOURNEYS, STAGES
@@ -26,7 +26,7 @@ COSTS = EconomicsSettings(acquisition_cost=40, contact_cost=1, offer_cost=6, kee
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("report_experience") / "project")
+    folder = scored_project(tmp_path_factory.mktemp("report_experience") / "project")
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     return folder
 

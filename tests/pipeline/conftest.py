@@ -1,4 +1,4 @@
-"""An MLflow for each test: the project's own SQLite, or a real `mlflow server` over HTTP that all tests share."""
+"""An MLflow for each test: the project's own SQLite, or a real `mlflow server` over HTTP that tests share."""
 
 import contextlib
 import itertools
@@ -16,6 +16,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from made_once import made_once
 from mlflow_place import Place
 
 from fedelta.pipeline.registry.address import set_defaults
@@ -24,17 +25,19 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mlflow_database() -> Path:
     """An empty MLflow; its tables take seconds to make."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    return made_once("mlflow", _empty) / "mlflow.db"
+
+
+def _empty(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow and SQLAlchemy themselves
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         set_defaults()
         from mlflow import MlflowClient
 
-        MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+        MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
 
 
 @pytest.fixture(scope="session")
@@ -74,13 +77,13 @@ def mlflow_server(mlflow_database: Path, tmp_path_factory: pytest.TempPathFactor
             server.wait(20)
 
 
-@pytest.fixture(params=["sqlite", "server"])
+@pytest.fixture
 def place(
     request: pytest.FixtureRequest, mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    """An MLflow with nothing of the test's source in it: in the project's folder, or behind a server."""
+    """An MLflow with nothing of the test's source in it: in the project's folder, or `on_a_server_too`."""
     source = f"shop{next(_numbers)}"
-    if request.param == "server":
+    if getattr(request, "param", "sqlite") == "server":
         server: Place = request.getfixturevalue("mlflow_server")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         return Place(server.uri, server.database, server.artifacts, source)

@@ -5,6 +5,11 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+# For a test of what fedelta asks of MLflow; what it decides by the answers is the same in both places.
+on_a_server_too = pytest.mark.parametrize("place", ["sqlite", "server"], indirect=True)
+
 
 @dataclass(frozen=True)
 class Place:

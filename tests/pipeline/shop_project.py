@@ -17,6 +17,7 @@ from fedelta.pipeline import (
     train_clv,
     train_leaving,
     train_loyalty,
+    train_next,
 )
 
 SOURCE = """\
@@ -27,7 +28,8 @@ files: { events: { path: "*.csv" } }
 """
 SQL = "SELECT interaction_id, customer_id, occurred_at, kind, channel, amount, delay_hours FROM events"
 STAGES = (
-    ingest, build_features, experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, evaluate, score,
+    ingest, build_features, experience, fit_btyd, train_churn, train_clv, train_leaving,
+    train_loyalty, train_next, evaluate, score,
 )  # fmt: skip
 
 

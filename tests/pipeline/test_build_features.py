@@ -19,7 +19,8 @@ from fedelta.features.experience_rules import BadRule, ExperienceSettings, Rule
 from fedelta.features.kernel import KernelSettings, features_at
 from fedelta.features.registry import FEATURES
 from fedelta.pipeline.buckets.shuffle import buckets, shuffle
-from fedelta.pipeline.build_features import Job, NoInteractions, build, span
+from fedelta.pipeline.feature_job import Job, build
+from fedelta.pipeline.span import NoInteractions, span
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 CUTOFFS = (

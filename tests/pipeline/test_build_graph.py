@@ -7,7 +7,16 @@ from build_graph import HERE, MODULES, code_of, is_code, modules_of
 from ruamel.yaml import YAML
 
 STAGES = YAML(typ="safe").load((HERE / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-TRAINING = ("fit_btyd", "leak_check", "train_churn", "train_clv", "train_leaving", "train_loyalty", "evaluate")
+TRAINING = (
+    "fit_btyd",
+    "leak_check",
+    "train_churn",
+    "train_clv",
+    "train_leaving",
+    "train_next",
+    "train_loyalty",
+    "evaluate",
+)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -23,6 +32,12 @@ def test_what_a_stage_depends_on_is_there(stage: str):
 
 def test_every_module_that_is_a_stage_has_its_name():
     assert [name for name in STAGES if name not in MODULES and not (HERE / f"pipeline/{name}.py").exists()] == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_editing_the_module_of_a_stage_reruns_no_other(stage: str):
+    modules = {MODULES.get(name, f"fedelta.pipeline.{name}"): name for name in STAGES}
+    assert {modules[module] for module in modules_of(stage) & set(modules)} == {stage}
 
 
 @pytest.mark.parametrize("stage", TRAINING)

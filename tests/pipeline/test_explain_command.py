@@ -7,26 +7,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
-from tiny_project import PARAMS, inside, make
+from tiny_project import PARAMS, inside, scored_project
 
 from fedelta.features.errors import FedeltaError
 from fedelta.models.what_if import CAUTION, NothingToChange
 from fedelta.pipeline import paths, score
-from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.commands.explain import NoScore, OutOfDate, explain, main, text_of
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scored project of 300 customers, its interactions in bucket order as ingest leaves them."""
-    folder = make(tmp_path_factory.mktemp("explain") / "project", num_iterations=60)
+    """A scored project of 300 customers, of whom the source's attributes are unknown."""
+    folder = scored_project(tmp_path_factory.mktemp("explain") / "project")
     with inside(folder):
-        with duckdb.connect() as connection:
-            connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())
-            shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         attributes = [pl.lit(None, pl.String).alias(name) for name in ("country", "age_group", "plan")]
         since = pl.lit(None, pl.Datetime("us", "UTC")).alias("plan_since")
         pl.read_parquet(paths.CUSTOMERS).with_columns(*attributes, since).write_parquet(paths.CUSTOMERS)

@@ -60,7 +60,7 @@ def test_a_row_arrives_typed_in_utc(tmp_path: Path) -> None:
         "channel": "web",
         "amount": row["amount"][0],
         "rating": 0.8,
-    } | dict.fromkeys(("resolved", "wait_hours", "delay_hours", "effort", "reach", "topic", "known_at"))
+    } | dict.fromkeys(("resolved", "wait_hours", "delay_hours", "effort", "reach", "topic", "margin", "known_at"))
     assert str(row["amount"][0]) == "12.5000"
 
 

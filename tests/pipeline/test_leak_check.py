@@ -5,17 +5,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.models.learning import competition
 from fedelta.models.panel import ORDER
 from fedelta.pipeline import leak_check, paths
-from fedelta.pipeline.buckets.shuffle import shuffle
-from fedelta.pipeline.leak_check import REPORT, LeakFound
+from fedelta.pipeline.leak_check import LeakFound
 from fedelta.pipeline.paths import PARAMS
 
 ATTRIBUTES = ("country", "plan")
@@ -23,12 +21,9 @@ ATTRIBUTES = ("country", "plan")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of 400 customers of whom the source's attributes are unknown, in bucket order as ingest leaves it."""
-    folder = make(tmp_path_factory.mktemp("leak") / "project", customers=400, num_iterations=5)
+    """A project of 300 customers of whom the source's attributes are unknown."""
+    folder = scored_project(tmp_path_factory.mktemp("leak") / "project")
     with inside(folder):
-        with duckdb.connect() as connection:
-            connection.register("events", pl.read_parquet(paths.INTERACTIONS / "*.parquet").to_arrow())
-            shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         unknown = [pl.lit(None, pl.String).alias(name) for name in ATTRIBUTES]
         since = pl.lit(None, pl.Datetime("us", "UTC")).alias("plan_since")
         pl.read_parquet(paths.CUSTOMERS).with_columns(*unknown, since).write_parquet(paths.CUSTOMERS)
@@ -56,10 +51,16 @@ def told_after(project: Path, folder: Path, edit: Callable[[pl.DataFrame], pl.Da
     return str(caught.value)
 
 
+def leaks_of(project: Path) -> list[dict[str, object]]:
+    """The leaks that the report names."""
+    found: list[dict[str, object]] = json.loads((project / paths.LEAKAGE_REPORT).read_text())["leaks"]
+    return found
+
+
 def test_a_clean_project_passes_and_says_what_was_looked_at(project, capsys):
     with inside(project):
         leak_check.main()
-        report = json.loads(REPORT.read_text())
+        report = json.loads(paths.LEAKAGE_REPORT.read_text())
     assert report["leaks"] == []
     assert report["replayed_rows"] == report["rows"] > 500
     assert f"no leak in {report['rows']:,} rows" in capsys.readouterr().out
@@ -78,7 +79,7 @@ def test_a_column_that_is_the_answer_stops_the_run_and_is_named_in_one_line(proj
     assert "visit_count_90d" in text
     assert "Remedy:" in text
     assert "\n" not in text
-    found = json.loads((project / REPORT).read_text())["leaks"]
+    found = leaks_of(project)
     assert {leak["check"] for leak in found} == {"copied_outcome", "replay", "telling_column"}
     assert {leak["column"] for leak in found} == {"visit_count_90d"}
 
@@ -127,12 +128,12 @@ def test_a_kind_recorded_on_leaving_and_dated_before_stops_the_run(project):
         return pl.concat([table, closing.select(table.columns)])
 
     told_after(project, paths.INTERACTIONS, plant)
-    found = {(leak["check"], leak["column"]): leak for leak in json.loads((project / REPORT).read_text())["leaks"]}
+    found = {(leak["check"], leak["column"]): leak for leak in leaks_of(project)}
     assert "customers left" in found["telling_kind", "outage"]["evidence"]
     # Dated when it became known, as the remedy says, it is no leak.
     later = pl.col("occurred_at") + pl.duration(days=pl.when(pl.col("kind") == "outage").then(5).otherwise(0))
     told_after(project, paths.INTERACTIONS, lambda table: plant(table).with_columns(known_at=later))
-    assert "telling_kind" not in {leak["check"] for leak in json.loads((project / REPORT).read_text())["leaks"]}
+    assert "telling_kind" not in {leak["check"] for leak in leaks_of(project)}
 
 
 def test_a_static_attribute_is_judged_until_somebody_accepts_it(project, capsys):
@@ -149,7 +150,7 @@ def test_a_static_attribute_is_judged_until_somebody_accepts_it(project, capsys)
                 leak_check.main()
             PARAMS.write_text(PARAMS.read_text() + "leak_check: {accept: [country]}\n")
             leak_check.main()
-            (accepted,) = json.loads(REPORT.read_text())["accepted"]
+            (accepted,) = json.loads(paths.LEAKAGE_REPORT.read_text())["accepted"]
         finally:
             for path, content in kept.items():
                 path.write_bytes(content)
@@ -162,5 +163,5 @@ def test_interactions_dated_in_the_future_are_refused(project):
     last = pl.int_range(pl.len()) == pl.len() - 1
     dated = pl.when(last).then(pl.lit(tomorrow).cast(pl.Datetime("us", "UTC"))).otherwise("occurred_at")
     told_after(project, paths.INTERACTIONS, lambda t: t.with_columns(occurred_at=dated))
-    found = json.loads((project / REPORT).read_text())["leaks"]
+    found = leaks_of(project)
     assert any(leak["check"] == "future_dated" and leak["evidence"].startswith("1 interactions") for leak in found)

@@ -15,12 +15,12 @@ from fedelta.models.churn.model import ChurnModel, fit_churn
 from fedelta.models.metrics.metrics import auc
 from fedelta.models.panel import Panel
 from fedelta.pipeline import paths
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands.backtest import panel_at
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.simulator import Company, simulate, write
+from fedelta.pipeline.span import span
 
 HERE = Path(__file__).parents[2]
 RATES = (

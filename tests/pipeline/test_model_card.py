@@ -9,16 +9,16 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from report_examples import NEXT_PURCHASE
+from tiny_project import inside, scored_project
 
 from fedelta.models.bundle import bundle_hash, read_contract
 from fedelta.models.policy.plan import HELD_OUT, plan_of
 from fedelta.pages.findings import CHURN, VALUE, candidate
 from fedelta.pipeline import model_card, monitor, paths
 from fedelta.pipeline.model_card import Inputs, NoCard, card
-from fedelta.pipeline.monitor import REPORT as DRIFT
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.report import NothingToReport
+from fedelta.pipeline.scores import NothingToReport
 
 DATA: dict[str, Any] = {
     "source": "demo",
@@ -38,7 +38,7 @@ DATA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("card") / "project", num_iterations=5)
+    folder = scored_project(tmp_path_factory.mktemp("card") / "project")
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     with inside(folder):
         monitor.main()
@@ -58,7 +58,7 @@ def inputs(project: Path) -> Inputs:
             json.loads(paths.EVALUATION_REPORT.read_text()),
             load_params().policy,
             json.loads(paths.EXPERIENCE_REPORT.read_text()),
-            json.loads(DRIFT.read_text()),
+            json.loads(paths.DRIFT_REPORT.read_text()),
             json.loads(paths.FAIRNESS_REPORT.read_text()),
             pl.read_parquet(paths.SCORES),
         )
@@ -270,3 +270,10 @@ def test_a_model_that_is_too_good_is_questioned_beside_its_figures(inputs):
     most = max(inputs.churn["importance"].items(), key=lambda item: item[1])[0]
     assert "**Question:** An AUC of 0.987" in text
     assert most in text.split("**Question:**")[1].split("\n")[0]
+
+
+def test_the_card_tells_how_well_the_next_purchase_is_predicted(inputs):
+    text = card(replace(inputs, metrics={**inputs.metrics, **NEXT_PURCHASE}))
+    assert "### What they buy next" in text
+    assert "| Hit rate@3 | 0.812 [0.802, 0.822] | 0.541 [0.531, 0.551] |" in text
+    assert "### What they buy next" not in card(inputs)

@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from tiny_project import DAYS, START, inside, make
+from tiny_project import DAYS, START, inside, scored_project
 
 from fedelta.models.monitoring.data_drift import Track
 from fedelta.models.monitoring.population_drift import MONTH_DAYS, Month, Watch
 from fedelta.models.monitoring.settings import MonitorSettings
 from fedelta.pipeline import monitor, paths
-from fedelta.pipeline.monitor import REPORT, DriftAlarm
+from fedelta.pipeline.monitor import DriftAlarm
 from fedelta.pipeline.monitoring.drift_report import TOO_SHORT, checked, document, headline
 from fedelta.pipeline.monitoring.months import calendar_of, data_tracks
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("monitor") / "project", customers=400, num_iterations=5)
+    folder = scored_project(tmp_path_factory.mktemp("monitor") / "project")
     with inside(folder):
         monitor.main()
     return folder
@@ -39,7 +39,7 @@ def spoiled(project: Path):
 
 
 def test_the_report_tells_checks_limits_and_performance(project):
-    report = json.loads((project / REPORT).read_text())
+    report = json.loads((project / paths.DRIFT_REPORT).read_text())
     assert report["reason"] is None
     assert report["alarms"] == [check["says"] for check in report["checks"] if check["alarm"]]
     assert {check["name"] for check in report["checks"]} >= {"features", "scores", "data", "new kinds"}
@@ -56,10 +56,10 @@ def test_the_report_tells_checks_limits_and_performance(project):
 
 
 def test_the_same_project_gives_the_same_bytes(project, capsys):
-    before = (project / REPORT).read_bytes()
+    before = (project / paths.DRIFT_REPORT).read_bytes()
     with inside(project):
         monitor.main()
-    assert (project / REPORT).read_bytes() == before
+    assert (project / paths.DRIFT_REPORT).read_bytes() == before
     assert capsys.readouterr().out.startswith("monitor: 2024-04-2")
 
 
@@ -69,7 +69,7 @@ def test_a_column_that_goes_unknown_is_an_alarm_and_stops_only_who_asked_for_it(
         assert "delivery without delay_hours went from 0.0% to 1" in capsys.readouterr().out
         with pytest.raises(DriftAlarm, match=r"delay_hours .* See reports/drift\.json\."):
             monitor.main(fail_on_alarm=True)
-        assert json.loads(REPORT.read_text())["alarms"]
+        assert json.loads(paths.DRIFT_REPORT.read_text())["alarms"]
 
 
 def test_fewer_customers_than_there_are_are_the_same_ones_every_time(project):

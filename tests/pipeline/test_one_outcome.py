@@ -38,7 +38,7 @@ def test_with_one_outcome_the_baseline_is_used_and_says_why(
     tmp_path: Path, events: Callable[[], pl.DataFrame], outcome: str
 ):
     table = events().select(tiny_project.interactions(1).columns).cast(tiny_project.interactions(1).schema)
-    with inside(tiny_project.make(tmp_path / "project", events=table)):
+    with inside(tiny_project.make(tmp_path / "project", table)):
         for fit in ("evaluated", "delivered"):
             contract = json.loads((paths.CHURN_BUNDLE / fit / "model.json").read_text())
             assert contract["candidate"] == "pareto_nbd"

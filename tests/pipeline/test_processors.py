@@ -12,12 +12,12 @@ MAKE = """\
 import sys
 from pathlib import Path
 import tiny_project
-folder = tiny_project.make(Path(sys.argv[1]), customers=300)
+tiny_project.make(Path(sys.argv[1]), tiny_project.interactions(300))
 """
 
 
 def test_every_stage_writes_the_same_files_on_every_processor(tmp_path):
-    paths = [str(HERE), str(HERE / "tests/pipeline")]
+    paths = [str(HERE), str(HERE / "tests"), str(HERE / "tests/pipeline")]
     runs = {
         name: subprocess.Popen(
             [sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}\n{MAKE}", tmp_path / name],

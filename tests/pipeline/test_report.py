@@ -10,9 +10,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from experiments import DESIGN, drawn
+from report_examples import NEXT_PURCHASE
+from tiny_project import inside, scored_project
 
 from fedelta.models.bundle import bundle_hash, read_contract
+from fedelta.models.incrementality.comparison import measured
 from fedelta.models.policy.plan import HELD_OUT, plan_of
 from fedelta.pages import findings
 from fedelta.pipeline import paths, report
@@ -78,7 +81,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("report") / "project")
+    folder = scored_project(tmp_path_factory.mktemp("report") / "project")
     (folder / paths.DATA_REPORT).write_text(json.dumps(DATA))
     return folder
 
@@ -126,7 +129,8 @@ def test_the_stage_writes_one_page_and_says_where(project: Path, capsys: pytest.
     headings = [tag for tag, _ in page.elements if tag == "h1"]
     assert headings == ["h1"]
     links = [str(attributes["href"]) for tag, attributes in page.elements if tag == "a"]
-    shown = "risk worth experience tolerance moments journeys loyalty personas churn value learned fairness data limits"
+    shown = "risk worth saves experience tolerance moments journeys loyalty personas churn value learned"
+    shown += " fairness data limits"
     assert links == [f"#{name}" for name in shown.split()]
     assert {link[1:] for link in links} <= {attributes.get("id") for _, attributes in page.elements}
 
@@ -446,3 +450,39 @@ def test_a_model_that_is_too_good_is_questioned_where_the_page_says_how_good_it_
     chosen = inputs.metrics["churn"]["chosen"] | {"auc": {"value": 0.987, "low": 0.98, "high": 0.99}}
     text = Page(render(with_metrics(inputs, churn=inputs.metrics["churn"] | {"chosen": chosen}))).text
     assert "Too good? An AUC of 0.987 is higher than a history of customers usually allows" in " ".join(text.split())
+
+
+def saves_of(*, opened: bool) -> dict[str, Any]:
+    """A report of treatments with an effect, made up."""
+    rows = drawn(4_000, 1, effect=0.15, action=["<b>keep</b>"] * 4_000, cost=2.0)
+    found = measured(rows, DESIGN)
+    rates = {"qini": {"value": 0.01, "low": 0.004, "high": 0.02}, "autoc": {"value": 0.02, "low": 0.01, "high": 0.03}}
+    curves = {"risk": [[0, 0], [0.5, 0.02], [1, 0.01]], "dr": [[0, 0], [0.5, 0.03], [1, 0.01]]}
+    study = {"open": True, "says": "Ranked by effect.", "rates": {"risk": rates, "dr": rates}, "curves": curves}
+    return {**found, "uplift": study if opened else {"open": False, "says": "400 more held-out customers are missing."}}
+
+
+def test_the_page_reports_what_contacting_achieved_with_both_curves(inputs: Inputs):
+    text = render(replace(inputs, saves=saves_of(opened=True), policy_words=["success: 20% <measured>"]))
+    page = Page(text)
+    assert "customers were saved by contacting" in page.text
+    assert "success: 20% <measured>" in page.text
+    assert "action <b>keep</b>" in page.text
+    assert "Targeting curves" in text
+    assert "DR-learner: Qini 0.0100 (0.0040 to 0.0200)" in page.text
+    shut = render(replace(inputs, saves=saves_of(opened=False)))
+    assert "400 more held-out customers are missing." in Page(shut).text
+    assert "Targeting curves" not in shut
+
+
+def test_the_page_says_that_nothing_was_measured(inputs: Inputs):
+    assert "Nothing was measured yet" in Page(render(inputs)).text
+
+
+def test_the_next_purchase_is_reported_beside_each_rule_where_there_are_categories(inputs):
+    text = Page(render(with_metrics(inputs, **NEXT_PURCHASE))).text
+    assert "940 of 1,621 customers bought of 50 categories within 100 days" in text
+    assert "Own frequency 0.793 0.783 to 0.803" in text
+    assert "Popularity 0.271 0.261 to 0.281" in text
+    assert "Tested on some." in text
+    assert "next purchase is predicted" not in Page(render(with_metrics(inputs, next={}))).text

@@ -1,4 +1,7 @@
-"""The whole path as a data scientist runs it: `dvc repro` from raw files to a published scoring run."""
+"""The whole path as a data scientist runs it: the installed package in a folder of somebody else's, and the repository.
+
+The folder holds modules of the names that fedelta's own once had at the top: whoever imports them ends.
+"""
 
 import json
 import os
@@ -7,58 +10,88 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import installed
 import polars as pl
 import pytest
+from installed import HERE, fedelta, foreign, python
 
 from fedelta.features.contract import SCORES
-from fedelta.pipeline.commands.simulate import main as simulate
+from fedelta.pipeline.paths import PARAMS
+from fedelta.pipeline.stages import Stage, read_stages
 
-HERE = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-ENVIRONMENT = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-STAGES = (
-    "ingest", "build_features", "experience", "fit_btyd", "leak_check", "train_churn", "train_clv", "train_leaving",
-    "train_loyalty",
-    "evaluate", "score", "report", "monitor", "model_card", "publish", "track",
-)  # fmt: skip
+CODE = ("features", "models", "pages", "pipeline", "serve", "sources", "treatments")
+DATABASES = ("data/serve", "data/published.json", "data/tracked.json", "mlflow.db", "mlartifacts")
 
 
-def make(folder: Path) -> Path:
-    """A project of its own: the code, fewer trees, and a small company's raw files."""
-    for name in ("features", "models", "pages", "pipeline", "serve", "sources", "treatments"):
-        shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "cli.py", "dvc.yaml", ".dvcignore"):
-        shutil.copy(HERE / name, folder)
-    params = (HERE / "params.yaml").read_text()
-    params = re.sub(r"num_iterations: \d+", "num_iterations: 10", re.sub(r"seeds: \d+", "seeds: 1", params))
-    (folder / "params.yaml").write_text(re.sub(r"bootstrap: \d+", "bootstrap: 20", params))
-    subprocess.run(["dvc", "init", "--no-scm", "-q"], cwd=folder, env=ENVIRONMENT, check=True)
-    simulate(customers=600, seed=3, out=folder / "data/raw/demo")
-    return folder
+def quick(folder: Path) -> None:
+    """Make the settings of a project those of small models."""
+    text = (folder / PARAMS).read_text()
+    text = re.sub(r"num_iterations: \d+", "num_iterations: 10", re.sub(r"seeds: \d+", "seeds: 1", text))
+    text = re.sub(r"train: 6", "train: 4", re.sub(r"buckets: \d+", "buckets: 2", text))
+    (folder / PARAMS).write_text(re.sub(r"bootstrap: \d+", "bootstrap: 20", text))
 
 
-def repro(folder: Path, *flags: str) -> str:
+def repro(folder: Path, *words: str) -> str:
     """What `dvc repro` printed; it must succeed."""
-    command = ["dvc", "repro", *flags]
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["dvc", "repro", *words],
+        cwd=folder,
+        env=installed.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
 
+def stages_run(text: str) -> list[str]:
+    """The stages that DVC says it ran."""
+    return re.findall(r"Running stage '(\w+)'", text)
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose stages have all run once."""
-    folder = make(tmp_path_factory.mktemp("project"))
-    repro(folder)
+    """A project in a foreign folder, whose stages `fedelta run` has all run once."""
+    folder = foreign(tmp_path_factory.mktemp("somebody") / "project")
+    fedelta(folder, "init")
+    quick(folder)
+    fedelta(folder, "simulate", "--customers", "600", "--seed", "3")
+    assert stages_run(fedelta(folder, "run")) == [stage.name for stage in stages_of(folder)]
     return folder
 
 
-def test_raw_files_become_scores_of_every_customer(project):
+def stages_of(folder: Path) -> list[Stage]:
+    """The stages in their order."""
+    return read_stages(folder / "dvc.yaml", folder / PARAMS)
+
+
+def test_the_package_is_imported_beside_modules_of_the_same_names(project: Path):
+    done = python(project, "-c", "import fedelta, fedelta.models.bundle; print(fedelta.__file__)")
+    assert done.stdout.strip() == str(installed.site() / "fedelta/__init__.py"), done.stderr
+
+
+def test_a_second_init_says_what_is_there_already(project: Path):
+    again = python(project, "-m", "fedelta.cli", "init")
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "has params.yaml, dvc.yaml, sources already" in again.stderr
+
+
+def test_stages_of_an_installed_package_depend_on_data_alone(project: Path):
+    code = {dep for stage in stages_of(project) for dep in stage.deps if dep.split("/")[0] in CODE}
+    assert code == {"sources/demo", "treatments"}
+
+
+def test_raw_files_become_scores_of_every_customer(project: Path):
     scores = pl.read_parquet(project / "data/scores.parquet")
     assert scores.schema == SCORES
     assert scores["customer_id"].n_unique() == len(scores) == 600
@@ -69,7 +102,7 @@ def test_raw_files_become_scores_of_every_customer(project):
     assert scored.sort("value_at_risk", descending=True)["reasons"][:500].list.len().min() >= 1
 
 
-def test_the_report_measures_the_model_beside_every_baseline(project):
+def test_the_report_measures_the_model_beside_every_baseline(project: Path):
     metrics = json.loads((project / "reports/evaluation.json").read_text())
     assert {"chosen", "hiatus", "logistic", "pareto_nbd", "bg_nbd"} <= metrics["churn"].keys()
     assert metrics["churn"]["chosen"]["auc"]["low"] > 0.5
@@ -77,62 +110,111 @@ def test_the_report_measures_the_model_beside_every_baseline(project):
     assert (project / "reports/report.html").stat().st_size > 10_000
 
 
-def test_a_second_repro_runs_no_stage(project):
-    assert "Running stage" not in repro(project)
+def test_the_registered_model_is_loaded_there_and_gives_the_scores(project: Path):
+    load = (
+        "import mlflow, polars as pl\n"
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "model = mlflow.pyfunc.load_model('models:/fedelta-demo@champion')\n"
+        "rows = pl.read_parquet('data/features/*.parquet').filter(role='score', status='scored').sort('customer_id')\n"
+        "rows = rows.join(pl.read_parquet('data/prior.parquet'), on=['customer_id', 'cutoff'])\n"
+        "given = model.predict(rows.to_pandas())['churn_probability'].tolist()\n"
+        "scores = pl.read_parquet('data/scores.parquet').filter(status='scored').sort('customer_id')\n"
+        "assert given == scores['churn_probability'].to_list() and len(given) > 100\n"
+    )
+    done = python(project, "-W", "ignore", "-c", load)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_forcing_every_stage_leaves_the_lock_file_as_it_was(project):
+def test_a_second_repro_runs_no_stage(project: Path):
+    assert stages_run(repro(project)) == []
+
+
+def test_stages_that_remember_the_run_before_leave_the_lock_file_as_it_was(project: Path):
     before = (project / "dvc.lock").read_bytes()
-    assert repro(project, "--force").count("Running stage") == len(STAGES)
+    remember = ("train_loyalty", "publish", "track")
+    assert stages_run(repro(project, "--force", "--single-item", *remember)) == list(remember)
     assert (project / "dvc.lock").read_bytes() == before
 
 
-def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_lock_says_it_was_done(project, tmp_path):
+def test_a_run_that_was_killed_goes_on_with_the_stage_it_was_in(project: Path, tmp_path: Path):
+    clone = Path(shutil.copytree(project, tmp_path / "clone", symlinks=True))
+    text = (clone / PARAMS).read_text()
+    (clone / PARAMS).write_text(text.replace("margin: 1.0", "margin: 0.5"))  # so that score is out of date
+    score = next(stage for stage in stages_of(clone) if stage.name == "score")
+    assert is_killed_in(clone, replace(score, command="dvc repro --quiet score"))
+    assert not (clone / "data/scores.parquet").exists()
+    assert stages_run(repro(clone, "score")) == ["score"]
+
+
+def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_lock_says_it_was_done(
+    project: Path, tmp_path: Path
+):
     clone = tmp_path / "clone"
     ignored = ("mlflow.db*", "mlartifacts", "tracked.json", "published.json")
     shutil.copytree(project, clone, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
     shutil.rmtree(clone / "data/serve")
-    text = repro(clone)
-    assert re.findall(r"Running stage '(\w+)'", text) == ["publish", "track"]
+    assert stages_run(repro(clone)) == ["publish", "track"]
     assert (clone / "data/serve/fedelta.db").exists()
     assert (clone / "mlflow.db").exists()
     assert (clone / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()
 
 
-def test_a_run_killed_in_every_stage_ends_where_an_undisturbed_one_does(project, tmp_path):
-    disturbed = make(tmp_path / "disturbed")
-    assert [stage for stage in STAGES if not is_killed_in(disturbed, stage)] == []
-    repro(disturbed)
-    assert (disturbed / "dvc.lock").read_text() == (project / "dvc.lock").read_text()
+def test_a_repository_whose_every_stage_was_killed_amid_its_writing_ends_where_the_installed_package_does(
+    project: Path, tmp_path: Path
+):
+    clone = tmp_path / "repository"
+    for name in CODE:
+        shutil.copytree(HERE / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (*HERE.glob("*.py"), HERE / "dvc.yaml", HERE / PARAMS):
+        shutil.copy(path, clone)
+    quick(clone)
+    shutil.copytree(project / "data/raw", clone / "data/raw")
+    for stage in stages_of(clone):
+        assert is_killed_in(clone, stage), stage.name
+        subprocess.run(
+            stage.command, shell=True, cwd=clone, env=installed.environment(), check=True, capture_output=True
+        )
+    assert files_of(clone) == files_of(project)
 
 
-def is_killed_in(folder: Path, stage: str) -> bool:
-    """Kill a run in the midst of a stage. A stage that ended first runs again, alone, and is killed sooner."""
-    alone = ("--force", "-s", stage)
-    return kill_in(folder, stage, 1) or any(kill_in(folder, stage, delay, *alone) for delay in (0.5, 0.2, 0.1, 0))
-
-
-def kill_in(folder: Path, stage: str, delay: float, *flags: str) -> bool:
-    """Start the run and kill it, with all it started, `delay` seconds into a stage; whether it was still running."""
+def is_killed_in(folder: Path, stage: Stage) -> bool:
+    """Kill a stage as soon as it has begun to write; whether it was still running."""
+    before = written(folder)
     with subprocess.Popen(
-        ["dvc", "repro", *flags],
+        stage.command,
+        shell=True,
         cwd=folder,
-        env={**ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        env=installed.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
     ) as run:
-        assert run.stdout is not None
-        for line in run.stdout:
-            if f"Running stage '{stage}'" in line:
-                break
-        try:
-            run.wait(delay)
-        except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGKILL)
-            return True
+        while run.poll() is None:
+            if written(folder) - before:
+                os.killpg(run.pid, signal.SIGKILL)
+                return run.wait() == -signal.SIGKILL
+            time.sleep(0.005)
     return False
+
+
+def written(folder: Path) -> set[Path]:
+    """Every path where stages write, but for the locks of runs; what vanishes meanwhile is passed over."""
+    found = {folder / "mlflow.db"} & set(folder.iterdir())
+    for part in ("data", "reports"):
+        for place, folders, files in os.walk(folder / part):
+            found |= {Path(place, name) for name in (*folders, *files) if not name.endswith(".lock")}
+    return found
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """A digest of every file that the stages wrote but for databases and receipts."""
+    files = [file for part in ("data", "reports") for file in sorted((folder / part).rglob("*")) if file.is_file()]
+    named = {file.relative_to(folder).as_posix(): file for file in files}
+    return {
+        name: sha256(file.read_bytes()).hexdigest()
+        for name, file in named.items()
+        if not name.startswith((*DATABASES, "data/.", "data/raw"))
+    }
 
 
 @pytest.fixture
@@ -141,7 +223,7 @@ def service(project: Path) -> Iterator[str]:
     with subprocess.Popen(
         [BIN / "fedelta", "serve", "--port", "0"],
         cwd=project,
-        env={**ENVIRONMENT, "PYTHONUNBUFFERED": "1"},
+        env=installed.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -152,16 +234,9 @@ def service(project: Path) -> Iterator[str]:
         server.terminate()
 
 
-def test_published_scores_are_served_to_whoever_holds_a_key(project, service):
-    made = subprocess.run(
-        [BIN / "fedelta", "keys", "create", "crm", "--scope", "read:score", "--scope", "read:list"],
-        cwd=project,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    headers = {"Authorization": f"Bearer {made.stdout.split()[-1]}"}
+def test_published_scores_are_served_to_whoever_holds_a_key(project: Path, service: str):
+    made = fedelta(project, "keys", "create", "crm", "--scope", "read:score", "--scope", "read:list")
+    headers = {"Authorization": f"Bearer {made.split()[-1]}"}
     riskiest = pl.read_parquet(project / "data/scores.parquet").sort("value_at_risk", descending=True, nulls_last=True)
     row = riskiest.row(0, named=True)
     served = json.load(urlopen(Request(f"{service}/v1/customers/{row['customer_id']}/score", headers=headers)))

@@ -29,6 +29,7 @@ from fedelta.pipeline import (
     train_clv,
     train_leaving,
     train_loyalty,
+    train_next,
 )
 from fedelta.pipeline.commands import backtest, tune
 from fedelta.pipeline.commands.explain import explain
@@ -36,9 +37,9 @@ from fedelta.pipeline.commands.score_population import CannotScore
 from fedelta.pipeline.commands.score_population import main as score_population
 
 STAGES = (
-    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving, train_loyalty,
-    evaluate, score,
-    fairness, report, monitor, model_card,
+    ingest, build_features, experience, fit_btyd, leak_check, train_churn, train_clv, train_leaving,
+    train_loyalty, train_next,
+    evaluate, score, fairness, report, monitor, model_card,
 )  # fmt: skip
 
 

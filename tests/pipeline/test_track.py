@@ -1,6 +1,6 @@
 """Each bundle has one run and one version in MLflow, and the champion is the one that earned it.
 
-On a real MLflow: in the project's own SQLite, and behind a server.
+On a real MLflow: in the project's own SQLite, and, for what is asked of it, behind a server.
 """
 
 import json
@@ -19,8 +19,8 @@ import numpy as np
 import polars as pl
 import pytest
 from clean_environment import install
-from mlflow_place import Place
-from tiny_project import HERE, make, retrained
+from mlflow_place import Place, on_a_server_too
+from tiny_project import HERE, retrained, scored_project
 
 from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
 from fedelta.pipeline import paths, track
@@ -46,8 +46,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWar
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a `weak` project, and a `strong` one of better models on the same data."""
     folder = tmp_path_factory.mktemp("track")
-    (make(folder / "weak", num_iterations=2) / paths.MODEL_CARD).write_text("# Model card\n")
-    retrained(folder / "weak", folder / "strong", num_iterations=20)
+    (scored_project(folder / "strong") / paths.MODEL_CARD).write_text("# Model card\n")
+    retrained(folder / "strong", folder / "weak", num_iterations=2)
     return folder
 
 
@@ -133,6 +133,7 @@ def change_params(one: str, other: str) -> None:
     paths.PARAMS.write_text(text.replace(one, other))
 
 
+@on_a_server_too
 def test_the_first_bundle_is_recorded_registered_and_champion(shop: Shop, capfd: pytest.CaptureFixture[str]):
     shop.track("weak")
     out, err = capfd.readouterr()
@@ -157,6 +158,7 @@ def test_the_first_bundle_is_recorded_registered_and_champion(shop: Shop, capfd:
     assert kept_reports(shop, run) == {"evaluation.json", "model_card.md", *PLOTS}
 
 
+@on_a_server_too
 def test_the_version_points_at_a_logged_model_with_the_runs_figures_and_settings(shop: Shop):
     shop.track("weak")
     (run,), (model,) = shop.runs(), shop.logged()
@@ -170,6 +172,7 @@ def test_the_version_points_at_a_logged_model_with_the_runs_figures_and_settings
     assert version.run_id == run.info.run_id
 
 
+@on_a_server_too
 def test_the_run_names_its_data_by_the_hash_that_dvc_knows_them_by(shop: Shop):
     shop.use("weak")
     Path("dvc.lock").write_text("stages: {build_features: {outs: [{path: data/features, md5: 0123456789.dir}]}}\n")
@@ -199,6 +202,7 @@ def test_the_registered_version_tells_what_was_learned_from_until_when(shop: Sho
     assert shop.tags("1")["fedelta.delivered.learned_until"] == "2024-04-25"
 
 
+@on_a_server_too
 def test_the_registered_model_predicts_what_is_delivered_and_needs_no_pickle(shop: Shop):
     shop.track("weak")
     table = read_panel(["score"]).of_role("score").table
@@ -258,6 +262,7 @@ def test_the_input_example_is_of_nobody(shop: Shop):
     assert example["cutoff"].item().startswith("2024-04-25")
 
 
+@on_a_server_too
 def test_tracking_twice_changes_nothing_and_says_so(shop: Shop, capsys: pytest.CaptureFixture[str]):
     shop.track("weak")
     before, files = shop.place.dump(), shop.files()
@@ -268,6 +273,7 @@ def test_tracking_twice_changes_nothing_and_says_so(shop: Shop, capsys: pytest.C
     assert shop.files() == files
 
 
+@on_a_server_too
 def test_a_better_challenger_becomes_champion_and_the_old_one_is_kept_as_previous(shop: Shop):
     shop.track("weak")
     shop.track("strong")
@@ -371,6 +377,7 @@ def test_a_champion_of_other_features_is_kept_and_the_reason_reported(shop: Shop
     assert "trained on other features" in shop.tags("2")["fedelta.because"]
 
 
+@on_a_server_too
 def test_measurements_made_anew_update_the_run_and_the_logged_model_of_the_bundle(shop: Shop):
     shop.track("weak")
     report = json.loads(paths.EVALUATION_REPORT.read_text())
@@ -408,6 +415,7 @@ def cross_fitted() -> None:
         shutil.rmtree(folder)
 
 
+@on_a_server_too
 def test_cross_fitted_predictions_are_compared_with_those_kept_of_the_champion(shop: Shop):
     shop.use("weak")
     cross_fitted()
@@ -445,6 +453,12 @@ WRITES = (
 )  # fmt: skip
 
 
+def after(writes: range) -> pytest.MarkDecorator:
+    """Run a test with so many writes done before what goes wrong, and once on a server."""
+    cases = [*(("sqlite", done) for done in writes), *(("server", done) for done in writes[-2:-1])]
+    return pytest.mark.parametrize(("place", "done"), cases, indirect=["place"])
+
+
 def failing(patch: pytest.MonkeyPatch, after: int, error: BaseException, *, for_ever: bool) -> None:
     """Let so many writes to MLflow through; then one fails, or all."""
     left = after
@@ -478,7 +492,7 @@ def assert_complete(shop: Shop) -> None:
     assert shop.tags("1")["fedelta.outcome"] == "promoted"
 
 
-@pytest.mark.parametrize("done", range(0, 24, 3))
+@after(range(0, 24, 3))
 def test_a_process_that_was_killed_is_completed_by_the_next(shop: Shop, monkeypatch: pytest.MonkeyPatch, done: int):
     shop.use("weak")
     with monkeypatch.context() as patch:
@@ -489,7 +503,7 @@ def test_a_process_that_was_killed_is_completed_by_the_next(shop: Shop, monkeypa
     assert_complete(shop)
 
 
-@pytest.mark.parametrize("done", range(1, 20, 3))
+@after(range(1, 20, 3))
 def test_a_failure_halfway_leaves_nothing_behind(shop: Shop, monkeypatch: pytest.MonkeyPatch, done: int):
     shop.use("weak")
     with monkeypatch.context() as patch:
@@ -526,6 +540,7 @@ def test_a_process_killed_by_the_system_is_completed_by_the_next(shop: Shop):
 
 
 @pytest.mark.parametrize("log", ["", "-promotions"])
+@on_a_server_too
 def test_a_deleted_experiment_says_how_to_bring_it_back(shop: Shop, log: str):
     shop.track("weak")
     experiment = shop.experiment(log)
@@ -540,6 +555,7 @@ def test_a_deleted_experiment_says_how_to_bring_it_back(shop: Shop, log: str):
     assert_complete(shop)
 
 
+@on_a_server_too
 def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken_for_the_new_ones(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ):
@@ -556,6 +572,7 @@ def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken
     assert "version 1 promoted, by the gate: there was no champion" in last
 
 
+@on_a_server_too
 def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ):
@@ -570,6 +587,7 @@ def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
     assert shop.aliases() == {"champion": "2", "challenger": "2"}
 
 
+@on_a_server_too
 def test_a_deleted_version_is_registered_again_from_its_logged_model(shop: Shop):
     shop.track("weak")
     shop.client.delete_model_version(shop.place.model, "1")
@@ -599,7 +617,6 @@ def test_rows_of_another_evaluation_are_refused(shop: Shop):
         (paths.CHURN_EVALUATED / "model.json", BadBundle, "holds no model"),
     ],
 )
-@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_without_a_bundle_or_its_measurements_there_is_nothing_to_track(shop: Shop, missing, error, words):
     shop.use("weak")
     missing.unlink()

@@ -1,5 +1,6 @@
 """Files written whole or not at all, whatever happens to the writer."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.atomic_write import whole, write_json
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -112,3 +113,19 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path):
         staged.write_text("scores")
     assert contents(target) == {"orders": "all of them"}
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_document_is_rounded_throughout_and_keeps_its_counts_words_and_gaps(tmp_path: Path):
+    document = {
+        "rows": 123456789012,
+        "figures": [0.1 + 0.2, {"p": 1.23456789e-30}],
+        "says": "0.123456789123",
+        "none": None,
+    }
+    write_json(tmp_path / "report.json", document)
+    assert json.loads((tmp_path / "report.json").read_text()) == {
+        "rows": 123456789012,
+        "figures": [0.3, {"p": 1.2345679e-30}],
+        "says": "0.123456789123",
+        "none": None,
+    }

@@ -1,18 +1,16 @@
 """A project of a few hundred customers, made in a temporary folder by the real stages, in seconds."""
 
-import atexit
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars as pl
+from made_once import made_once
 
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.cutoffs import Cutoff
@@ -28,11 +26,13 @@ from fedelta.pipeline import (
     train_clv,
     train_leaving,
     train_loyalty,
+    train_next,
 )
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.params import load_params
 
 HERE = Path(__file__).parents[2]
+TREES = 20
 START = datetime(2023, 1, 1, tzinfo=UTC)
 DAYS = 480
 CUTOFFS = tuple(
@@ -73,28 +73,17 @@ def inside(folder: Path) -> Iterator[Path]:
         os.chdir(before)
 
 
-def make(folder: Path, *, customers: int = 300, num_iterations: int = 20, events: pl.DataFrame | None = None) -> Path:
-    """A project with every stage run up to `score`, of these interactions or else the usual ones.
-
-    The usual ones are made once in a process; who asks again gets a copy, to change as they please.
-    """
-    if events is None:
-        shutil.copytree(_usual(customers, num_iterations), folder, symlinks=True, dirs_exist_ok=True)
-        return folder
-    return _made(folder, num_iterations, events)
+def scored_project(folder: Path) -> Path:
+    """A project of 300 customers with every stage run up to `score`: a copy, to change as one pleases."""
+    usual = made_once("tiny-project", lambda new: make(new, interactions(300)))
+    return Path(shutil.copytree(usual, folder, symlinks=True, dirs_exist_ok=True))
 
 
-@cache
-def _usual(customers: int, num_iterations: int) -> Path:
-    kept = Path(tempfile.mkdtemp(prefix="fedelta-tiny-"))
-    atexit.register(shutil.rmtree, kept, ignore_errors=True)
-    return _made(kept, num_iterations, interactions(customers))
-
-
-def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
+def make(folder: Path, events: pl.DataFrame) -> Path:
+    """A project of these interactions with every stage run up to `score`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sources").symlink_to(HERE / "sources")
-    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(num_iterations)))
+    (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(TREES)))
     with inside(folder):
         table, labels = features_at(events, CUTOFFS, KernelSettings(load_params().experience))
         for path, frame in ((paths.FEATURES, table), (paths.LABELS, labels)):
@@ -106,7 +95,8 @@ def _made(folder: Path, num_iterations: int, events: pl.DataFrame) -> Path:
             shuffle(connection, "SELECT * FROM events", paths.INTERACTIONS)
         _customers(events).write_parquet(paths.CUSTOMERS)
         stages = (
-            experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, evaluate, score, fairness,
+            experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, train_next, evaluate, score,
+            fairness,
         )  # fmt: skip
         for stage in stages:
             stage.main()
@@ -118,7 +108,7 @@ def retrained(project: Path, folder: Path, *, num_iterations: int) -> Path:
     shutil.copytree(project, folder, symlinks=True)
     (folder / "params.yaml").write_text(PARAMS.replace("TREES", str(num_iterations)))
     with inside(folder):
-        for stage in (train_churn, train_clv, train_loyalty, evaluate, score):
+        for stage in (train_churn, train_clv, train_loyalty, train_next, evaluate, score):
             stage.main()
     return folder
 

@@ -64,6 +64,7 @@ class Tiny:
             data / "quarantine",
             self.folder / "reports/data.json",
             data / "declared_labels.parquet",
+            data / "treatments.parquet",
         )
 
     def ingest(self, workers: int = 1, now: datetime = NOW) -> DataReport:

@@ -98,9 +98,9 @@ class Client:
 
 
 @contextmanager
-def running(database_url: str) -> Iterator[str]:
+def running(database_url: str, python: Path = Path(sys.executable)) -> Iterator[str]:
     """A real server on a free port of this machine; its address."""
-    command = [sys.executable, "-m", "fedelta.cli", "serve", "--port", "0", "--database", database_url]
+    command = [python, "-m", "fedelta.cli", "serve", "--port", "0", "--database", database_url]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None

@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import pandas as pd
 
-from fedelta.models.churn.baselines import BASE, btyd_log_odds
+from fedelta.models.churn.baselines import BASE
 from fedelta.models.churn.candidate import Candidate, Floats
 from fedelta.models.churn.settings import ChurnSettings
 from fedelta.models.encoding import Encoding
+from fedelta.models.learning.log_odds import btyd_log_odds
 from fedelta.models.panel import Panel
 
 

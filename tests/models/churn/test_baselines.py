@@ -13,7 +13,6 @@ from fedelta.models.churn.baselines import (
     btyd_churn,
     fit_hiatus,
     fit_logistic,
-    spend_as_before,
     values_of,
 )
 from fedelta.models.encoding import MissingFeatures
@@ -127,8 +126,3 @@ def test_btyd_churn_is_the_chance_of_no_purchase_and_never_certain():
     table = pd.DataFrame({"pareto_p_any": [0.25, 0.0, 1.0], "bg_p_any": [0.5, 0.5, 0.5]})
     assert btyd_churn(table, "pareto") == pytest.approx([0.75, 1 - 1e-6, 1e-6])
     assert btyd_churn(table, "bg") == pytest.approx([0.5] * 3)
-
-
-def test_business_as_before_spends_on_at_the_pace_so_far():
-    table = pd.DataFrame({"tenure_days": [300.0, 3.0], "spend": [600.0, 60.0], "horizon_days": [60, 60]})
-    assert spend_as_before(table).tolist() == [120, 120]  # of a newcomer's pace the first month is taken

@@ -11,19 +11,13 @@ from scipy.stats import rankdata
 
 import fedelta.models.churn.model
 from fedelta.models.churn.candidates import candidates, check_candidate, contributions, fit_blend
-from fedelta.models.churn.model import (
-    ChurnModel,
-    TooLittleData,
-    fit_churn,
-    prior_log_odds,
-    sigmoid,
-    too_little,
-)
+from fedelta.models.churn.model import ChurnModel, TooLittleData, fit_churn, too_little
 from fedelta.models.churn.settings import BadCandidate, ChurnSettings, LargeSettings
 from fedelta.models.churn.trees import Trees
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.learning.calibration import Calibrator
 from fedelta.models.learning.competition import out_of_time_folds
+from fedelta.models.learning.log_odds import btyd_log_odds, sigmoid
 from fedelta.models.learning.season import Season
 from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.metrics import auc
@@ -134,7 +128,7 @@ def test_shorter_training_horizons_build_on_btyd_at_the_rows_own_horizon(
     assert isinstance(trees, Trees)
     assert not any("pareto" in name for name in trees.encoding.names)
     raw = trees.ensemble.raw(trees.encoding.matrix(to_score))
-    assert building_churn.log_odds(to_score) == pytest.approx(raw + prior_log_odds(to_score))
+    assert building_churn.log_odds(to_score) == pytest.approx(raw + btyd_log_odds(to_score))
     # What 30 days taught carries to 60: fewer stay away that long, as the prior knows.
     at = short_panel.of_role("evaluate").table
     shorter = at.assign(pareto_p_any=at["pareto_p_any"] / 2)
@@ -335,10 +329,3 @@ def test_each_minimum_is_asked_for_by_itself(train: Panel):
 def test_a_handful_of_customers_is_enough_to_answer(train: Panel, to_score: pd.DataFrame):
     few = train.where(np.arange(len(train)) % 40 == 0)
     assert np.isfinite(fit(few).churn_probability(to_score)).all()
-
-
-def test_log_odds_of_zero_are_even_odds():
-    assert sigmoid(np.array([0.0, np.log(3)])) == pytest.approx([0.5, 0.75])
-    sure = pd.DataFrame({"pareto_p_any": [0.25, 0.0, 1.0]})
-    assert prior_log_odds(sure)[0] == pytest.approx(np.log(3))
-    assert np.isfinite(prior_log_odds(sure)).all()

@@ -12,7 +12,6 @@ from fedelta.models.metrics.bootstrap import (
     Interval,
     MissingCustomerError,
     Resampling,
-    metric_intervals,
     paired_difference,
     replicate,
 )
@@ -32,9 +31,9 @@ def customers(n, seed=1):
 
 def test_the_interval_of_a_mean_is_the_one_statistics_teaches():
     churned, probability = customers(4_000)
-    interval = metric_intervals(churned, {"m": probability}, {"rate": base_rate}, resampling=Resampling(n=2_000))["m"][
-        "rate"
-    ]
+    interval = replicate(churned, {"m": probability}, {"rate": base_rate}, resampling=Resampling(n=2_000)).intervals()[
+        "m"
+    ]["rate"]
     half = 1.96 * churned.std() / np.sqrt(4_000)
     assert interval.value == churned.mean()
     assert (interval.low, interval.high) == pytest.approx((churned.mean() - half, churned.mean() + half), abs=half / 10)
@@ -52,13 +51,13 @@ def test_a_resample_is_the_metric_of_the_drawn_rows():
 
 def test_a_customer_seen_at_many_cutoffs_counts_as_one():
     churned, probability = customers(500)
-    once = metric_intervals(churned, {"m": probability}, {"brier": brier}, resampling=FEW)
+    once = replicate(churned, {"m": probability}, {"brier": brier}, resampling=FEW).intervals()
     nine_times = [np.tile(column, 9) for column in (churned, probability, np.arange(500))]
-    again = metric_intervals(
+    again = replicate(
         nine_times[0], {"m": nine_times[1]}, {"brier": brier}, customer=nine_times[2], resampling=FEW
-    )
+    ).intervals()
     assert again["m"]["brier"].as_dict() == pytest.approx(once["m"]["brier"].as_dict())
-    as_if_independent = metric_intervals(nine_times[0], {"m": nine_times[1]}, {"brier": brier}, resampling=FEW)
+    as_if_independent = replicate(nine_times[0], {"m": nine_times[1]}, {"brier": brier}, resampling=FEW).intervals()
     width = {
         name: i["m"]["brier"].high - i["m"]["brier"].low
         for name, i in (("rows", as_if_independent), ("customers", again))
@@ -69,9 +68,9 @@ def test_a_customer_seen_at_many_cutoffs_counts_as_one():
 def test_customers_may_be_named_in_any_column():
     churned, probability = customers(40)
     names = [f"c{k % 20}" for k in range(40)]
-    expected = metric_intervals(churned, {"m": probability}, customer=names, resampling=FEW)
-    assert metric_intervals(churned, {"m": probability}, customer=pl.Series(names), resampling=FEW) == expected
-    assert metric_intervals(churned, {"m": probability}, customer=np.arange(40) % 20, resampling=FEW) == expected
+    expected = replicate(churned, {"m": probability}, customer=names, resampling=FEW).intervals()
+    assert replicate(churned, {"m": probability}, customer=pl.Series(names), resampling=FEW).intervals() == expected
+    assert replicate(churned, {"m": probability}, customer=np.arange(40) % 20, resampling=FEW).intervals() == expected
 
 
 def test_a_better_model_wins_by_an_interval_that_excludes_zero():
@@ -115,7 +114,7 @@ def test_swapping_two_models_turns_their_difference_round(seed, n):
 @given(st.integers(0, 1_000))
 def test_the_interval_of_a_near_perfect_calibration_holds_its_value_and_no_less_than_zero(seed):
     churned, probability = customers(2_000, seed)
-    interval = metric_intervals(churned, {"m": probability}, {"ece": ece}, resampling=FEW)["m"]["ece"]
+    interval = replicate(churned, {"m": probability}, {"ece": ece}, resampling=FEW).intervals()["m"]["ece"]
     assert 0 <= interval.low < interval.value <= interval.high
 
 
@@ -144,7 +143,9 @@ def test_of_two_models_equally_wrong_few_are_called_significantly_worse_calibrat
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
     churned, probability = customers(300)
     first, again, other = (
-        metric_intervals(churned, {"m": probability}, {"auc": auc}, resampling=Resampling(n=50, seed=seed))["m"]["auc"]
+        replicate(churned, {"m": probability}, {"auc": auc}, resampling=Resampling(n=50, seed=seed)).intervals()["m"][
+            "auc"
+        ]
         for seed in (1, 1, 2)
     )
     assert first == again
@@ -153,36 +154,36 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
 
 def test_a_model_is_measured_the_same_alone_and_in_company():
     churned, probability = customers(200)
-    company = metric_intervals(churned, {"b": probability**2, "m": probability}, resampling=FEW)
-    assert metric_intervals(churned, {"m": probability}, resampling=FEW)["m"] == company["m"]
+    company = replicate(churned, {"b": probability**2, "m": probability}, resampling=FEW).intervals()
+    assert replicate(churned, {"m": probability}, resampling=FEW).intervals()["m"] == company["m"]
 
 
 def test_a_wider_level_gives_a_wider_interval():
     churned, probability = customers(300)
     narrow, wide = (
-        metric_intervals(churned, {"m": probability}, {"mae": mae}, resampling=Resampling(level=level))["m"]["mae"]
+        replicate(churned, {"m": probability}, {"mae": mae}, resampling=Resampling(level=level)).intervals()["m"]["mae"]
         for level in (0.8, 0.99)
     )
     assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
 
 
 def test_a_metric_without_meaning_has_no_interval_and_is_null_in_json():
-    interval = metric_intervals([1, 1, 1], {"m": [0.2, 0.5, 0.9]}, {"auc": auc}, resampling=FEW)["m"]["auc"]
+    interval = replicate([1, 1, 1], {"m": [0.2, 0.5, 0.9]}, {"auc": auc}, resampling=FEW).intervals()["m"]["auc"]
     assert json.dumps(interval.as_dict(), allow_nan=False) == '{"value": null, "low": null, "high": null}'
     assert not interval.excludes_zero
 
 
 def test_resamples_without_a_churner_are_left_out():
     churned = np.arange(12) == 0  # a third of the resamples miss the only one
-    interval = metric_intervals(churned, {"m": 1 - np.arange(12) / 12}, {"auc": auc})["m"]["auc"]
+    interval = replicate(churned, {"m": 1 - np.arange(12) / 12}, {"auc": auc}).intervals()["m"]["auc"]
     assert interval == Interval(1.0, 1.0, 1.0)
 
 
 def test_rows_must_have_customers():
     with pytest.raises(MissingCustomerError, match="got 1 without"):
-        metric_intervals([1, 0], {"m": [0.2, 0.5]}, customer=["ann", None])
+        replicate([1, 0], {"m": [0.2, 0.5]}, customer=["ann", None]).intervals()
     with pytest.raises(LengthMismatchError, match="got 1 for 2 rows"):
-        metric_intervals([1, 0], {"m": [0.2, 0.5]}, customer=["ann"])
+        replicate([1, 0], {"m": [0.2, 0.5]}, customer=["ann"]).intervals()
 
 
 @pytest.mark.parametrize("wrong", [{"n": 0}, {"level": 1.0}, {"level": 0}])

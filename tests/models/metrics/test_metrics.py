@@ -24,10 +24,8 @@ from fedelta.models.metrics.metrics import (
     decile_error,
     decile_table,
     ece,
-    interval_coverage,
     log_loss,
     mae,
-    mean_prediction,
     normalised_gini,
     profit_at_capacity,
     profit_metric,
@@ -37,7 +35,6 @@ from fedelta.models.metrics.metrics import (
     top_decile_lift,
     top_share,
 )
-from fedelta.models.metrics.ranking import LengthMismatchError
 
 law = settings(max_examples=60, derandomize=True)
 EVERY_CHURN = {**CHURN_METRICS, "profit_at_capacity": profit_at_capacity}
@@ -125,7 +122,6 @@ def test_a_handful_of_customers_has_a_top_tenth_of_one():
 
 def test_means_count_rows_by_their_weight():
     assert base_rate([1, 0], [0.5, 0.1], [3, 1]) == 0.75
-    assert mean_prediction([1, 0], [0.5, 0.1], [3, 1]) == pytest.approx(0.4)
 
 
 def test_a_campaign_of_ones_own_has_a_profit_metric():
@@ -218,17 +214,6 @@ def test_the_decile_error_is_the_money_misplaced_between_the_tenths():
     actual, predicted = [50, 40, 12, 8, *[0] * 16], [45, 35, 14, 10, *[0] * 16]
     assert decile_error(actual, predicted) == pytest.approx((10 + 4) / 110)
     assert bias(actual, predicted) == pytest.approx((-10 + 4) / 110)
-
-
-def test_an_interval_covers_what_lies_on_its_bounds():
-    assert interval_coverage([0, 5, 10, 11], [0, 0, 0, 0], [10, 10, 10, 10]) == 0.75
-    assert interval_coverage([0, 5, 10, 11], [1, 0, 0, 0], [10, 10, 10, 10], [1, 2, 1, 0]) == 0.75
-    assert interval_coverage([5], [6], [4]) == 0
-
-
-def test_every_row_needs_two_bounds():
-    with pytest.raises(LengthMismatchError, match="two bounds per row, got 2 and 1 for 2 rows"):
-        interval_coverage([1, 2], [0, 0], [3])
 
 
 def test_rank_correlation_agrees_with_scipy_on_ties():
@@ -348,7 +333,7 @@ def test_no_order_beats_that_of_the_values_themselves(rows):
 @given(churn_rows(st.floats(0, 1)))
 def test_calibration_error_is_at_least_the_error_of_the_total(rows):
     churned, probability, weight = columns(rows)
-    gap = abs(base_rate(churned, probability, weight) - mean_prediction(churned, probability, weight))
+    gap = abs(base_rate(churned, probability, weight) - np.average(probability, weights=weight))
     assert gap - 1e-9 <= ece(churned, probability, weight) <= 1
 
 

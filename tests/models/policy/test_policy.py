@@ -214,7 +214,7 @@ def test_without_money_there_is_neither_profit_nor_action_but_still_a_holdout():
 
 
 def test_nobody_to_decide_on_is_no_error():
-    assert decided([]).shape == (0, 10)
+    assert decided([]).shape == (0, 11)
     assert decided([]).schema == decided([1]).schema
 
 
@@ -281,3 +281,28 @@ def test_to_the_held_out_nothing_was_done_and_who_opted_out_is_reported_as_such(
 def test_a_success_that_is_no_chance_is_refused():
     with pytest.raises(BadPolicy, match=r"policy\.economics\.keep_success_without_offer is 1\.5; it must be above 0"):
         EconomicsSettings(keep_success_without_offer=1.5)
+
+
+def test_measured_effects_per_customer_rank_in_the_place_of_assumed_success():
+    gain = np.array([-5.0, 3.0, 20.0, 15.0])
+    policy = PolicySettings(economics=COSTS, holdout=NOBODY, capacity=1)
+    table = policy_table(NAMES[:4], at_stake([100, 90, 80, 70]), policy, gain=gain)
+    assert table["expected_profit"].to_list() == pytest.approx((gain - 7).tolist())
+    assert table["action"].to_list() == [None, None, "keep", None]
+    assert table["best_action"].to_list() == ["keep"] * 4
+
+
+def test_measured_effects_that_are_those_assumed_change_nothing():
+    stake, policy = at_stake([100, 90, 8, 0], back=30.0), PolicySettings(economics=BOTH, holdout=NOBODY)
+    assumed = policy_table(NAMES[:4], stake, policy)
+    measured = policy_table(NAMES[:4], stake, policy, gain=0.15 * stake.value_at_risk)
+    assert measured["offer"].equals(assumed["offer"])
+    assert measured["expected_profit"].to_list() == pytest.approx(assumed["expected_profit"].to_list())
+
+
+def test_the_held_out_have_a_best_action_and_get_none():
+    own = EconomicsSettings(contact_cost=1, offer_cost=6, keep_success=0.15, win_back_success=0.1)
+    everybody = HoldoutSettings(share=0.999999)
+    table = decided([100, 1], own, stake=at_stake([100, 1], back=90.0), holdout=everybody)
+    assert table["action"].to_list() == [None, None]
+    assert table["best_action"].to_list() == ["keep", "win back"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hashed_project
 import numpy as np
+import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from tiny_project import inside
@@ -16,11 +17,11 @@ from fedelta.models.evaluation import Evaluation
 from fedelta.models.value.value_trees import SPEND
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
-from fedelta.pipeline.build_features import span
 from fedelta.pipeline.commands import rolling
 from fedelta.pipeline.commands.backtest import backtest, panel_at, panels_at
 from fedelta.pipeline.commands.rolling import BadRolling, Turn, rolled, rolling_calendars, rolling_table
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.span import span
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def turn(cutoff: str, scores: dict[str, float], churned: float = 1.0, spend: lis
     report = {"cutoff": cutoff, "rows": len(scores), "training": [], "churn": {}, "clv": {}, "clv_interval": None}
     report["candidate"] = {"churn": "lightgbm", "clv": None}
     values = {"chosen": np.array(spend)} if spend else {}
-    return Turn(np.array(list(scores)), Evaluation(left, left, {"chosen": probability}, values, report))
+    return Turn(np.array(list(scores)), Evaluation(left, left, {"chosen": probability}, values, report, pd.DataFrame()))
 
 
 def test_of_the_riskiest_tenth_only_those_in_both_lists_count():

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -16,13 +17,24 @@ from fedelta.features.contract import CHANNELS, KINDS
 from fedelta.pipeline.commands.simulate import NotWritten, figures, main
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.simulator import Company, CompanyError, ForeignFolder, Simulation, folder, simulate, write
+from fedelta.pipeline.simulator import (
+    Company,
+    CompanyError,
+    ForeignFolder,
+    Simulation,
+    campaigns,
+    folder,
+    simulate,
+    write,
+)
 from fedelta.pipeline.simulator.clock import company_clock
 from fedelta.pipeline.simulator.company import CLIMATES, Effects
 from fedelta.pipeline.simulator.life import Life, live
 from fedelta.pipeline.simulator.raw import ZONE, customer_id
+from fedelta.pipeline.simulator.tastes import CATEGORIES, NAMES
 from fedelta.pipeline.simulator.truth import Prospects, gap_survival, no_purchase, staying, true_churn
 
+HERE = Path(__file__).parents[3]
 REGIMES = tuple(CLIMATES)
 NO_WAIT = st.floats(0, 400)
 
@@ -37,7 +49,7 @@ def outcome(shop: Simulation, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """What ingest makes of the shop's files: interactions and quarantine."""
     home = tmp_path_factory.mktemp("shop")
     write(shop, home / "raw")
-    outputs = Outputs(home / "interactions", home / "customers.parquet", home / "quarantine", home / "data.json")
+    outputs = Outputs.within(home)
     now = datetime(2025, 6, 1, tzinfo=UTC)
     ingest(load_source("demo"), home / "raw", outputs, memory_limit="1GB", workers=1, now=now)
     interactions = pl.read_parquet(home / "interactions" / "*.parquet")
@@ -165,6 +177,8 @@ def nothing_but(
         arrivals=np.full((1, steps), arrivals),
         weight=np.full((1, steps), weight),
         pending=[],
+        shield=np.zeros((1, steps)),
+        annoyed=np.zeros((1, steps)),
     )
     return replace(calm, **more)
 
@@ -206,7 +220,7 @@ def test_the_truth_does_not_look_beyond_what_it_knows(shop):
 
 @pytest.fixture(scope="module")
 def big() -> Life:
-    return live(Company(customers=12_000, seed=2))
+    return live(Company(customers=12_000, seed=2, campaigns=False))
 
 
 def decided_while_customer(life: Life) -> pl.DataFrame:
@@ -261,6 +275,147 @@ def test_spend_is_a_quarter_lower_for_sixty_days_after_a_bad_experience_and_ease
     ratio = (big.orders["gross"] / calm.orders["gross"]).filter(calm.orders["gross"] > 20)
     assert set(ratio.round(2)) == {0.75, 0.9, 1.0}
     assert live(replace(big.company, spend_effect=2.0)).orders["gross"].sum() < big.orders["gross"].sum()
+
+
+# --- campaigns -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def contacted() -> Simulation:
+    """Every customer is drawn into every campaign, so that few customers tell much."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(campaigns, "DRAWN_SHARE", 1.0)
+        return simulate(Company(customers=6000, seed=21, bad_effect=2.0, contact_effect=2.0))
+
+
+def test_a_contact_that_averts_half_and_drives_away_a_tenth_by_hand():
+    grid = np.array([0.0, 10, 20])
+    half, tenth = np.array([[0.0, 0.5]]), np.array([[0.0, 0.1]])
+    there = staying(grid, nothing_but(2, hazard=0.01, shield=half, annoyed=tenth), Effects())[0]
+    np.testing.assert_allclose(there, [1, np.exp(-0.1), np.exp(-0.15) * 0.9])
+
+
+@pytest.mark.parametrize(("disposition", "days_before"), [("shield", 0), ("reactance", 20)])
+def test_the_truth_knows_whom_a_campaign_keeps_and_whom_it_drives_away(contacted, disposition, days_before):
+    def off_by(simulation: Simulation) -> float:
+        """Standard errors between how many of those reached stop buying, and what the truth expects."""
+        missed, variance = 0.0, 0.0
+        for number, at in enumerate(simulation.life.campaigns.at):
+            of_this = pl.col("campaign") == f"stay with us {number + 1}"
+            those = contacted.treatments.filter("reached", of_this, pl.col(disposition) > 0)
+            # Of a company from which few would leave anyway, few can be kept.
+            restless = contacted.customers.filter(pl.col("hazard_per_day") > pl.col("hazard_per_day").median())
+            reached = those.join(restless, on="customer_id", how="semi")["customer_id"]
+            truth = simulation.churn_at([float(at) - days_before], (90,)).filter(
+                "alive", pl.col("customer_id").is_in(reached.implode())
+            )
+            ends = pl.col("cutoff") + timedelta(days=90)
+            bought = orders(contacted).rename({"customer": "customer_id"})
+            buys = truth.join(bought, on="customer_id").filter(pl.col("at").is_between("cutoff", ends, closed="left"))
+            p = truth["churn_probability"].to_numpy()
+            missed += truth.height - buys["customer_id"].n_unique() - p.sum()
+            variance += (p * (1 - p)).sum()
+        return float(missed / np.sqrt(variance))
+
+    assert abs(off_by(contacted)) < 2
+    assert abs(off_by(_forgetting_campaigns(contacted))) > 2.5
+
+
+def _forgetting_campaigns(simulation: Simulation) -> Simulation:
+    none = replace(simulation.life.campaigns, reached=np.zeros_like(simulation.life.campaigns.reached))
+    return replace(simulation, life=replace(simulation.life, campaigns=none))
+
+
+def test_treated_and_held_out_differ_by_the_mean_of_the_known_effects(contacted):
+    treatments, left = contacted.treatments, contacted.customers.select("customer_id", "left_at")
+    outcome = treatments.join(left, on="customer_id").with_columns(
+        gone=(pl.col("left_at") < pl.col("entered_at") + timedelta(days=90)).fill_null(False)
+    )
+    met = pl.when("reached").then("leaves_if_treated").otherwise("leaves_if_held_out")
+    assert outcome.select((pl.col("gone") == met).all()).item()  # what happened is the one of the two that was met
+    rise = (pl.col("leaves_if_treated").cast(int) - pl.col("leaves_if_held_out").cast(int) - pl.col("effect")).mean()
+    for arm in ("treated", "held_out"):
+        rows = treatments.filter(pl.col("arm") == arm)
+        assert abs(rows.select(rise).item()) < 4 * 0.25 / np.sqrt(rows.height)
+    kept = treatments.filter(pl.col("shield") > 0, pl.col("type") != "lost cause")["effect"]
+    assert kept.max() < 0
+    assert treatments.filter(pl.col("reactance") > 0)["effect"].max() > 0.1
+
+
+def test_the_four_types_follow_from_what_would_happen_with_contact_and_without(contacted):
+    pairs = contacted.treatments.select("type", "leaves_if_held_out", "leaves_if_treated").unique()
+    assert sorted(pairs.rows()) == [
+        ("do not disturb", False, True),
+        ("lost cause", True, True),
+        ("persuadable", True, False),
+        ("sure thing", False, False),
+    ]
+
+
+def test_the_arms_are_drawn_without_regard_to_what_customers_do(contacted):
+    treatments = contacted.treatments
+    assert treatments.filter(pl.col("arm") == "held_out")["reached"].sum() == 0
+    by_type = treatments.group_by("type").agg(treated=(pl.col("arm") == "treated").mean(), n=pl.len())
+    spread = (by_type["treated"] - 0.6).abs() / (0.24 / by_type["n"]).sqrt()
+    assert spread.max() < 4
+
+
+def test_contact_without_effect_and_no_campaigns_leave_everybody_as_they_would_have_been():
+    quiet, idle = (live(Company(1500, 4, campaigns=planted, contact_effect=0.0)) for planted in (False, True))
+    assert quiet.treatments.is_empty()
+    assert idle.treatments.height > 500
+    assert set(idle.treatments["type"]) == {"sure thing", "lost cause"}
+    np.testing.assert_array_equal(quiet.left_at, idle.left_at)
+    assert quiet.orders.equals(idle.orders)
+
+
+def test_the_log_of_campaigns_reads_as_treatments_of_the_contract(contacted, tmp_path):
+    write(contacted, tmp_path / "demo")
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'Europe/Rome'")
+        connection.read_csv(str(tmp_path / "demo/treatments.csv"), all_varchar=True).create_view("treatments")
+        select = (HERE / "sources/demo/treatments.sql").read_text()
+        read = connection.sql(f"SELECT * REPLACE (treated_at::TIMESTAMPTZ AS treated_at) FROM ({select})").pl()
+    truth = contacted.treatments.select("customer_id", "campaign", "arm", "reached", at="entered_at")
+    assert read.columns == ["customer_id", "treated_at", "campaign", "action", "arm", "reached", "cost"]
+    assert read.select("customer_id", "campaign", "arm").rows() == truth.select("customer_id", "campaign", "arm").rows()
+    assert (read["treated_at"].dt.convert_time_zone("UTC") == truth["at"]).all()
+    assert read.filter(pl.col("arm") == "held_out")["reached"].null_count() == (truth["arm"] == "held_out").sum()
+    assert set(read.select("arm", "cost").unique().rows()) == {("treated", 7.0), ("held_out", 0.0)}
+
+
+# --- tastes and margins --------------------------------------------------------------------------------------------
+
+
+def test_what_was_bought_last_makes_its_companion_likelier_as_planted(big):
+    bought = big.orders.sort("customer", "at").with_columns(
+        before=pl.col("category").shift(1).over("customer"), taste=pl.lit(0.0)
+    )
+    places = bought["category"].replace_strict({name: k for k, name in enumerate(NAMES)}, return_dtype=pl.Int64)
+    bought = bought.with_columns(taste=pl.Series(big.tastes[bought["customer"], places]))
+    for name, category in CATEGORIES.items():
+        after = bought.filter(pl.col("before") == name)
+        then = NAMES.index(category.then)
+        by_taste = (1 - category.again - category.follows) * big.tastes[after["customer"], then]
+        expected, found = category.follows + by_taste.mean(), (after["category"] == category.then).mean()
+        assert abs(found - expected) < 4 * 0.5 / np.sqrt(after.height), name
+
+
+def test_each_customer_has_tastes_of_their_own_that_sum_to_one(shop):
+    tastes = shop.tastes.drop("customer_id").to_numpy()
+    np.testing.assert_allclose(tastes.sum(axis=1), 1)
+    assert 0.3 < np.median(tastes.max(axis=1)) < 0.6
+    assert shop.tastes["customer_id"].to_list() == shop.customers["customer_id"].to_list()
+
+
+def test_an_orders_margin_is_that_of_its_category_and_reaches_the_interactions(shop, outcome):
+    interactions, _ = outcome
+    bought = interactions.filter(pl.col("kind") == "purchase")
+    assert bought["margin"].null_count() == 0
+    share = bought.group_by("topic").agg(pl.col("margin").sum().cast(float) / pl.col("amount").sum().cast(float))
+    for name, found in share.iter_rows():
+        assert found == pytest.approx(CATEGORIES[name].margin, abs=0.02)
+    assert interactions.filter(pl.col("kind") != "purchase")["margin"].is_null().all()
 
 
 # --- a believable company ------------------------------------------------------------------------------------------
@@ -401,7 +556,7 @@ def test_the_same_company_gives_the_same_bytes_and_another_seed_others(tmp_path)
         name: {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
         for name in "abc"
     }
-    assert len(contents["a"]) == 16
+    assert len(contents["a"]) == 19
     assert contents["a"] == contents["b"]
     assert all(contents["a"][path] != contents["c"][path] for path in contents["a"] if path.suffix != ".json")
 
@@ -470,6 +625,7 @@ def test_even_the_smallest_company_has_a_truth(customers):
         ({"seed": -1}, "0 or more, not -1"),
         ({"regime": "chaotic"}, "'chaotic'. Choose one of sparse, dense, seasonal, drifting"),
         ({"bad_effect": 3.0}, "lies in 0 to 2, not 3.0"),
+        ({"contact_effect": -1.0}, "lies in 0 to 2, not -1.0"),
     ],
 )
 def test_an_impossible_company_is_refused_in_one_line(settings, says):

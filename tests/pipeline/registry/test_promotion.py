@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from mlflow_place import Place
+from mlflow_place import Place, on_a_server_too
 from tiny_project import PARAMS
 
 from fedelta.models.bundle import bundle_hash
@@ -69,6 +69,7 @@ def printed(capsys: pytest.CaptureFixture[str], at: str | None = None) -> list[s
     return capsys.readouterr().out.splitlines()
 
 
+@on_a_server_too
 def test_the_challenger_is_promoted_unless_a_version_is_named(registry: Registry, capsys: pytest.CaptureFixture[str]):
     promote(None, "it found the spring leavers")
     assert registry.aliases() == {"champion": "3"}
@@ -81,6 +82,7 @@ def test_the_challenger_is_promoted_unless_a_version_is_named(registry: Registry
     )  # fmt: skip
 
 
+@on_a_server_too
 def test_rollbacks_go_back_one_champion_after_the_other(registry: Registry, capsys: pytest.CaptureFixture[str]):
     for number in ("1", "2", "3"):
         promote(number, "a test")
@@ -112,6 +114,7 @@ def test_the_log_tells_who_was_champion_when_and_why(registry: Registry, capsys:
     assert "version 2 (bundle bundle2) was champion" in line
 
 
+@on_a_server_too
 def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(
     registry: Registry, capsys: pytest.CaptureFixture[str]
 ):
@@ -127,6 +130,7 @@ def test_the_log_only_grows_and_forgets_nothing_that_is_deleted_in_mlflow(
     assert printed(capsys)[:2] == before
 
 
+@on_a_server_too
 def test_a_champion_moved_by_hand_is_reported_and_can_be_undone(registry: Registry, capsys: pytest.CaptureFixture[str]):
     promote("1", "the first")
     registry.client.set_registered_model_alias(registry.place.model, "champion", "2")
@@ -142,7 +146,9 @@ class Killed(BaseException):
 STEPS = ("create_run", "set_model_version_tag", "set_registered_model_alias", "set_terminated")
 
 
-@pytest.mark.parametrize("done", range(7))  # one run, three tags, two aliases, one end
+@pytest.mark.parametrize(  # one run, three tags, two aliases, one end
+    ("place", "done"), [*(("sqlite", done) for done in range(7)), ("server", 1), ("server", 4)], indirect=["place"]
+)
 def test_a_process_killed_at_any_step_has_decided_all_or_nothing(
     registry: Registry, done: int, monkeypatch: pytest.MonkeyPatch
 ):

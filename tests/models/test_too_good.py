@@ -1,6 +1,6 @@
 """A model that is better than customers usually are predictable is questioned, and its columns are named."""
 
-from fedelta.models.leakage.leaky_model import questioned
+from fedelta.models.too_good import questioned
 
 IMPORTANCE = {"days_since_last_purchase": 0.3, "attribute_closing_code": 0.5, "spend": 0.15, "tenure_days": 0.05}
 

@@ -11,8 +11,8 @@ from tiny_project import inside
 
 from fedelta.features.feeds import Stopped
 from fedelta.pipeline import leak_check, paths
+from fedelta.pipeline.data_alarms import DataAlarm, alarms_of, stop_on_alarm
 from fedelta.pipeline.intake.id_forms import LookAlikes
-from fedelta.pipeline.monitoring.data_alarms import DataAlarm, alarms_of, stop_on_alarm
 from fedelta.pipeline.params import load_params
 
 PURCHASES = Stopped("kind purchase", last=19_700, silent_days=60, expected=900.0, strays=0)
@@ -47,7 +47,7 @@ def test_ids_in_two_forms_are_grave_where_they_are_many(customers: int, grave: b
 
 
 def test_the_run_stops_before_anything_is_learned_unless_asked_to_go_on(tmp_path: Path):
-    project = tiny_project.make(tmp_path / "project", customers=120, num_iterations=2)
+    project = tiny_project.scored_project(tmp_path / "project")
     with inside(project):
         paths.DATA_REPORT.parent.mkdir(exist_ok=True)
         paths.DATA_REPORT.write_text(json.dumps(report(PURCHASES, replace(PURCHASES, name="kind visit"))))

@@ -1,0 +1,160 @@
+"""DVC stage ``train_next``: interactions and features' keys in; models of the next purchase out."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import polars as pl
+
+from fedelta.features.categories import categories_at
+from fedelta.features.contract import NextStatus
+from fedelta.features.cutoffs import Fit
+from fedelta.features.errors import FedeltaError
+from fedelta.models.next_purchase.model import NextModel, fit_next
+from fedelta.models.next_purchase.rows import Rows
+from fedelta.models.next_purchase.settings import NextSettings
+from fedelta.models.next_purchase.storage import save_next
+from fedelta.pipeline import paths
+from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.buckets.shuffle import Bucket
+from fedelta.pipeline.next_categories import NO_CATEGORIES, Look, purchases_in
+from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.training import THREADS
+
+_HASHES = 2**64
+_LEAST_BUYERS = 50  # in the horizon of the rows learned from
+TOO_FEW: NextStatus = "too_few_purchases"
+
+
+class BadHorizon(FedeltaError, ValueError):
+    """The horizon of the next purchase does not fit that of churn."""
+
+
+def main() -> None:
+    """Train the project's models of the next purchase twice, as those of churn; or write why there are none."""
+    params = load_params()
+    check_horizon(params)
+    with whole(paths.NEXT_BUNDLE) as folder:
+        for fit in get_args(Fit):
+            looks = looks_of(fit, params)
+            if fit == "evaluated" and not has_rows(fit):
+                continue
+            model, reason = train(looks, params)
+            learned = [{"cutoff": f"{look.at:%Y-%m-%d}", "horizon_days": look.horizon_days} for look in looks]
+            save_next(model, folder / fit, reason, {"training": learned})
+            print(f"train_next: {fit}: {in_words(model, reason)}")
+
+
+def check_horizon(params: Params) -> None:
+    """Refuse a horizon whose outcomes are not over when those of churn are.
+
+    Raises
+    ------
+    BadHorizon
+        If it is longer than churn's.
+    """
+    if params.next.horizon_days is not None and params.next.horizon_days > params.horizon_days:
+        raise BadHorizon(
+            f"params.yaml: next.horizon_days is {params.next.horizon_days}; it must be at most horizon_days, "
+            f"{params.horizon_days}, or null for the same."
+        )
+
+
+def horizon_of(params: Params) -> int:
+    """Days ahead within which purchases are predicted."""
+    return params.next.horizon_days or params.horizon_days
+
+
+def looks_of(fit: Fit, params: Params, role: str = "train") -> list[Look]:
+    """The cutoffs that a fit learns from, oldest first; those with shorter horizons than asked for do not count."""
+    learned = pl.col("refit") if fit == "delivered" else pl.col("role") == role
+    days = horizon_of(params)
+    keys = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(learned, pl.col("horizon_days") >= days)
+    found = keys.select("cutoff", "lead_days").unique().sort("cutoff").collect()
+    return [Look(at, days, int(lead)) for at, lead in found.iter_rows()]
+
+
+def has_rows(fit: Fit) -> bool:
+    """Whether the features have cutoffs that a fit learns from, of whatever horizon."""
+    learned = pl.col("refit") if fit == "delivered" else pl.col("role") == "train"
+    return bool(pl.scan_parquet(paths.FEATURES / "*.parquet").select(learned.any()).collect().item())
+
+
+def train(looks: Sequence[Look], params: Params) -> tuple[NextModel | None, NextStatus | None]:
+    """The model of purchases at these cutoffs, or why there is none."""
+    customers = _customers()
+    purchases = sample_of(customers, len(looks), params.next.categories, params.next)
+    if purchases.is_empty():
+        return None, NO_CATEGORIES
+    if not looks:
+        return None, TOO_FEW
+    known = max(look.horizon[1] for look in looks)
+    named = most_bought(purchases.filter(pl.col("occurred_at") < known), params.next)
+    if len(named) < 2:
+        return None, TOO_FEW
+    if len(named) < params.next.categories:  # fewer categories: more customers for the same rows
+        purchases = sample_of(customers, len(looks), len(named), params.next)
+    rows = rows_at(purchases, named, looks)
+    if rows is None or rows.buyers.sum() < _LEAST_BUYERS:
+        return None, TOO_FEW
+    days, lead = looks[0].horizon_days, looks[0].lead_days
+    return fit_next(rows, named, params.next, horizon_days=days, lead_days=lead, threads=THREADS), None
+
+
+def sample_of(customers: int, cutoffs: int, categories: int, settings: NextSettings) -> pl.DataFrame:
+    """Purchases by category of all customers, or of a share of them that makes so many rows as the settings allow.
+
+    The share is a range of the customers' hashes, of which no more is read.
+    """
+    share = min(1.0, settings.rows / max(1, customers * max(1, cutoffs) * categories))
+    part = Bucket(0, 0, min(_HASHES - 1, int(share * _HASHES)), paths.INTERACTIONS)
+    return purchases_in(part)
+
+
+def most_bought(purchases: pl.DataFrame, settings: NextSettings) -> list[str]:
+    """The categories that most customers bought of, as many as the settings allow, in alphabetical order."""
+    counts = purchases.group_by("category").agg(n=pl.col("customer_id").n_unique())
+    kept = counts.filter(pl.col("n") >= settings.least_customers).sort("n", "category", descending=[True, False])
+    return sorted(kept["category"].head(settings.categories).to_list())
+
+
+def rows_at(purchases: pl.DataFrame, categories: Sequence[str], looks: Sequence[Look]) -> Rows | None:
+    """What customers who can be scored had bought at each cutoff, and then bought; None where nobody had."""
+    ids = purchases["customer_id"].unique()
+    scored = (
+        pl.scan_parquet(paths.FEATURES / "*.parquet")
+        .filter(pl.col("status") == "scored", pl.col("customer_id").is_in(ids.implode()))
+        .select("customer_id", "cutoff")
+        .collect()
+    )
+    views = []
+    for look in looks:
+        present = scored.filter(pl.col("cutoff") == look.at)
+        mine = purchases.join(present, on="customer_id", how="semi")
+        view = categories_at(mine, categories, look.at, look.horizon)
+        if len(view.customer_ids):
+            views.append((view, look.keys))
+    return Rows.of(views) if views else None
+
+
+def in_words(model: NextModel | None, reason: NextStatus | None) -> str:
+    """What was learned and chosen, in one line."""
+    if model is None:
+        why = {
+            NO_CATEGORIES: "purchases have no topic, so there are no categories to recommend",
+            TOO_FEW: "too few purchases of two categories or more to learn from",
+        }
+        return f"{why[reason or NO_CATEGORIES]}: next_categories is null"
+    weights = ", ".join(f"{name} {weight:.0%}" for name, weight in model.weights.items())
+    return f"{len(model.categories)} categories within {model.horizon_days} days; weights: {weights}. {model.note}"
+
+
+def rows_to_measure(model: NextModel, params: Params) -> Rows | None:
+    """What customers bought after the evaluation cutoff: all of them, or a sample as large as is learned from."""
+    looks = looks_of("evaluated", params, "evaluate")
+    return rows_at(sample_of(_customers(), 1, len(model.categories), params.next), model.categories, looks)
+
+
+def _customers() -> int:
+    """Customers with features at any cutoff."""
+    keys = pl.scan_parquet(paths.FEATURES / "*.parquet")
+    return int(keys.select(pl.col("customer_id").n_unique()).collect().item())
