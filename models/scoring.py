@@ -274,7 +274,8 @@ def _with_reasons(
     explained |= frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :]).to_numpy()
     ranks = ["value_at_risk", "win_back_value"] if "value_at_risk" in frame.columns else ["churn_probability"]
     for rank in ranks:
-        first = frame.with_row_index().sort(rank, "churn_probability", descending=True, nulls_last=True)
+        listed = frame.with_row_index().filter(pl.col(rank) > 0)
+        first = listed.sort(rank, "churn_probability", descending=True)
         explained[first["index"].head(LISTED).to_numpy()] = True
     held = reasons(churn, table[explained], wording, probability=frame["churn_probability"].to_numpy()[explained])
     place = pl.Series(np.where(explained, np.cumsum(explained) - 1, -1))

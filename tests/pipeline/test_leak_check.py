@@ -16,7 +16,7 @@ from fedelta.pipeline import leak_check, paths
 from fedelta.pipeline.leak_check import LeakFound
 from fedelta.pipeline.paths import PARAMS
 
-ATTRIBUTES = ("country", "age_group", "plan")
+ATTRIBUTES = ("country", "plan")
 
 
 @pytest.fixture(scope="module")

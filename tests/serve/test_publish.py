@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -253,6 +253,8 @@ def test_a_document_is_what_json_makes_of_the_row(columns: dict[str, object]) ->
     document = orjson.loads(body)
     for name in ("as_of", "expected_next_order_at"):  # the number of decimals of a second is free
         document[name] = document[name] and datetime.fromisoformat(document[name])
+    for reason in document["reasons"] or ():
+        reason["date"] = reason["date"] and date.fromisoformat(reason["date"])
     assert document == dict.fromkeys(MEANING) | row | {"status_reason": None, "snapshot_id": "s"}
 
 
