@@ -129,8 +129,10 @@ def test_the_stage_writes_one_page_and_says_where(project: Path, capsys: pytest.
     headings = [tag for tag, _ in page.elements if tag == "h1"]
     assert headings == ["h1"]
     links = [str(attributes["href"]) for tag, attributes in page.elements if tag == "a"]
-    shown = "risk worth saves experience tolerance moments journeys loyalty personas churn value learned"
-    shown += " fairness data limits"
+    shown = (
+        "risk worth saves experience tolerance moments journeys loyalty personas churn value learned fairness data "
+        "limits"
+    )
     assert links == [f"#{name}" for name in shown.split()]
     assert {link[1:] for link in links} <= {attributes.get("id") for _, attributes in page.elements}
 
