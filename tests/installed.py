@@ -46,7 +46,15 @@ def foreign(folder: Path) -> Path:
 def environment() -> dict[str, str]:
     """Variables under which Python and commands find the installed package before the repository's."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PYTHONPATH": str(site()), "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}  # of other tests
+    return {
+        **own,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PYTHONPATH": str(site()),
+        "PATH": path,
+        "DVC_NO_ANALYTICS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

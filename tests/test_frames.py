@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from tiny_project import CUTOFFS, interactions
-from tiny_project import make as make_project
+from tiny_project import scored_project as make_project
 
 import fedelta
 from fedelta.features.cutoffs import BadCutoff

@@ -173,8 +173,9 @@ def test_what_keeping_is_worth_comes_from_the_companys_own_costs(inputs: Inputs)
     assert (found.value_at_risk, found.worth_contacting) == (60, 1)
     assert found.break_even_everyone == pytest.approx(14 / 60)
     assert found.keeping_over_winning == pytest.approx(7 / (0.5 * 0.15) / 40)
-    text = section(inputs, "worth")
-    own = report.economics_of(inputs.scores, inputs.policy)
+    cheap = replace(inputs, policy=PolicySettings(economics=replace(COSTS, contact_cost=0.001, offer_cost=0.001)))
+    text = section(cheap, "worth")
+    own = report.economics_of(inputs.scores, cheap.policy)
     assert f"Success at which an offer to everybody pays for itself {own.break_even_everyone:.1%}" in text
     assert f"Keeping one of those worth an offer over winning one {own.keeping_over_winning:.2f}" in text
 

@@ -10,6 +10,7 @@ from fedelta.pipeline import (
     build_features,
     evaluate,
     experience,
+    fairness,
     fit_btyd,
     ingest,
     score,
@@ -29,7 +30,7 @@ files: { events: { path: "*.csv" } }
 SQL = "SELECT interaction_id, customer_id, occurred_at, kind, channel, amount, delay_hours FROM events"
 STAGES = (
     ingest, build_features, experience, fit_btyd, train_churn, train_clv, train_leaving,
-    train_loyalty, train_next, evaluate, score,
+    train_loyalty, train_next, evaluate, score, fairness,
 )  # fmt: skip
 
 

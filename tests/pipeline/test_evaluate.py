@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
@@ -57,7 +58,7 @@ def project(tmp_path, monkeypatch):
     YAML(typ="safe").dump({"stages": {"evaluate": kept}}, tmp_path / "dvc.yaml")
     paths.PLOTS.mkdir(parents=True)
     for power in (1, 2):
-        found = Evaluation(LEFT, SPEND, {"chosen": RISK**power}, {"chosen": RISK * 10}, REPORT)
+        found = Evaluation(LEFT, SPEND, {"chosen": RISK**power}, {"chosen": RISK * 10}, REPORT, pd.DataFrame())
         write_reports(found)
         dvc("commit", "-f", "-q")
         shell("git", "add", ".")
@@ -100,7 +101,7 @@ def test_dvc_draws_every_plot_with_its_title_and_axes_and_compares_two_commits(p
 
 
 def test_without_money_the_plot_of_value_is_empty_and_dvc_draws_the_others(project):
-    write_reports(Evaluation(LEFT, SPEND, {"chosen": RISK}, {}, {**REPORT, "clv": {}}))
+    write_reports(Evaluation(LEFT, SPEND, {"chosen": RISK}, {}, {**REPORT, "clv": {}}, pd.DataFrame()))
     assert json.loads((paths.PLOTS / "residuals.json").read_text()) == []
     dvc("plots", "show", "-o", "page")
     assert "Churn: ROC" in (project / "page/index.html").read_text()

@@ -92,7 +92,7 @@ def test_a_month_ends_at_its_cutoff_and_begins_four_weeks_before():
     )
     events = events.with_columns(
         pl.lit(None).alias(name)
-        for name in ("rating", "resolved", "wait_hours", "delay_hours", "effort", "reach", "topic")
+        for name in ("rating", "resolved", "wait_hours", "delay_hours", "effort", "reach", "topic", "margin")
     )
     visits = next(t for t in data_tracks(events.lazy(), events.lazy(), when) if t.name == "kind visit")
     assert visits.hits.tolist() == [2, 1, *[0] * 8]
