@@ -31,7 +31,7 @@ from fedelta.pipeline.commands.use import set_params, use
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.score import read_prior
+from fedelta.pipeline.score_inputs import read_prior
 from fedelta.pipeline.span import span
 
 HERE = Path(__file__).resolve().parents[1]

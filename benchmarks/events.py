@@ -85,6 +85,7 @@ def _events(
         "topic": pl.Series(np.array(["shoes", "coats", "toys", "books", "garden", "kitchen"])).gather(
             rng.integers(0, 6, rows)
         ),
+        "margin": pl.repeat(None, rows, eager=True),
         "known_at": pl.repeat(None, rows, eager=True),
     }
     return pl.DataFrame(columns).cast(INTERACTIONS)

@@ -47,7 +47,7 @@ from fedelta.pipeline import build_features, fit_btyd, ingest, paths, train_leav
 from fedelta.pipeline.commands.use import set_params, use
 from fedelta.pipeline.panel import read_panel, read_training
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.score import read_prior
+from fedelta.pipeline.score_inputs import read_prior
 from fedelta.pipeline.simulator.company import Company
 from fedelta.pipeline.simulator.folder import write
 from fedelta.pipeline.simulator.life import Life

@@ -34,7 +34,7 @@ PRIOR = "rhythm"  # what buy-till-you-die models say is the customer's rhythm
 _LEAST = 0.05  # log-odds: less is no reason
 _LEAST_SHARE = 0.1  # of the strongest reason's contribution
 _CHUNK_ROWS = 1_000  # explained at once: 200 columns of contributions and of facts
-_FIXED = ("tenure", "enrolment", "channel")  # subjects that nobody can act on, besides attributes
+_FIXED = ("tenure", "enrolment", "channel", "ratings_given")  # subjects that nobody can act on, besides attributes
 _ACTED_ON = ("experience", "ratings")  # themes that a person can do something about
 _FRESH_DAYS = 180  # until then
 _DTYPE = SCORES["reasons"]
@@ -214,7 +214,10 @@ def _fact(customer: Customer, subject: str, columns: Sequence[str], *, raising: 
 
 def _reason(customer: Customer, theme: str, total: float, fact: Fact, subject: str) -> _Reason:
     column = fact.column
+    # Of customers with a history what they did comes first; of a table attributes are all that is known.
+    known_by_attributes = customer.number("interaction_count") is None
     fixed = subject.split(":", maxsplit=1)[0] in _FIXED or column in customer.rows.wording.fixed
+    fixed |= theme == "attributes" and not known_by_attributes
     fresh = fact.day is None or fact.day.ago <= _FRESH_DAYS
     tier = 2 if fixed else 0 if theme in _ACTED_ON and fresh else 1
     usual = customer.usual(column) if column else None

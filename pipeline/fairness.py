@@ -28,7 +28,7 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.score import read_prior, with_known_value
+from fedelta.pipeline.score_inputs import read_prior, with_known_value
 
 NOTHING_PROTECTED = "No attribute of the source is declared as protected, so no groups are compared."
 LEAST_ROWS = 200  # evaluated customers: fewer say nothing of groups

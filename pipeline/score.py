@@ -1,19 +1,15 @@
 """DVC stage ``score``: features at the scoring cutoff, the models and past treatments in; data/scores.parquet out."""
 
-import json
-from datetime import datetime
-
 import polars as pl
 
 from fedelta.features.contract import SCORES
-from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import bundle_hash
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.leaving.storage import load_leaving
 from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year
-from fedelta.models.scoring import KNOWN_VALUE, Models, score
+from fedelta.models.scoring import Models, score
 from fedelta.models.uplift.storage import load_uplift
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
@@ -23,6 +19,7 @@ from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.saves import policy_in_use
+from fedelta.pipeline.score_inputs import read_prior, with_known_value
 from fedelta.pipeline.treatments import read_treatments, suppressed_at
 from fedelta.pipeline.wording import wording_of
 
@@ -79,21 +76,7 @@ def in_words(scores: pl.DataFrame) -> str:
     return f"{len(scores):,} customers as of {scores['as_of'][0]:%Y-%m-%d}: {counts or 'nobody'}; {others:,} not scored"
 
 
-def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
-    """The table with `known_value`, where the source says what customers are worth."""
-    if customers["value"].null_count() == len(customers):
-        return table
-    return table.join(customers.select("customer_id", pl.col("value").alias(KNOWN_VALUE)), on="customer_id", how="left")
-
-
 def _out_of_fold() -> dict[str, float]:
     """The probability of each labelled customer of a table by a model that did not learn from them."""
     evaluation = pl.read_parquet(paths.EVALUATION, columns=["customer_id", "churn_chosen"])
     return dict(evaluation.iter_rows())
-
-
-def read_prior(as_of: datetime) -> PurchasePrior | None:
-    """The purchase models of the scoring cutoff; None where nobody had bought."""
-    priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
-    held = priors.get(f"{as_of:%Y-%m-%d}")
-    return PurchasePrior.from_dict(held) if held else None

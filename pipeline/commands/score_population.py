@@ -48,7 +48,8 @@ from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
-from fedelta.pipeline.score import in_words, with_known_value
+from fedelta.pipeline.score import in_words
+from fedelta.pipeline.score_inputs import with_known_value
 from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of

@@ -116,12 +116,8 @@ def test_a_standing_attribute_never_stands_alone(train: Panel, to_score: pd.Data
     column = "attribute_country"
     wording = replace(LATE, attributes={column: "country of residence"}, fixed=frozenset({column}))
     italians = to_score.assign(attribute_country="IT")
-    seen = 0
-    for fixed, free in zip(given(model, italians, wording), given(model, italians), strict=True):
-        places = [reason["text"] for reason in fixed].index("Country of residence: IT")
-        assert places > 0
-        seen += free[0]["text"] == "Country: IT"
-    assert seen > 50
+    for chosen in given(model, italians, wording):
+        assert [reason["text"] for reason in chosen].index("Country of residence: IT") > 0
 
 
 def test_a_sentence_has_no_name_of_a_column_and_no_private_number_of_a_model(model: ChurnModel, to_score: pd.DataFrame):

@@ -17,7 +17,7 @@ from fedelta.pipeline import build_features, fit_btyd, paths, train_churn, train
 from fedelta.pipeline.commands.backtest import measured, panels_at
 from fedelta.pipeline.panel import has_value_cutoffs, read_panel
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.score import read_prior
+from fedelta.pipeline.score_inputs import read_prior
 from fedelta.pipeline.span import span
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.features.attributes import PREFIX
 from fedelta.pipeline import (
@@ -20,12 +20,15 @@ from fedelta.pipeline import (
     score,
     train_churn,
     train_clv,
+    train_leaving,
     train_loyalty,
+    train_next,
 )  # fmt: skip
 from fedelta.pipeline.intake.sources import SourceError, load_source
 
 STAGES = (
-    build_features, experience, fit_btyd, train_churn, train_clv, train_loyalty, evaluate, score, fairness,
+    build_features, experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, train_next, evaluate,
+    score, fairness,
 )  # fmt: skip
 SOURCES = Path(__file__).parents[2] / "sources"
 
@@ -57,7 +60,7 @@ def allow(folder: Path, *names: str) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make(tmp_path_factory.mktemp("fair") / "project", num_iterations=20)
+    folder = scored_project(tmp_path_factory.mktemp("fair") / "project")
     allow(folder)
     with_ages(folder, 0)
     run(folder)
@@ -109,7 +112,7 @@ def test_only_protected_attributes_can_be_allowed():
 
 
 def test_a_source_that_protects_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    folder = make(tmp_path / "project")
+    folder = scored_project(tmp_path / "project")
     text = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(text.replace("source: demo", "source: online_retail"))
     with inside(folder):

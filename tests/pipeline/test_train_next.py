@@ -87,7 +87,7 @@ def test_purchases_after_the_scoring_cutoff_change_no_delivered_model_and_no_rec
 
 
 def test_purchases_without_topics_leave_null_with_the_reason(tmp_path):
-    with inside(make(tmp_path / "plain")):
+    with inside(make(tmp_path / "plain", events=interactions(200))):
         scores = pl.read_parquet(paths.SCORES).filter(pl.col("status") == "scored")
         assert load_next(paths.NEXT_DELIVERED) == (None, "no_categories")
         assert next_report(load_params()) == NOT_MEASURED

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tiny_project import inside, make
+from tiny_project import inside, scored_project
 
 from fedelta.pipeline import paths
 from fedelta.pipeline.commands.at_risk import listed, main
@@ -13,7 +13,7 @@ from fedelta.pipeline.commands.at_risk import listed, main
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("list") / "project")
+    return scored_project(tmp_path_factory.mktemp("list") / "project")
 
 
 def test_those_with_most_at_stake_come_first_each_with_the_reasons_of_the_scores(project: Path, capsys):
