@@ -21,10 +21,10 @@ from fedelta.models.too_good import questioned
 from fedelta.models.value.storage import load_clv, load_orders
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
+from fedelta.pipeline.next_rows import rows_to_measure
 from fedelta.pipeline.out_of_fold import churn_out_of_fold, orders_out_of_fold, spend_out_of_fold
 from fedelta.pipeline.panel import files_of_value, from_pandas, has_evaluation, read_panel, read_training
 from fedelta.pipeline.params import Params, load_params
-from fedelta.pipeline.train_next import rows_to_measure
 
 # `dvc metrics show` prints these in one row of 120 columns; `--targets reports/evaluation.json` diffs all of them.
 HEADLINE = {"churn": ("auc", "log_loss", "ece"), "clv": ("gini", "r2", "bias"), "next": ("hit_rate_3",)}

@@ -5,22 +5,19 @@ from typing import get_args
 
 import polars as pl
 
-from fedelta.features.categories import categories_at
 from fedelta.features.contract import NextStatus
 from fedelta.features.cutoffs import Fit
 from fedelta.features.errors import FedeltaError
 from fedelta.models.next_purchase.model import NextModel, fit_next
-from fedelta.models.next_purchase.rows import Rows
 from fedelta.models.next_purchase.settings import NextSettings
 from fedelta.models.next_purchase.storage import save_next
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.buckets.shuffle import Bucket
-from fedelta.pipeline.next_categories import NO_CATEGORIES, Look, purchases_in
+from fedelta.pipeline.next_categories import NO_CATEGORIES, Look
+from fedelta.pipeline.next_rows import customers_with_features, looks_of, rows_at, sample_of
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.training import THREADS
 
-_HASHES = 2**64
 _LEAST_BUYERS = 50  # in the horizon of the rows learned from
 TOO_FEW: NextStatus = "too_few_purchases"
 
@@ -59,20 +56,6 @@ def check_horizon(params: Params) -> None:
         )
 
 
-def horizon_of(params: Params) -> int:
-    """Days ahead within which purchases are predicted."""
-    return params.next.horizon_days or params.horizon_days
-
-
-def looks_of(fit: Fit, params: Params, role: str = "train") -> list[Look]:
-    """The cutoffs that a fit learns from, oldest first; those with shorter horizons than asked for do not count."""
-    learned = pl.col("refit") if fit == "delivered" else pl.col("role") == role
-    days = horizon_of(params)
-    keys = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(learned, pl.col("horizon_days") >= days)
-    found = keys.select("cutoff", "lead_days").unique().sort("cutoff").collect()
-    return [Look(at, days, int(lead)) for at, lead in found.iter_rows()]
-
-
 def has_rows(fit: Fit) -> bool:
     """Whether the features have cutoffs that a fit learns from, of whatever horizon."""
     learned = pl.col("refit") if fit == "delivered" else pl.col("role") == "train"
@@ -81,7 +64,7 @@ def has_rows(fit: Fit) -> bool:
 
 def train(looks: Sequence[Look], params: Params) -> tuple[NextModel | None, NextStatus | None]:
     """The model of purchases at these cutoffs, or why there is none."""
-    customers = _customers()
+    customers = customers_with_features()
     purchases = sample_of(customers, len(looks), params.next.categories, params.next)
     if purchases.is_empty():
         return None, NO_CATEGORIES
@@ -100,40 +83,11 @@ def train(looks: Sequence[Look], params: Params) -> tuple[NextModel | None, Next
     return fit_next(rows, named, params.next, horizon_days=days, lead_days=lead, threads=THREADS), None
 
 
-def sample_of(customers: int, cutoffs: int, categories: int, settings: NextSettings) -> pl.DataFrame:
-    """Purchases by category of all customers, or of a share of them that makes so many rows as the settings allow.
-
-    The share is a range of the customers' hashes, of which no more is read.
-    """
-    share = min(1.0, settings.rows / max(1, customers * max(1, cutoffs) * categories))
-    part = Bucket(0, 0, min(_HASHES - 1, int(share * _HASHES)), paths.INTERACTIONS)
-    return purchases_in(part)
-
-
 def most_bought(purchases: pl.DataFrame, settings: NextSettings) -> list[str]:
     """The categories that most customers bought of, as many as the settings allow, in alphabetical order."""
     counts = purchases.group_by("category").agg(n=pl.col("customer_id").n_unique())
     kept = counts.filter(pl.col("n") >= settings.least_customers).sort("n", "category", descending=[True, False])
     return sorted(kept["category"].head(settings.categories).to_list())
-
-
-def rows_at(purchases: pl.DataFrame, categories: Sequence[str], looks: Sequence[Look]) -> Rows | None:
-    """What customers who can be scored had bought at each cutoff, and then bought; None where nobody had."""
-    ids = purchases["customer_id"].unique()
-    scored = (
-        pl.scan_parquet(paths.FEATURES / "*.parquet")
-        .filter(pl.col("status") == "scored", pl.col("customer_id").is_in(ids.implode()))
-        .select("customer_id", "cutoff")
-        .collect()
-    )
-    views = []
-    for look in looks:
-        present = scored.filter(pl.col("cutoff") == look.at)
-        mine = purchases.join(present, on="customer_id", how="semi")
-        view = categories_at(mine, categories, look.at, look.horizon)
-        if len(view.customer_ids):
-            views.append((view, look.keys))
-    return Rows.of(views) if views else None
 
 
 def in_words(model: NextModel | None, reason: NextStatus | None) -> str:
@@ -146,15 +100,3 @@ def in_words(model: NextModel | None, reason: NextStatus | None) -> str:
         return f"{why[reason or NO_CATEGORIES]}: next_categories is null"
     weights = ", ".join(f"{name} {weight:.0%}" for name, weight in model.weights.items())
     return f"{len(model.categories)} categories within {model.horizon_days} days; weights: {weights}. {model.note}"
-
-
-def rows_to_measure(model: NextModel, params: Params) -> Rows | None:
-    """What customers bought after the evaluation cutoff: all of them, or a sample as large as is learned from."""
-    looks = looks_of("evaluated", params, "evaluate")
-    return rows_at(sample_of(_customers(), 1, len(model.categories), params.next), model.categories, looks)
-
-
-def _customers() -> int:
-    """Customers with features at any cutoff."""
-    keys = pl.scan_parquet(paths.FEATURES / "*.parquet")
-    return int(keys.select(pl.col("customer_id").n_unique()).collect().item())

@@ -12,8 +12,9 @@ from fedelta.models.next_purchase.storage import load_next
 from fedelta.pipeline import paths, score, train_next
 from fedelta.pipeline.evaluate import NOT_MEASURED, headline_figures, next_report
 from fedelta.pipeline.next_categories import next_categories
+from fedelta.pipeline.next_rows import sample_of
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.train_next import BadHorizon, check_horizon, most_bought, sample_of
+from fedelta.pipeline.train_next import BadHorizon, check_horizon, most_bought
 
 GOODS = ("coats", "hats", "mugs", "shoes")
 
