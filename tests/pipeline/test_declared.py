@@ -17,7 +17,7 @@ from fedelta.pipeline import build_features, fit_btyd, paths, train_churn
 from fedelta.pipeline.commands import backtest
 from fedelta.pipeline.commands.rolling import rolling_calendars
 from fedelta.pipeline.declared import NoLabels, cutoff_settings
-from fedelta.pipeline.intake.sources import SourceError
+from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
 
