@@ -20,8 +20,9 @@ from fedelta.pipeline.intake.plausibility import Tables
 from fedelta.pipeline.intake.quarantine import customer_columns
 from fedelta.pipeline.intake.raw_files import identifier
 from fedelta.pipeline.intake.reconciliation import Equation
+from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.source_check import check
-from fedelta.pipeline.intake.sources import Source, SourceError, load_source
+from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.staging import Judged, OutOfRoom, Staged, staged
 from fedelta.pipeline.intake.table_source import check_labels, check_spend, labels_in, must_be_over
 from fedelta.pipeline.intake.usability import (

@@ -1,11 +1,10 @@
-"""Rows of customers and categories at cutoffs: what was bought before, and then."""
+"""Rows of the next purchase: what customers had bought at cutoffs, and then bought, to learn from and to measure on."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from fedelta.features.categories import categories_at
-from fedelta.features.contract import NextStatus
 from fedelta.features.cutoffs import Fit
 from fedelta.models.next_purchase.model import NextModel
 from fedelta.models.next_purchase.rows import Rows
@@ -16,7 +15,6 @@ from fedelta.pipeline.next_categories import Look, purchases_in
 from fedelta.pipeline.params import Params
 
 _HASHES = 2**64
-TOO_FEW: NextStatus = "too_few_purchases"
 
 
 def horizon_of(params: Params) -> int:
@@ -33,12 +31,6 @@ def looks_of(fit: Fit, params: Params, role: str = "train") -> list[Look]:
     return [Look(at, days, int(lead)) for at, lead in found.iter_rows()]
 
 
-def has_rows(fit: Fit) -> bool:
-    """Whether the features have cutoffs that a fit learns from, of whatever horizon."""
-    learned = pl.col("refit") if fit == "delivered" else pl.col("role") == "train"
-    return bool(pl.scan_parquet(paths.FEATURES / "*.parquet").select(learned.any()).collect().item())
-
-
 def sample_of(customers: int, cutoffs: int, categories: int, settings: NextSettings) -> pl.DataFrame:
     """Purchases by category of all customers, or of a share of them that makes so many rows as the settings allow.
 
@@ -47,13 +39,6 @@ def sample_of(customers: int, cutoffs: int, categories: int, settings: NextSetti
     share = min(1.0, settings.rows / max(1, customers * max(1, cutoffs) * categories))
     part = Bucket(0, 0, min(_HASHES - 1, int(share * _HASHES)), paths.INTERACTIONS)
     return purchases_in(part)
-
-
-def most_bought(purchases: pl.DataFrame, settings: NextSettings) -> list[str]:
-    """The categories that most customers bought of, as many as the settings allow, in alphabetical order."""
-    counts = purchases.group_by("category").agg(n=pl.col("customer_id").n_unique())
-    kept = counts.filter(pl.col("n") >= settings.least_customers).sort("n", "category", descending=[True, False])
-    return sorted(kept["category"].head(settings.categories).to_list())
 
 
 def rows_at(purchases: pl.DataFrame, categories: Sequence[str], looks: Sequence[Look]) -> Rows | None:
@@ -78,10 +63,10 @@ def rows_at(purchases: pl.DataFrame, categories: Sequence[str], looks: Sequence[
 def rows_to_measure(model: NextModel, params: Params) -> Rows | None:
     """What customers bought after the evaluation cutoff: all of them, or a sample as large as is learned from."""
     looks = looks_of("evaluated", params, "evaluate")
-    return rows_at(sample_of(customers_of(), 1, len(model.categories), params.next), model.categories, looks)
+    return rows_at(sample_of(customers_with_features(), 1, len(model.categories), params.next), model.categories, looks)
 
 
-def customers_of() -> int:
+def customers_with_features() -> int:
     """Customers with features at any cutoff."""
     keys = pl.scan_parquet(paths.FEATURES / "*.parquet")
     return int(keys.select(pl.col("customer_id").n_unique()).collect().item())

@@ -9,15 +9,17 @@ from fedelta.features.contract import NextStatus
 from fedelta.features.cutoffs import Fit
 from fedelta.features.errors import FedeltaError
 from fedelta.models.next_purchase.model import NextModel, fit_next
+from fedelta.models.next_purchase.settings import NextSettings
 from fedelta.models.next_purchase.storage import save_next
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.next_categories import NO_CATEGORIES, Look
-from fedelta.pipeline.next_rows import TOO_FEW, customers_of, has_rows, looks_of, most_bought, rows_at, sample_of
+from fedelta.pipeline.next_rows import customers_with_features, looks_of, rows_at, sample_of
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.training import THREADS
 
 _LEAST_BUYERS = 50  # in the horizon of the rows learned from
+TOO_FEW: NextStatus = "too_few_purchases"
 
 
 class BadHorizon(FedeltaError, ValueError):
@@ -54,9 +56,15 @@ def check_horizon(params: Params) -> None:
         )
 
 
+def has_rows(fit: Fit) -> bool:
+    """Whether the features have cutoffs that a fit learns from, of whatever horizon."""
+    learned = pl.col("refit") if fit == "delivered" else pl.col("role") == "train"
+    return bool(pl.scan_parquet(paths.FEATURES / "*.parquet").select(learned.any()).collect().item())
+
+
 def train(looks: Sequence[Look], params: Params) -> tuple[NextModel | None, NextStatus | None]:
     """The model of purchases at these cutoffs, or why there is none."""
-    customers = customers_of()
+    customers = customers_with_features()
     purchases = sample_of(customers, len(looks), params.next.categories, params.next)
     if purchases.is_empty():
         return None, NO_CATEGORIES
@@ -73,6 +81,13 @@ def train(looks: Sequence[Look], params: Params) -> tuple[NextModel | None, Next
         return None, TOO_FEW
     days, lead = looks[0].horizon_days, looks[0].lead_days
     return fit_next(rows, named, params.next, horizon_days=days, lead_days=lead, threads=THREADS), None
+
+
+def most_bought(purchases: pl.DataFrame, settings: NextSettings) -> list[str]:
+    """The categories that most customers bought of, as many as the settings allow, in alphabetical order."""
+    counts = purchases.group_by("category").agg(n=pl.col("customer_id").n_unique())
+    kept = counts.filter(pl.col("n") >= settings.least_customers).sort("n", "category", descending=[True, False])
+    return sorted(kept["category"].head(settings.categories).to_list())
 
 
 def in_words(model: NextModel | None, reason: NextStatus | None) -> str:

@@ -16,8 +16,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from fedelta.features.errors import yaml_mistake
 from fedelta.pipeline.intake.databases import fetch as fetch_tables
 from fedelta.pipeline.intake.raw_files import found_files
+from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.source_check import default_folder
-from fedelta.pipeline.intake.sources import Recommended, Source, SourceError, load_source
+from fedelta.pipeline.intake.sources import Recommended, Source, load_source
 from fedelta.pipeline.params import BadParams
 from fedelta.pipeline.paths import PARAMS, SOURCES, TREATMENTS
 

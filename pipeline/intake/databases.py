@@ -22,7 +22,8 @@ import duckdb
 import pyarrow as pa
 
 from fedelta.pipeline.intake.raw_files import identifier, insert_batches, literal, one_line
-from fedelta.pipeline.intake.sources import RawFiles, Source, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import RawFiles, Source
 
 # Types that Arrow holds as they are, and numeric, which arrives as text. All others are asked for as text, times among
 # them: the driver would turn infinity into a date BC.

@@ -19,7 +19,8 @@ from openpyxl.cell.read_only import EmptyCell, ReadOnlyCell
 from openpyxl.utils.exceptions import InvalidFileException
 
 from fedelta.pipeline.intake.headers import column_names
-from fedelta.pipeline.intake.sources import ReadOptions, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import ReadOptions
 
 Row = tuple[str | None, ...]
 _TIME_OF_DAY = re.compile(r"[hs]", re.IGNORECASE)  # in a number format, once its literal texts are taken out

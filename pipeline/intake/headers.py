@@ -5,7 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedelta.pipeline.intake.sources import ReadOptions, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import ReadOptions
 
 _MARKUP = (
     (r"\s*<(!doctype|html)", "an HTML page: perhaps that of a login or an error", "Export the table itself."),

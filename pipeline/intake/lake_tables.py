@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from fedelta.pipeline.intake.sources import SourceError
+from fedelta.pipeline.intake.section import SourceError
 
 _VERSION = re.compile(r"v?(\d+)(-[0-9a-f-]+)?(\.gz)?\.metadata\.json")
 

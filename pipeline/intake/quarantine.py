@@ -13,7 +13,8 @@ from typing import Literal, get_args
 
 from fedelta.features.contract import INTERACTIONS, LABELS, REQUIRED, TREATMENTS, TREATMENTS_NEEDED, Arm
 from fedelta.pipeline.intake.raw_files import identifier, literal
-from fedelta.pipeline.intake.sources import Source, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import Source
 
 HELPERS = ("out_of_scope", "unreadable", "source_row")
 VERDICT = ("out_of_scope", "rule", "reason", "source_row", "source_text")

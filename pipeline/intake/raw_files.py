@@ -18,7 +18,8 @@ import pyarrow as pa
 from fedelta.pipeline.intake.excel_files import Row, sheet_rows
 from fedelta.pipeline.intake.lake_tables import delta_batches, iceberg_batches
 from fedelta.pipeline.intake.reconciliation import ReconciliationError
-from fedelta.pipeline.intake.sources import RawFiles, ReadOptions, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import RawFiles, ReadOptions
 from fedelta.pipeline.intake.text_bytes import compression
 from fedelta.pipeline.intake.text_files import BadLine, TextFile, survey
 

@@ -10,16 +10,17 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast, get_args
+from typing import Literal, cast, get_args
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from fedelta.features.attributes import Attribute
 from fedelta.features.contract import CHANNELS, DIGITAL_CHANNELS, KINDS, LEVELS, PILLARS, REQUIRED, Level, Pillar
-from fedelta.features.errors import FedeltaError, meant, yaml_mistake
+from fedelta.features.errors import yaml_mistake
 from fedelta.features.experience_rules import LANGUAGES, ExperienceSettings, Language, Rule
 from fedelta.features.relationship import PURCHASES, Definition, Relationship, UnknownKind
+from fedelta.pipeline.intake.section import Section, SourceError
 from fedelta.pipeline.paths import SOURCES
 
 Format = Literal["csv", "text", "jsonl", "json", "parquet", "xlsx", "delta", "iceberg"]
@@ -28,10 +29,6 @@ SourceKind = Literal["interactions", "table"]  # a log of what customers went th
 
 # Columns of customers.sql that have a meaning of their own.
 RESERVED = ("customer_id", "signed_up_at", "opted_out", "churned", "spend", "value", "cutoff")
-
-
-class SourceError(FedeltaError):
-    """A source, or the raw files behind it, cannot be read. The message is one line and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +190,7 @@ def load_source(name: str, root: Path = SOURCES) -> Source:
     if name not in known_sources(root):
         known = ", ".join(known_sources(root)) or "none"
         raise SourceError(f"There is no source {name!r} ({folder}/source.yaml). Known sources: {known}.")
-    document = _Section(f"{folder}/source.yaml", _yaml(folder / "source.yaml"))
+    document = Section(f"{folder}/source.yaml", _yaml(folder / "source.yaml"))
     kind = cast("SourceKind", document.among("kind", document.text("kind", "interactions"), get_args(SourceKind)))
     table = kind == "table"
     document.text("name", name)  # for readers; commands and params.yaml call a source by its folder
@@ -234,7 +231,7 @@ def no_interactions() -> str:
     return "SELECT " + ", ".join(f"NULL::VARCHAR AS {name}" for name in REQUIRED) + " WHERE false"
 
 
-def _check(source: Source, document: "_Section") -> None:
+def _check(source: Source, document: Section) -> None:
     if not source.files:
         document.refuse("files", {}, "at least one table with a path")
     for what, names in (
@@ -281,7 +278,7 @@ def _sql(path: Path, *, required: bool) -> str | None:
         raise SourceError(f"{path} is not UTF-8 text. Save it as UTF-8.") from None
 
 
-def _raw_files(table: str, section: "_Section") -> RawFiles:
+def _raw_files(table: str, section: Section) -> RawFiles:
     if section.has("url"):
         files = RawFiles(table, f"{table}.parquet", "parquet", ReadOptions(), _database_table(section))
         section.close()
@@ -301,7 +298,7 @@ def _raw_files(table: str, section: "_Section") -> RawFiles:
     return files
 
 
-def _read_options(options: "_Section", file_format: str) -> ReadOptions:
+def _read_options(options: Section, file_format: str) -> ReadOptions:
     known = _OPTIONS.get(file_format, ())
     read = ReadOptions(
         **{
@@ -321,7 +318,7 @@ def _read_options(options: "_Section", file_format: str) -> ReadOptions:
     return read
 
 
-def _database_table(section: "_Section") -> DatabaseTable:
+def _database_table(section: Section) -> DatabaseTable:
     url, name, query = section.text("url"), section.text("table", ""), section.text("query", "")
     if not re.match(r"env:\w+$|postgres(ql)?://", url):
         shown = url.split(":", maxsplit=1)[0] + ":…"
@@ -337,7 +334,7 @@ def _database_table(section: "_Section") -> DatabaseTable:
     return DatabaseTable(url, query.strip().rstrip(";") or f"SELECT * FROM {name}")  # noqa: S608 - the author's own
 
 
-def _rule(section: "_Section") -> Rule:
+def _rule(section: Section) -> Rule:
     rule = Rule(
         when=section.text("when"),
         pillar=cast("Pillar", section.among("pillar", section.text("pillar"), PILLARS)),
@@ -350,14 +347,14 @@ def _rule(section: "_Section") -> Rule:
     return rule
 
 
-def _says(section: "_Section") -> dict[Language, str]:
+def _says(section: Section) -> dict[Language, str]:
     """What to call a rule, by language."""
     found = {language: section.text(language, "") for language in LANGUAGES}
     section.close()
     return {language: words for language, words in found.items() if words}
 
 
-def _attribute(name: str, section: "_Section", of: SourceKind) -> Attribute:
+def _attribute(name: str, section: Section, of: SourceKind) -> Attribute:
     if of == "table":
         return _table_attribute(name, section)
     static, known_from = section.like("static", False), section.text("known_from", "")
@@ -381,7 +378,7 @@ def _attribute(name: str, section: "_Section", of: SourceKind) -> Attribute:
     return attribute
 
 
-def _table_attribute(name: str, section: "_Section") -> Attribute:
+def _table_attribute(name: str, section: Section) -> Attribute:
     """An attribute of a table, which has no time: known when the table was made, or it must not be there."""
     kind = section.among("type", section.text("type"), ("categorical", "numeric"))
     pillar = section.text("bad_experience", "")
@@ -405,7 +402,7 @@ def _table_attribute(name: str, section: "_Section") -> Attribute:
     return attribute
 
 
-def _recommended(section: "_Section", of: SourceKind) -> Recommended:
+def _recommended(section: Section, of: SourceKind) -> Recommended:
     usual = Recommended(churn_definition="declared" if of == "table" else "inactivity")
     churn, cutoffs, clv = (section.section(name) for name in ("churn", "cutoffs", "clv"))
     definition = churn.among("definition", churn.text("definition", usual.churn_definition), get_args(Definition))
@@ -426,114 +423,9 @@ def _recommended(section: "_Section", of: SourceKind) -> Recommended:
     return recommended
 
 
-def _package(section: "_Section") -> Package | None:
+def _package(section: Section) -> Package | None:
     if not section:
         return None
     package = Package(section.text("name"), section.text("folder"))
     section.close()
     return package
-
-
-class _Section:
-    """A mapping of a YAML document that is read key by key; `close` refuses the keys nobody asked for."""
-
-    def __init__(self, place: str, value: object) -> None:
-        if not isinstance(value, dict):
-            raise SourceError(f"{place} must be a section of names and values; it is {value!r}.")
-        self.place = place
-        self._values = {str(key): item for key, item in value.items()}
-        self._read: set[str] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._values)
-
-    def has(self, key: str) -> bool:
-        return key in self._values
-
-    def get(self, key: str, default: object) -> object:
-        self._read.add(key)
-        value = self._values.get(key)
-        return default if value is None else value
-
-    def like(self, key: str, default: Any) -> Any:
-        """The value of `key`, of the type of `default`."""
-        value = self.get(key, default)
-        if type(value) is not type(default):
-            self.refuse(key, value, {str: "text", bool: "true or false", int: "a whole number"}[type(default)])
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.get(key, default)
-        if not isinstance(value, str) or (default is None and not value.strip()):
-            self.refuse(key, value, "text")
-        return value
-
-    def whole(self, key: str, default: int, *, least: int) -> int:
-        value = self.get(key, default)
-        if type(value) is not int or value < least:
-            self.refuse(key, value, f"a whole number of at least {least}")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.refuse(key, value, "a list of texts")
-        return tuple(value)
-
-    def date_or_latest(self, key: str) -> dt.date | Literal["latest"]:
-        value = self.get(key, "latest")
-        if type(value) is dt.date:
-            return value
-        if value == "latest":
-            return "latest"
-        try:
-            return dt.date.fromisoformat(value if isinstance(value, str) else "")
-        except ValueError:
-            self.refuse(key, value, "a date (2026-01-31) or 'latest'")
-
-    def date(self, key: str) -> dt.date:
-        """The date of `key`, which must be there; a date in quotes is one too."""
-        value = self.get(key, None)
-        try:
-            read = dt.date.fromisoformat(value) if isinstance(value, str) else value
-        except ValueError:
-            read = None
-        if type(read) is not dt.date:
-            self.refuse(key, value, "a date (2026-01-31): the last day that the table describes")
-        return read
-
-    def number_or_dates(self, key: str, default: int) -> int | tuple[str, ...]:
-        value = self.get(key, default)
-        if not isinstance(value, list):
-            return self.whole(key, default, least=1)
-        try:
-            return tuple(dt.date.fromisoformat(str(item)).isoformat() for item in value)
-        except ValueError:
-            self.refuse(key, value, "a number or a list of dates")
-
-    def among(self, key: str, value: object, choices: tuple[str, ...]) -> str:
-        if not isinstance(value, str) or value not in choices:
-            self.refuse(key, value, f"one of {', '.join(choices)}")
-        return value
-
-    def mapping(self, key: str) -> dict[str, object]:
-        value = self.get(key, {})
-        if not isinstance(value, dict):
-            self.refuse(key, value, "a section of names and values")
-        return {str(name): item for name, item in value.items()}
-
-    def section(self, key: str) -> "_Section":
-        return _Section(f"{self.place}: {key}", self.mapping(key))
-
-    def sections(self, key: str) -> dict[str, "_Section"]:
-        return {name: _Section(f"{self.place}: {key}.{name}", item) for name, item in self.mapping(key).items()}
-
-    def refuse(self, key: str, came: object, wanted: str) -> NoReturn:
-        raise SourceError(f"{self.place}: {key} is {came!r}; it must be {wanted}.")
-
-    def close(self, advice: str = "") -> None:
-        """Refuse what nobody asked for: most often a misspelt key."""
-        if unknown := sorted(set(self._values) - self._read):
-            question = meant(unknown[0], self._read)
-            advice = advice or f"Known: {', '.join(sorted(self._read))}."
-            raise SourceError(f"{self.place}: unknown {', '.join(unknown)}.{question} {advice}")

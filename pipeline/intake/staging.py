@@ -41,7 +41,8 @@ from fedelta.pipeline.intake.raw_files import (
     one_line,
     one_line_with_place,
 )
-from fedelta.pipeline.intake.sources import Source, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.table_source import add_optional_columns, set_contradictions_aside
 
 Tell = Callable[[str], None]

@@ -16,7 +16,8 @@ import polars as pl
 from fedelta.features.cutoffs import Cutoff, CutoffSettings, score_cutoff
 from fedelta.models.minimum import Minimum
 from fedelta.pipeline.intake.raw_files import identifier, literal
-from fedelta.pipeline.intake.sources import RawFiles, Source, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import RawFiles, Source
 
 LABEL = "churned"
 MONEY = ("spend", "value")

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from fedelta.pipeline.intake.sources import SourceError
+from fedelta.pipeline.intake.section import SourceError
 
 _BLOCK = 1 << 22
 _LONGEST_LINE = 1 << 26

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from fedelta.pipeline.intake.headers import column_names, must_be_header, shown
-from fedelta.pipeline.intake.sources import ReadOptions, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import ReadOptions
 from fedelta.pipeline.intake.text_bytes import BOM, blocks, encoding_of, line_encoding
 
 LONGEST_FIELD_LINES = 100  # a quoted field spanning more lines than this is a quote that was never closed

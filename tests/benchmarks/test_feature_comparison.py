@@ -40,15 +40,14 @@ def test_the_usual_group_bys_agree_with_the_kernel_and_the_strongest_does_at_mor
 
 
 def test_group_bys_over_other_partial_sums_agree_with_the_kernel(tmp_path, capsys):
-    others = ["duckdb-period", "pandas-period", "polars-day", "pandas-day"]
+    others = ["duckdb-period", "pandas-period", "pandas-day"]
     once = ["--events", "6000", "--cutoffs", "2", "--scale-cutoffs", "0"]
     assert compared(tmp_path, capsys, *once, "--only", *others) == [["ours", *others]]
 
 
-@pytest.mark.parametrize("nobody", [[], ["ours"]])
-def test_ours_runs_alone_where_no_rival_is_named(tmp_path, capsys, nobody):
+def test_ours_runs_alone_where_no_rival_is_named(tmp_path, capsys):
     once = ["--events", "600", "--cutoffs", "1", "--scale-cutoffs", "0"]
-    assert compared(tmp_path, capsys, *once, "--only", *nobody) == [["ours"]]
+    assert compared(tmp_path, capsys, *once, "--only", "ours") == [["ours"]]
 
 
 def test_more_than_a_hundred_features_are_compared_and_none_is_forgotten():

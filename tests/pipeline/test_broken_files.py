@@ -18,7 +18,7 @@ from tiny_source import GOOD, HEADER, YAML, Tiny, csv, zipped
 from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake import raw_files
 from fedelta.pipeline.intake.raw_files import found_files
-from fedelta.pipeline.intake.sources import SourceError
+from fedelta.pipeline.intake.section import SourceError
 
 OTHER = "2,bob,2024-01-06,visit,app,,"
 BOM = b"\xef\xbb\xbf"

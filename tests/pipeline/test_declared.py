@@ -13,16 +13,13 @@ from tiny_source import SQL, YAML, Tiny, csv
 
 from fedelta.features.contract import LABELS
 from fedelta.features.cutoffs import BadCutoff, CutoffSettings, LabelledCutoffs, TooLittleHistory, calendar
-from fedelta.features.kernel import features_at
 from fedelta.pipeline import build_features, fit_btyd, paths, train_churn
 from fedelta.pipeline.commands import backtest
 from fedelta.pipeline.commands.rolling import rolling_calendars
 from fedelta.pipeline.declared import NoLabels, cutoff_settings
-from fedelta.pipeline.feature_job import job_for
-from fedelta.pipeline.intake.sources import SourceError
+from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.panel import read_panel
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.span import span
 
 NOTES = "who,day,gone,money,known\n"
 LABELS_SQL = "SELECT who AS customer_id, day AS as_of, gone AS churned, money AS spend, known AS known_at FROM notes"
@@ -185,7 +182,7 @@ def test_the_backtest_measures_at_a_date_with_labels_and_refuses_others(project:
         assert paths.BACKTEST.exists()
         with pytest.raises(BadCutoff, match=r"No label stands at 2024-01-20\. Labels stand at 2023-07-01, "):
             backtest.main("2024-01-20")
-        first, last = span(paths.INTERACTIONS)
+        first, last = build_features.span(paths.INTERACTIONS)
         calendars = rolling_calendars(first, last, load_params(), 5, 20)
         assert [c[-1].at.date() for c in calendars] == [DATES[3], DATES[2], DATES[1]]
 
@@ -194,13 +191,13 @@ def test_features_at_labels_know_nothing_of_what_came_after(project: Path):
     """The rows of a date are the same when everything from it on is deleted."""
     with inside(project):
         params = load_params()
-        first, last = span(paths.INTERACTIONS)
+        first, last = build_features.span(paths.INTERACTIONS)
         cutoffs = calendar(first, last, cutoff_settings(params), horizon_days=90, lead_days=0)
         at = next(c for c in cutoffs if c.role == "evaluate")
-        job = job_for(params, cutoffs, paths.FEATURES, paths.LABELS)
+        job = build_features.job_for(params, cutoffs, paths.FEATURES, paths.LABELS)
         events = pl.read_parquet(paths.INTERACTIONS / "*.parquet").sort("customer_id", "occurred_at", "interaction_id")
-        whole, _ = features_at(events, cutoffs, job.settings)
-        past, _ = features_at(events.filter(pl.col("occurred_at") < at.at), (at,), job.settings)
+        whole, _ = build_features.features_at(events, cutoffs, job.settings)
+        past, _ = build_features.features_at(events.filter(pl.col("occurred_at") < at.at), (at,), job.settings)
     assert_frame_equal(whole.filter(pl.col("cutoff") == at.at), past)
 
 

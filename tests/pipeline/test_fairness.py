@@ -24,7 +24,8 @@ from fedelta.pipeline import (
     train_loyalty,
     train_next,
 )  # fmt: skip
-from fedelta.pipeline.intake.sources import SourceError, load_source
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import load_source
 
 STAGES = (
     build_features, experience, fit_btyd, train_churn, train_clv, train_leaving, train_loyalty, train_next, evaluate,

@@ -20,8 +20,9 @@ from fedelta.features.contract import INTERACTIONS
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.reconciliation import Equation, ReconciliationError
+from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.source_check import check
-from fedelta.pipeline.intake.sources import SourceError, load_source
+from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.intake.staging import OutOfRoom
 
 SHARED = Path("/work/shared/data")

@@ -139,11 +139,9 @@ def test_stages_that_remember_the_run_before_leave_the_lock_file_as_it_was(proje
 def test_a_run_that_was_killed_goes_on_with_the_stage_it_was_in(project: Path, tmp_path: Path):
     clone = Path(shutil.copytree(project, tmp_path / "clone", symlinks=True))
     text = (clone / PARAMS).read_text()
-    (clone / PARAMS).write_text(
-        text.replace("annual_discount: 0.1", "annual_discount: 0.2")
-    )  # so that score is out of date
+    (clone / PARAMS).write_text(text.replace("annual_discount: 0.1", "annual_discount: 0.2"))
     score = next(stage for stage in stages_of(clone) if stage.name == "score")
-    assert is_killed_in(clone, replace(score, command="dvc repro --quiet score"))
+    assert is_killed_in(clone, replace(score, command="exec dvc repro --quiet score"))
     assert not (clone / "data/scores.parquet").exists()
     assert stages_run(repro(clone, "score")) == ["score"]
 

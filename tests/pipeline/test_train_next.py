@@ -12,9 +12,9 @@ from fedelta.models.next_purchase.storage import load_next
 from fedelta.pipeline import paths, score, train_next
 from fedelta.pipeline.evaluate import NOT_MEASURED, headline_figures, next_report
 from fedelta.pipeline.next_categories import next_categories
-from fedelta.pipeline.next_rows import looks_of, most_bought, sample_of
+from fedelta.pipeline.next_rows import sample_of
 from fedelta.pipeline.params import load_params
-from fedelta.pipeline.train_next import BadHorizon, check_horizon
+from fedelta.pipeline.train_next import BadHorizon, check_horizon, most_bought
 
 GOODS = ("coats", "hats", "mugs", "shoes")
 
@@ -104,7 +104,7 @@ def test_categories_that_too_few_buy_are_none(project, tmp_path):
             every.group_by("category").agg(n=pl.col("customer_id").n_unique()).top_k(2, by="n")["category"]
         )
         rare = replace(params, next=replace(params.next, least_customers=10_000))
-        assert train_next.train(looks_of("delivered", params), rare) == (None, "too_few_purchases")
+        assert train_next.train(train_next.looks_of("delivered", params), rare) == (None, "too_few_purchases")
 
 
 def test_a_base_too_large_for_the_rows_is_learned_from_by_a_sample_of_whole_customers(project):

@@ -14,8 +14,9 @@ from tiny_source import NOW, SQL, YAML, Tiny
 from fedelta.pipeline.commands.use import fetch as fetch_command
 from fedelta.pipeline.commands.use import use
 from fedelta.pipeline.intake.databases import fetch
+from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.source_check import check
-from fedelta.pipeline.intake.sources import DatabaseTable, RawFiles, ReadOptions, Source, SourceError, load_source
+from fedelta.pipeline.intake.sources import DatabaseTable, RawFiles, ReadOptions, Source, load_source
 
 FROM_DATABASE = YAML.split("files:")[0] + 'files:\n  events: {url: "env:TINY_URL", table: shop.events}\n'
 PARAMS = """\

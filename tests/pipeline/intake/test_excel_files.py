@@ -12,7 +12,8 @@ from tiny_source import YAML, Tiny, csv
 
 from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake.excel_files import sheet_rows
-from fedelta.pipeline.intake.sources import ReadOptions, SourceError
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import ReadOptions
 
 HEADER = ("id", "who", "at", "what", "how", "money", "stars")
 EXCEL = YAML.replace('"events.csv*", format: csv', '"events.xlsx", format: xlsx%s')

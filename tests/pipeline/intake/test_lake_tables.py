@@ -10,7 +10,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from tiny_source import YAML, Tiny
 
-from fedelta.pipeline.intake.sources import SourceError
+from fedelta.pipeline.intake.section import SourceError
 
 ROWS = pa.table(
     {

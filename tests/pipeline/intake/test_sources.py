@@ -10,7 +10,8 @@ import ruamel.yaml
 from tiny_source import GOOD, YAML, Tiny, csv
 
 from fedelta.pipeline.commands.use import dates_must_be_quoted, set_params, use
-from fedelta.pipeline.intake.sources import Recommended, SourceError, known_sources, load_source
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import Recommended, known_sources, load_source
 from fedelta.pipeline.params import BadParams
 
 PARAMS = """\

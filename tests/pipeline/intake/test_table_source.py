@@ -10,7 +10,8 @@ from tiny_project import inside
 
 from fedelta.pipeline import build_features, ingest, leak_check
 from fedelta.pipeline.ingest import check
-from fedelta.pipeline.intake.sources import SourceError, load_source
+from fedelta.pipeline.intake.section import SourceError
+from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.intake.table_source import NoLabels
 from fedelta.pipeline.leak_check import LeakFound
 
