@@ -13,6 +13,7 @@ from tiny_source import SQL, YAML, Tiny, csv
 
 from fedelta.features.contract import LABELS
 from fedelta.features.cutoffs import BadCutoff, CutoffSettings, LabelledCutoffs, TooLittleHistory, calendar
+from fedelta.features.kernel import features_at
 from fedelta.pipeline import build_features, fit_btyd, paths, train_churn
 from fedelta.pipeline.commands import backtest
 from fedelta.pipeline.commands.rolling import rolling_calendars
@@ -196,8 +197,8 @@ def test_features_at_labels_know_nothing_of_what_came_after(project: Path):
         at = next(c for c in cutoffs if c.role == "evaluate")
         job = build_features.job_for(params, cutoffs, paths.FEATURES, paths.LABELS)
         events = pl.read_parquet(paths.INTERACTIONS / "*.parquet").sort("customer_id", "occurred_at", "interaction_id")
-        whole, _ = build_features.features_at(events, cutoffs, job.settings)
-        past, _ = build_features.features_at(events.filter(pl.col("occurred_at") < at.at), (at,), job.settings)
+        whole, _ = features_at(events, cutoffs, job.settings)
+        past, _ = features_at(events.filter(pl.col("occurred_at") < at.at), (at,), job.settings)
     assert_frame_equal(whole.filter(pl.col("cutoff") == at.at), past)
 
 
