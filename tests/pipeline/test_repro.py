@@ -139,12 +139,12 @@ def test_stages_that_remember_the_run_before_leave_the_lock_file_as_it_was(proje
 def test_a_run_that_was_killed_goes_on_with_the_stage_it_was_in(project: Path, tmp_path: Path):
     clone = Path(shutil.copytree(project, tmp_path / "clone", symlinks=True))
     text = (clone / PARAMS).read_text()
-    (clone / PARAMS).write_text(text.replace("annual_discount: 0.1", "annual_discount: 0.2"))
+    (clone / PARAMS).write_text(text.replace("margin: 1.0", "margin: 0.5"))
     score = next(stage for stage in stages_of(clone) if stage.name == "score")
     assert is_killed_in(clone, replace(score, command="exec dvc repro --quiet score"))
     left, before = clone / "data/scores.parquet", (project / "data/scores.parquet").read_bytes()
     assert not left.exists() or left.read_bytes() == before  # nothing is half-written
-    assert stages_run(repro(clone, "score")) == ["score"]
+    assert stages_run(repro(clone, "score"))[-1] == "score"  # measure, which reads the policy too, may come first
 
 
 def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_lock_says_it_was_done(
