@@ -4,7 +4,9 @@ import datetime as dt
 import io
 import math
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -26,9 +28,16 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+@cache
+def own() -> Document:
+    """The project's own params; to be copied before it is changed."""
+    document: Document = YAML(typ="safe").load(OWN.read_text(encoding="utf-8"))
+    return document
+
+
 def with_change(folder: Path, key: str, value: object) -> Path:
     """The project's own params with one dotted key set, or removed where the value is ``...``."""
-    document: Document = YAML().load(OWN.read_text(encoding="utf-8"))
+    document = deepcopy(own())
     *sections, last = key.split(".")
     place = document
     for section in sections:
@@ -38,7 +47,9 @@ def with_change(folder: Path, key: str, value: object) -> Path:
     else:
         place[last] = value
     stream = io.StringIO()
-    YAML().dump(document, stream)
+    yaml = YAML(typ="safe")
+    yaml.sort_base_mapping_type_on_output = False  # tiers are in order
+    yaml.dump(document, stream)
     return written(folder, stream.getvalue())
 
 

@@ -377,7 +377,6 @@ def test_a_champion_of_other_features_is_kept_and_the_reason_reported(shop: Shop
     assert "trained on other features" in shop.tags("2")["fedelta.because"]
 
 
-@on_a_server_too
 def test_measurements_made_anew_update_the_run_and_the_logged_model_of_the_bundle(shop: Shop):
     shop.track("weak")
     report = json.loads(paths.EVALUATION_REPORT.read_text())
@@ -572,7 +571,6 @@ def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken
     assert "version 1 promoted, by the gate: there was no champion" in last
 
 
-@on_a_server_too
 def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ):
@@ -587,7 +585,6 @@ def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
     assert shop.aliases() == {"champion": "2", "challenger": "2"}
 
 
-@on_a_server_too
 def test_a_deleted_version_is_registered_again_from_its_logged_model(shop: Shop):
     shop.track("weak")
     shop.client.delete_model_version(shop.place.model, "1")
