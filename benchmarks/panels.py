@@ -5,14 +5,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from fedelta.features.cutoffs import Cutoff, backtest_calendar, calendar
+from fedelta.features.cutoffs import Cutoff, backtest_calendar, calendar, midnight_after, value_calendar
 from fedelta.models.panel import Panel
 from fedelta.pipeline import paths
 from fedelta.pipeline.commands.backtest import panel_at
@@ -114,6 +114,17 @@ def company_panel(company: Company) -> tuple[Panel, Params]:
         days = {"horizon_days": params.horizon_days, "lead_days": params.lead_days}
         cutoffs = [cutoff for cutoff in calendar(first, last, params.cutoffs, **days) if cutoff.role != "score"]
         return panel_at(cutoffs, params), params
+
+
+def value_panel(company: Company, days: int) -> tuple[Panel, Params]:
+    """Customers of a company at the cutoffs of value over ``days``, the last so long before the company's end."""
+    with company_project(company) as params:
+        first, last = span(paths.INTERACTIONS)
+        at = midnight_after(last) - timedelta(days=days)
+        ahead = {"horizon_days": params.horizon_days, "lead_days": 0}
+        of_churn = backtest_calendar(first, last, at, params.cutoffs, **ahead)
+        *train, present = value_calendar(first, last, params.cutoffs, of_churn, days=days)
+        return panel_at((*train, replace(present, horizon_days=days)), params), params
 
 
 def outages_ahead(company: Company, panel: Panel, horizon_days: int) -> int:
