@@ -58,7 +58,7 @@ def test_the_evaluated_fit_is_measured_and_its_hit_rate_is_a_headline(project):
     assert report["next_rows"]["buyers"] > 50
     assert report["next_against"]["popularity"]["hit_rate_3"]["value"] > 0
     headline = headline_figures({"churn": {}, "clv": {}, **report})
-    assert headline == {"next": {"hit_rate_3": round(report["next"]["chosen"]["hit_rate_3"]["value"], 4)}}
+    assert headline == {"hit_at_3": round(report["next"]["chosen"]["hit_rate_3"]["value"], 4)}
 
 
 def test_the_number_of_buckets_changes_no_recommendation(project):
