@@ -555,7 +555,7 @@ def _keys() -> None:
 @_database
 def _create_key(name: str, scopes: tuple[str, ...], database: str | None) -> None:
     """Make a key for the system NAME and show it once, alone on standard output."""
-    from fedelta.serve import keys
+    from fedelta.serve.caller import keys
 
     _enter_for_service(database)
     key, made = keys.create_key(keys.opened(database), name, scopes)
@@ -571,7 +571,7 @@ def _create_key(name: str, scopes: tuple[str, ...], database: str | None) -> Non
 @_database
 def _list_keys(database: str | None, *, as_json: bool) -> None:
     """Show every key ever made, without its secret."""
-    from fedelta.serve import keys
+    from fedelta.serve.caller import keys
 
     _enter_for_service(database)
     found = keys.list_keys(keys.opened(database))
@@ -588,7 +588,7 @@ def _list_keys(database: str | None, *, as_json: bool) -> None:
 @_database
 def _revoke_key(name: str, database: str | None) -> None:
     """End the key with this name or prefix; the service refuses it within seconds."""
-    from fedelta.serve import keys
+    from fedelta.serve.caller import keys
 
     _enter_for_service(database)
     click.echo(f"Revoked {keys.revoke_key(keys.opened(database), name).name!r}.")

@@ -26,8 +26,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fedelta.features.contract import SCORES
+from fedelta.serve.caller.keys import create_key
 from fedelta.serve.database import Database
-from fedelta.serve.keys import create_key
 from fedelta.serve.publish import publish
 
 ROUNDS = 7

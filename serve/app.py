@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from fedelta.serve import at_risk, customers, health
-from fedelta.serve.auth import Keyring
+from fedelta.serve.caller.auth import Keyring
+from fedelta.serve.caller.guard import Guard
+from fedelta.serve.caller.problems import answer_with_problems
 from fedelta.serve.database import Database, DatabaseError
-from fedelta.serve.guard import Guard
-from fedelta.serve.problems import answer_with_problems
 from fedelta.serve.store import SqliteStore
 
 _log = logging.getLogger("fedelta.serve")

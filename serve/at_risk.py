@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from fedelta.features.contract import RiskTier
-from fedelta.serve.auth import needs
+from fedelta.serve.caller.auth import needs
+from fedelta.serve.caller.problems import responses
 from fedelta.serve.document import Score, csv_chunks
 from fedelta.serve.listing import (
     Aside,
@@ -22,7 +23,6 @@ from fedelta.serve.listing import (
     cursor,
     read_cursor,
 )
-from fedelta.serve.problems import responses
 from fedelta.serve.store import ScoreStore, StoredKey
 
 DEFAULT_LIMIT = 100

@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, Field
 
-from fedelta.serve.auth import authorise, needs
+from fedelta.serve.caller.auth import authorise, needs
+from fedelta.serve.caller.problems import Problem, responses
 from fedelta.serve.document import Score
-from fedelta.serve.problems import Problem, responses
 from fedelta.serve.store import ScoreStore, StoredKey
 
 MOST_IDS = 1_000

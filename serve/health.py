@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from fedelta.serve.auth import needs
-from fedelta.serve.problems import responses
+from fedelta.serve.caller.auth import needs
+from fedelta.serve.caller.problems import responses
 from fedelta.serve.store import ScoreStore, StoredKey
 
 router = APIRouter()

@@ -7,8 +7,8 @@ import pytest
 from scoring_runs import Client, Publish, write
 
 from fedelta.serve.app import create_app
+from fedelta.serve.caller.keys import create_key
 from fedelta.serve.database import Database
-from fedelta.serve.keys import create_key
 from fedelta.serve.publish import Published, publish
 
 

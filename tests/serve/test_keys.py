@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedelta.cli import main
+from fedelta.serve.caller.keys import KeyRefused, create_key, list_keys, revoke_key
 from fedelta.serve.database import Database
-from fedelta.serve.keys import KeyRefused, create_key, list_keys, revoke_key
 
 
 def test_a_key_is_kept_as_its_digest_only(database: Database) -> None:

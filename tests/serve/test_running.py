@@ -11,8 +11,8 @@ import pytest
 from scoring_runs import customer, many, running, write
 
 from fedelta.cli import main
+from fedelta.serve.caller.keys import create_key
 from fedelta.serve.database import Database
-from fedelta.serve.keys import create_key
 from fedelta.serve.publish import publish
 
 ROWS = 3_000

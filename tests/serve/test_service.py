@@ -9,10 +9,10 @@ from fastapi.routing import APIRoute
 from scoring_runs import Client, Publish, customer, json_file, unscored
 
 from fedelta.serve.app import create_app
-from fedelta.serve.auth import REMEMBERED_SECONDS, Keyring
+from fedelta.serve.caller.auth import REMEMBERED_SECONDS, Keyring
+from fedelta.serve.caller.guard import BODY_LIMIT
+from fedelta.serve.caller.keys import create_key, revoke_key
 from fedelta.serve.database import Database
-from fedelta.serve.guard import BODY_LIMIT
-from fedelta.serve.keys import create_key, revoke_key
 from fedelta.serve.store import SqliteStore, StoredKey
 
 ROUTES = (

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from fedelta.serve.keys import Scope, digest
-from fedelta.serve.problems import Problem
+from fedelta.serve.caller.keys import Scope, digest
+from fedelta.serve.caller.problems import Problem
 from fedelta.serve.store import ScoreStore, StoredKey
 
 REMEMBERED_SECONDS = 2.0

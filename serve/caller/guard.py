@@ -7,7 +7,7 @@ import secrets
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fedelta.serve.problems import problem_response
+from fedelta.serve.caller.problems import problem_response
 
 BODY_LIMIT = 1_000_000  # bytes
 
