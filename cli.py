@@ -111,7 +111,9 @@ class _Source(click.ParamType[str]):
 
 _FOLDER = click.Path(path_type=Path)
 _DATE = "DATE"
-_SCOPES = ("read:score", "read:list")
+_SCOPES = (
+    "read:score", "read:list", "read:metrics", "write:interactions", "write:cases", "write:outcome", "erase", "admin",
+)  # fmt: skip
 
 
 def _names_of_stages() -> tuple[str, ...]:
@@ -530,17 +532,40 @@ def _publish(database: str | None, **given: Any) -> None:
     publish(database, **given)
 
 
+def _settings(command: _F) -> _F:
+    """An option for each setting of the service."""
+    from fedelta.serve.caller.settings import options
+
+    for each in reversed([*options()]):
+        several = each.kind not in {int, float, str}
+        command = click.option(
+            f"--{each.name.replace('_', '-')}",
+            each.name,
+            type=str if several else each.kind,
+            multiple=several,
+            default=None,
+            help=f"{each.says[0].upper()}{each.says[1:]}.{'' if several else f' Default: {each.default!r}.'}",
+        )(command)
+    return command
+
+
 @_in(SECTIONS[4])
 @fedelta.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=8000, show_default=True, help="0 takes a free one.")
+@_settings
 @_database
-def _serve(host: str, port: int, database: str | None) -> None:
-    """Serve the published scores over HTTP until stopped."""
+def _serve(host: str, port: int, database: str | None, **given: object) -> None:
+    """Serve the published scores over HTTP until stopped.
+
+    Each setting may also come from a variable, FEDELTA_SERVE_WORKERS and so on; see docs/service.md.
+    """
+    from fedelta.serve.caller.settings import Settings
     from fedelta.serve.main import main as serve
 
     _enter_for_service(database)
-    serve(host, port, database)
+    chosen = {name: value for name, value in given.items() if value != ()}
+    serve(host, port, database, Settings.from_environment(chosen))
 
 
 @_in(SECTIONS[4])

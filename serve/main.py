@@ -1,12 +1,22 @@
-"""``fedelta serve``: run the service on this machine."""
+"""``fedelta serve``: run the service on this machine, in one process or several."""
 
+import functools
+import os
 import socket
+import tempfile
 from contextlib import closing
+from dataclasses import replace
 
 import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.app import create_app
+from fedelta.serve.caller.access_log import LOGGING
+from fedelta.serve.caller.connections import allow_more_files
+from fedelta.serve.caller.metrics import FOLDER_VARIABLE
+from fedelta.serve.caller.protocol import LimitedConfig
+from fedelta.serve.caller.settings import Settings
 from fedelta.serve.database import Database
 from fedelta.serve.store import NothingPublished, SqliteStore, Unavailable
 
@@ -15,7 +25,9 @@ class CannotServe(FedeltaError):
     """The address cannot be listened on."""
 
 
-def main(host: str = "127.0.0.1", port: int = 8000, database_url: str | None = None) -> None:
+def main(
+    host: str = "127.0.0.1", port: int = 8000, database_url: str | None = None, settings: Settings | None = None
+) -> None:
     """Serve until interrupted.
 
     Raises
@@ -25,23 +37,47 @@ def main(host: str = "127.0.0.1", port: int = 8000, database_url: str | None = N
     CannotServe
         If the address cannot be listened on.
     """
+    os.umask(0o077)  # what we write is for us alone
+    allow_more_files()
+    settings = settings or Settings.from_environment({})
     database = Database.at(database_url)
-    application = create_app(database_url)
     try:
         listening = _listen(host, port)
     except (OSError, OverflowError) as error:
         raise CannotServe(_refused(host, port, error)) from None
-    bound, free = listening.getsockname()[:2]
-    print(f"Serving on http://{f'[{bound}]' if ':' in bound else bound}:{free} ({_contents(database)})")
-    print("Make a key with: fedelta keys create NAME --scope read:score --scope read:list", flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="on")
-    )
-    with closing(listening):
+    with closing(listening), tempfile.TemporaryDirectory(prefix="fedelta-serve-") as shared:
+        if settings.workers > 1:
+            os.environ[FOLDER_VARIABLE] = shared
+        config = _config(database_url, replace(settings, shared_folder=shared))
+        bound, free = listening.getsockname()[:2]
+        print(f"Serving on http://{f'[{bound}]' if ':' in bound else bound}:{free} ({_contents(database)})")
+        print("Make a key with: fedelta keys create NAME --scope read:score --scope read:list", flush=True)
         try:
-            server.run(sockets=[listening])
+            if settings.workers > 1:
+                Multiprocess(config, [listening]).run()
+            else:
+                uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:
             print("Stopped.")
+
+
+def _config(database_url: str | None, settings: Settings) -> LimitedConfig:
+    """uvicorn's configuration. It goes to workers pickled: each makes its application itself."""
+    return LimitedConfig(
+        functools.partial(create_app, database_url, settings),
+        factory=True,
+        limits=settings.limits,
+        exempt=frozenset(settings.trusted_proxies),
+        workers=settings.workers,
+        log_config=LOGGING,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        root_path=settings.root_path,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,8 +1,8 @@
 """Errors over HTTP: every one is an ``application/problem+json`` document (RFC 9457)."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -18,8 +18,14 @@ MEDIA_TYPE = "application/problem+json"
 TITLES = {
     "bad-request": "The request cannot be read",
     "invalid-cursor": "The cursor is not valid here",
-    "unauthorized": "A valid API key is needed",
+    "unauthorized": "A valid key or token is needed",
     "forbidden": "The key may not do this",
+    "too-many-requests": "Too many requests came",
+    "too-many-connections": "Too many connections are open",
+    "too-slow": "The request came too slowly",
+    "headers-too-large": "The headers are too large",
+    "target-too-long": "The address is too long",
+    "shutting-down": "The service is being stopped",
     "not-found": "There is no such address",
     "unknown-customer": "The customer is not known",
     "method-not-allowed": "The address does not take this method",
@@ -60,6 +66,27 @@ class Problem(FedeltaError):
         self.status, self.kind, self.detail, self.headers = status, kind, detail, headers
 
 
+def new_request_id() -> str:
+    """An id for a request that came without one."""
+    return secrets.token_hex(16)
+
+
+def problem_bytes(
+    request_id: str, status: int, kind: str, detail: str, errors: Sequence[Mapping[str, str]] = ()
+) -> bytes:
+    """The document of one problem."""
+    document: dict[str, object] = {
+        "type": f"urn:fedelta:problem:{kind}",
+        "title": TITLES[kind],
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    if errors:
+        document["errors"] = errors
+    return orjson.dumps(document)
+
+
 def problem_response(
     request_id: str,
     status: int,
@@ -70,39 +97,17 @@ def problem_response(
     errors: Sequence[Mapping[str, str]] = (),
 ) -> Response:
     """The response of one problem."""
-    document: dict[str, object] = {
-        "type": f"urn:fedelta:problem:{kind}",
-        "title": TITLES[kind],
-        "status": status,
-        "detail": detail,
-        "request_id": request_id,
-    }
-    if errors:
-        document["errors"] = errors
-    return Response(orjson.dumps(document), status, headers, MEDIA_TYPE)
+    return Response(problem_bytes(request_id, status, kind, detail, errors), status, headers, MEDIA_TYPE)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """What a route says in OpenAPI about the errors it may answer with."""
+    """What a route says in OpenAPI about the errors it may answer with; those of every route are added to them."""
     content = {"content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}}}}
-    described: dict[int | str, dict[str, object]] = {
-        status: {"description": HTTPStatus(status).phrase, **content} for status in statuses
-    }
-    return {**described, "default": {"description": "Any other error", **content}}
+    return {status: {"description": HTTPStatus(status).phrase, **content} for status in statuses}
 
 
 def answer_with_problems(app: FastAPI) -> None:
     """Let ``app`` answer every error it meets with a problem document; a crash is answered by ``serve.guard``."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        description = describe()
-        schemas = description["components"]["schemas"]
-        own = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= own.pop("$defs") | {ProblemDocument.__name__: own}
-        return description
-
-    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's own documentation has it
 
     @app.exception_handler(Problem)
     async def known(request: Request, error: Problem) -> Response:
