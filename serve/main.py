@@ -20,6 +20,8 @@ from fedelta.serve.caller.settings import Settings
 from fedelta.serve.database import Database
 from fedelta.serve.store import NothingPublished, SqliteStore, Unavailable
 
+_SEND_BUFFER = 262_144  # bytes that a reader who takes nothing holds in the system
+
 
 class CannotServe(FedeltaError):
     """The address cannot be listened on."""
@@ -90,6 +92,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # connections inherit it
         listening.bind(address)
         listening.listen(2048)
     except BaseException:

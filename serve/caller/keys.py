@@ -5,15 +5,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
 
 import sqlalchemy as sa
 
 from fedelta.features.errors import FedeltaError
+from fedelta.serve.caller.scopes import SCOPES
 from fedelta.serve.database import Database, api_keys
-
-Scope = Literal["read:score", "read:list"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 class KeyRefused(FedeltaError):

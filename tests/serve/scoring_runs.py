@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,9 +98,20 @@ class Client:
 
 
 @contextmanager
-def running(database_url: str, python: Path = Path(sys.executable)) -> Iterator[str]:
+def running(database_url: str, python: Path = Path(sys.executable), options: Sequence[str] = ()) -> Iterator[str]:
     """A real server on a free port of this machine; its address."""
-    command = [python, "-m", "fedelta.cli", "serve", "--port", "0", "--database", database_url]
+    with started(database_url, python, ["--access-log", "off", *options]) as (address, _):
+        yield address
+
+
+@contextmanager
+def started(
+    database_url: str, python: Path = Path(sys.executable), options: Sequence[str] = (), files: int | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """A real server on a free port, its address and its process; with a limit of open files, if one is named."""
+    command = [str(python), "-m", "fedelta.cli", "serve", "--port", "0", "--database", database_url, *options]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -108,7 +119,7 @@ def running(database_url: str, python: Path = Path(sys.executable)) -> Iterator[
             assert address is not None
             with httpx.Client(base_url=address[0]) as client:
                 client.get("/healthz", timeout=30)
-            yield address[0]
+            yield address[0], server
         finally:
             server.terminate()
             server.wait(20)
