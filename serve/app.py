@@ -20,6 +20,7 @@ from fedelta.serve.caller.problems import answer_with_problems
 from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
+from fedelta.serve.caller.telemetry import Spans
 from fedelta.serve.database import Database, DatabaseError
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.store import SqliteStore
@@ -42,6 +43,8 @@ def create_app(database_url: str | None = None, settings: Settings | None = None
     )
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log)
 
+    spans = Spans() if settings.telemetry == "otlp" else None
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         try:
@@ -53,8 +56,9 @@ def create_app(database_url: str | None = None, settings: Settings | None = None
         callers.close()
         rates.close()
         store.close()
-        if access_log is not None:
-            access_log.close()
+        for each in (access_log, spans):
+            if each is not None:
+                each.close()
 
     app = FastAPI(
         title="fedelta",
@@ -77,6 +81,7 @@ def create_app(database_url: str | None = None, settings: Settings | None = None
         metrics=metrics,
         draining=draining,
         access_log=access_log,
+        spans=spans,
     )
     answer_with_problems(app)
     customers.add_score_route(app)

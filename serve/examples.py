@@ -1,4 +1,4 @@
-"""Examples of requests and answers, by operation: in the OpenAPI document, and so on the page of it."""
+"""Examples of requests and answers, and links between them, by operation: shown in the OpenAPI document."""
 
 from typing import Any
 
@@ -48,6 +48,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "snapshot_id": "3f2a9c0d51b7e864",
             "customers": [{"rank": 1, **_SCORE}],
             "next": "/v1/at-risk?limit=1&cursor=eyJ",
+        },
+        "links": {
+            "first_score": {
+                "operationId": "read_score",
+                "parameters": {"customer_id": "$response.body#/customers/0/customer_id"},
+                "description": "The score of the first customer of the page.",
+            }
         },
     },
     "current_model": {

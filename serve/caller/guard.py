@@ -4,10 +4,8 @@ import hashlib
 import logging
 import re
 import time
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from fastapi import HTTPException
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +20,7 @@ from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.rules import Rule, Rules
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.caller.settings import Settings
+from fedelta.serve.caller.telemetry import Spans
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _SAFE = (
@@ -58,10 +57,11 @@ class Guard:
         draining: Draining,
         access_log: AccessLog | None = None,
         audit: Audit | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self._app, self._routes, self._settings = app, routes, settings
         self._callers, self._rates, self._metrics, self._draining = callers, rates, metrics, draining
-        self._access_log, self._audit = access_log, audit
+        self._access_log, self._audit, self._spans = access_log, audit, spans
         self._rules: Rules | None = None
         self._body_limit = settings.limits.body_bytes
 
@@ -104,7 +104,7 @@ class Guard:
         except Exception as error:
             await self._crashed(rule, scope["method"], request_id, answer, error)
         finally:
-            self._note(scope, rule, answer, request_id, began)
+            self._note(scope, headers, rule, answer, began)
 
     def _rule(self, scope: Scope, answer: "_Answer") -> Rule:
         """The rule of the request's route.
@@ -223,27 +223,31 @@ class Guard:
         detail = "The error is in the log of the service, under the id of this request."
         await answer.problem(_Denied(500, "internal", detail))
 
-    def _note(self, scope: Scope, rule: Rule | None, answer: "_Answer", request_id: str, began: float) -> None:
-        """Metrics, access log and audit."""
+    def _note(
+        self, scope: Scope, headers: dict[bytes, bytes], rule: Rule | None, answer: "_Answer", began: float
+    ) -> None:
+        """Metrics, access log, audit and spans."""
         seconds = time.perf_counter() - began
-        method, template = scope["method"], rule.template if rule else NOWHERE
+        method, template = (scope["method"], rule.template) if rule else ("*", NOWHERE)
         state = scope["state"]
         caller: Caller | None = state.get("caller")
-        self._metrics.answered(method if rule else "*", template, answer.status, seconds)
+        self._metrics.answered(method, template, answer.status, seconds)
         if self._access_log is not None:
             name, tenant = (caller.name, caller.tenant) if caller else (None, None)
             peer = scope["client"][0] if scope.get("client") else ""
             self._access_log.add(
-                Line(time.time(), request_id, method, rule.template if rule else None, answer.status, seconds * 1e3,
-                     name, tenant, peer, answer.sent, answer.complete)
+                Line(time.time(), state["request_id"], scope["method"], rule.template if rule else None, answer.status,
+                     seconds * 1e3, name, tenant, peer, answer.sent, answer.complete)
             )  # fmt: skip
         if self._audit is not None and caller is not None and rule is not None and "audited" not in state:
-            noted = state.get("audit")
             customer_id = answer.parts.groupdict().get("customer_id") if answer.parts else None
             self._audit.add(
-                Entry(_second(), caller.tenant, caller.name, rule.operation, answer.status, request_id, customer_id,
-                      orjson.dumps(noted).decode() if noted else None)
+                Entry(time.time(), caller.tenant, caller.name, rule.operation, answer.status, state["request_id"],
+                      customer_id, state.get("audit"))
             )  # fmt: skip
+        if self._spans is not None:
+            ended = time.time()
+            self._spans.ended(headers, method, template, answer.status, ended - seconds, ended)
 
 
 class _Answer:
@@ -286,16 +290,12 @@ class _Answer:
 
 
 def _credential(headers: dict[bytes, bytes]) -> bytes | None:
-    if (authorization := headers.get(b"authorization")) is not None:
-        scheme, _, credential = authorization.partition(b" ")
-        if scheme.lower() == b"bearer" and (credential := credential.strip()):
-            return credential
-    return headers.get(b"x-api-key")
+    """What is shown as key or token. Where there is an Authorization header, it alone counts."""
+    if (authorization := headers.get(b"authorization")) is None:
+        return headers.get(b"x-api-key") or None
+    scheme, _, credential = authorization.partition(b" ")
+    return (credential.strip() or None) if scheme.lower() == b"bearer" else None
 
 
 def _unauthorized(detail: str, error: bytes) -> _Denied:
     return _Denied(401, "unauthorized", detail, (b"www-authenticate", b'Bearer realm="fedelta"' + error))
-
-
-def _second() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

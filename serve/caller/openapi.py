@@ -29,6 +29,7 @@ def describe(app: FastAPI, examples: Mapping[str, Mapping[str, Any]]) -> None:
     ----------
     examples : mapping of operation id to its examples
         ``request``: an example of the body. ``response``: one of the body of 200. ``parameters``: by name.
+        ``links``: from the answer to other operations.
     """
     plain = app.openapi
 
@@ -83,6 +84,8 @@ def _add_examples(operation: dict[str, Any], examples: Mapping[str, Any]) -> Non
             content["example"] = examples["request"]
     if "response" in examples:
         operation["responses"]["200"]["content"]["application/json"]["example"] = examples["response"]
+    if "links" in examples:
+        operation["responses"]["200"]["links"] = examples["links"]
     for parameter in operation.get("parameters", ()):
         if (example := examples.get("parameters", {}).get(parameter["name"])) is not None:
             parameter["example"] = example

@@ -67,7 +67,8 @@ class Settings:
     drain_seconds: Annotated[float, "seconds from SIGTERM, when /readyz turns 503, to the last new connection"] = 0
     shutdown_seconds: Annotated[float, "seconds that requests in flight then have to finish"] = 30
     access_log: Annotated[str, "a file, - for standard error, or off"] = "-"
-    audit_days: Annotated[int, "days that audit entries are kept; 0 writes none of reads"] = 400
+    audit: Annotated[str, "what is audited: all, or changes without reads"] = "all"
+    telemetry: Annotated[str, "off, or otlp: spans by OpenTelemetry, from the extra otel"] = "off"
     shared_folder: str | None = None  # what workers share: rates and metrics; made by `fedelta serve`
     limits: Limits = field(default_factory=Limits)
     tokens: TokenSettings | None = None
@@ -77,6 +78,10 @@ class Settings:
             raise SettingRefused(f"There can be 1 to 64 workers; got {self.workers}.")
         if self.rate_per_second < 0 or self.rate_burst < 1:
             raise SettingRefused("A rate is 0 (none) or more requests a second, and its burst at least 1 request.")
+        if self.telemetry not in {"off", "otlp"}:
+            raise SettingRefused(f"Telemetry is off or otlp; got {self.telemetry!r}.")
+        if self.audit not in {"all", "changes"}:
+            raise SettingRefused(f"What is audited is all or changes; got {self.audit!r}.")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise SettingRefused(f"A root path begins with / and does not end with it; got {self.root_path!r}.")
 
