@@ -1,5 +1,6 @@
 """``fedelta serve``: run the service on this machine."""
 
+import asyncio
 import socket
 from contextlib import closing
 
@@ -7,8 +8,9 @@ import uvicorn
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.app import create_app
-from fedelta.serve.database import Database
-from fedelta.serve.store import NothingPublished, SqliteStore, Unavailable
+from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.store import NothingPublished, Store, Unavailable
 
 
 class CannotServe(FedeltaError):
@@ -69,11 +71,11 @@ def _refused(host: str, port: int, error: Exception) -> str:
 
 
 def _contents(database: Database) -> str:
-    store = SqliteStore(database.path)
+    store = Store(database)
     try:
-        snapshot = store.current()
+        snapshot = asyncio.run(store.current(DEFAULT_TENANT))
     except (NothingPublished, Unavailable):
         return "nothing is published yet: run `fedelta publish`"
     finally:
         store.close()
-    return f"snapshot {snapshot.snapshot_id}, as of {snapshot.as_of}"
+    return f"snapshot {snapshot.snapshot_id}, as of {snapshot.pointer.as_of}"

@@ -8,9 +8,10 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from fedelta.serve.caller.keys import Scope, digest
+from fedelta.serve.caller.keys import Scope
 from fedelta.serve.caller.problems import Problem
-from fedelta.serve.store import ScoreStore, StoredKey
+from fedelta.serve.operational.stored_keys import StoredKey, digest
+from fedelta.serve.store import Store
 
 REMEMBERED_SECONDS = 2.0
 _REMEMBERED_KEYS = 10_000
@@ -23,7 +24,7 @@ _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 class Keyring:
     """Keys that were found good lately: one look-up serves two seconds, so a revocation works within them."""
 
-    def __init__(self, store: ScoreStore, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._clock = store, clock
         self._known: dict[bytes, tuple[float, StoredKey]] = {}
 
