@@ -9,6 +9,7 @@ log and audit, and reads the score from the snapshot.
 """
 
 import argparse
+import asyncio
 import json
 import re
 import statistics
@@ -21,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.serve_reads import run, server
 from fedelta.serve.caller.keys import create_key
-from fedelta.serve.database import Database
-from fedelta.serve.publish import publish
-from fedelta.serve.store import SqliteStore
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import publish
+from fedelta.serve.store import Store
 
 BARE = """
 import json, socket, sys, uvicorn
@@ -57,19 +58,19 @@ def main() -> None:
     parser.add_argument("--option", action="append", default=[], help="further options of `fedelta serve`")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        database = Database(Path(folder) / "fedelta.db")
+        url = f"sqlite:///{folder}/fedelta.db"
+        database = Database.at(url)
         scores = Path(folder) / "scores.parquet"
         run(arguments.customers).write_parquet(scores)
         print(publish(scores, database))
         key, _ = create_key(database, "benchmark", ["read:score"])
-        store = SqliteStore(database.path)
-        body = store.find("C00000000")[1]
+        store = Store(database)
+        body = asyncio.run(store.current("default")).file.find("C00000000")
         store.close()
         assert body is not None
         script = Path(folder) / "score.lua"
         script.write_text(SCRIPT.replace("KEY", key).replace("CUSTOMERS", str(arguments.customers)))
         log = f"--access-log={folder}/access.log"
-        url = f"sqlite:///{database.path}"
         serve = [sys.executable, "-m", "fedelta.cli", "serve", "--port=0", f"--database={url}", log]
         with (
             server([sys.executable, "-c", BARE, json.dumps(json.loads(body))]) as bare,

@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fedelta.features.contract import SCORES
 from fedelta.serve.caller.keys import create_key
-from fedelta.serve.database import Database
-from fedelta.serve.publish import publish
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import publish
 
 ROUNDS = 7
 BODY_BYTES = 1100

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fedelta.serve.document import Score
+from fedelta.serve.snapshots.document import Score
 
 _SCORE: dict[str, Any] = dict.fromkeys(Score.model_fields) | {
     "customer_id": "C1",

@@ -1,5 +1,6 @@
 """``fedelta serve``: run the service on this machine, in one process or several."""
 
+import asyncio
 import functools
 import os
 import socket
@@ -17,8 +18,9 @@ from fedelta.serve.caller.connections import allow_more_files
 from fedelta.serve.caller.metrics import FOLDER_VARIABLE
 from fedelta.serve.caller.protocol import LimitedConfig
 from fedelta.serve.caller.settings import Settings
-from fedelta.serve.database import Database
-from fedelta.serve.store import NothingPublished, SqliteStore, Unavailable
+from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.store import NothingPublished, Store, Unavailable
 
 _SEND_BUFFER = 262_144  # bytes that a reader who takes nothing holds in the system
 
@@ -108,11 +110,11 @@ def _refused(host: str, port: int, error: Exception) -> str:
 
 
 def _contents(database: Database) -> str:
-    store = SqliteStore(database.path)
+    store = Store(database)
     try:
-        snapshot = store.current()
+        snapshot = asyncio.run(store.current(DEFAULT_TENANT))
     except (NothingPublished, Unavailable):
         return "nothing is published yet: run `fedelta publish`"
     finally:
         store.close()
-    return f"snapshot {snapshot.snapshot_id}, as of {snapshot.as_of}"
+    return f"snapshot {snapshot.snapshot_id}, as of {snapshot.pointer.as_of}"

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.caller.settings import TokenSettings
 from fedelta.serve.caller.tokens import NoIssuer, TokenRefused, Tokens
-from fedelta.serve.store import StoredKey, Unavailable
+from fedelta.serve.operational.stored_keys import StoredKey
+from fedelta.serve.store import Unavailable
 
 REMEMBERED_SECONDS = 2.0  # within which a revocation works
 _RENEW_SECONDS = 1.0
+_GRACE_SECONDS = 60.0  # that a good key serves on while the database is away: nobody can revoke it there meanwhile
 _MOST_REMEMBERED = 10_000
 _PREFIX_LENGTH = len("fdl_") + 10
 _KEY = re.compile(r"fdl_[0-9a-f]{10}_[A-Za-z0-9_-]{43}")
@@ -35,6 +37,7 @@ class _Known:
     caller: Caller
     renew: float  # from when it is looked up again, while it still counts
     until: float  # monotonic
+    ends: float  # the latest, while the database is away
 
 
 class Callers:
@@ -120,11 +123,17 @@ class Callers:
             self._known.pop(digest, None)
             raise Refused(f"The token is refused: {error}.") from None
         except (Unavailable, NoIssuer) as error:
+            if (known := self._known.get(digest)) is not None and (now := self._clock()) < known.ends:
+                known.until = min(now + REMEMBERED_SECONDS, known.ends)
+                known.renew = min(now + _RENEW_SECONDS, known.until)
+                return known.caller
             raise CannotKnow from error
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         until = began + min(REMEMBERED_SECONDS, left)
-        self._known[digest] = _Known(caller, min(began + _RENEW_SECONDS, until), until)
+        self._known[digest] = _Known(
+            caller, min(began + _RENEW_SECONDS, until), until, began + min(_GRACE_SECONDS, left)
+        )
         return caller
 
     async def _holder(self, key: str, digest: bytes) -> tuple[Caller, float]:
@@ -132,7 +141,8 @@ class Callers:
         found = await asyncio.get_running_loop().run_in_executor(self._threads, self._find, key[:_PREFIX_LENGTH])
         if found is None or not hmac.compare_digest(found.digest, digest):
             raise Refused(_UNKNOWN)
-        return Caller("default", found.name, found.scopes, digest[:8]), float("inf")
+        left = float("inf") if found.expires_at is None else found.expires_at.timestamp() - time.time()
+        return Caller(found.tenant, found.name, found.scopes, digest[:8]), left
 
 
 _UNKNOWN = "The key is unknown, expired or revoked: make one with `fedelta keys create`."

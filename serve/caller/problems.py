@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from fedelta.features.errors import FedeltaError
-from fedelta.serve.listing import InvalidCursor
+from fedelta.serve.snapshots.listing import InvalidCursor
 from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
 
 MEDIA_TYPE = "application/problem+json"

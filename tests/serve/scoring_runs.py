@@ -16,7 +16,8 @@ import polars as pl
 from fastapi import FastAPI
 
 from fedelta.features.contract import REASON, SCORES
-from fedelta.serve.publish import Published
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import Published
 
 Publish = Callable[..., Published]
 
@@ -67,6 +68,11 @@ def many(rows: int, version: str) -> pl.DataFrame:
     return plain[[0] * rows].with_columns(
         pl.format("c{}", pl.int_range(pl.len()).cast(pl.String).str.zfill(6)).alias("customer_id")
     )
+
+
+def full_url(database: Database) -> str:
+    """The URL of a database, with its password."""
+    return database.url.render_as_string(hide_password=False)
 
 
 class Client:

@@ -10,14 +10,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
-from scoring_runs import Client, Publish, customer
+from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.keys import create_key, revoke_key
 from fedelta.serve.caller.rules import OPEN, Rule, Rules
 from fedelta.serve.caller.scopes import SCOPES
 from fedelta.serve.caller.settings import Settings, TokenSettings
-from fedelta.serve.database import Database
+from fedelta.serve.operational.database import Database
 
 ISSUER = TokenSettings("https://id.example.org", "fedelta", "https://id.example.org/jwks")
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
@@ -30,7 +30,7 @@ def app(database: Database, publish_customers: Publish, monkeypatch: pytest.Monk
     document = json.dumps({"keys": [PUBLIC]}).encode()
     monkeypatch.setattr("fedelta.serve.caller.tokens._fetched", lambda _url: document)
     settings = Settings(access_log="off", rate_per_second=0, failures_per_minute=100_000, tokens=ISSUER)
-    return create_app(f"sqlite:///{database.path}", settings)
+    return create_app(full_url(database), settings)
 
 
 @pytest.fixture

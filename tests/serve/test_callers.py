@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import threading
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fedelta.serve.caller.callers import REMEMBERED_SECONDS, Callers, CannotKnow, Refused
-from fedelta.serve.store import StoredKey, Unavailable
+from fedelta.serve.operational.stored_keys import StoredKey
+from fedelta.serve.store import Unavailable
 
 KEY = b"fdl_0123456789_" + b"a" * 43
 
@@ -64,21 +67,40 @@ def test_a_revoked_key_is_refused_within_two_seconds_and_a_good_one_never_waits_
     asyncio.run(story())
 
 
-def test_what_is_known_ends_after_two_seconds_even_if_nobody_can_be_asked() -> None:
+def test_a_good_key_serves_on_for_a_minute_while_the_database_is_away_and_no_new_one_does() -> None:
     async def story() -> None:
         database = Database()
         callers = Callers(database.find, clock=database.clock)
         await callers.identify(KEY)
         database.down = True
-        database.now = 1.5
-        assert callers.known(KEY) is not None
-        await settled()
-        database.now = 2.0
-        assert callers.known(KEY) is None
+        for database.now in (5.0, 30.0, 59.0):
+            assert callers.known(KEY) is None  # it is asked for every time
+            assert (await callers.identify(KEY)).name == "crm"
+        with pytest.raises(CannotKnow):
+            await callers.identify(KEY[:-1] + b"b")
+        database.now = 61.0
         with pytest.raises(CannotKnow):
             await callers.identify(KEY)
         database.down = False
         assert (await callers.identify(KEY)).name == "crm"
+        callers.close()
+
+    asyncio.run(story())
+
+
+def test_a_key_ends_when_it_expires_though_it_was_good_a_second_ago() -> None:
+    async def story() -> None:
+        database = Database()
+        assert database.stored is not None
+        database.stored = replace(database.stored, expires_at=datetime.now(UTC) + timedelta(seconds=0.5))
+        callers = Callers(database.find, clock=database.clock)
+        await callers.identify(KEY)
+        database.now = 0.3
+        assert callers.known(KEY) is not None
+        database.now, database.down = 0.6, True
+        assert callers.known(KEY) is None
+        with pytest.raises(CannotKnow):
+            await callers.identify(KEY)
         callers.close()
 
     asyncio.run(story())

@@ -7,14 +7,15 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import httpx
 import pytest
-from scoring_runs import customer, many, running, started, write
+from scoring_runs import customer, full_url, many, running, started, write
 
 from fedelta.serve.caller.keys import create_key
-from fedelta.serve.database import Database
-from fedelta.serve.publish import publish
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import publish
 
 QUICK = (
     "--limit-header-seconds=1", "--limit-body-seconds=1", "--limit-idle-seconds=1.5", "--limit-write-seconds=1.5",
@@ -26,11 +27,11 @@ QUICK = (
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The address of a server with short limits, and a key."""
     folder = tmp_path_factory.mktemp("limits")
-    database = Database(folder / "fedelta.db")
+    database = Database.at(f"sqlite:///{folder}/fedelta.db")
     many(20_000, "m1").write_parquet(folder / "run.parquet")
     publish(folder / "run.parquet", database)
     key = create_key(database, "crm", ["read:score", "read:list", "read:metrics"])[0]
-    with running(f"sqlite:///{database.path}", options=QUICK) as address:
+    with running(full_url(database), options=QUICK) as address:
         yield address, key
 
 
@@ -185,11 +186,12 @@ def test_who_holds_more_connections_than_the_limit_in_use_is_told_so(served: tup
     answers(served)
 
 
-def test_150_idle_connections_shut_nobody_out_at_128_files(database: Database, tmp_path: object) -> None:
-    publish(write(database.path.parent / "s.parquet", customer("c000001")), database)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_150_idle_connections_shut_nobody_out_at_128_files(database: Database, tmp_path: Path) -> None:
+    publish(write(tmp_path / "s.parquet", customer("c000001")), database)
     key = create_key(database, "crm", ["read:score"])[0]
     with (
-        started(f"sqlite:///{database.path}", options=["--access-log=off"], files=128) as (address, _),
+        started(full_url(database), options=["--access-log=off"], files=128) as (address, _),
         ExitStack() as held,
     ):
         for _ in range(150):

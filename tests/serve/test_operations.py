@@ -11,23 +11,20 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from scoring_runs import Client, Publish, customer, many, started
+from scoring_runs import Client, Publish, customer, full_url, many, started
 
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.keys import create_key
-from fedelta.serve.caller.settings import Limits, SettingRefused, Settings
-from fedelta.serve.database import Database
-from fedelta.serve.publish import publish
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import publish
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
 def headers(database: Database, publish_customers: Publish) -> dict[str, str]:
     publish_customers(customer("ann-4711"))
     return {"X-API-Key": create_key(database, "crm", ["read:score", "read:list", "read:metrics"])[0]}
-
-
-def url(database: Database) -> str:
-    return f"sqlite:///{database.path}"
 
 
 def lines(log: Path) -> list[dict[str, object]]:
@@ -38,7 +35,7 @@ def test_the_access_log_says_what_was_asked_and_holds_no_customer_key_or_query(
     database: Database, headers: dict[str, str], tmp_path: Path
 ) -> None:
     log = tmp_path / "access.log"
-    with started(url(database), options=[f"--access-log={log}"]) as (address, server):
+    with started(full_url(database), options=[f"--access-log={log}"]) as (address, server):
         httpx.get(f"{address}/v1/customers/ann-4711/score", headers={**headers, "X-Request-Id": "r1"})
         httpx.get(f"{address}/v1/at-risk?persona=ann-4711", headers={**headers, "X-Request-Id": "r2"})
         httpx.get(f"{address}/customers/ann-4711", headers={"X-Request-Id": "r3"})
@@ -64,7 +61,7 @@ def test_a_client_that_leaves_in_the_middle_ends_its_answer(
     many(30_000, "m1").write_parquet(tmp_path / "run.parquet")
     publish(tmp_path / "run.parquet", database)
     log = tmp_path / "access.log"
-    with started(url(database), options=[f"--access-log={log}"]) as (address, _):
+    with started(full_url(database), options=[f"--access-log={log}"]) as (address, _):
         with httpx.stream("GET", f"{address}/v1/at-risk?format=csv", headers=headers) as answer:
             next(answer.iter_raw())
         until = time.monotonic() + 20
@@ -76,7 +73,7 @@ def test_a_client_that_leaves_in_the_middle_ends_its_answer(
 
 def test_metrics_count_requests_by_template_over_all_workers(database: Database, headers: dict[str, str]) -> None:
     options = ["--workers=2", "--access-log=off", "--rate-per-second=0"]
-    with started(url(database), options=options) as (address, server):
+    with started(full_url(database), options=options) as (address, server):
         until = time.monotonic() + 60
         while len(psutil.Process(server.pid).children()) < 2 and time.monotonic() < until:
             time.sleep(0.1)
@@ -93,7 +90,7 @@ def test_metrics_count_requests_by_template_over_all_workers(database: Database,
 
 def test_workers_share_a_keys_rate_and_one_that_dies_is_replaced(database: Database, headers: dict[str, str]) -> None:
     options = ["--workers=2", "--access-log=off", "--rate-per-second=0.001", "--rate-burst=20"]
-    with started(url(database), options=options) as (address, server):
+    with started(full_url(database), options=options) as (address, server):
         statuses = [httpx.get(f"{address}/v1/models/current", headers=headers).status_code for _ in range(30)]
         assert statuses == [200] * 20 + [429] * 10
         workers = [
@@ -113,7 +110,7 @@ def test_at_sigterm_it_says_not_ready_then_finishes_what_is_in_flight(
 ) -> None:
     many(30_000, "m1").write_parquet(tmp_path / "run.parquet")
     publish(tmp_path / "run.parquet", database)
-    with started(url(database), options=["--drain-seconds=2", "--access-log=off"]) as (address, server):
+    with started(full_url(database), options=["--drain-seconds=2", "--access-log=off"]) as (address, server):
         assert httpx.get(f"{address}/readyz").status_code == 200
         with httpx.stream("GET", f"{address}/v1/at-risk?format=csv", headers=headers, timeout=30) as answer:
             pieces = answer.iter_bytes()
@@ -135,7 +132,7 @@ def test_what_is_still_in_flight_at_the_deadline_is_cut(
 ) -> None:
     many(30_000, "m1").write_parquet(tmp_path / "run.parquet")
     publish(tmp_path / "run.parquet", database)
-    with started(url(database), options=["--shutdown-seconds=1", "--access-log=off"]) as (address, server):
+    with started(full_url(database), options=["--shutdown-seconds=1", "--access-log=off"]) as (address, server):
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as reader:
             reader.sendall(
@@ -149,7 +146,7 @@ def test_what_is_still_in_flight_at_the_deadline_is_cut(
 def test_every_answer_is_safe_to_show_and_none_with_personal_data_is_kept(
     database: Database, headers: dict[str, str]
 ) -> None:
-    client = Client(create_app(url(database)))
+    client = Client(create_app(full_url(database)))
     for path in ("/healthz", "/docs", "/nowhere", "/v1/models/current", "/v1/customers/ann-4711/score", "/v1/at-risk"):
         answer = client.get(path, headers=headers)
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -167,8 +164,12 @@ def test_below_a_path_and_behind_a_proxy_that_is_trusted_or_not(
     database: Database, headers: dict[str, str], tmp_path: Path, *, trusted: list[str], secure: bool
 ) -> None:
     log = tmp_path / "access.log"
+    options = ["--root-path=/churn", f"--access-log={log}", *trusted]
     forwarded = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
-    with started(url(database), options=["--root-path=/churn", f"--access-log={log}", *trusted]) as (address, server):
+    with started(full_url(database), options=options) as (
+        address,
+        server,
+    ):
         answer = httpx.get(f"{address}/v1/at-risk?limit=1", headers=headers | forwarded)
         assert answer.status_code == 200
         assert ("strict-transport-security" in answer.headers) == secure
@@ -176,24 +177,3 @@ def test_below_a_path_and_behind_a_proxy_that_is_trusted_or_not(
         server.send_signal(signal.SIGTERM)
         server.wait(20)
     assert lines(log)[-2]["peer"] == ("203.0.113.9" if secure else "127.0.0.1")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"workers": 0}, {"rate_per_second": -1.0}, {"rate_burst": 0}, {"root_path": "churn/"}, {"audit": "some"}],
-)
-def test_a_setting_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(SettingRefused):
-        Settings.from_environment(wrong, {})
-
-
-def test_settings_come_from_options_then_variables_then_defaults() -> None:
-    variables = {
-        "FEDELTA_SERVE_WORKERS": "3", "FEDELTA_SERVE_LIMIT_BODY_BYTES": "5", "FEDELTA_SERVE_ROOT_PATH": "/a",
-        "FEDELTA_SERVE_TRUSTED_PROXIES": "10.0.0.1, 10.0.0.2",
-    }  # fmt: skip
-    settings = Settings.from_environment({"root_path": "/b", "limit_headers": 7, "workers": None}, variables)
-    assert (settings.workers, settings.root_path, settings.trusted_proxies) == (3, "/b", ("10.0.0.1", "10.0.0.2"))
-    assert settings.limits == Limits(body_bytes=5, headers=7)
-    with pytest.raises(SettingRefused, match="FEDELTA_SERVE_WORKERS must be a number"):
-        Settings.from_environment({}, {"FEDELTA_SERVE_WORKERS": "many"})

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from scoring_runs import Client, Publish, customer
+from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.settings import Settings
-from fedelta.serve.database import Database
+from fedelta.serve.operational.database import Database
 
 CRM, DESK = b"crm_key1", b"desk_key"
 SETTINGS = Settings(access_log="off", rate_per_second=0.01, rate_burst=5, failures_per_minute=10)
@@ -68,7 +68,7 @@ def test_an_answer_says_what_is_left_and_a_refusal_when_to_come_back(
     database: Database, key: str, publish_customers: Publish
 ) -> None:
     publish_customers(customer("ann"))
-    client = Client(create_app(f"sqlite:///{database.path}", SETTINGS), key)
+    client = Client(create_app(full_url(database), SETTINGS), key)
     answers = [client.get("/v1/customers/ann/score") for _ in range(6)]
     client.close()
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
@@ -84,7 +84,7 @@ def test_guessing_keys_is_slowed_by_address_and_those_who_have_one_go_on(
     database: Database, key: str, publish_customers: Publish
 ) -> None:
     publish_customers(customer("ann"))
-    client = Client(create_app(f"sqlite:///{database.path}", replace(SETTINGS, rate_per_second=0)), key)
+    client = Client(create_app(full_url(database), replace(SETTINGS, rate_per_second=0)), key)
     assert client.get("/v1/customers/ann/score").status_code == 200
     guesses = [client.get("/v1/at-risk", headers={"Authorization": f"Bearer guess{n}"}) for n in range(15)]
     assert [answer.status_code for answer in guesses] == [401] * 10 + [429] * 5

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scoring_runs import customer, running, unscored, write
+from scoring_runs import customer, full_url, running, unscored, write
 
 from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.scopes import SCOPES
-from fedelta.serve.database import Database
-from fedelta.serve.publish import publish
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import publish
 
 # No schema can say which cursors are ours: one that is not is 400, one of a run that is gone 410.
 CONFIG = """
@@ -32,7 +32,7 @@ def test_the_running_service_does_what_it_says(database: Database, tmp_path: Pat
     key = create_key(database, "schemathesis", [*SCOPES])[0]
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     options = ["--rate-per-second=0", "--failures-per-minute=1000000"]
-    with running(f"sqlite:///{database.path}", options=options) as address:
+    with running(full_url(database), options=options) as address:
         command = [
             Path(sys.executable).with_name("schemathesis"), "--config-file", tmp_path / "schemathesis.toml",
             "run", f"{address}/openapi.json", "--header", f"X-API-Key: {key}", "--checks=all", "--mode=all",

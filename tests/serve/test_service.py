@@ -3,18 +3,19 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fastapi import Depends
-from scoring_runs import Client, Publish, customer, json_file, unscored
+from scoring_runs import Client, Publish, customer, full_url, json_file, unscored
 
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.access_log import JsonLines
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import Limits
-from fedelta.serve.database import Database
+from fedelta.serve.operational.database import Database
 
 ROUTES = (
     ("GET", "/v1/customers/ann/score"), ("POST", "/v1/scores:batch"), ("GET", "/v1/at-risk"),
@@ -107,7 +108,7 @@ def test_every_error_is_a_problem_document(
 def test_a_crash_tells_the_caller_nothing_but_the_id_and_the_log_where_but_no_data(
     database: Database, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = create_app(f"sqlite:///{database.path}")
+    app = create_app(full_url(database))
 
     @app.get("/crash/{customer_id}", dependencies=[Depends(needs("read:score"))])
     async def crash(customer_id: str) -> None:
@@ -199,26 +200,59 @@ def test_before_the_first_publish_reads_are_503(client: Client, method: str, pat
     assert response.headers["retry-after"]
 
 
-def test_a_missing_database_is_503_and_one_that_appears_is_read(stranger: Client, database: Database) -> None:
-    tables = database.path.read_bytes()
-    database.path.unlink()
+def test_a_missing_database_is_503_and_one_that_appears_is_read(sqlite_database: Database) -> None:
+    path = sqlite_database.path
+    assert path is not None
+    tables = path.read_bytes()
+    app = create_app(full_url(sqlite_database), look_again=0)
+    stranger = Client(app)
+    path.unlink()
     assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:unavailable"
-    database.path.write_bytes(b"this is no database" * 100)
+    path.write_bytes(b"this is no database" * 100)
     assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:unavailable"
-    database.path.unlink()
-    database.path.write_bytes(tables)
+    path.unlink()
+    path.write_bytes(tables)
     assert stranger.get("/readyz").json()["type"] == "urn:fedelta:problem:not-ready"
+    stranger.close()
+    app.state.store.close()
 
 
-def test_a_locked_database_is_503(stranger: Client, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedelta.serve.store._BUSY_SECONDS", 0.05)
-    lock = sqlite3.connect(database.path, isolation_level=None)
-    lock.execute("PRAGMA journal_mode = DELETE")
-    lock.execute("BEGIN EXCLUSIVE")
-    response = stranger.get("/readyz")
-    assert response.status_code == 503
-    assert str(database.path) not in response.text
-    lock.close()
+def test_a_database_that_is_locked_from_the_start_is_503(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedelta.serve.store.BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(str(sqlite_database.path), isolation_level=None)) as lock:
+        lock.execute("PRAGMA journal_mode = DELETE")
+        lock.execute("BEGIN EXCLUSIVE")
+        app = create_app(full_url(sqlite_database), look_again=0)
+        stranger = Client(app)
+        response = stranger.get("/readyz")
+        assert response.status_code == 503
+        assert str(sqlite_database.path) not in response.text
+        stranger.close()
+        app.state.store.close()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_scores_are_read_while_the_database_is_gone_and_health_says_so(
+    database: Database, publish_customers: Publish, key: str
+) -> None:
+    publish_customers(customer("ann"))
+    assert database.path is not None
+    app = create_app(full_url(database), look_again=0)
+    client = Client(app, key)
+    assert client.get("/readyz").json()["database"] == "reachable"
+    assert client.get("/v1/customers/ann/score").status_code == 200
+    away = database.path.with_suffix(".away")
+    database.path.rename(away)
+    for _ in range(2):
+        assert client.get("/v1/customers/ann/score").json()["customer_id"] == "ann"
+        assert client.get("/v1/at-risk").json()["total"] == 1
+        assert client.get("/readyz").json()["database"] == "unreachable"
+    away.rename(database.path)
+    assert client.get("/readyz").json()["database"] == "reachable"
+    client.close()
+    app.state.store.close()
 
 
 def test_the_model_behind_the_scores_is_described(client: Client, publish_customers: Publish, tmp_path: Path) -> None:

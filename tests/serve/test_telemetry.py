@@ -2,12 +2,12 @@
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from scoring_runs import Client, Publish, customer
+from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
-from fedelta.serve.database import Database
+from fedelta.serve.operational.database import Database
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -19,7 +19,7 @@ def test_a_span_names_the_route_and_no_customer(
     exporter = InMemorySpanExporter()
     spans = Spans(exporter)
     monkeypatch.setattr("fedelta.serve.app.Spans", lambda: spans)
-    client = Client(create_app(f"sqlite:///{database.path}", Settings(access_log="off", telemetry="otlp")), key)
+    client = Client(create_app(full_url(database), Settings(access_log="off", telemetry="otlp")), key)
     client.get("/v1/customers/ann-4711/score", headers={"traceparent": PARENT})
     client.get("/ann-4711")
     client.close()

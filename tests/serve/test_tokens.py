@@ -12,11 +12,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from scoring_runs import Client, Publish, customer
+from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.settings import SettingRefused, Settings, TokenSettings
-from fedelta.serve.database import Database
+from fedelta.serve.operational.database import Database
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -72,7 +72,7 @@ def issuer() -> Iterator[Issuer]:
 def client(database: Database, issuer: Issuer, publish_customers: Publish) -> Iterator[Client]:
     publish_customers(customer("ann"))
     settings = Settings(access_log="off", tokens=issuer.settings)
-    client = Client(create_app(f"sqlite:///{database.path}", settings))
+    client = Client(create_app(full_url(database), settings))
     yield client
     client.close()
 
@@ -143,7 +143,7 @@ def test_the_keys_of_the_issuer_are_fetched_once_whatever_tokens_come(client: Cl
 
 def test_without_the_keys_of_the_issuer_nobody_can_know(database: Database, issuer: Issuer) -> None:
     settings = Settings(access_log="off", tokens=replace(issuer.settings, jwks_url="http://127.0.0.1:9/jwks"))
-    client = Client(create_app(f"sqlite:///{database.path}", settings))
+    client = Client(create_app(full_url(database), settings))
     assert status(client, token()) == 503
     client.close()
 

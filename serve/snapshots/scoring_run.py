@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BufferedReader
@@ -17,7 +17,7 @@ from fedelta.features.errors import FedeltaError
 
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
 _READ_AT_ONCE = 100_000  # rows: a row group is decoded anew for each part of it that is read
-DOCUMENT_VERSION = b"4"  # raise it when the same scores would give other documents
+DOCUMENT_VERSION = b"5"  # raise it when the same scores would give other documents
 
 _FLOATS = [name for name, dtype in SCORES.items() if dtype == pl.Float64()]
 
@@ -90,28 +90,24 @@ class ScoringRun:
             risk_tiers={tier: by_tier[tier] for tier in RISK_TIERS if tier in by_tier},
         )
 
-    def chunks(self, rows: int) -> Iterator[pl.DataFrame]:
-        """The run as frames of at most ``rows`` rows in file order, with its ranks in both sort orders of the list.
-
-        Memory holds some chunks (``_READ_AT_ONCE`` rows), one row group and the two ranks.
-        """
+    def columns(self, names: Sequence[str]) -> pl.DataFrame:
+        """Some columns of the whole run, in file order."""
         try:
-            table, ranks = self._table(), self._ranks()
-            for start in range(0, ranks.height, _READ_AT_ONCE):
-                read = table.slice(start, _READ_AT_ONCE).collect()
-                yield from read.hstack(ranks.slice(start, read.height)).iter_slices(rows)
+            return self._table().select(names).collect(engine="streaming")
         except (PolarsError, OSError) as error:
             raise _unreadable(self.path, error) from error
 
-    def _ranks(self) -> pl.DataFrame:
-        """``rank_by_value`` and ``rank_by_probability``, 1 first, null for customers without a score."""
-        keys = self._table().select("customer_id", "status", "value_at_risk", "churn_probability").collect()
-        scored = keys.with_row_index("place").filter(status="scored")
-        ranks = pl.DataFrame({"place": pl.int_range(keys.height, dtype=pl.get_index_type(), eager=True)})
-        for name, column in (("rank_by_value", "value_at_risk"), ("rank_by_probability", "churn_probability")):
-            order = scored.sort(column, "customer_id", descending=[True, False], nulls_last=True).select("place")
-            ranks = ranks.join(order.with_row_index(name, offset=1), on="place", how="left", maintain_order="left")
-        return ranks.drop("place")
+    def chunks(self, rows: int) -> Iterator[pl.DataFrame]:
+        """The run as frames of at most ``rows`` rows in file order.
+
+        Memory holds some chunks (``_READ_AT_ONCE`` rows) and one row group.
+        """
+        try:
+            table = self._table()
+            for start in range(0, self.facts.customers, _READ_AT_ONCE):
+                yield from table.slice(start, _READ_AT_ONCE).collect().iter_slices(rows)
+        except (PolarsError, OSError) as error:
+            raise _unreadable(self.path, error) from error
 
     def _table(self) -> pl.LazyFrame:
         table = pl.scan_parquet(self.path, glob=False)

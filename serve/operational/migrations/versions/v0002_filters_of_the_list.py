@@ -22,11 +22,16 @@ INDEXES = {"scores_by_value": "rank_by_value", "scores_by_probability": "rank_by
 def upgrade() -> None:
     for name, kind in ADDED.items():
         op.add_column("scores", sa.Column(name, kind))
+    if op.get_context().dialect.name == "sqlite":  # elsewhere no run was ever published before this
+        _fill()
+    _index([*BEFORE, *ADDED])
+
+
+def _fill() -> None:
     scores = sa.table("scores", sa.column("body"), sa.column("rank_by_value"), *(sa.column(name) for name in ADDED))
     document = sa.cast(scores.c.body, sa.Text)
     held = {name: sa.func.json_extract(document, f"$.{name}") for name in ADDED}
     op.execute(scores.update().where(scores.c.rank_by_value.is_not(None)).values(held))  # only they are listed
-    _index([*BEFORE, *ADDED])
 
 
 def downgrade() -> None:

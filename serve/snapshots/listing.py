@@ -3,27 +3,30 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from fedelta.features.errors import FedeltaError
 
-Sort = Literal["value_at_risk", "probability"]
+Sort = Literal["value_at_risk", "probability", "delta", "expected_profit"]
 Aside = Literal["exclude", "only", "include"]
+Presence = Literal["probably_here", "probably_gone"]
 LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
 Journey = Literal["onboarding", "use", "maintenance", "renewal"]
 JourneyStage = Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]
-AnyOf = Literal["risk_tier", "loyalty_class", "persona", "journey", "journey_stage"]
+AnyOf = Literal["risk_tier", "loyalty_class", "persona", "journey", "journey_stage", "action", "team"]
 
 
 @dataclass(frozen=True)
-class AtRisk:
-    """Which scored customers, and in what order: descending, ties by customer_id, nulls last.
+class Filters:
+    """Which scored customers.
 
     A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out,
-    ``suppression_reason`` null as free to be contacted. ``any_of`` maps a column of the scores to the values allowed.
+    ``suppression_reason`` null as free to be contacted. ``any_of`` maps a column of the scores to the values allowed;
+    ``reason_codes`` and ``themes`` ask for at least one such reason each. ``presence`` parts customers at a probability
+    of 0.5 that they are still here.
     """
 
-    sort: Sort = "value_at_risk"
     min_probability: float | None = None
     min_clv: float | None = None
     min_value_at_risk: float | None = None
@@ -31,6 +34,26 @@ class AtRisk:
     suppressed: Aside = "exclude"
     any_of: Mapping[AnyOf, Sequence[str]] = field(default_factory=dict)
     open_issue: bool | None = None
+    reason_codes: Sequence[str] = ()
+    themes: Sequence[str] = ()
+    tier_changed_since: datetime | None = None
+    presence: Presence | None = None
+
+    def key(self) -> str:
+        """The same text for the same customers."""
+        chosen = sorted((name, sorted(set(values))) for name, values in self.any_of.items() if values)
+        numbers = (self.min_probability, self.min_clv, self.min_value_at_risk)
+        since = self.tier_changed_since and self.tier_changed_since.timestamp()
+        reasons = (sorted(set(self.reason_codes)), sorted(set(self.themes)))
+        return repr((numbers, self.holdout, self.suppressed, chosen, self.open_issue, reasons, since, self.presence))
+
+
+@dataclass(frozen=True)
+class AtRisk:
+    """Which customers, and in what order: descending, ties by customer_id, nulls last."""
+
+    filters: Filters = field(default_factory=Filters)
+    sort: Sort = "value_at_risk"
 
 
 @dataclass(frozen=True)
@@ -75,8 +98,5 @@ def read_cursor(text: str, wanted: AtRisk) -> Position:
 
 
 def _seal(wanted: AtRisk, at: Position) -> str:
-    chosen = sorted((name, sorted(set(values))) for name, values in wanted.any_of.items() if values)
-    numbers = (wanted.min_probability, wanted.min_clv, wanted.min_value_at_risk)
-    aside = (wanted.holdout, wanted.suppressed)
-    text = repr((at.snapshot_id, at.rank, wanted.sort, *aside, wanted.open_issue, chosen, numbers))
+    text = repr((at.snapshot_id, at.rank, wanted.sort, wanted.filters.key()))
     return hashlib.sha256(text.encode()).hexdigest()[:20]

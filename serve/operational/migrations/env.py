@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from fedelta.serve.database import metadata
+from fedelta.serve.operational.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

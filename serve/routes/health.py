@@ -1,13 +1,17 @@
 """Routes about the service itself: is it alive, is it ready, which model speaks."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import responses
-from fedelta.serve.store import ScoreStore, StoredKey
+from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.routes.staleness import Age, age_of
+from fedelta.serve.store import Store
 
 router = APIRouter()
 
@@ -18,13 +22,16 @@ class Alive(BaseModel):
     status: str = "alive"
 
 
-class Ready(BaseModel):
-    """Scores can be read: those of this run."""
+class Ready(Age):
+    """Scores can be read: those of this run, of the tenant ``default``."""
 
     status: str = "ready"
     snapshot_id: str
     as_of: str | None
     published_at: str
+    database: Literal["reachable", "unreachable"] = Field(
+        description="unreachable: scores are read as before, but nothing can be written and no newer run is seen"
+    )
 
 
 class Tier(BaseModel):
@@ -35,7 +42,7 @@ class Tier(BaseModel):
     max_probability: float
 
 
-class CurrentModel(BaseModel):
+class CurrentModel(Age):
     """The current scoring run and the model behind it. The last four are null where the run came without them."""
 
     published_at: str
@@ -47,7 +54,7 @@ class CurrentModel(BaseModel):
     model_version: str | None
     risk_tiers: dict[str, Tier]
     source: str | None = Field(default=None, description="the source that the customers are of")
-    thresholds: Any = Field(description="what divides the tiers, as the churn model has it")
+    thresholds: Any = Field(description="the least churn probability of each tier above the lowest")
     metrics: dict[str, Any] | None = Field(description="reports/evaluation.json")
     churn: dict[str, Any] | None = Field(description="the churn model's contract")
     clv: dict[str, Any] | None = Field(description="the CLV model's contract")
@@ -63,9 +70,15 @@ async def alive() -> Alive:
 @router.get("/readyz", responses=responses(503), tags=["health"])
 async def ready(request: Request) -> Ready:
     """Say which scoring run is served; 503 until there is one."""
-    store: ScoreStore = request.app.state.store
-    snapshot = store.current()
-    return Ready(snapshot_id=snapshot.snapshot_id, as_of=snapshot.as_of, published_at=snapshot.published_at)
+    store: Store = request.app.state.store
+    snapshot = await store.current(DEFAULT_TENANT)
+    return Ready(
+        snapshot_id=snapshot.snapshot_id,
+        as_of=snapshot.pointer.as_of,
+        published_at=snapshot.pointer.published_at,
+        database="unreachable" if store.fault else "reachable",
+        **age_of(snapshot),
+    )
 
 
 @router.get(
@@ -75,10 +88,11 @@ async def ready(request: Request) -> Ready:
     tags=["models"],
 )
 async def current_model(
-    request: Request, _key: Annotated[StoredKey, Depends(needs("read:score", "read:list"))]
+    request: Request, key: Annotated[Caller, Depends(needs("read:score", "read:list"))]
 ) -> Response:
     """Describe the model behind the current scores: version, horizon, tiers, metrics."""
-    store: ScoreStore = request.app.state.store
-    snapshot = store.current()
-    body = b'{"published_at":"%b",%b' % (snapshot.published_at.encode(), snapshot.about[1:])
+    store: Store = request.app.state.store
+    snapshot = await store.current(key.tenant)
+    first = orjson.dumps({"published_at": snapshot.pointer.published_at, **age_of(snapshot)})
+    body = b"%b,%b" % (first[:-1], snapshot.about[1:])
     return Response(body, media_type="application/json")
