@@ -30,6 +30,7 @@ _SCORE: dict[str, Any] = dict.fromkeys(Score.model_fields) | {
     "status": "scored",
     "snapshot_id": "3f2a9c0d51b7e864",
 }
+_AGE: dict[str, Any] = {"age_seconds": 3600, "stale": False}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "read_score": {"parameters": {"customer_id": "C1"}, "response": _SCORE},
     "read_scores": {
@@ -46,6 +47,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "parameters": {"tier": ["high", "critical"], "min_probability": 0.5, "limit": 50},
         "response": {
             "snapshot_id": "3f2a9c0d51b7e864",
+            "as_of": "2024-01-01T00:00:00Z",
+            **_AGE,
+            "total": 900,
+            "total_is_exact": True,
             "customers": [{"rank": 1, **_SCORE}],
             "next": "/v1/at-risk?limit=1&cursor=eyJ",
         },
@@ -71,6 +76,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "metrics": None,
             "churn": None,
             "clv": None,
+            **_AGE,
         }
     },
     "ready": {
@@ -79,6 +85,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "snapshot_id": "3f2a9c0d51b7e864",
             "as_of": "2024-01-01T00:00:00Z",
             "published_at": "2024-01-01T06:00:00Z",
+            **_AGE,
+            "database": "reachable",
         }
     },
     "alive": {"response": {"status": "alive"}},
