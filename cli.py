@@ -111,7 +111,9 @@ class _Source(click.ParamType[str]):
 
 _FOLDER = click.Path(path_type=Path)
 _DATE = "DATE"
-_SCOPES = ("read:score", "read:list")
+_SCOPES = (
+    "read:score", "read:list", "read:metrics", "write:interactions", "write:cases", "write:outcome", "erase", "admin",
+)  # fmt: skip
 
 
 def _names_of_stages() -> tuple[str, ...]:
@@ -511,8 +513,12 @@ def _completion(shell: str) -> None:
 # --- The service --------------------------------------------------------------------------------------------------
 
 _database = click.option(
-    "--database", metavar="URL", help="sqlite:///PATH (default: FEDELTA_DATABASE_URL, else the project's)."
+    "--database",
+    metavar="URL",
+    help="sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME (default: FEDELTA_DATABASE_URL, else the project's).",
 )
+_tenant = click.option("--tenant", default="default", show_default=True, help="Whose customers they are.")
+_of_tenant = click.option("--tenant", help="Whose keys (default: those of all).")
 
 
 @_in(SECTIONS[4])
@@ -521,26 +527,50 @@ _database = click.option(
 @click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
 @click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
 @click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
+@_tenant
 @_database
 def _publish(database: str | None, **given: Any) -> None:
-    """Load the scores into the service's database and make them current, in one transaction."""
-    from fedelta.serve.publish import main as publish
+    """Write the scores to a snapshot of the service's and make it current, in one transaction."""
+    from fedelta.serve.snapshots.publish import main as publish
 
     _enter_for_service(database)
-    publish(database, **given)
+    publish(database, thresholds=_tiers_of_project(), **given)
+
+
+def _settings(command: _F) -> _F:
+    """An option for each setting of the service."""
+    from fedelta.serve.caller.settings import options
+
+    for each in reversed([*options()]):
+        several = each.kind not in {int, float, str}
+        command = click.option(
+            f"--{each.name.replace('_', '-')}",
+            each.name,
+            type=str if several else each.kind,
+            multiple=several,
+            default=None,
+            help=f"{each.says[0].upper()}{each.says[1:]}.{'' if several else f' Default: {each.default!r}.'}",
+        )(command)
+    return command
 
 
 @_in(SECTIONS[4])
 @fedelta.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=8000, show_default=True, help="0 takes a free one.")
+@_settings
 @_database
-def _serve(host: str, port: int, database: str | None) -> None:
-    """Serve the published scores over HTTP until stopped."""
+def _serve(host: str, port: int, database: str | None, **given: object) -> None:
+    """Serve the published scores over HTTP until stopped.
+
+    Each setting may also come from a variable, FEDELTA_SERVE_WORKERS and so on; see docs/service.md.
+    """
+    from fedelta.serve.caller.settings import Settings
     from fedelta.serve.main import main as serve
 
     _enter_for_service(database)
-    serve(host, port, database)
+    chosen = {name: value for name, value in given.items() if value != ()}
+    serve(host, port, database, Settings.from_environment(chosen))
 
 
 @_in(SECTIONS[4])
@@ -552,46 +582,79 @@ def _keys() -> None:
 @_keys.command("create")
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help=f"May be repeated: {', '.join(_SCOPES)}.")
+@click.option("--expires", "days", type=float, metavar="DAYS", help="After how many days (default: never).")
+@_tenant
 @_database
-def _create_key(name: str, scopes: tuple[str, ...], database: str | None) -> None:
+def _create_key(name: str, scopes: tuple[str, ...], days: float | None, tenant: str, database: str | None) -> None:
     """Make a key for the system NAME and show it once, alone on standard output."""
-    from fedelta.serve import keys
+    from fedelta.serve.caller import keys
 
     _enter_for_service(database)
-    key, made = keys.create_key(keys.opened(database), name, scopes)
+    key, made = keys.create_key(keys.opened(database), name, scopes, tenant=tenant, expires_days=days)
     click.echo(key)
+    until = f" until {made.expires_at}" if made.expires_at else ""
     click.echo(
-        f"Key {made.name!r} may {', '.join(made.scopes)}. It is shown this once: keep it where secrets are kept.",
+        f"Key {made.name!r} may {', '.join(made.scopes)}{until}. It is shown this once: keep it as a secret.",
         err=True,
     )
 
 
-@_keys.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_keys.command("rotate")
+@click.argument("name")
+@click.option("--overlap", type=float, default=24, show_default=True, metavar="HOURS", help="The old key stays good.")
+@_of_tenant
 @_database
-def _list_keys(database: str | None, *, as_json: bool) -> None:
-    """Show every key ever made, without its secret."""
-    from fedelta.serve import keys
+def _rotate_key(name: str, overlap: float, tenant: str | None, database: str | None) -> None:
+    """Make a new key like the one with this name or prefix, whose end is set, and show it once."""
+    from fedelta.serve.caller import keys
 
     _enter_for_service(database)
-    found = keys.list_keys(keys.opened(database))
+    key, made, old = keys.rotate_key(keys.opened(database), name, overlap_hours=overlap, tenant=tenant)
+    click.echo(key)
+    click.echo(f"Key {made.name!r} is {made.prefix} now; {old.prefix} is good until {old.expires_at}.", err=True)
+
+
+@_keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_of_tenant
+@_database
+def _list_keys(tenant: str | None, database: str | None, *, as_json: bool) -> None:
+    """Show every key ever made, without its secret."""
+    from dataclasses import asdict
+
+    from fedelta.serve.caller import keys
+
+    _enter_for_service(database)
+    found = keys.list_keys(keys.opened(database), tenant)
     if as_json:
-        _json([vars(key) for key in found])
+        _json([asdict(key) for key in found])
         return
     for key in found:
-        state = f"revoked {key.revoked_at}" if key.revoked_at else "active"
-        click.echo(f"{key.prefix}  {key.name}  {','.join(key.scopes)}  created {key.created_at}  {state}")
+        what = f"{key.prefix}  {key.tenant}  {key.name}  {','.join(key.scopes)}"
+        click.echo(f"{what}  created {key.created_at}  last used {key.last_used_at or 'never'}  {key.state()}")
 
 
 @_keys.command("revoke")
 @click.argument("name")
+@_of_tenant
 @_database
-def _revoke_key(name: str, database: str | None) -> None:
-    """End the key with this name or prefix; the service refuses it within seconds."""
-    from fedelta.serve import keys
+def _revoke_key(name: str, tenant: str | None, database: str | None) -> None:
+    """End the keys with this name, or the one with this prefix; the service refuses them within seconds."""
+    from fedelta.serve.caller import keys
 
     _enter_for_service(database)
-    click.echo(f"Revoked {keys.revoke_key(keys.opened(database), name).name!r}.")
+    click.echo(f"Revoked {keys.revoke_key(keys.opened(database), name, tenant).name!r}.")
+
+
+def _tiers_of_project() -> Any:
+    """The least churn probability of each risk tier, as the project's params.yaml has it; None where there is none."""
+    from fedelta.pipeline.paths import project_folder
+
+    if project_folder(Path.cwd()) is None or importlib.util.find_spec("ruamel") is None:
+        return None  # no project, or a server without the extra `pipeline`
+    from fedelta.pipeline.params import load_params
+
+    return dict(load_params().policy.tiers)
 
 
 def _stage_named(name: str) -> None:

@@ -26,9 +26,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fedelta.features.contract import SCORES
-from fedelta.serve.database import Database
-from fedelta.serve.keys import create_key
-from fedelta.serve.publish import publish
+from fedelta.serve.caller.keys import create_key
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import publish
 
 ROUNDS = 7
 BODY_BYTES = 1100
@@ -57,10 +57,10 @@ def main() -> None:
         run(arguments.customers).write_parquet(scores)
         print(publish(scores, database))
         key, _ = create_key(database, "benchmark", ["read:score"])
-        url = f"sqlite:///{database.path}"
+        serve = [sys.executable, "-m", "fedelta.cli", "serve", "--port=0", f"--database=sqlite:///{database.path}"]
         with (
             server([sys.executable, "-c", BARE]) as bare,
-            server([sys.executable, "-m", "fedelta.cli", "serve", "--port", "0", "--database", url]) as ours,
+            server([*serve, "--rate-per-second=1000000", "--access-log=off"]) as ours,
         ):
             ids = random.Random(7)
             each = arguments.reads // ROUNDS
@@ -97,7 +97,7 @@ class Server:
     """A running server and one connection to it."""
 
     def __init__(self, process: psutil.Process, host: str, port: int) -> None:
-        self._process, self._host = process, f"{host}:{port}"
+        self._process, self._host, self.address = process, f"{host}:{port}", f"http://{host}:{port}"
         self._wire = socket.create_connection((host, port), timeout=30)
         self._wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -1,52 +1,104 @@
 """The service as an ASGI application: ``uvicorn --factory serve.app:create_app``."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
-from fedelta.serve import at_risk, customers, health
-from fedelta.serve.auth import Keyring
-from fedelta.serve.database import Database, DatabaseError
-from fedelta.serve.guard import Guard
-from fedelta.serve.problems import answer_with_problems
-from fedelta.serve.store import SqliteStore
+from fedelta.serve.caller.access_log import AccessLog
+from fedelta.serve.caller.audit import Audit, written_to
+from fedelta.serve.caller.callers import Callers
+from fedelta.serve.caller.draining import Draining
+from fedelta.serve.caller.guard import Guard
+from fedelta.serve.caller.metrics import Metrics
+from fedelta.serve.caller.openapi import describe
+from fedelta.serve.caller.problems import answer_with_problems
+from fedelta.serve.caller.rates import Rates
+from fedelta.serve.caller.routes import router as caller_routes
+from fedelta.serve.caller.settings import Settings
+from fedelta.serve.caller.telemetry import Spans
+from fedelta.serve.examples import EXAMPLES
+from fedelta.serve.operational.database import Database, DatabaseError
+from fedelta.serve.routes import at_risk, customers, health
+from fedelta.serve.store import LOOK_AGAIN_SECONDS, Store
 
 _log = logging.getLogger("fedelta.serve")
 
 
-def create_app(database_url: str | None = None) -> FastAPI:
+def create_app(
+    database_url: str | None = None, settings: Settings | None = None, *, look_again: float = LOOK_AGAIN_SECONDS
+) -> FastAPI:
     """The service over one database; see ``Database.at`` for the URL.
+
+    Within ``look_again`` seconds it serves what another process published; 0: at the next request.
 
     When it starts, it brings the tables up to date where it may write; where it may not, it serves what it can read.
     """
+    settings = settings or Settings(access_log="off")
     database = Database.at(database_url)
-    store = SqliteStore(database.path)
+    store = Store(database, look_again=look_again)
+    draining, metrics = Draining(settings.drain_seconds), Metrics()
+    callers = Callers(store.key, settings.tokens)
+    rates = Rates(
+        Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
+    )
+    access_log = None if settings.access_log == "off" else AccessLog(settings.access_log)
+    audit = Audit(written_to(store.written)) if settings.audit == "all" else None
+    spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         try:
-            database.migrate()
+            await asyncio.to_thread(database.migrate)
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
-        yield
-        store.close()
+        async with store.following():
+            with draining.on_sigterm():
+                yield {"watcher": metrics}  # protocols count into it what they refuse
+        for each in (callers, audit, access_log, spans, rates, store):
+            if each is not None:
+                await asyncio.to_thread(each.close)
 
     app = FastAPI(
         title="fedelta",
         summary="Which customers are about to leave, why, and what they are worth.",
         version="1",
-        docs_url=None,  # these pages would load scripts from elsewhere
+        docs_url=None,  # these pages would load scripts from elsewhere; ours is in serve.caller.routes
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
     )
     app.state.store = store
-    app.state.keyring = Keyring(store)
-    app.add_middleware(Guard)
+    app.state.metrics = metrics
+    app.state.audit = audit
+    app.state.access_log = access_log
+    app.add_middleware(
+        Guard,
+        routes=app,
+        settings=settings,
+        callers=callers,
+        rates=rates,
+        metrics=metrics,
+        draining=draining,
+        access_log=access_log,
+        audit=audit,
+        spans=spans,
+    )
     answer_with_problems(app)
-    customers.add_score_route(app)
-    for room in (customers, at_risk, health):
-        app.include_router(room.router)
+    for room in (customers, at_risk):
+        room.add_routes(app)
+    app.include_router(health.router)
+    app.include_router(caller_routes)
+    describe(app, EXAMPLES)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The function's name: stable, and what a generated client calls its method."""
+    return route.name

@@ -1,21 +1,37 @@
-"""``fedelta serve``: run the service on this machine."""
+"""``fedelta serve``: run the service on this machine, in one process or several."""
 
+import asyncio
+import functools
+import os
 import socket
+import tempfile
 from contextlib import closing
+from dataclasses import replace
 
 import uvicorn
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.app import create_app
-from fedelta.serve.database import Database
-from fedelta.serve.store import NothingPublished, SqliteStore, Unavailable
+from fedelta.serve.caller.access_log import LOGGING
+from fedelta.serve.caller.connections import allow_more_files
+from fedelta.serve.caller.metrics import FOLDER_VARIABLE
+from fedelta.serve.caller.protocol import LimitedConfig
+from fedelta.serve.caller.settings import Settings
+from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.store import NothingPublished, Store, Unavailable
+
+_SEND_BUFFER = 262_144  # bytes that a reader who takes nothing holds in the system
 
 
 class CannotServe(FedeltaError):
     """The address cannot be listened on."""
 
 
-def main(host: str = "127.0.0.1", port: int = 8000, database_url: str | None = None) -> None:
+def main(
+    host: str = "127.0.0.1", port: int = 8000, database_url: str | None = None, settings: Settings | None = None
+) -> None:
     """Serve until interrupted.
 
     Raises
@@ -25,23 +41,47 @@ def main(host: str = "127.0.0.1", port: int = 8000, database_url: str | None = N
     CannotServe
         If the address cannot be listened on.
     """
+    os.umask(0o077)  # what we write is for us alone
+    allow_more_files()
+    settings = settings or Settings.from_environment({})
     database = Database.at(database_url)
-    application = create_app(database_url)
     try:
         listening = _listen(host, port)
     except (OSError, OverflowError) as error:
         raise CannotServe(_refused(host, port, error)) from None
-    bound, free = listening.getsockname()[:2]
-    print(f"Serving on http://{f'[{bound}]' if ':' in bound else bound}:{free} ({_contents(database)})")
-    print("Make a key with: fedelta keys create NAME --scope read:score --scope read:list", flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="on")
-    )
-    with closing(listening):
+    with closing(listening), tempfile.TemporaryDirectory(prefix="fedelta-serve-") as shared:
+        if settings.workers > 1:
+            os.environ[FOLDER_VARIABLE] = shared
+        config = _config(database_url, replace(settings, shared_folder=shared))
+        bound, free = listening.getsockname()[:2]
+        print(f"Serving on http://{f'[{bound}]' if ':' in bound else bound}:{free} ({_contents(database)})")
+        print("Make a key with: fedelta keys create NAME --scope read:score --scope read:list", flush=True)
         try:
-            server.run(sockets=[listening])
+            if settings.workers > 1:
+                Multiprocess(config, [listening]).run()
+            else:
+                uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:
             print("Stopped.")
+
+
+def _config(database_url: str | None, settings: Settings) -> LimitedConfig:
+    """uvicorn's configuration. It goes to workers pickled: each makes its application itself."""
+    return LimitedConfig(
+        functools.partial(create_app, database_url, settings),
+        factory=True,
+        limits=settings.limits,
+        exempt=frozenset(settings.trusted_proxies),
+        workers=settings.workers,
+        log_config=LOGGING,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        root_path=settings.root_path,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_seconds)),
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -54,6 +94,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # connections inherit it
         listening.bind(address)
         listening.listen(2048)
     except BaseException:
@@ -69,11 +110,11 @@ def _refused(host: str, port: int, error: Exception) -> str:
 
 
 def _contents(database: Database) -> str:
-    store = SqliteStore(database.path)
+    store = Store(database)
     try:
-        snapshot = store.current()
+        snapshot = asyncio.run(store.current(DEFAULT_TENANT))
     except (NothingPublished, Unavailable):
         return "nothing is published yet: run `fedelta publish`"
     finally:
         store.close()
-    return f"snapshot {snapshot.snapshot_id}, as of {snapshot.as_of}"
+    return f"snapshot {snapshot.snapshot_id}, as of {snapshot.pointer.as_of}"

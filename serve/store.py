@@ -1,37 +1,38 @@
-"""What the service reads: one small interface, and SQLite behind it."""
+"""What the service reads and writes: snapshots without a lock, and the operational database off the event loop.
 
-import sqlite3
-import threading
+Which snapshot is current is asked of the database again and again, by a thread, so that a database that is locked or
+gone stops no read: the answer before it holds until there is another.
+"""
+
+import asyncio
+import contextlib
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
+
+import sqlalchemy as sa
 
 from fedelta.features.errors import FedeltaError
-from fedelta.serve.listing import AtRisk
+from fedelta.serve.operational import pointer
+from fedelta.serve.operational.database import Database, reason
+from fedelta.serve.operational.pointer import Pointer
+from fedelta.serve.operational.stored_keys import StoredKey, find_key
+from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
+from fedelta.serve.snapshots.write import SUFFIX
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
-# The current snapshot and the kept ones have a turn; one being loaded or removed has none.
-_CURRENT = "SELECT number, snapshot_id FROM snapshots WHERE turn IS NOT NULL ORDER BY turn DESC LIMIT 1"
-_ABOUT = (
-    "SELECT snapshot_id, as_of, published_at, about FROM snapshots WHERE turn IS NOT NULL ORDER BY turn DESC LIMIT 1"
-)
-_FIND = (
-    f"SELECT n.snapshot_id, s.body FROM ({_CURRENT}) n "  # noqa: S608 (our own constant)
-    "LEFT JOIN scores s ON s.snapshot_number = n.number AND s.customer_id = ?"
-)
-_FIND_MANY = (
-    f"SELECT n.snapshot_id, s.customer_id, s.body FROM ({_CURRENT}) n "  # noqa: S608 (our own constant)
-    "LEFT JOIN scores s ON s.snapshot_number = n.number AND s.customer_id IN ({marks})"
-)
-_RANK = {"value_at_risk": "rank_by_value", "probability": "rank_by_probability"}
-_HELD_OUT = {"exclude": "held_out IS NOT 1", "only": "held_out = 1", "include": None}
-_SUPPRESSED = {"exclude": "suppression_reason IS NULL", "only": "suppression_reason IS NOT NULL", "include": None}
-_BUSY_SECONDS = 1.0
-_CACHE_KIB = 16_384  # the upper levels of the trees of a million customers
-_LOOK_AGAIN_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 0.5
+BUSY_SECONDS = 1.0  # how long a request waits for a lock of the database
+_PATIENCE = 0.25  # seconds that a read waits for news of the current snapshot before it takes the one it knows
+_THREADS = 4
+
+_log = logging.getLogger("fedelta.serve")
 
 
 class Unavailable(FedeltaError):
@@ -48,227 +49,205 @@ class SnapshotGone(FedeltaError):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The current scoring run; ``about`` is a JSON object."""
+    """A scoring run that can be read; ``about`` is a JSON object."""
 
-    snapshot_id: str
-    as_of: str | None
-    published_at: str
+    pointer: Pointer
+    file: SnapshotFile
     about: bytes
 
+    @property
+    def snapshot_id(self) -> str:
+        """Its name."""
+        return self.pointer.snapshot_id
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
-    """An API key as it is kept: its digest, never itself."""
-
-    name: str
-    digest: bytes
-    scopes: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Rows of a list, (rank, document), all of one snapshot whatever is published meanwhile."""
-
-    snapshot_id: str
-    rows: Iterator[tuple[int, bytes]]
+    def age_seconds(self) -> float:
+        """How long ago it was published."""
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(self.pointer.published_at)).total_seconds())
 
 
-class ScoreStore(Protocol):
-    """Scores and keys, for reading. Every method answers from one snapshot and may raise ``Unavailable``."""
+class Store:
+    """One per process. Its coroutines are for one event loop, ``key`` and ``look`` for any thread."""
 
-    def current(self) -> Snapshot:
-        """The current scoring run. Raises ``NothingPublished``."""
+    def __init__(self, database: Database, *, look_again: float = LOOK_AGAIN_SECONDS) -> None:
+        self._database, self._look_again = database, look_again
+        self._engine: sa.Engine | None = None
+        self._file: tuple[int, int] | None = None
+        self._served: Mapping[str, tuple[Snapshot, ...]] = {}
+        self._fault: str | None = None
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+        self._writers = ThreadPoolExecutor(_THREADS, "operational")
+        self._readers = ThreadPoolExecutor(_THREADS, "reads")
 
-    def find(self, customer_id: str) -> tuple[str, bytes | None]:
-        """Snapshot id and document, None for a customer it does not know. Raises ``NothingPublished``."""
+    # --- Snapshots ------------------------------------------------------------------------------------------------
 
-    def find_many(self, customer_ids: Sequence[str]) -> tuple[str, dict[str, bytes]]:
-        """Snapshot id and the documents of those it knows. Raises ``NothingPublished``."""
+    async def current(self, tenant: str) -> Snapshot:
+        """The current scoring run.
 
-    def at_risk(
-        self, wanted: AtRisk, *, after: int = 0, limit: int | None = None, snapshot_id: str | None = None
-    ) -> Listing:
-        """The customers after rank ``after``, of the current snapshot or the one named.
-
-        Raises ``NothingPublished``, ``SnapshotGone``.
+        Raises
+        ------
+        NothingPublished
+            If there is none yet.
+        Unavailable
+            If the database could not be asked yet.
         """
+        if time.monotonic() - self._looked_at > self._look_again:
+            await self._ask()
+        if not (kept := self._served.get(tenant)):
+            raise Unavailable(self._fault) if self._fault else NothingPublished
+        return kept[0]
+
+    async def kept(self, tenant: str, snapshot_id: str) -> Snapshot:
+        """A scoring run that is kept, current or not. Raises as ``current``, and ``SnapshotGone``."""
+        await self.current(tenant)
+        for snapshot in self._served[tenant]:
+            if snapshot.snapshot_id == snapshot_id:
+                return snapshot
+        raise SnapshotGone
+
+    def revision_of(self, tenant: str, customer_id: str) -> int:
+        """How often a customer's score was made anew since the snapshot: 0 until scores are live."""
+        del tenant, customer_id
+        return 0
+
+    @property
+    def fault(self) -> str | None:
+        """Why the operational database could not be asked when that was last tried; None if it could."""
+        return self._fault
+
+    async def off_loop(self, read: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+        """What ``read`` returns, run in a thread that reads snapshots."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, lambda: read(*values, **named))
+
+    # --- The operational database -----------------------------------------------------------------------------------
+
+    async def read(self, ask: Callable[[sa.Connection], T]) -> T:
+        """What ``ask`` returns, in a thread and a transaction that changes nothing. Raises ``Unavailable``."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers, self._guarded, ask, True)
+
+    async def write(self, change: Callable[[sa.Connection], T]) -> T:
+        """What ``change`` returns, in a thread and one transaction, on disk when it returns. Raises ``Unavailable``."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers, self._guarded, change, False)
+
+    def written(self, change: Callable[[sa.Connection], T]) -> T:
+        """What ``change`` returns, as ``write`` has it; for worker threads."""
+        return self._guarded(change, False)
 
     def key(self, prefix: str) -> StoredKey | None:
-        """The key with this prefix, None when there is none or it was revoked."""
+        """See ``find_key``; it waits for the database, so it is for worker threads. Raises ``Unavailable``."""
+        return self._asked(lambda engine: find_key(engine, prefix))
 
-    def close(self) -> None:
-        """Let go of every connection."""
+    # --- Its life ---------------------------------------------------------------------------------------------------
 
-
-@dataclass(slots=True)
-class _Held:
-    """A thread's connection, the file it was opened on, and when to see whether that is still the database."""
-
-    connection: sqlite3.Connection
-    file: tuple[int, int]
-    look_again: float = 0.0
-
-
-class SqliteStore:
-    """Reads straight through the driver: one read-only connection per thread, opened at its first read.
-
-    A WAL database never makes a reader wait for a publish, and a statement sees one state of it from start to end.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._mine = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-
-    def current(self) -> Snapshot:
-        """See ``ScoreStore``."""
-        if not (rows := self._read(_ABOUT)):
-            raise NothingPublished
-        return Snapshot(*rows[0])
-
-    def find(self, customer_id: str) -> tuple[str, bytes | None]:
-        """See ``ScoreStore``."""
-        if not (rows := self._read(_FIND, (customer_id,))):
-            raise NothingPublished
-        found: tuple[str, bytes | None] = rows[0]
-        return found
-
-    def find_many(self, customer_ids: Sequence[str]) -> tuple[str, dict[str, bytes]]:
-        """See ``ScoreStore``."""
-        wanted = tuple(dict.fromkeys(customer_ids))
-        if not (rows := self._read(_FIND_MANY.format(marks=",".join("?" * len(wanted))), wanted)):
-            raise NothingPublished
-        return rows[0][0], {customer_id: body for _, customer_id, body in rows if body is not None}
-
-    def at_risk(
-        self, wanted: AtRisk, *, after: int = 0, limit: int | None = None, snapshot_id: str | None = None
-    ) -> Listing:
-        """See ``ScoreStore``. The rows hold a connection and its state of the database until they are used up."""
-
-        def begin() -> Listing:
-            connection = self._open()
-            try:
-                connection.execute("BEGIN")
-                number, found_id = _snapshot(connection, snapshot_id)
-                statement, values = _list_statement(wanted)
-                rows = connection.execute(statement, {**values, "number": number, "after": after, "limit": limit or -1})
-            except BaseException:
-                connection.close()
-                raise
-            return Listing(found_id, _drained(rows, connection))
-
-        return self._guarded(begin)
-
-    def key(self, prefix: str) -> StoredKey | None:
-        """See ``ScoreStore``."""
-        rows = self._read(
-            "SELECT name, digest, scopes FROM api_keys WHERE prefix = ? AND revoked_at IS NULL", (prefix,)
-        )
-        return StoredKey(rows[0][0], rows[0][1], frozenset(rows[0][2].split())) if rows else None
-
-    def close(self) -> None:
-        """See ``ScoreStore``."""
-        while self._opened:
-            self._opened.pop().close()
-        self._mine = threading.local()
-
-    def _read(self, statement: str, values: tuple[str, ...] = ()) -> list[Any]:
-        return self._guarded(lambda: self._connection().execute(statement, values).fetchall())
-
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection; opened anew when another file has taken the database's place."""
-        held: _Held | None = getattr(self._mine, "held", None)
-        now = time.monotonic()
-        if held is not None and now < held.look_again:
-            return held.connection
-        file = self._file()
-        if held is None or held.file != file:
-            self._forget()
-            held = self._mine.held = _Held(self._open(), file)
-            self._opened.append(held.connection)
-        held.look_again = now + _LOOK_AGAIN_SECONDS
-        return held.connection
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,  # a list is read by whichever worker thread writes its next piece
-        )
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        return connection
-
-    def _file(self) -> tuple[int, int]:
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Follow the current snapshots, so that no read waits for news of them."""
+        follower = asyncio.create_task(self._follow())
         try:
-            stat = self._path.stat()
+            yield
+        finally:
+            follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await follower
+
+    def close(self) -> None:
+        """Let go of threads, connections and files."""
+        self._writers.shutdown(cancel_futures=True)
+        self._readers.shutdown(cancel_futures=True)
+        if self._engine is not None:
+            self._engine.dispose()
+        self._served = {}
+
+    def look(self) -> None:
+        """Ask the database which snapshots are kept, and open those that are new. A fault is kept, not raised."""
+        before, faults = self._served, []
+        try:
+            found = self._guarded(lambda connection: _with_documents(connection, before), True)
+        except Unavailable as error:
+            faults.append(str(error))
+        else:
+            served: dict[str, tuple[Snapshot, ...]] = {}
+            for tenant in {one.tenant for one, _ in found}:
+                known = {one.snapshot_id: one.file for one in before.get(tenant, ())}
+                try:
+                    served[tenant] = tuple(
+                        Snapshot(one, known.get(one.snapshot_id) or self._opened(one), document)
+                        for one, document in found
+                        if one.tenant == tenant
+                    )
+                except SnapshotUnreadable as error:
+                    faults.append(str(error))
+                    served[tenant] = before.get(tenant, ())
+            self._served = served
+        fault = " ".join(faults) or None
+        if fault != self._fault:
+            _log.log(*((logging.WARNING, fault) if fault else (logging.INFO, "The database answers again.")))
+        self._fault, self._looked_at = fault, time.monotonic()
+
+    def _opened(self, one: Pointer) -> SnapshotFile:
+        return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}")
+
+    async def _ask(self) -> None:
+        """Look, and wait for it, but not for a database that did not answer before."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        patience = _PATIENCE if self._served and self._fault is None else 0.0 if self._served else None
+        if self._look_again == 0:
+            patience = None
+        await asyncio.wait({self._looking}, timeout=patience)
+
+    async def _look(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writers, self.look)
+
+    async def _follow(self) -> None:
+        while True:
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look())
+            await asyncio.wait({self._looking})
+            await asyncio.sleep(self._look_again * 0.8)
+
+    def _guarded(self, ask: Callable[[sa.Connection], T], reads: bool) -> T:
+        def within(engine: sa.Engine) -> T:
+            with engine.execution_options(reads=reads).begin() as connection:
+                return ask(connection)
+
+        return self._asked(within)
+
+    def _asked(self, ask: Callable[[sa.Engine], T]) -> T:
+        try:
+            return ask(self._connected())
+        except sa.exc.SQLAlchemyError as error:
+            raise Unavailable(f"The database {self._database.place} cannot be used: {reason(error)}.") from error
         except OSError as error:
-            raise Unavailable(f"There is no database at {self._path}: publish a scoring run first.") from error
-        return stat.st_dev, stat.st_ino
+            raise Unavailable(f"There is no database at {self._database.place}: {error.strerror}.") from error
 
-    def _forget(self) -> None:
-        held: _Held | None = getattr(self._mine, "held", None)
-        if held is not None:
-            self._mine.held = None
-            self._opened.remove(held.connection)
-            held.connection.close()
-
-    def _guarded(self, read: Callable[[], T]) -> T:
-        try:
-            return read()
-        except sqlite3.Error as error:
-            self._forget()
-            raise Unavailable(f"The database {self._path} cannot be read: {error}.") from error
+    def _connected(self) -> sa.Engine:
+        """The engine; a new one when another file has taken the place of SQLite's."""
+        file = None
+        if (path := self._database.path) is not None:
+            stat = path.stat()
+            file = stat.st_dev, stat.st_ino
+        if self._engine is None or file != self._file:
+            if self._engine is not None:
+                self._engine.dispose()
+            self._engine, self._file = self._database.connect(wait=BUSY_SECONDS, pool=_THREADS), file
+        return self._engine
 
 
-def _snapshot(connection: sqlite3.Connection, snapshot_id: str | None) -> tuple[int, str]:
-    if snapshot_id is None:
-        row = connection.execute(_CURRENT).fetchone()
-        if row is None:
-            raise NothingPublished
-    else:
-        statement = "SELECT number, snapshot_id FROM snapshots WHERE turn IS NOT NULL AND snapshot_id = ?"
-        row = connection.execute(statement, (snapshot_id,)).fetchone()
-        if row is None:
-            raise SnapshotGone
-    return row[0], row[1]
-
-
-def _list_statement(wanted: AtRisk) -> tuple[str, dict[str, object]]:
-    """The SQL of a list and the values of its filters: one range of the index that its sort has."""
-    rank = _RANK[wanted.sort]
-    named: dict[str, dict[str, object]] = {
-        column: {f"{column}_{place}": value for place, value in enumerate(values)}
-        for column, values in wanted.any_of.items()
-        if values
+def _with_documents(
+    connection: sa.Connection, before: Mapping[str, tuple[Snapshot, ...]]
+) -> list[tuple[Pointer, bytes]]:
+    """The kept snapshots and their descriptions, which are read anew where they changed."""
+    known = {
+        (one.pointer.tenant, one.snapshot_id, one.pointer.about_digest): one.about
+        for kept in before.values()
+        for one in kept
     }
-    filters = {
-        "churn_probability >= :min_probability": wanted.min_probability is not None,
-        "clv_expected >= :min_clv": wanted.min_clv is not None,
-        "value_at_risk >= :min_value_at_risk": wanted.min_value_at_risk is not None,
-        "open_issue = :open_issue": wanted.open_issue is not None,
-        **{f"{column} IN ({', '.join(f':{name}' for name in held)})": True for column, held in named.items()},
-    }
-    aside = (_HELD_OUT[wanted.holdout], _SUPPRESSED[wanted.suppressed])
-    where = " AND ".join([*(condition for condition, used in filters.items() if used), *filter(None, aside)])
-    statement = (
-        f"SELECT {rank}, body FROM scores WHERE snapshot_number = :number AND {rank} > :after "  # noqa: S608 (names are
-        f"{f'AND {where} ' if where else ''}ORDER BY {rank} LIMIT :limit"  # ours, every value is bound)
-    )
-    values: dict[str, object] = {
-        "min_probability": wanted.min_probability,
-        "min_clv": wanted.min_clv,
-        "min_value_at_risk": wanted.min_value_at_risk,
-        "open_issue": wanted.open_issue,
-    }
-    return statement, values | {name: value for held in named.values() for name, value in held.items()}
-
-
-def _drained(rows: sqlite3.Cursor, connection: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
-    try:
-        yield from rows
-    except sqlite3.Error as error:
-        raise Unavailable(f"The list broke off: {error}.") from error
-    finally:
-        connection.close()
+    found = []
+    for one in pointer.kept(connection):
+        document = known.get((one.tenant, one.snapshot_id, one.about_digest))
+        if document is None:
+            document = pointer.about(connection, one.tenant, one.snapshot_id)
+        if document is not None:
+            found.append((one, document))
+    return found

@@ -15,7 +15,7 @@ HERE = Path(__file__).parents[2]
 # Modules that another finds in a folder and imports by name, which no import statement shows.
 FOUND_BY = {"fedelta.models.churn.candidates": "fedelta.models.churn.candidate_models"}
 END = "fedelta.pipeline.params"
-MODULES = {"publish": "fedelta.serve.publish"}  # others are the module of their name in pipeline/
+MODULES = {"publish": "fedelta.serve.snapshots.publish"}  # others are the module of their name in pipeline/
 
 
 @cache

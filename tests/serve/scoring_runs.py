@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,8 @@ import polars as pl
 from fastapi import FastAPI
 
 from fedelta.features.contract import REASON, SCORES
-from fedelta.serve.publish import Published
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import Published
 
 Publish = Callable[..., Published]
 
@@ -69,6 +70,11 @@ def many(rows: int, version: str) -> pl.DataFrame:
     )
 
 
+def full_url(database: Database) -> str:
+    """The URL of a database, with its password."""
+    return database.url.render_as_string(hide_password=False)
+
+
 class Client:
     """An HTTP client of an application in this process; one request after the other."""
 
@@ -98,9 +104,20 @@ class Client:
 
 
 @contextmanager
-def running(database_url: str, python: Path = Path(sys.executable)) -> Iterator[str]:
+def running(database_url: str, python: Path = Path(sys.executable), options: Sequence[str] = ()) -> Iterator[str]:
     """A real server on a free port of this machine; its address."""
-    command = [python, "-m", "fedelta.cli", "serve", "--port", "0", "--database", database_url]
+    with started(database_url, python, ["--access-log", "off", *options]) as (address, _):
+        yield address
+
+
+@contextmanager
+def started(
+    database_url: str, python: Path = Path(sys.executable), options: Sequence[str] = (), files: int | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """A real server on a free port, its address and its process; with a limit of open files, if one is named."""
+    command = [str(python), "-m", "fedelta.cli", "serve", "--port", "0", "--database", database_url, *options]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -108,7 +125,7 @@ def running(database_url: str, python: Path = Path(sys.executable)) -> Iterator[
             assert address is not None
             with httpx.Client(base_url=address[0]) as client:
                 client.get("/healthz", timeout=30)
-            yield address[0]
+            yield address[0], server
         finally:
             server.terminate()
             server.wait(20)

@@ -8,10 +8,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scoring_runs import Client, Publish, customer, reason, unscored
 
+from fedelta.serve.operational.database import Database
+
 ODD_IDS = (
     "o'brien", 'a"b', "a/b", "/a", "a//b", "x/score", "a b", "a%2Fb", "a+b", "ü", "客户", "👩‍👩‍👧", "1.5", "..a",
     "a;b=c", "a?b#c", "a\tb", "a\nb", "=1+1", "a\\b", "' OR 1=1 --", "nul\x00l", "i" * 500, "é" * 500,
 )  # fmt: skip
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """Reads ask the snapshot, whatever the operational database is."""
+    return sqlite_database
 
 
 def score_of(client: Client, customer_id: str) -> str:

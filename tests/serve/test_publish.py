@@ -16,15 +16,15 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scoring_runs import AS_OF, REPOSITORY, Publish, customer, json_file, many, scores, unscored, write
+from scoring_runs import AS_OF, REPOSITORY, Publish, customer, full_url, json_file, many, scores, unscored, write
 
 from fedelta.cli import main
 from fedelta.features.contract import SCORES
 from fedelta.serve import publish as publishing
-from fedelta.serve.database import Database, DatabaseError
-from fedelta.serve.document import MEANING, bodies
-from fedelta.serve.publish import publish
-from fedelta.serve.scoring_run import RunRefused, ScoringRun
+from fedelta.serve.operational.database import Database, DatabaseError
+from fedelta.serve.snapshots.document import MEANING, bodies
+from fedelta.serve.snapshots.publish import publish
+from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun
 from fedelta.serve.store import NothingPublished, SqliteStore
 
 
@@ -157,7 +157,7 @@ def test_a_broken_run_is_refused_in_one_line_and_changes_nothing(
 ) -> None:
     before = publish_customers(customer("ann"))
     BROKEN[reason].write_parquet(tmp_path / "broken.parquet")
-    assert main(["publish", "--scores", f"{tmp_path}/broken.parquet", "--database", f"sqlite:///{database.path}"]) == 1
+    assert main(["publish", "--scores", f"{tmp_path}/broken.parquet", "--database", full_url(database)]) == 1
     error = capsys.readouterr().err
     assert reason in error
     assert error.count("\n") == 1
@@ -276,7 +276,7 @@ def test_a_publish_that_is_killed_leaves_the_current_run_and_the_next_cleans_up(
         "--scores",
         str(path),
         "--database",
-        f"sqlite:///{database.path}",
+        full_url(database),
     ]
     with subprocess.Popen(command, cwd=REPOSITORY) as publisher:
         while counted(database, "SELECT count(*) FROM scores") < 2:
@@ -297,7 +297,7 @@ def test_a_second_publisher_is_asked_to_wait(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "scores.parquet", customer("ann"), unscored("bob"))
-    command = ["publish", "--scores", str(path), "--database", f"sqlite:///{database.path}"]
+    command = ["publish", "--scores", str(path), "--database", full_url(database)]
     with database.sole_publisher():
         assert main(command) == 1
     error = capsys.readouterr().err

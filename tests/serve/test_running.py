@@ -8,19 +8,19 @@ from pathlib import Path
 
 import httpx
 import pytest
-from scoring_runs import customer, many, running, write
+from scoring_runs import customer, full_url, many, running, write
 
 from fedelta.cli import main
-from fedelta.serve.database import Database
-from fedelta.serve.keys import create_key
-from fedelta.serve.publish import publish
+from fedelta.serve.caller.keys import create_key
+from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.publish import publish
 
 ROWS = 3_000
 
 
 @pytest.fixture
 def address(database: Database) -> Iterator[str]:
-    with running(f"sqlite:///{database.path}") as address:
+    with running(full_url(database)) as address:
         yield address
 
 

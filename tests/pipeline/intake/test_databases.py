@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from postgres_server import PASSWORD, Server, running
+from postgres import PASSWORD, Server, running
 from tiny_source import NOW, SQL, YAML, Tiny
 
 from fedelta.pipeline.commands.use import fetch as fetch_command

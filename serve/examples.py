@@ -1,0 +1,93 @@
+"""Examples of requests and answers, and links between them, by operation: shown in the OpenAPI document."""
+
+from typing import Any
+
+from fedelta.serve.snapshots.document import Score
+
+_SCORE: dict[str, Any] = dict.fromkeys(Score.model_fields) | {
+    "customer_id": "C1",
+    "as_of": "2024-01-01T00:00:00Z",
+    "horizon_days": 90,
+    "churn_probability": 0.62,
+    "churn_score": 62.0,
+    "risk_tier": "high",
+    "clv_expected": 240.5,
+    "currency": "EUR",
+    "value_at_risk": 149.11,
+    "reasons": [
+        {
+            "code": "silence",
+            "theme": "rhythm",
+            "text": "No order for 142 days (last on 3 Aug); they used to order every 31 days",
+            "text_it": "Nessun ordine da 142 giorni (l'ultimo il 3 ago); prima ordinava ogni 31 giorni",
+            "direction": "raises",
+            "contribution": 0.5,
+            "value": 142.0,
+            "peer_median": 31.0,
+            "date": "2023-08-03",
+        }
+    ],
+    "status": "scored",
+    "snapshot_id": "3f2a9c0d51b7e864",
+}
+_AGE: dict[str, Any] = {"age_seconds": 3600, "stale": False}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "read_score": {"parameters": {"customer_id": "C1"}, "response": _SCORE},
+    "read_scores": {
+        "request": {"customer_ids": ["C1", "C2"]},
+        "response": {
+            "snapshot_id": "3f2a9c0d51b7e864",
+            "results": [
+                {"customer_id": "C1", "status": "found", "score": _SCORE},
+                {"customer_id": "C2", "status": "not_found"},
+            ],
+        },
+    },
+    "list_at_risk": {
+        "parameters": {"tier": ["high", "critical"], "min_probability": 0.5, "limit": 50},
+        "response": {
+            "snapshot_id": "3f2a9c0d51b7e864",
+            "as_of": "2024-01-01T00:00:00Z",
+            **_AGE,
+            "total": 900,
+            "total_is_exact": True,
+            "customers": [{"rank": 1, **_SCORE}],
+            "next": "/v1/at-risk?limit=1&cursor=eyJ",
+        },
+        "links": {
+            "first_score": {
+                "operationId": "read_score",
+                "parameters": {"customer_id": "$response.body#/customers/0/customer_id"},
+                "description": "The score of the first customer of the page.",
+            }
+        },
+    },
+    "current_model": {
+        "response": {
+            "published_at": "2024-01-01T06:00:00Z",
+            "snapshot_id": "3f2a9c0d51b7e864",
+            "as_of": "2024-01-01T00:00:00Z",
+            "horizon_days": 90,
+            "customers": 20000,
+            "by_status": {"scored": 19000, "too_new": 1000},
+            "model_version": "m1",
+            "risk_tiers": {"high": {"customers": 900, "min_probability": 0.5, "max_probability": 0.8}},
+            "thresholds": {"high": 0.5},
+            "metrics": None,
+            "churn": None,
+            "clv": None,
+            **_AGE,
+        }
+    },
+    "ready": {
+        "response": {
+            "status": "ready",
+            "snapshot_id": "3f2a9c0d51b7e864",
+            "as_of": "2024-01-01T00:00:00Z",
+            "published_at": "2024-01-01T06:00:00Z",
+            **_AGE,
+            "database": "reachable",
+        }
+    },
+    "alive": {"response": {"status": "alive"}},
+}

@@ -1,0 +1,129 @@
+"""Which snapshots are kept, which one is current, and how that changes: in one transaction with all it entails."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import orjson
+import sqlalchemy as sa
+
+from fedelta.serve.operational.tables import audit, now, outbox, snapshots
+
+_MESSAGES_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A kept snapshot; the one with the highest turn of its tenant is current."""
+
+    tenant: str
+    snapshot_id: str
+    turn: int
+    as_of: str | None
+    published_at: str
+    customers: int
+    about_digest: str
+
+
+_COLUMNS = tuple(snapshots.c[name] for name in Pointer.__slots__)
+
+
+def kept(connection: sa.Connection, tenant: str | None = None) -> list[Pointer]:
+    """The snapshots that are kept, of one tenant or all, the current one of a tenant first."""
+    which = sa.select(*_COLUMNS).order_by(snapshots.c.tenant, snapshots.c.turn.desc())
+    if tenant is not None:
+        which = which.where(snapshots.c.tenant == tenant)
+    return [Pointer(*row) for row in connection.execute(which)]
+
+
+def about(connection: sa.Connection, tenant: str, snapshot_id: str) -> bytes | None:
+    """The JSON object that describes a snapshot."""
+    one = sa.select(snapshots.c.about).where(_is(tenant, snapshot_id))
+    found = connection.execute(one).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def describe(connection: sa.Connection, tenant: str, snapshot_id: str, document: bytes) -> None:
+    """Store another description of a kept snapshot."""
+    connection.execute(
+        snapshots.update().where(_is(tenant, snapshot_id)).values(about=document, about_digest=_digest(document))
+    )
+
+
+def switch(connection: sa.Connection, tenant: str, snapshot_id: str, document: bytes, *, actor: str) -> None:
+    """Make a snapshot the current one of its tenant, leave a line in the audit, and a message that says so."""
+    facts = orjson.loads(document)
+    turn = sa.select(sa.func.coalesce(sa.func.max(snapshots.c.turn), 0) + 1).where(snapshots.c.tenant == tenant)
+    values = {
+        "turn": connection.execute(turn).scalar_one(),
+        "published_at": now(),
+        "about": document,
+        "about_digest": _digest(document),
+    }
+    before = next(iter(kept(connection, tenant)), None)
+    if not connection.execute(snapshots.update().where(_is(tenant, snapshot_id)).values(values)).rowcount:
+        made = {"tenant": tenant, "snapshot_id": snapshot_id, "as_of": facts["as_of"], "customers": facts["customers"]}
+        connection.execute(snapshots.insert().values(made | values))
+    details = {"previous_snapshot_id": before and before.snapshot_id, "customers": facts["customers"]}
+    record(connection, tenant, actor, "snapshot.published", snapshot_id, details)
+    payload = {"snapshot_id": snapshot_id, "as_of": facts["as_of"], **details}
+    tell(connection, tenant, "snapshot.published", [orjson.dumps(payload).decode()])
+
+
+def retire(connection: sa.Connection, tenant: str, keep: int) -> list[str]:
+    """Forget all but the current snapshot and ``keep`` before it; the ids of those that went."""
+    gone = [pointer.snapshot_id for pointer in kept(connection, tenant)[keep + 1 :]]
+    if gone:
+        connection.execute(snapshots.delete().where(snapshots.c.tenant == tenant, snapshots.c.snapshot_id.in_(gone)))
+    return gone
+
+
+def record(
+    connection: sa.Connection, tenant: str, actor: str, action: str, subject: str, details: dict[str, object]
+) -> None:
+    """Leave a line in the audit: who did what to which."""
+    connection.execute(
+        audit.insert().values(
+            tenant=tenant,
+            at=now(),
+            actor=actor[:100],
+            action=action,
+            subject=subject[:200],
+            details=orjson.dumps(details).decode(),
+        )
+    )
+
+
+def tell(connection: sa.Connection, tenant: str, kind: str, payloads: Iterable[str]) -> int:
+    """Put messages of one type into the outbox, each a JSON object; how many."""
+    at, count = now(), 0
+    for some in _some(payloads):
+        rows = [
+            {
+                "tenant": tenant,
+                "event_id": f"evt_{secrets.token_hex(12)}",
+                "type": kind,
+                "created_at": at,
+                "payload": one,
+            }
+            for one in some
+        ]
+        connection.execute(outbox.insert(), rows)
+        count += len(rows)
+    return count
+
+
+def _some(payloads: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    rest = iter(payloads)
+    while some := tuple(islice(rest, _MESSAGES_AT_ONCE)):
+        yield some
+
+
+def _is(tenant: str, snapshot_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(snapshots.c.tenant == tenant, snapshots.c.snapshot_id == snapshot_id)
+
+
+def _digest(document: bytes) -> str:
+    return hashlib.sha256(document).hexdigest()[:16]

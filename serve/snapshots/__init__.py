@@ -1,0 +1,1 @@
+"""Scoring runs as they are served: one immutable file each, written once."""

@@ -1,0 +1,219 @@
+"""The list of a snapshot: filters as bits over its columns, ranks in the order asked for, a page or all of them.
+
+Filters are answered in bounded time: first on the block of ranks that a page would begin with, which fills it unless
+they let few pass; else on whole columns, once, since the bits are kept.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import polars as pl
+
+from fedelta.serve.snapshots.columns import reason_column
+from fedelta.serve.snapshots.listing import AtRisk, Filters
+from fedelta.serve.snapshots.read import SnapshotFile
+
+BLOCK = 2_048  # ranks
+_KEPT_MASKS = 64  # of a snapshot: 8 MB of a million customers
+_HERE = 0.5
+
+_masks: WeakKeyDictionary[SnapshotFile, OrderedDict[str, pl.Series]] = WeakKeyDictionary()
+_keeping = Lock()
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """Bits of one column; one of ``others`` may fulfil the condition instead."""
+
+    column: str
+    test: Callable[[pl.Series], pl.Series]
+    others: tuple[str, ...] = ()
+
+    def of(self, read: Callable[[str], pl.Series]) -> pl.Series:
+        bits = self.test(read(self.column))
+        for other in self.others:
+            bits |= self.test(read(other))
+        return bits
+
+
+def quick_page(
+    file: SnapshotFile, wanted: AtRisk, after: int, limit: int, narrowed: pl.Series | None = None
+) -> tuple[list[tuple[int, int]], int] | None:
+    """As ``page`` where that takes some microseconds; else None. For the event loop."""
+    conditions = _conditions(file, wanted.filters)
+    needed = ["row", *(name for condition in conditions for name in (condition.column, *condition.others))]
+    if wanted.sort != "value_at_risk":
+        needed.append(f"order {wanted.sort}")
+    with _keeping:
+        mask = _masks.get(file, OrderedDict()).get(wanted.filters.key())
+    if narrowed is not None or mask is None or not file.is_loaded(needed):
+        return None
+    total = _count(mask)
+    positions = _ordered(file, wanted.sort, after, BLOCK)
+    passed = _passed(file, conditions, positions)
+    ranks = passed.arg_true().head(limit)
+    if len(ranks) < limit and after + BLOCK < file.listed:
+        return None
+    return _found(file, ranks + after, positions.gather(ranks)), total
+
+
+def page(
+    file: SnapshotFile, wanted: AtRisk, after: int, limit: int, narrowed: pl.Series | None = None
+) -> tuple[list[tuple[int, int]], int]:
+    """The first customers after a rank, as (rank, row of the scores file), and how many the whole list has.
+
+    Parameters
+    ----------
+    after : the last rank seen, 0 for none
+    narrowed : a bit for each position, False: is not listed. What the operational database knows of customers is
+        turned into it by ``bits``.
+    """
+    mask = _mask(file, wanted.filters)
+    if narrowed is not None:
+        mask &= narrowed
+    total = _count(mask)
+    if total == 0:
+        return [], 0
+    if wanted.sort == "value_at_risk":
+        positions = mask.slice(after).arg_true().head(limit) + after
+        return _found(file, positions, positions), total
+    ranks = file.column(f"rank {wanted.sort}").gather(mask.arg_true())
+    ranks = ranks.filter(ranks >= after).bottom_k(limit).sort()
+    return _found(file, ranks, file.column(f"order {wanted.sort}").gather(ranks)), total
+
+
+def whole(
+    file: SnapshotFile, wanted: AtRisk, after: int, limit: int | None, narrowed: pl.Series | None = None
+) -> tuple[pl.Series, pl.Series]:
+    """The ranks and rows of the list after a rank: two series, for exports."""
+    mask = _mask(file, wanted.filters)
+    if narrowed is not None:
+        mask &= narrowed
+    if wanted.sort == "value_at_risk":
+        positions = ranks = mask.arg_true()
+    else:
+        order = file.column(f"order {wanted.sort}")
+        ranks = mask.gather(order).arg_true()
+        positions = order.gather(ranks)
+    if after:
+        later = ranks >= after
+        ranks, positions = ranks.filter(later), positions.filter(later)
+    if limit is not None:
+        ranks, positions = ranks.head(limit), positions.head(limit)
+    return ranks + 1, file.column("row").gather(positions)
+
+
+def bits(file: SnapshotFile, customer_ids: Iterable[str], *, value: bool) -> pl.Series:
+    """A bit for each position: ``value`` for these customers, its opposite for all others."""
+    every = pl.Series([not value], dtype=pl.Boolean).new_from_index(0, file.listed)
+    return every.scatter(sorted(file.positions(customer_ids).values()), value)
+
+
+def _found(file: SnapshotFile, ranks: pl.Series, positions: pl.Series) -> list[tuple[int, int]]:
+    rows = file.column("row").gather(positions).to_list()
+    return [(rank + 1, row) for rank, row in zip(ranks.to_list(), rows, strict=True)]
+
+
+def _ordered(file: SnapshotFile, sort: str, start: int, length: int) -> pl.Series:
+    """Positions of some ranks."""
+    if sort == "value_at_risk":
+        return pl.int_range(start, min(start + length, file.listed), dtype=pl.UInt32, eager=True)
+    return file.column(f"order {sort}").slice(start, length)
+
+
+def _passed(file: SnapshotFile, conditions: list[_Condition], positions: pl.Series) -> pl.Series:
+    passed = pl.Series([True], dtype=pl.Boolean).new_from_index(0, len(positions))
+    for condition in conditions:
+        passed &= condition.of(lambda name: file.column(name).gather(positions))
+    return passed.fill_null(value=False)
+
+
+def _mask(file: SnapshotFile, filters: Filters) -> pl.Series:
+    """A bit for each position; kept, since the next page asks for the same."""
+    key = filters.key()
+    with _keeping:
+        held = _masks.setdefault(file, OrderedDict())
+        if key in held:
+            held.move_to_end(key)
+            return held[key]
+    mask: pl.Series | None = None
+    for condition in _conditions(file, filters):
+        bits = condition.of(file.column)
+        mask = bits if mask is None else mask & bits
+    if mask is None:
+        mask = pl.Series([True], dtype=pl.Boolean).new_from_index(0, file.listed)
+    mask = mask.fill_null(value=False)
+    with _keeping:
+        held[key] = mask
+        while len(held) > _KEPT_MASKS:
+            held.popitem(last=False)
+    return mask
+
+
+def _count(mask: pl.Series) -> int:
+    return int(mask.sum() or 0)
+
+
+def _conditions(file: SnapshotFile, filters: Filters) -> list[_Condition]:
+    """What a customer must fulfil, the cheapest first."""
+    return [*_aside(filters), *_kinds(file, filters), *_reasons(file, filters), *_numbers(filters)]
+
+
+def _aside(filters: Filters) -> Iterator[_Condition]:
+    for column, aside in (("held_out", filters.holdout), ("suppressed", filters.suppressed)):
+        if aside == "exclude":
+            yield _Condition(column, lambda bits: ~bits)
+        elif aside == "only":
+            yield _Condition(column, lambda bits: bits)
+    if filters.open_issue is not None:
+        yield _Condition("open_issue", (lambda bits: bits) if filters.open_issue else (lambda bits: ~bits))
+
+
+def _kinds(file: SnapshotFile, filters: Filters) -> Iterator[_Condition]:
+    for column, values in filters.any_of.items():
+        if not values:
+            continue
+        known = {name: number for number, name in enumerate(file.names[column])}
+        numbers = sorted({known[name] for name in values if name in known})
+        yield _Condition(column, _among(numbers))
+
+
+def _among(numbers: list[int]) -> Callable[[pl.Series], pl.Series]:
+    if len(numbers) == 1:
+        return lambda kinds: kinds == numbers[0]
+    return lambda kinds: kinds.is_in(pl.Series(numbers, dtype=kinds.dtype))
+
+
+def _reasons(file: SnapshotFile, filters: Filters) -> Iterator[_Condition]:
+    for kind, values in (("code", filters.reason_codes), ("theme", filters.themes)):
+        if not values:
+            continue
+        met = [column for value in dict.fromkeys(values) if file.has_column(column := reason_column(kind, value))]
+        yield _Condition(met[0], lambda bits: bits, tuple(met[1:])) if met else _Condition("row", _nobody)
+
+
+def _numbers(filters: Filters) -> Iterator[_Condition]:
+    least = (
+        ("churn_probability", filters.min_probability),
+        ("clv_expected", filters.min_clv),
+        ("value_at_risk", filters.min_value_at_risk),
+    )
+    for column, value in least:
+        if value is not None:
+            yield _Condition(column, _at_least(value))
+    if filters.presence is not None:
+        here = filters.presence == "probably_here"
+        yield _Condition("p_here", (lambda p: p >= _HERE) if here else (lambda p: p < _HERE))
+    if (since := filters.tier_changed_since) is not None:
+        yield _Condition("tier_changed_at", lambda at: at >= pl.Series([since], dtype=at.dtype))
+
+
+def _at_least(value: float) -> Callable[[pl.Series], pl.Series]:
+    return lambda numbers: numbers >= value
+
+
+def _nobody(values: pl.Series) -> pl.Series:
+    return pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(values))

@@ -1,0 +1,194 @@
+"""``fedelta publish``: write a scoring run to a file of its own, then switch to it in one transaction."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from fedelta.serve.operational import pointer
+from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.operational.tenants import checked, ensure
+from fedelta.serve.snapshots.compare import tier_changes
+from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
+from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun, read_document
+from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfinished, write_snapshot
+
+SCORES_FILE = Path("data/scores.parquet")
+BUNDLE = Path("data/bundle")
+METRICS = Path("reports/evaluation.json")
+KEPT_PREVIOUS = 2
+ACTOR = "fedelta publish"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publish did; ``loaded`` is False when the snapshot was there already."""
+
+    snapshot_id: str
+    customers: int
+    scored: int
+    as_of: str | None
+    loaded: bool
+    switched: bool
+    removed: int
+    seconds: float
+
+    def __str__(self) -> str:
+        what = f"{self.customers:,} customers, {self.scored:,} scored, as of {self.as_of}"
+        if not self.switched:
+            return f"Snapshot {self.snapshot_id} is current already ({what}): no new one was made."
+        how = (
+            f"{self.customers / max(self.seconds, 1e-3):,.0f} rows/s" if self.loaded else "kept from an earlier publish"
+        )
+        return (
+            f"Published snapshot {self.snapshot_id} ({what}) in {self.seconds:.1f} s ({how}); "
+            f"removed {self.removed} older."
+        )
+
+
+def publish(
+    path: Path,
+    database: Database,
+    *,
+    bundle: Path = BUNDLE,
+    metrics: Path = METRICS,
+    keep: int = KEPT_PREVIOUS,
+    tenant: str = DEFAULT_TENANT,
+    thresholds: Mapping[str, float] | None = None,
+) -> Published:
+    """Make the run in ``path`` the one that is served.
+
+    Readers see the run before it until the one transaction that switches, which also leaves a line in the audit and
+    tells the outbox whose tier changed; then this one. A publish that dies leaves the current run as it was; the next
+    one removes what it left. The same file is the same snapshot: publishing it again refreshes the documents beside it
+    and writes no file.
+
+    Parameters
+    ----------
+    path : the scores file, with the columns of ``features.contract.SCORES``
+    bundle, metrics : documents shown by ``/v1/models/current`` where present
+    keep : how many earlier snapshots stay, for lists begun on them and for going back
+    tenant : whose customers they are; made where it is not known yet
+    thresholds : the least churn probability of each risk tier but the lowest, where the caller knows it
+
+    Raises
+    ------
+    RunRefused
+        If the file or a document is not what it should be. Nothing is changed.
+    TenantRefused
+        If no tenant can have such a name.
+    DatabaseError
+        If the database or the snapshot cannot be written or another publish is running.
+    """
+    began = time.perf_counter()
+    run, folder = ScoringRun(path), database.snapshots / checked(tenant)
+    snapshot_id, facts = run.snapshot_id(), run.facts
+    document = _about(run, snapshot_id, bundle, metrics, thresholds)
+    database.migrate()
+    with database.sole_publisher(tenant), database.engine() as engine:
+        with engine.execution_options(reads=True).begin() as connection:
+            kept = pointer.kept(connection, tenant)
+            described = kept and pointer.about(connection, tenant, kept[0].snapshot_id)
+        file = folder / f"{snapshot_id}{SUFFIX}"
+        remove_unfinished(folder, {one.snapshot_id for one in kept})
+        before = _before(folder, kept[0].snapshot_id) if described and _comparable(described, document) else None
+        loaded = not file.exists()
+        if loaded:
+            write_snapshot(run, snapshot_id, file, _compared(before))
+            if run.snapshot_id() != snapshot_id:
+                remove_snapshot(file)
+                raise RunRefused(f"{path} changed while it was read: publish again when nothing writes it.")
+        switched = not kept or kept[0].snapshot_id != snapshot_id
+        with engine.begin() as connection:
+            ensure(connection, tenant)
+            if switched:
+                pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR)
+                if before is not None:
+                    changes = tier_changes(before, SnapshotFile(file))
+                    pointer.tell(connection, tenant, "score.tier_changed", changes)
+            else:
+                pointer.describe(connection, tenant, snapshot_id, document)
+            gone = pointer.retire(connection, tenant, keep)
+        for one in gone:
+            remove_snapshot(folder / f"{one}{SUFFIX}")
+    return Published(
+        snapshot_id,
+        facts.customers,
+        facts.scored,
+        facts.as_of,
+        loaded,
+        switched,
+        len(gone),
+        time.perf_counter() - began,
+    )
+
+
+def main(
+    database_url: str | None = None,
+    *,
+    scores: Path = SCORES_FILE,
+    bundle: Path = BUNDLE,
+    metrics: Path = METRICS,
+    receipt: Path | None = None,
+    tenant: str = DEFAULT_TENANT,
+    thresholds: Mapping[str, float] | None = None,
+) -> None:
+    """Make a scoring run the one that is served, say so, and leave a receipt where one is asked for.
+
+    Raises
+    ------
+    RunRefused, TenantRefused, DatabaseError
+        As `publish`.
+    """
+    published = publish(
+        scores, Database.at(database_url), bundle=bundle, metrics=metrics, tenant=tenant, thresholds=thresholds
+    )
+    print(published)
+    if receipt:
+        receipt.write_text(f'{{"snapshot_id": "{published.snapshot_id}"}}\n', encoding="utf-8")
+
+
+def _about(
+    run: ScoringRun, snapshot_id: str, bundle: Path, metrics: Path, thresholds: Mapping[str, float] | None
+) -> bytes:
+    """The JSON object of ``/v1/models/current``."""
+    facts = run.facts
+    churn, clv = (read_document(bundle / model / "delivered" / "model.json") for model in ("churn", "clv"))
+    return orjson.dumps(
+        {
+            "snapshot_id": snapshot_id,
+            "as_of": facts.as_of,
+            "horizon_days": facts.horizon_days,
+            "customers": facts.customers,
+            "by_status": facts.by_status,
+            "model_version": facts.model_version,
+            "risk_tiers": facts.risk_tiers,
+            "source": (read_document(bundle / "personas" / "model.json") or {}).get("source"),
+            "thresholds": dict(thresholds) if thresholds else (churn or {}).get("thresholds"),
+            "metrics": read_document(metrics),
+            "churn": churn,
+            "clv": clv,
+        }
+    )
+
+
+def _comparable(one: bytes, other: bytes) -> bool:
+    """Whether two runs' probabilities are of the same customers and horizon: ids of another source may be the same."""
+    first, second = orjson.loads(one), orjson.loads(other)
+    return all(what not in first or first[what] == second[what] for what in ("source", "horizon_days"))
+
+
+def _before(folder: Path, snapshot_id: str) -> SnapshotFile | None:
+    """The current snapshot, None where its file is lost: that must not stop a new one."""
+    try:
+        return SnapshotFile(folder / f"{snapshot_id}{SUFFIX}")
+    except SnapshotUnreadable:
+        return None
+
+
+def _compared(before: SnapshotFile | None) -> pl.DataFrame | None:
+    return None if before is None else before.compared()

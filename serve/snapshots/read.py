@@ -1,0 +1,145 @@
+"""A snapshot as it is read: immutable, mapped into memory, without a lock. It works on when its files are removed."""
+
+import mmap
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import LifoQueue
+
+import orjson
+import polars as pl
+
+from fedelta.features.errors import FedeltaError
+from fedelta.serve.snapshots.write import BODIES
+
+_AT_ONCE = 500  # values bound in one statement
+_CONNECTIONS = 4
+_MAPPED = 1 << 40  # bytes: all of the file, whatever its size
+_CACHE_KIB = 2_048  # beside the mapping, which is shared by all processes
+
+
+class SnapshotUnreadable(FedeltaError):
+    """The files are missing or no snapshot."""
+
+
+class SnapshotFile:
+    """One snapshot. ``find`` is for one thread, the event loop's; the rest for any, some at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.snapshot_id = path, path.stem
+        opened: list[sqlite3.Connection] = []
+        self._finalizer = weakref.finalize(self, _close, opened)
+        try:
+            opened.extend(_open(path) for _ in range(1 + _CONNECTIONS))
+            facts = {name: orjson.loads(value) for name, value in opened[0].execute("SELECT name, value FROM facts")}
+            self._stored = frozenset(name for (name,) in opened[0].execute("SELECT name FROM columns"))
+            self.names: Mapping[str, list[str]] = facts["names"]
+            self.customers: int = facts["customers"]
+            self.listed: int = facts["listed"]
+            self._bodies = _mapped(path.with_suffix(BODIES))
+            end = facts["starts_at"] + 8 * (self.customers + 1)
+            self._starts = memoryview(self._bodies)[facts["starts_at"] : end].cast("Q")
+        except (sqlite3.Error, KeyError, ValueError, TypeError, OSError) as error:
+            self._finalizer()
+            raise SnapshotUnreadable(f"The snapshot {path} cannot be read: {error}. Publish it again.") from error
+        self._find = opened[0].execute
+        self._others: LifoQueue[sqlite3.Connection] = LifoQueue()
+        for connection in opened[1:]:
+            self._others.put(connection)
+        self._columns: dict[str, pl.Series] = {}
+        self._loading = threading.Lock()
+
+    def find(self, customer_id: str) -> bytes | None:
+        """The document of a customer, None for one it does not know."""
+        found = self._find("SELECT row FROM scores WHERE customer_id = ?", (customer_id,)).fetchone()
+        return None if found is None else self.body(found[0])
+
+    def find_many(self, customer_ids: Iterable[str]) -> dict[str, bytes]:
+        """The documents of the customers it knows."""
+        return {customer_id: self.body(row) for customer_id, row in self._rows(customer_ids)}
+
+    def body(self, row: int) -> bytes:
+        """The document of the customer at this row of the scores file."""
+        return self._bodies[self._starts[row] : self._starts[row + 1] - 1]
+
+    def positions(self, customer_ids: Iterable[str]) -> dict[str, int]:
+        """Where in the columns the scored among these customers are."""
+        found = list(self._rows(customer_ids))
+        places = self.column("position").gather([row for _, row in found])
+        return {customer_id: place for (customer_id, _), place in zip(found, places, strict=True) if place is not None}
+
+    def has_column(self, name: str) -> bool:
+        """Whether there is a column of this name; those of reasons exist where somebody has the reason."""
+        return name in self._stored
+
+    def is_loaded(self, names: Iterable[str]) -> bool:
+        """Whether those of the columns that exist are in memory."""
+        return all(name in self._columns or name not in self._stored for name in names)
+
+    def column(self, name: str) -> pl.Series:
+        """A column of `serve.snapshots.columns`, read when it is first asked for."""
+        if (held := self._columns.get(name)) is not None:
+            return held
+        with self._loading:
+            if name not in self._columns:
+                with self._connection() as connection:
+                    row = connection.execute("SELECT data FROM columns WHERE name = ?", (name,)).fetchone()
+                self._columns[name] = pl.read_ipc(row[0]).to_series().rechunk()
+        return self._columns[name]
+
+    def compared(self) -> pl.DataFrame:
+        """See ``serve.snapshots.compare.Comparable``."""
+        tier, names = self.column("risk_tier"), self.names["risk_tier"]
+        return pl.DataFrame(
+            {
+                "customer_id": self.column("customer_id"),
+                "churn_probability": self.column("churn_probability"),
+                "risk_tier": tier.replace_strict(range(len(names)), names, default=None, return_dtype=pl.String),
+                "tier_changed_at": self.column("tier_changed_at"),
+            }
+        )
+
+    def _rows(self, customer_ids: Iterable[str]) -> Iterator[tuple[str, int]]:
+        """(customer_id, row) of those it knows."""
+        wanted = list(dict.fromkeys(customer_ids))
+        for start in range(0, len(wanted), _AT_ONCE):
+            some: Sequence[str] = wanted[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            statement = f"SELECT customer_id, row FROM scores WHERE customer_id IN ({marks})"  # noqa: S608 (only marks)
+            with self._connection() as connection:
+                found = connection.execute(statement, some).fetchall()
+            yield from found
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        connection = self._others.get()
+        try:
+            yield connection
+        finally:
+            self._others.put(connection)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _close(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
