@@ -90,6 +90,11 @@ def features_at(
     return table, table.select("customer_id", "cutoff").hstack(labels_at(history, cutoffs, rows, settings.relationship))
 
 
+def table_at(events: pl.DataFrame, cutoff: Cutoff, settings: KernelSettings) -> pl.DataFrame:
+    """The features of `features_at` at one cutoff, without labels; `events` as there, all known before the cutoff."""
+    return _look(events, (cutoff,), settings).table
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Rows of a table, by the numbers of their cutoffs and customers."""
