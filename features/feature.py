@@ -62,7 +62,12 @@ class Feature:
 
 def table_of(features: Sequence[Feature], view: View) -> pl.DataFrame:
     """The features in every row of the view, a column each; null where a feature has no value."""
-    return pl.DataFrame({f.name: f.values(view) for f in features}).with_columns(cs.float().fill_nan(None))
+    return pl.DataFrame(columns_of(features, view)).with_columns(cs.float().fill_nan(None))
+
+
+def columns_of(features: Sequence[Feature], view: View) -> dict[str, npt.NDArray[np.generic]]:
+    """The features in every row of the view, by name; NaN where a feature has no value."""
+    return {f.name: f.values(view) for f in features}
 
 
 @dataclass(frozen=True)

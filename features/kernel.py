@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -41,8 +42,7 @@ class KernelSettings:
     @property
     def computed(self) -> tuple[Feature, ...]:
         """The features of the table: those asked for, and those of activity where it is declared."""
-        declared = () if self.relationship.by_purchases else ACTIVITY_FEATURES
-        return (*named(self.features), *declared)
+        return _what(self).computed
 
 
 def features_at(
@@ -121,11 +121,12 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
         _columns(settings),
         settings.relationship,
     )
-    history = History.of(annotated, _measures(settings))
+    what = _what(settings)
+    history = History.of(annotated, what.measures)
     view = View(
         history,
         microseconds(cutoffs),
-        windows_of(settings.computed),
+        what.windows,
         horizon_days=[c.horizon_days for c in cutoffs],
         definition=settings.relationship.definition,
     )
@@ -143,7 +144,7 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
         }
     ).hstack(journeys_at(view))
     keys = keys.hstack(recent_at(annotated, view, keys["role"] == "score"))
-    table = keys.hstack(table_of(settings.computed, view))
+    table = keys.hstack(table_of(what.computed, view))
     return _Looked(history, _Rows(view.cutoff, view.customer), table)
 
 
@@ -189,14 +190,33 @@ def windows_of(features: Sequence[Feature]) -> tuple[int, ...]:
     return tuple(sorted({days for feature in features for days in feature.windows}))
 
 
-def _columns(settings: KernelSettings) -> set[str]:
+def _columns(settings: KernelSettings) -> frozenset[str]:
     """Every column that a measure names, and that of the topic of an open issue (`features.recent`)."""
-    return {"topic"} | {root for measure in _measures(settings) for root in measure.value.meta.root_names()}
+    return _what(settings).columns
 
 
-def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
-    every = (*measures(settings.computed), *status_measures(settings.relationship), *JOURNEY_MEASURES, *RECENT_MEASURES)
-    return tuple({measure.name: measure for measure in every}.values())
+@dataclass(frozen=True)
+class _What:
+    """What is computed under some settings."""
+
+    computed: tuple[Feature, ...]
+    measures: tuple[Measure, ...]
+    columns: frozenset[str]
+    windows: tuple[int, ...]
+
+
+def _what(settings: KernelSettings) -> _What:
+    return _of(settings.features, settings.relationship)
+
+
+@cache
+def _of(names: tuple[str, ...], relationship: Relationship) -> _What:
+    """Found once: asking expressions for their columns takes longer than the features of one customer."""
+    computed = (*named(names), *(() if relationship.by_purchases else ACTIVITY_FEATURES))
+    every = (*measures(computed), *status_measures(relationship), *JOURNEY_MEASURES, *RECENT_MEASURES)
+    found = tuple({measure.name: measure for measure in every}.values())
+    columns = frozenset({"topic"} | {root for measure in found for root in measure.value.meta.root_names()})
+    return _What(computed, found, columns, windows_of(computed))
 
 
 def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:

@@ -253,7 +253,7 @@ def _value(table: pd.DataFrame, models: Models, clv: ClvModel, annual_discount: 
     """Expected value over the horizon of value and over the rest of the life, with intervals."""
     rows = _valued(table, models)
     expected = clv.expected_spend(rows)
-    low, high = clv.interval(rows)
+    low, high = clv.interval(rows, expected)
     found = {"clv_expected": expected, "clv_low": low, "clv_high": high}
     found |= _lifetime(table, models.prior, expected, clv.horizon_days, annual_discount)
     frame = pl.DataFrame(found).with_columns(pl.all().fill_nan(None))

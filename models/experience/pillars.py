@@ -63,7 +63,7 @@ def customer_indexes(counts: pl.DataFrame, base: Mapping[str, Prior]) -> pl.Data
     90% of the posterior. The experience index is the mean of the pillars' weighted by the customer's touchpoints in
     each; its interval is that of the Beta distribution of its mean and variance, the pillars taken as independent.
     """
-    columns = {"customer_id": counts["customer_id"]}
+    columns: dict[str, Floats] = {}
     weighted = np.zeros((3, len(counts)))  # touchpoints; times the mean; squared times the variance
     for name in (*PILLARS, *LEVELS):
         n, good = _held(counts, name)
@@ -79,7 +79,8 @@ def customer_indexes(counts: pl.DataFrame, base: Mapping[str, Prior]) -> pl.Data
         weight = mean * (1 - mean) / variance - 1
     columns |= _columns(COLUMNS[EXPERIENCE], np.array([mean, *beta_interval(mean, weight)]))
     order = [f"{name}{end}" for name in COLUMNS.values() for end in ("", "_low", "_high")]
-    return pl.DataFrame(columns).select("customer_id", *order)
+    points = pl.DataFrame({name: columns[name] for name in order}).with_columns(pl.all().round(2).fill_nan(None))
+    return pl.DataFrame([counts["customer_id"], *points])
 
 
 def group_index(held: Tally, prior: Prior) -> GroupIndex:
@@ -142,9 +143,6 @@ def _known(n: Integers, good: Integers) -> tuple[Integers, Integers]:
     return n[n > 0], good[n > 0]
 
 
-def _columns(name: str, shares: Floats) -> dict[str, pl.Series]:
-    """Index and interval as columns of points, to a hundredth; NaN is null."""
-    return {
-        f"{name}{end}": pl.Series(100 * share).round(2).fill_nan(None)
-        for end, share in zip(("", "_low", "_high"), shares, strict=True)
-    }
+def _columns(name: str, shares: Floats) -> dict[str, Floats]:
+    """Index and interval in points."""
+    return {f"{name}{end}": 100 * share for end, share in zip(("", "_low", "_high"), shares, strict=True)}
