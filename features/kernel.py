@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from fedelta.features.annotate import annotate, columns_needed
@@ -12,7 +13,7 @@ from fedelta.features.contract import DIGITAL_CHANNELS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
-from fedelta.features.feature import Feature, table_of
+from fedelta.features.feature import Feature, columns_of, table_of
 from fedelta.features.history import Booleans, History, Integers, Measure, View
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
@@ -90,9 +91,15 @@ def features_at(
     return table, table.select("customer_id", "cutoff").hstack(labels_at(history, cutoffs, rows, settings.relationship))
 
 
-def table_at(events: pl.DataFrame, cutoff: Cutoff, settings: KernelSettings) -> pl.DataFrame:
-    """The features of `features_at` at one cutoff, without labels; `events` as there, all known before the cutoff."""
-    return _look(events, (cutoff,), settings).table
+def columns_at(
+    events: pl.DataFrame, cutoff: Cutoff, settings: KernelSettings
+) -> tuple[pl.DataFrame, dict[str, npt.NDArray[np.generic]]]:
+    """The keys and the features of `features_at` at one cutoff, without labels; NaN stands for null in features.
+
+    `events` are as there, all known before the cutoff. Of few customers a table takes longer than its features.
+    """
+    looked = _look(events, (cutoff,), settings)
+    return looked.keys, looked.features
 
 
 @dataclass(frozen=True)
@@ -105,11 +112,17 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Looked:
-    """A table of keys and features, and what it was read from."""
+    """Keys and features of rows, and what they were read from."""
 
     history: History
     rows: _Rows
-    table: pl.DataFrame
+    keys: pl.DataFrame
+    features: dict[str, npt.NDArray[np.generic]]
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """Keys and features side by side."""
+        return self.keys.hstack(table_of(self.features))
 
 
 def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSettings) -> _Looked:
@@ -144,8 +157,7 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
         }
     ).hstack(journeys_at(view))
     keys = keys.hstack(recent_at(annotated, view, keys["role"] == "score"))
-    table = keys.hstack(table_of(what.computed, view))
-    return _Looked(history, _Rows(view.cutoff, view.customer), table)
+    return _Looked(history, _Rows(view.cutoff, view.customer), keys, columns_of(what.computed, view))
 
 
 def _without_hidden(

@@ -138,10 +138,10 @@ def score(
         asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
         frame = _with_reasons(frame, scored, models.churn, asked, wording)
     if indexes is not None:
-        frame = frame.join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left")
+        frame = frame.join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left", maintain_order="left")
     if next_categories is not None:
         recommended, otherwise = next_categories
-        joined = frame.join(recommended, on="customer_id", how="left")
+        joined = frame.join(recommended, on="customer_id", how="left", maintain_order="left")
         some = pl.when(pl.col("next_categories").is_not_null()).then(pl.lit("predicted")).otherwise(pl.lit(otherwise))
         frame = joined.with_columns(next_categories_status=some)
     others = pl.DataFrame(
@@ -230,11 +230,11 @@ def _scored(
         "loyalty_class": loyalty_class.tolist(),
         "loyalty_score": loyalty_score,
         "persona": models.personas.assign(table).tolist(),
-        "journey": pl.from_pandas(table["journey"]),
-        "journey_stage": pl.from_pandas(table["journey_stage"]),
+        "journey": _texts(table, "journey"),
+        "journey_stage": _texts(table, "journey_stage"),
         **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},
         "last_bad_experience_at": (as_of - _exact(floats(table, "days_since_last_bad_experience"))).to_numpy("M8[us]"),
-        "last_bad_experience": pl.from_pandas(table["last_bad_experience"]),  # pandas holds a missing text as NaN
+        "last_bad_experience": _texts(table, "last_bad_experience"),
         "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,
         "status": ["scored"] * len(table),
     }
@@ -302,6 +302,11 @@ def _with_reasons(
     held = reasons(churn, table[asked], wording, probability=frame["churn_probability"].to_numpy()[asked])
     place = pl.Series(np.where(asked, np.cumsum(asked) - 1, -1))
     return frame.with_columns(held.gather(place.set(place < 0, None)).alias("reasons"))
+
+
+def _texts(table: pd.DataFrame, name: str) -> pl.Series:
+    """A column of text; pandas holds a missing one as NaN."""
+    return pl.Series([one if isinstance(one, str) else None for one in table[name].tolist()], dtype=pl.String)
 
 
 def _net(table: pd.DataFrame) -> Floats:

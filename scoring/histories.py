@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
@@ -13,7 +14,7 @@ from fedelta.features.contract import INTERACTIONS, REQUIRED, SCORES, NextStatus
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings, exercised
 from fedelta.features.interaction_frames import BadInteractions
-from fedelta.features.kernel import KernelSettings, table_at
+from fedelta.features.kernel import KernelSettings, columns_at
 from fedelta.features.visibility import seen_before
 from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
 from fedelta.models.experience.exposure import customer_counts
@@ -67,15 +68,18 @@ def rows_of(
     customers : DataFrame, optional
         `customer_id` and the attributes; without it, and of customers who are not in it, they are unknown.
     """
-    table = table_at(events, cutoff, kernel)
+    keys, features = columns_at(events, cutoff, kernel)
     if attributes:
         known = pl.DataFrame(schema={"customer_id": pl.String}) if customers is None else customers
         lacking = {one.name for one in attributes} | {one.known_from for one in attributes if one.known_from}
         known = known.with_columns(pl.lit(None).alias(name) for name in sorted(lacking - {*known.columns}))
-        table = table.hstack(attributes_at(table, known, attributes))
-    rows = to_pandas(table)
-    scored = rows[rows["status"] == "scored"]
-    return rows.join(prior_columns(prior, scored))
+        keys = keys.hstack(attributes_at(keys, known, attributes))
+    matrix = np.column_stack([np.asarray(values, np.float64) for values in features.values()])
+    rows = pd.concat([to_pandas(keys), pd.DataFrame(matrix, columns=list(features))], axis=1)
+    scored = rows["status"] == "scored"
+    if scored.all():
+        return pd.concat([rows, prior_columns(prior, rows)], axis=1)
+    return rows.join(prior_columns(prior, rows[scored]))
 
 
 def indexes_of(
@@ -84,7 +88,7 @@ def indexes_of(
     """Indexes of experience, shrunk to the base of the bundle; only rules that it had broken count."""
     recorded = replace(experience, rules={name: rule for name, rule in experience.rules.items() if name in rules})
     tested = events.select("customer_id").hstack(exercised(events, recorded))
-    return customer_indexes(customer_counts(tested), base)
+    return customer_indexes(customer_counts(tested), base, intervals=False)
 
 
 def recommended(

@@ -9,7 +9,6 @@ import polars as pl
 
 from fedelta.features.kernel import columns_read
 from fedelta.models.encoding import Encoding
-from fedelta.models.panel import floats
 from fedelta.scoring.context import Settings
 
 
@@ -54,10 +53,11 @@ def warnings_of(
     for one in settings.attributes:
         for place in np.flatnonzero(rows[one.column].isna().to_numpy()).tolist():
             missing[ids[place]].append(one.name)
-    for name, (low, high) in settings.ranges.items():
-        values = floats(rows, name)
-        for place in np.flatnonzero(((values < low) | (values > high)) & scored).tolist():
-            outside[ids[place]].append(name)
+    names = list(settings.ranges)
+    values, ends = rows[names].to_numpy(np.float64), np.array([settings.ranges[name] for name in names]).reshape(-1, 2)
+    beyond = ((values < ends[:, 0]) | (values > ends[:, 1])) & scored[:, None]
+    for place, column in zip(*(axis.tolist() for axis in np.nonzero(beyond)), strict=True):
+        outside[ids[place]].append(names[column])
     for name, levels in read.categories.items():
         for place, value in enumerate(rows[name].tolist()):
             if isinstance(value, str) and value not in levels:
@@ -72,6 +72,8 @@ def _strange(events: pl.DataFrame, settings: Settings) -> dict[str, list[str]]:
     """The kinds and channels that the source does not have, by customer."""
     found: dict[str, list[str]] = {}
     for name, known in (("kind", settings.kinds), ("channel", settings.channels)):
+        if set(events[name].to_list()) <= {*known, None}:
+            continue
         asked = pl.col(name).is_not_null() & ~pl.col(name).is_in(known)
         for customer, value in (
             events.lazy().filter(asked).select("customer_id", name).unique().sort("customer_id", name).collect().rows()

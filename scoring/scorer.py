@@ -1,6 +1,6 @@
 """The scorer: whole histories of some customers in, their scores out, as a run would give them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +100,7 @@ class Scorer:
             currency=settings.currency,
             model_version=settings.model_version,
             indexes=indexes_of(events, settings.experience, self.bundle.rules, self.bundle.experience),
-            suppressed=self._suppressed(attributes),
+            suppressed=self._suppressed(asked, attributes),
             contacts=self.context.contacts,
             annual_discount=settings.annual_discount,
             unseen=sorted(asked - {*rows["customer_id"]}),
@@ -118,8 +118,10 @@ class Scorer:
         prior = self.bundle.models.prior
         return rows_of(events, attributes, cutoff, settings.kernel, settings.attributes, prior)
 
-    def _suppressed(self, attributes: pl.DataFrame | None) -> dict[str, SuppressionReason]:
-        found = dict(self.context.suppressed)
+    def _suppressed(self, asked: Collection[str], attributes: pl.DataFrame | None) -> dict[str, SuppressionReason]:
+        """Who of those asked for must not be contacted: as of the run, and who has opted out since."""
+        frozen = self.context.suppressed
+        found = {name: frozen[name] for name in asked if name in frozen}
         if attributes is not None and "opted_out" in attributes.columns:
             found |= dict.fromkeys(attributes.filter(pl.col("opted_out"))["customer_id"], "opted out")
         return found
