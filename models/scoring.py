@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from fedelta.models.explain import reasons
 from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.loyalty.model import LoyaltyModel
 from fedelta.models.loyalty.personas import PersonaModel
-from fedelta.models.panel import activity_in, floats
+from fedelta.models.panel import activity_in, floats, rows_where
 from fedelta.models.policy.actions import planned, risk_tier
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
@@ -108,8 +109,8 @@ def score(
     base : Base
         The one given, or that of these customers.
     """
-    scored = table[table["status"] == "scored"]
-    rest = table[table["status"] != "scored"]
+    in_scope = (table["status"] == "scored").to_numpy(bool)
+    scored, rest = rows_where(table, in_scope), table.loc[~in_scope, ["customer_id", "status"]]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
     probability = _probability(scored, models.churn, out_of_fold or {})
     at_stake = stakes_of(scored, probability, models, policy)
@@ -233,15 +234,19 @@ def _scored(
         "journey": _texts(table, "journey"),
         "journey_stage": _texts(table, "journey_stage"),
         **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},
-        "last_bad_experience_at": (as_of - _exact(floats(table, "days_since_last_bad_experience"))).to_numpy("M8[us]"),
+        "last_bad_experience_at": _ago(as_of, floats(table, "days_since_last_bad_experience")),
         "last_bad_experience": _texts(table, "last_bad_experience"),
-        "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,
+        "open_issue": floats(table, "unresolved_since_resolved_count"),
         "status": ["scored"] * len(table),
     }
     if at_stake:
         out |= {name: getattr(at_stake, name) for name in ("p_here", "p_leaves", "value_at_risk", "win_back_value")}
-    frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
-    return frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
+    known = {name: values for name, values in out.items() if values is not None}
+    frame = pl.DataFrame(known, schema_overrides={"customer_id": pl.String})
+    return frame.with_columns(_NULLS).with_columns(pl.col("open_issue") > 0)
+
+
+_NULLS = [pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC")]
 
 
 def _valued(table: pd.DataFrame, models: Models) -> pd.DataFrame:
@@ -271,7 +276,7 @@ def _lifetime(
     known = floats(table, f"{activity_in(table)}_day_count") > 0
     if prior is None or prior.spend is None or not known.any():
         return ends
-    rows = table[known]
+    rows = rows_where(table, known)
     summary = purchase_summary(rows)
     value = expected[known] * still_over_span(prior.pareto, summary, annual_discount, days)
     orders = summary.frequency + 1
@@ -314,22 +319,34 @@ def _net(table: pd.DataFrame) -> Floats:
     return np.round(floats(table, "spend") - floats(table, "returned_value"), 4)
 
 
-def _exact(days: Floats) -> pd.TimedeltaIndex:
-    """The time that a number of days stands for, to the microsecond it was computed from; none of NaN."""
-    rounded = np.where(np.isnan(days), np.iinfo(np.int64).min, np.round(np.nan_to_num(days) * DAY_US))
-    return pd.TimedeltaIndex(rounded.astype(np.int64).view("m8[us]"))
+def _ago(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
+    """The instants so many days before, to the microsecond they were computed from; not a time of NaN."""
+    instants: npt.NDArray[np.datetime64] = as_of.to_datetime64().astype("M8[us]") - _microseconds(days * DAY_US)
+    return instants
 
 
 def _ahead(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
     """The instants so many days ahead, to the minute; not a time where the days are NaN, or more than a century."""
-    return (
-        as_of + pd.to_timedelta(np.round(np.where(days <= _CENTURY_DAYS, days, np.nan) * 1440), unit="min")
-    ).to_numpy("M8[us]")
+    minutes = np.round(np.where(days <= _CENTURY_DAYS, days, np.nan) * 1440)
+    instants: npt.NDArray[np.datetime64] = as_of.to_datetime64().astype("M8[us]") + _microseconds(
+        minutes * (DAY_US // 1440)
+    )
+    return instants
+
+
+def _microseconds(numbers: Floats) -> npt.NDArray[np.timedelta64]:
+    """Whole microseconds; not a time of NaN."""
+    whole = np.round(np.nan_to_num(numbers))
+    return np.where(np.isnan(numbers), np.timedelta64("NaT", "us"), whole.astype(np.int64).view("m8[us]"))
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with every column of the contract, null where it has none."""
-    return frame.select(
-        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in SCORES.items()
-    )
+    return frame.select(_completing(frozenset(frame.columns)))
+
+
+@cache
+def _completing(columns: frozenset[str]) -> list[pl.Expr]:
+    return [
+        (pl.col(name) if name in columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in SCORES.items()
+    ]

@@ -68,8 +68,8 @@ def load_models(folder: Path, as_of: datetime, definition: str) -> Models:
     )
 
 
-def load_prior(folder: Path, as_of: datetime) -> PurchasePrior | None:
-    """The purchase models of a bundle that were fitted at a cutoff; None where nobody had been active.
+def load_prior(folder: Path, as_of: datetime | None) -> PurchasePrior | None:
+    """The purchase models of a bundle that were fitted at a cutoff (None: the latest); None where there are none.
 
     Raises
     ------
@@ -78,7 +78,8 @@ def load_prior(folder: Path, as_of: datetime) -> PurchasePrior | None:
     """
     path = folder / "btyd" / "model.json"
     try:
-        held = json.loads(path.read_text(encoding="utf-8")).get(f"{as_of:%Y-%m-%d}")
+        fitted = json.loads(path.read_text(encoding="utf-8"))
+        held = fitted.get(f"{as_of:%Y-%m-%d}" if as_of else max(fitted, default=None))
         return PurchasePrior.from_dict(held) if held else None
     except FileNotFoundError:
         raise BadBundle(f"{path} is missing. Fit again with `dvc repro --force fit_btyd`.") from None

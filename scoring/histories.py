@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
@@ -23,7 +24,7 @@ from fedelta.models.experience.shrinkage import Prior
 from fedelta.models.next_purchase.model import NextModel
 from fedelta.models.next_purchase.recommendations import recommend
 from fedelta.models.next_purchase.rows import Rows
-from fedelta.models.panel import to_pandas
+from fedelta.models.panel import rows_where
 
 ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
@@ -41,11 +42,13 @@ def seen(interactions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     """
     if missing := [name for name in REQUIRED if name not in interactions.columns]:
         raise BadInteractions(f"The interactions lack {', '.join(missing)}; they must have {', '.join(REQUIRED)}.")
+    typed = interactions
     try:
-        typed = interactions.select(
-            (pl.col(name) if name in interactions.columns else pl.lit(None)).cast(dtype).alias(name)
-            for name, dtype in INTERACTIONS.items()
-        )
+        if interactions.schema != INTERACTIONS:
+            typed = interactions.select(
+                (pl.col(name) if name in interactions.columns else pl.lit(None)).cast(dtype).alias(name)
+                for name, dtype in INTERACTIONS.items()
+            )
     except pl.exceptions.PolarsError as error:
         raise BadInteractions(f"The interactions cannot be read: {str(error).splitlines()[0]}.") from None
     return typed.filter(seen_before(as_of)).sort(ORDER)
@@ -75,11 +78,21 @@ def rows_of(
         known = known.with_columns(pl.lit(None).alias(name) for name in sorted(lacking - {*known.columns}))
         keys = keys.hstack(attributes_at(keys, known, attributes))
     matrix = np.column_stack([np.asarray(values, np.float64) for values in features.values()])
-    rows = pd.concat([to_pandas(keys), pd.DataFrame(matrix, columns=list(features))], axis=1)
-    scored = rows["status"] == "scored"
-    if scored.all():
-        return pd.concat([rows, prior_columns(prior, rows)], axis=1)
-    return rows.join(prior_columns(prior, rows[scored]))
+    rows = pd.concat([_keys(keys), pd.DataFrame(matrix, columns=list(features))], axis=1)
+    scored = rows_where(rows, (rows["status"] == "scored").to_numpy(bool))
+    answers = prior_columns(prior, scored)
+    return pd.concat([rows, answers if scored is rows else answers.reindex(rows.index)], axis=1)
+
+
+def _keys(keys: pl.DataFrame) -> pd.DataFrame:
+    """As `models.panel.to_pandas`, but with text as objects: of few rows pandas' own texts take longer."""
+    columns: dict[str, pd.Series | npt.NDArray[np.generic]] = {}
+    for column in keys:
+        if column.dtype.is_temporal() or column.dtype.is_numeric() or column.dtype == pl.Boolean:
+            columns[column.name] = column.to_numpy()
+        else:
+            columns[column.name] = pd.Series(column.to_list(), dtype=object)  # an array would become texts again
+    return pd.DataFrame(columns)
 
 
 def indexes_of(

@@ -21,6 +21,7 @@ PLANNED = (
     "action", "best_action", "offer", "expected_profit", "expected_profit_low", "expected_profit_high", "contact_cost",
     "p_saved", "team", "contact_on", "held_out",
 )  # fmt: skip
+_UNKNOWN = [pl.lit(None, SCORES[name]).alias(name) if name != "held_out" else pl.col(name) for name in PLANNED]
 _WIDTH = 1.6448536269514722  # standard deviations of a normal distribution from its mean to the end of a 90% interval
 
 
@@ -97,8 +98,7 @@ def planned(
     if known and queue == "decide":
         known = at_stake is not None and not np.isnan(at_stake.value_at_risk).all()
     if at_stake is None or not known:
-        empty = pl.DataFrame({"held_out": alone})
-        return empty.select(pl.lit(None, SCORES[n]).alias(n) if n != "held_out" else pl.col(n) for n in PLANNED), None
+        return pl.DataFrame({"held_out": alone}).select(_UNKNOWN), None
     fade = 2.0 ** (-np.nan_to_num(at_stake.days_gone) / settings.economics.win_back_half_life_days)
     tired = _fatigue(customer_ids, contacts or {}, settings.fatigue)
     at_best = at_stake.value_at_risk if gain is None else gain / (max(w.keeps for w in ways) or 1.0)

@@ -6,10 +6,8 @@ the priors of the indexes of experience. So a score does not depend on who else 
 can be scored, and a score means what it meant when the models were measured.
 """
 
-import json
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -22,7 +20,6 @@ from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, midnight_after, score_cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.visibility import seen_before
-from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.bundle import read_contract
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
@@ -47,7 +44,7 @@ from fedelta.pipeline.score_inputs import with_known_value
 from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of
-from fedelta.scoring.bundle import load_models
+from fedelta.scoring.bundle import load_models, load_prior
 from fedelta.scoring.context import ScoringContext
 from fedelta.scoring.histories import indexes_of as indexes_at
 
@@ -222,7 +219,7 @@ def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFra
 
 def with_prior(table: pl.DataFrame) -> pl.DataFrame:
     """The features with the answers of the bundle's purchase models; null where nobody can answer."""
-    prior = _prior()
+    prior = load_prior(paths.BUNDLE, None)
     if prior is None:
         return table.with_columns(pl.lit(None, pl.Float64).alias(name) for name in PRIOR_FEATURES)
     bought = table.filter((pl.col("status") == "scored") & (pl.col("purchase_day_count") > 0))
@@ -252,14 +249,6 @@ def warnings_of(found: Difference) -> list[str]:
 
 def _scorable(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["status"] == "scored"]
-
-
-def _prior() -> PurchasePrior | None:
-    """The purchase models of the latest cutoff of the bundle; None where it has none."""
-    priors: Mapping[str, Mapping[str, object]] = json.loads(
-        (paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8")
-    )
-    return PurchasePrior.from_dict(priors[max(priors)]) if priors else None
 
 
 def _date(text: str) -> datetime:
