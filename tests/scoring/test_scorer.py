@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import AS_OF, now
+from live_project import AS_OF, now
 
 from fedelta.features.contract import SCORES
 from fedelta.features.interaction_frames import BadInteractions
