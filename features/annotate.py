@@ -1,14 +1,16 @@
 """What an event knows of the events before it: the columns that measures are written over."""
 
 from collections.abc import Collection, Mapping
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from fedelta.features.contract import DIGITAL_CHANNELS, LEVELS, PILLARS
 from fedelta.features.experience_rules import ExperienceSettings, columns_of, with_bad_experiences
-from fedelta.features.history import DAY_US, Booleans, Integers
+from fedelta.features.history import DAY_US, Booleans, Integers, opens_of, times_of
 from fedelta.features.recovery import recoveries
 from fedelta.features.relationship import RESUMING, USUAL, Relationship
 
@@ -59,25 +61,33 @@ def annotate(
     `is_ending`, of a kind that ends the relationship without churn, and `after_ending`, that one came before and
     nothing since shows that it goes on.
     """
-    events = with_bad_experiences(events, experience).with_columns(
-        pl.col("kind").cast(pl.Categorical),  # rules may look into the text; measures ask for a kind, again and again
-        cents=pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64),
-        is_digital=pl.col("channel").is_in(list(digital_channels)),
-    )
-    ids = events["customer_id"]
-    opens = (ids != ids.shift(1)).fill_null(True).to_numpy()
-    at = events["occurred_at"].dt.epoch("us").to_numpy()
-    rows = np.arange(len(at))
-    first = np.maximum.accumulate(np.where(opens, rows, 0))
-    marks = events.select(purchase=pl.col("kind") == "purchase", bad=pl.col("severity") > 0)
-    events = events.with_columns(
-        pl.Series("since_first", at - at[first], dtype=pl.Int64),
-        _since_previous("since_previous", at, first, np.ones(len(at), bool)),
-        _since_previous("since_previous_purchase", at, first, marks["purchase"].to_numpy()),
-        _since_previous("since_previous_bad", at, first, marks["bad"].to_numpy()),
-    )
-    events = _with_experience(events, experience, first, frozenset(named))
-    return _with_relationship(events, relationship, first, frozenset(named))
+    judged = with_bad_experiences(events, experience).with_columns(*_FIXED, _is_digital(tuple(digital_channels)))
+    at, opens = times_of(events), opens_of(events)
+    first = np.maximum.accumulate(np.where(opens, np.arange(len(at)), 0))
+    purchase, bad = judged["_purchase"].to_numpy(), judged["severity"].to_numpy() > 0
+    since = {
+        "since_previous": np.ones(len(at), bool),
+        "since_previous_purchase": purchase,
+        "since_previous_bad": bad,
+    }
+    added: list[pl.Series | pl.Expr] = [pl.Series("since_first", at - at[first], dtype=pl.Int64)]
+    added += [_since_previous(name, at, first, mark) for name, mark in since.items()]
+    wanted = frozenset(named)
+    added += _experience_columns(judged, experience, first, wanted, added[-1])
+    added += _relationship_columns(judged, relationship, first, wanted)
+    return judged.drop("_purchase").with_columns(added)
+
+
+_FIXED = (
+    pl.col("kind").cast(pl.Categorical),  # rules may look into the text; measures ask for a kind, again and again
+    pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64).alias("cents"),
+    (pl.col("kind") == "purchase").alias("_purchase"),
+)
+
+
+@cache
+def _is_digital(channels: tuple[str, ...]) -> pl.Expr:
+    return pl.col("channel").is_in(list(channels)).alias("is_digital")
 
 
 def columns_needed(named: Collection[str], experience: ExperienceSettings) -> list[str]:
@@ -87,11 +97,11 @@ def columns_needed(named: Collection[str], experience: ExperienceSettings) -> li
     return [name for name in COLUMNS if name in needed]
 
 
-def _with_relationship(
+def _relationship_columns(
     events: pl.DataFrame, relationship: Relationship, first: Integers, named: frozenset[str]
-) -> pl.DataFrame:
+) -> list[pl.Series]:
     added: list[pl.Series] = []
-    at = events["occurred_at"].dt.epoch("us").to_numpy()
+    at = times_of(events)
 
     def of_kinds(kinds: Collection[str]) -> Booleans:
         return events.select(mark=pl.col("kind").is_in(list(kinds)))["mark"].to_numpy()
@@ -104,12 +114,16 @@ def _with_relationship(
         last_ending, last_resuming = (_previous_row(mark) for mark in (ending, of_kinds(RESUMING)))
         added.append(pl.Series("is_ending", ending))
         added.append(pl.Series("after_ending", (last_ending >= first) & (last_ending > last_resuming)))
-    return events.with_columns(column for column in added if column.name in named)
+    return [column for column in added if column.name in named]
 
 
-def _with_experience(
-    events: pl.DataFrame, experience: ExperienceSettings, first: Integers, named: frozenset[str]
-) -> pl.DataFrame:
+def _experience_columns(
+    events: pl.DataFrame,
+    experience: ExperienceSettings,
+    first: Integers,
+    named: frozenset[str],
+    since_bad: pl.Series | pl.Expr,
+) -> list[pl.Series | pl.Expr]:
     added: list[pl.Series | pl.Expr] = []
     code = events["bad_experience"].to_physical().fill_null(len(experience.rules))
     for name, values in (("pillar", PILLARS), ("level", LEVELS)):
@@ -117,7 +131,7 @@ def _with_experience(
             of_rule = [getattr(rule, name) for rule in experience.rules.values()]
             added.append(pl.Series(name, [*of_rule, None], pl.Enum(values)).gather(code))
     if "is_repeat" in named:
-        soon = pl.col("since_previous_bad") <= round(experience.repeat_days * DAY_US)
+        soon = pl.lit(since_bad) <= round(experience.repeat_days * DAY_US)
         added.append(((pl.col("severity") > 0) & soon).alias("is_repeat"))
     if "decayed_severity" in named:
         added.append(_decayed_severity(events, first, experience.half_life_days * DAY_US))
@@ -125,7 +139,7 @@ def _with_experience(
         added.append(pl.lit(round(experience.half_life_days * DAY_US), pl.Int64).alias("half_life"))
     if {"recovered", "recovery"} & named:
         added += _recovered(events, experience.recovery_days)
-    return events.with_columns(added)
+    return added
 
 
 def _decayed_severity(events: pl.DataFrame, first: Integers, half_life: float) -> pl.Series:
@@ -135,7 +149,7 @@ def _decayed_severity(events: pl.DataFrame, first: Integers, half_life: float) -
     figure is the same among whomever it is computed.
     """
     severity = events["severity"].to_numpy()
-    at = events["occurred_at"].dt.epoch("us").to_numpy()
+    at = times_of(events)
     rows = np.flatnonzero(severity)
     total = severity[rows].astype(np.float64) * DECAYED_SCALE
     follows = first[rows[1:]] == first[rows[:-1]]  # the bad experience before it is the same customer's
@@ -153,7 +167,7 @@ def _decayed_severity(events: pl.DataFrame, first: Integers, half_life: float) -
 def _recovered(events: pl.DataFrame, recovery_days: float) -> list[pl.Series]:
     found = recoveries(events, recovery_days)
     by = found["by"].to_numpy()
-    took = (found["hours"] * HOUR_MS).round().to_numpy()
+    took = np.rint(found["hours"].to_numpy() * HOUR_MS)
     return [
         pl.Series("recovered", np.bincount(by, minlength=len(events))),
         pl.Series("recovery", np.bincount(by, weights=took, minlength=len(events)).astype(np.int64)),
@@ -164,9 +178,7 @@ def _since_previous(name: str, at: Integers, first: Integers, mark: Booleans) ->
     """Time since the customer's previous event that bears the mark; null where there is none."""
     previous = _previous_row(mark)
     elapsed = at - at[previous] if len(at) else at
-    return pl.DataFrame({name: elapsed, "known": previous >= first}).select(
-        pl.when("known").then(pl.col(name)).alias(name)
-    )[name]
+    return pl.Series(name, pa.array(elapsed, pa.int64(), mask=previous < first))
 
 
 def _previous_row(mark: Booleans) -> Integers:

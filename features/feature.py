@@ -1,6 +1,6 @@
 """What a feature is: a named read of the history, with its unit, meaning and theme; and the common ways to make one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -60,9 +60,14 @@ class Feature:
         return self.read(view).astype(_NUMPY[self.dtype], copy=False)
 
 
-def table_of(features: Sequence[Feature], view: View) -> pl.DataFrame:
-    """The features in every row of the view, a column each; null where a feature has no value."""
-    return pl.DataFrame({f.name: f.values(view) for f in features}).with_columns(cs.float().fill_nan(None))
+def table_of(columns: Mapping[str, npt.NDArray[np.generic]]) -> pl.DataFrame:
+    """Features in every row of a view (`columns_of`) as a table; null where a feature has no value."""
+    return pl.DataFrame(dict(columns)).with_columns(cs.float().fill_nan(None))
+
+
+def columns_of(features: Sequence[Feature], view: View) -> dict[str, npt.NDArray[np.generic]]:
+    """The features in every row of the view, by name; NaN where a feature has no value."""
+    return {f.name: f.values(view) for f in features}
 
 
 @dataclass(frozen=True)

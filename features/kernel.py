@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from fedelta.features.annotate import annotate, columns_needed
@@ -11,7 +13,7 @@ from fedelta.features.contract import DIGITAL_CHANNELS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
-from fedelta.features.feature import Feature, table_of
+from fedelta.features.feature import Feature, columns_of, table_of
 from fedelta.features.history import Booleans, History, Integers, Measure, View
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
@@ -41,8 +43,7 @@ class KernelSettings:
     @property
     def computed(self) -> tuple[Feature, ...]:
         """The features of the table: those asked for, and those of activity where it is declared."""
-        declared = () if self.relationship.by_purchases else ACTIVITY_FEATURES
-        return (*named(self.features), *declared)
+        return _what(self).computed
 
 
 def features_at(
@@ -90,6 +91,17 @@ def features_at(
     return table, table.select("customer_id", "cutoff").hstack(labels_at(history, cutoffs, rows, settings.relationship))
 
 
+def columns_at(
+    events: pl.DataFrame, cutoff: Cutoff, settings: KernelSettings
+) -> tuple[pl.DataFrame, dict[str, npt.NDArray[np.generic]]]:
+    """The keys and the features of `features_at` at one cutoff, without labels; NaN stands for null in features.
+
+    `events` are as there, all known before the cutoff. Of few customers a table takes longer than its features.
+    """
+    looked = _look(events, (cutoff,), settings)
+    return looked.keys, looked.features
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Rows of a table, by the numbers of their cutoffs and customers."""
@@ -100,11 +112,17 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Looked:
-    """A table of keys and features, and what it was read from."""
+    """Keys and features of rows, and what they were read from."""
 
     history: History
     rows: _Rows
-    table: pl.DataFrame
+    keys: pl.DataFrame
+    features: dict[str, npt.NDArray[np.generic]]
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """Keys and features side by side."""
+        return self.keys.hstack(table_of(self.features))
 
 
 def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSettings) -> _Looked:
@@ -116,11 +134,12 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
         _columns(settings),
         settings.relationship,
     )
-    history = History.of(annotated, _measures(settings))
+    what = _what(settings)
+    history = History.of(annotated, what.measures)
     view = View(
         history,
         microseconds(cutoffs),
-        windows_of(settings.computed),
+        what.windows,
         horizon_days=[c.horizon_days for c in cutoffs],
         definition=settings.relationship.definition,
     )
@@ -138,8 +157,7 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
         }
     ).hstack(journeys_at(view))
     keys = keys.hstack(recent_at(annotated, view, keys["role"] == "score"))
-    table = keys.hstack(table_of(settings.computed, view))
-    return _Looked(history, _Rows(view.cutoff, view.customer), table)
+    return _Looked(history, _Rows(view.cutoff, view.customer), keys, columns_of(what.computed, view))
 
 
 def _without_hidden(
@@ -184,14 +202,33 @@ def windows_of(features: Sequence[Feature]) -> tuple[int, ...]:
     return tuple(sorted({days for feature in features for days in feature.windows}))
 
 
-def _columns(settings: KernelSettings) -> set[str]:
+def _columns(settings: KernelSettings) -> frozenset[str]:
     """Every column that a measure names, and that of the topic of an open issue (`features.recent`)."""
-    return {"topic"} | {root for measure in _measures(settings) for root in measure.value.meta.root_names()}
+    return _what(settings).columns
 
 
-def _measures(settings: KernelSettings) -> tuple[Measure, ...]:
-    every = (*measures(settings.computed), *status_measures(settings.relationship), *JOURNEY_MEASURES, *RECENT_MEASURES)
-    return tuple({measure.name: measure for measure in every}.values())
+@dataclass(frozen=True)
+class _What:
+    """What is computed under some settings."""
+
+    computed: tuple[Feature, ...]
+    measures: tuple[Measure, ...]
+    columns: frozenset[str]
+    windows: tuple[int, ...]
+
+
+def _what(settings: KernelSettings) -> _What:
+    return _of(settings.features, settings.relationship)
+
+
+@cache
+def _of(names: tuple[str, ...], relationship: Relationship) -> _What:
+    """Found once: asking expressions for their columns takes longer than the features of one customer."""
+    computed = (*named(names), *(() if relationship.by_purchases else ACTIVITY_FEATURES))
+    every = (*measures(computed), *status_measures(relationship), *JOURNEY_MEASURES, *RECENT_MEASURES)
+    found = tuple({measure.name: measure for measure in every}.values())
+    columns = frozenset({"topic"} | {root for measure in found for root in measure.value.meta.root_names()})
+    return _What(computed, found, columns, windows_of(computed))
 
 
 def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:

@@ -1,6 +1,7 @@
 """What happened in the horizon: the outcomes that models learn and are measured by; and who was a customer before."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +37,9 @@ DECLARED = "declared_churn"  # 1 where the company itself says that the customer
 LATE = "declared_late"  # known only after the evaluation cutoff: not learned from by what is evaluated there
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def outcomes_of(relationship: Relationship) -> Mapping[str, Measure]:
     """What is counted in the horizon under these settings, by column of the label table.
 
@@ -68,7 +72,7 @@ class Rows(Protocol):
 
 def microseconds(cutoffs: Sequence[Cutoff]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """The instants of the cutoffs in µs since 1970."""
-    return np.array([int(cutoff.at.timestamp()) * 1_000_000 for cutoff in cutoffs], np.int64)
+    return np.array([(cutoff.at - _EPOCH) // timedelta(microseconds=1) for cutoff in cutoffs], np.int64)
 
 
 def labels_at(

@@ -1,8 +1,12 @@
 """Which resolved contact makes good which bad experience, and how long that took."""
 
+import numpy as np
 import polars as pl
 
+from fedelta.features.history import Integers
+
 _HOUR_US = 3_600_000_000
+_RECOVERED = pl.Schema({"row": pl.Int64(), "by": pl.Int64(), "hours": pl.Float64()})
 
 
 def recoveries(events: pl.DataFrame, recovery_days: float) -> pl.DataFrame:
@@ -24,34 +28,49 @@ def recoveries(events: pl.DataFrame, recovery_days: float) -> pl.DataFrame:
         `row` of the bad experience, ascending; `by`, the row of the contact that recovered it; `hours` between them, or
         the contact's own wait for an answer (0 where unknown) if it was the bad experience itself.
     """
-    marked = events.select(
-        "customer_id",
-        "topic",
-        row=pl.int_range(pl.len(), dtype=pl.Int64),
-        at=pl.col("occurred_at").dt.epoch("us"),
-        contact=pl.col("kind").cast(pl.String).is_in(["contact", "complaint"]),
-        bad=pl.col("severity") > 0,
-        resolved=pl.col("resolved").fill_null(False),
-        waited=pl.when(pl.col("wait_hours").is_finite()).then(pl.col("wait_hours").clip(0)).otherwise(0.0),
-    ).filter(pl.col("bad") | (pl.col("contact") & pl.col("resolved")))
-    bad = marked.filter("bad")
-    resolved = marked.filter("contact", "resolved").select("customer_id", "topic", "row", by="row", by_at="at")
-    untold = resolved.filter(pl.col("topic").is_null())
-    on_any = _first(bad, resolved, "customer_id")
-    on_topic = pl.concat([_first(bad, resolved, "customer_id", "topic"), _first(bad, untold, "customer_id")])
-    topical = pl.col("contact") & pl.col("topic").is_not_null()
-    elapsed = (pl.col("by_at") - pl.col("at")) / _HOUR_US
-    return (
-        pl.concat([on_any.filter(~topical), on_topic])
-        .sort("row", "by")
-        .unique("row", keep="first", maintain_order=True)
-        .select("row", "by", hours=pl.when(pl.col("by") == pl.col("row")).then("waited").otherwise(elapsed))
-        .filter(pl.col("hours") <= 24 * recovery_days)
-    )
+    marked = events.select(_MARKED)
+    bad, resolves = np.flatnonzero(marked["bad"].to_numpy()), np.flatnonzero(marked["resolves"].to_numpy())
+    if not len(bad) or not len(resolves):
+        return _RECOVERED.to_frame()
+    customer = np.cumsum(marked["opens"].to_numpy())
+    topic, at = marked["topic"].to_numpy(), marked["at"].to_numpy()
+    known = topic >= 0
+    contact = marked["contact"].to_numpy()[bad] & known[bad]
+    on_any = _first(bad, customer, resolves)
+    by = on_any
+    if contact.any():
+        width = int(topic.max()) + 1
+        on_topic = _first(bad, customer * width + topic, resolves[known[resolves]])
+        on_none = _first(bad, customer, resolves[~known[resolves]])
+        by = np.where(contact, np.minimum(on_topic, on_none), on_any)
+    found = by < len(events)
+    row, by = bad[found], by[found]
+    elapsed = (at[by] - at[row]) / _HOUR_US
+    hours = np.where(by == row, marked["waited"].to_numpy()[row], elapsed)
+    soon = hours <= 24 * recovery_days
+    return pl.DataFrame({"row": row[soon], "by": by[soon], "hours": hours[soon]}, schema=_RECOVERED)
 
 
-def _first(bad: pl.DataFrame, resolved: pl.DataFrame, *same: str) -> pl.DataFrame:
-    """The bad experiences with the first of the resolved contacts from them on that is the `same`."""
-    later = resolved.select("row", "by", "by_at", *same)
-    found = bad.join_asof(later, on="row", by=list(same), strategy="forward", check_sortedness=False)
-    return found.filter(pl.col("by").is_not_null())
+_contact = pl.col("kind").cast(pl.String).is_in(["contact", "complaint"])
+_MARKED = [
+    pl.col("topic").cast(pl.Categorical).to_physical().cast(pl.Int64).fill_null(-1).alias("topic"),
+    pl.col("occurred_at").dt.epoch("us").alias("at"),
+    (pl.col("customer_id") != pl.col("customer_id").shift(1)).fill_null(True).alias("opens"),
+    _contact.alias("contact"),
+    (pl.col("severity") > 0).alias("bad"),
+    (_contact & pl.col("resolved").fill_null(False)).alias("resolves"),
+    pl.when(pl.col("wait_hours").is_finite()).then(pl.col("wait_hours").clip(0)).otherwise(0.0).alias("waited"),
+]
+
+
+def _first(rows: Integers, group: Integers, among: Integers) -> Integers:
+    """The first of the rows `among` that is the row itself or later, and of its group; beyond the last where none is.
+
+    `group` is of every event.
+    """
+    n = len(group)
+    keys = np.sort(group[among] * n + among)
+    asked = group[rows] * n + rows
+    place = np.searchsorted(keys, asked)
+    nearest = np.append(keys, -1)[place]
+    return np.where((place < len(keys)) & (nearest // n == group[rows]), nearest % n, n)

@@ -10,6 +10,7 @@ import pandas as pd
 from fedelta.features.errors import FedeltaError
 
 Matrix = npt.NDArray[np.float64]
+_CELLS_AT_ONCE = 8_000_000  # copied at once: asking for columns one by one takes longer than predicting few rows
 
 
 class MissingFeatures(FedeltaError):
@@ -45,18 +46,19 @@ class Encoding:
         MissingFeatures
             If a column the model was trained on is absent.
         """
-        if missing := [name for name in self.names if name not in table]:
+        if missing := [name for name in self.names if name not in table.columns]:
             raise MissingFeatures(
                 f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
                 "retrain on the new feature set."
             )
         out = np.empty((len(table), len(self.names)), np.float64)
-        for i, name in enumerate(self.names):
-            if name in self.categories:
-                codes = pd.Index(self.categories[name]).get_indexer_for(pd.Index(table[name].astype("string")))
-                out[:, i] = np.where(codes >= 0, codes, np.nan)
-            else:
-                out[:, i] = table[name].to_numpy(np.float64, na_value=np.nan)
+        numbers = [i for i, name in enumerate(self.names) if name not in self.categories]
+        for some in np.array_split(numbers, -(-len(numbers) * len(table) // _CELLS_AT_ONCE) or 1):
+            out[:, some] = _as_matrix(table, [self.names[i] for i in some])
+        for i in self.categorical:
+            place = {level: float(code) for code, level in enumerate(self.categories[self.names[i]])}
+            text = table[self.names[i]].astype("string")
+            out[:, i] = text.map(place).to_numpy(np.float64, na_value=np.nan)
         return out
 
     @property
@@ -75,3 +77,11 @@ class Encoding:
         assert isinstance(names, list)
         assert isinstance(categories, dict)
         return cls(tuple(names), {k: tuple(v) for k, v in categories.items()})
+
+
+def _as_matrix(table: pd.DataFrame, names: list[str]) -> Matrix:
+    """Numeric columns side by side (n_rows, n_names); null becomes NaN."""
+    part = table[names]
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in part.dtypes):
+        return part.to_numpy(np.float64)
+    return part.to_numpy(np.float64, na_value=np.nan)

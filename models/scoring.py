@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import polars as pl
-from scipy.stats import rankdata
 
 from fedelta.features.contract import BAD_WINDOWS, RISK_TIERS, SCORES, NextStatus, SuppressionReason
 from fedelta.features.history import DAY_US
-from fedelta.models.btyd.next_order import days_to_next_order
+from fedelta.models.base import Base, journeys_of, lists_of
+from fedelta.models.btyd.next_order import days_to_next_order, regularity
 from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, purchase_summary
 from fedelta.models.churn.model import ChurnModel
@@ -19,8 +21,8 @@ from fedelta.models.explain import reasons
 from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.loyalty.model import LoyaltyModel
 from fedelta.models.loyalty.personas import PersonaModel
-from fedelta.models.panel import activity_in, floats
-from fedelta.models.policy.actions import policy_table, risk_tier
+from fedelta.models.panel import activity_in, floats, rows_where
+from fedelta.models.policy.actions import planned, risk_tier
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
 from fedelta.models.reasons.wording import Wording
@@ -29,6 +31,7 @@ from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
+Explained = Literal["nobody", "listed", "everybody"]
 KNOWN_VALUE = "known_value"
 LISTED = 500  # customers at the head of each list (to keep, to win back) who have reasons whatever their risk
 _CENTURY_DAYS = 36_525
@@ -66,9 +69,10 @@ def score(
     contacts: Mapping[str, int] | None = None,
     annual_discount: float = 0.1,
     wording: Wording | None = None,
-    explained: bool = True,
-) -> pl.DataFrame:
-    """Scores of every customer at one cutoff, in the columns and order of ``features.contract.SCORES``.
+    explained: Explained = "listed",
+    base: Base | None = None,
+) -> tuple[pl.DataFrame, Base]:
+    """Scores of customers at one cutoff, in the columns and order of ``features.contract.SCORES``; and their base.
 
     Parameters
     ----------
@@ -93,50 +97,68 @@ def score(
         By which value a year later is worth less.
     wording : Wording, optional
         What reasons call things in the source.
-    explained : bool
-        Whether to give reasons (`policy.explained` says to whom).
+    explained : "nobody", "listed" or "everybody"
+        Who gets reasons; "listed": who is at risk (`policy.explained`), has an action or stands first on a list.
+    base : Base, optional
+        The customers of a run, among whom these are placed; without one, these are all there are.
 
     Returns
     -------
-    DataFrame of shape (n_customers, len(SCORES))
+    scores : DataFrame of shape (n_customers, len(SCORES))
         Sorted by customer_id. What no model fills is null.
+    base : Base
+        The one given, or that of these customers.
     """
-    scored = table[table["status"] == "scored"]
-    rest = table[table["status"] != "scored"]
+    in_scope = (table["status"] == "scored").to_numpy(bool)
+    scored, rest = rows_where(table, in_scope), table.loc[~in_scope, ["customer_id", "status"]]
     as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
     probability = _probability(scored, models.churn, out_of_fold or {})
     at_stake = stakes_of(scored, probability, models, policy)
-    frame = _scored(scored, models, policy, probability, at_stake, as_of=as_of, currency=currency)
+    common = base.regularity if base else regularity(scored) if models.prior else None
+    frame = _scored(scored, models, policy, probability, at_stake, as_of=as_of, currency=currency, common=common)
     if models.clv:
         frame = frame.hstack(_value(scored, models, models.clv, annual_discount))
-    planned = policy_table(
+    contacted, queue = planned(
         scored["customer_id"].to_list(),
         at_stake,
         policy,
         suppressed or {},
-        as_of=as_of.to_pydatetime(),
+        as_of=base.as_of if base else as_of.to_pydatetime(),
         contacts=contacts,
         gain=_gain(scored, at_stake, models.uplift),
+        queue=base.queue if base else "decide",
     )
-    frames = [frame.hstack(planned)]
-    if explained:
-        frames[0] = _with_reasons(frames[0], scored, models.churn, policy, wording)
-    frames.append(pl.DataFrame({"customer_id": rest["customer_id"].to_list(), "status": rest["status"].to_list()}))
-    frames.append(pl.DataFrame({"customer_id": list(unseen), "status": ["no_history"] * len(unseen)}))
+    if base is None:
+        by_journey = journeys_of(probability, frame["journey"].to_list())
+        lists = lists_of(frame, LISTED)
+        base = Base(as_of.to_pydatetime(), common, np.sort(probability), by_journey, lists, queue)
+    within = base.percentile_in_journey(probability, frame["journey"].to_list())
+    percentiles = {"percentile": base.percentile(probability), "percentile_in_journey": within}
+    frame = frame.hstack(pl.DataFrame(percentiles).fill_nan(None)).hstack(contacted)
+    if explained != "nobody":
+        asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
+        frame = _with_reasons(frame, scored, models.churn, asked, wording)
     if indexes is not None:
-        frames[0] = frames[0].join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left")
+        frame = frame.join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left", maintain_order="left")
     if next_categories is not None:
         recommended, otherwise = next_categories
-        joined = frames[0].join(recommended, on="customer_id", how="left")
+        joined = frame.join(recommended, on="customer_id", how="left", maintain_order="left")
         some = pl.when(pl.col("next_categories").is_not_null()).then(pl.lit("predicted")).otherwise(pl.lit(otherwise))
-        frames[0] = joined.with_columns(next_categories_status=some)
-    every = pl.concat([_complete(frame) for frame in frames])
+        frame = joined.with_columns(next_categories_status=some)
+    others = pl.DataFrame(
+        {
+            "customer_id": [*rest["customer_id"], *unseen],
+            "status": [*rest["status"], *["no_history"] * len(unseen)],
+        },
+        schema={"customer_id": pl.String, "status": pl.String},
+    )
+    every = pl.concat([_complete(frame), _complete(others)]) if len(others) else _complete(frame)
     return every.with_columns(
         as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
         horizon_days=pl.lit(horizon, pl.Int32),
         suppression_reason=pl.col("customer_id").replace_strict(suppressed or {}, default=None, return_dtype=pl.String),
         model_version=pl.lit(model_version),
-    ).sort("customer_id")
+    ).sort("customer_id"), base
 
 
 def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: PolicySettings) -> Stakes | None:
@@ -190,16 +212,16 @@ def _scored(
     *,
     as_of: pd.Timestamp,
     currency: str,
+    common: float | None,
 ) -> pl.DataFrame:
     clv, prior = models.clv, models.prior
     loyalty_class, loyalty_score = models.loyalty.classify(table)
-    next_order = days_to_next_order(table, prior.pareto) if prior else None
+    next_order = days_to_next_order(table, prior.pareto, common) if prior else None
     out: dict[str, object] = {
         "customer_id": table["customer_id"].to_list(),
         "churn_probability": probability,
         "churn_score": (probability * 100).round(1),
         "risk_tier": risk_tier(probability, policy).tolist(),
-        "percentile": rankdata(probability, "max") * (100 / max(len(table), 1)),
         "historic_value": _net(table) if clv else None,
         "historic_value_gross": floats(table, "spend") if clv else None,
         "currency": [currency] * len(table) if at_stake else None,
@@ -209,19 +231,22 @@ def _scored(
         "loyalty_class": loyalty_class.tolist(),
         "loyalty_score": loyalty_score,
         "persona": models.personas.assign(table).tolist(),
-        "journey": pl.from_pandas(table["journey"]),
-        "journey_stage": pl.from_pandas(table["journey_stage"]),
+        "journey": _texts(table, "journey"),
+        "journey_stage": _texts(table, "journey_stage"),
         **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},
-        "last_bad_experience_at": (as_of - _exact(floats(table, "days_since_last_bad_experience"))).to_numpy("M8[us]"),
-        "last_bad_experience": pl.from_pandas(table["last_bad_experience"]),  # pandas holds a missing text as NaN
-        "open_issue": pl.Series(floats(table, "unresolved_since_resolved_count")).fill_nan(None) > 0,
+        "last_bad_experience_at": _ago(as_of, floats(table, "days_since_last_bad_experience")),
+        "last_bad_experience": _texts(table, "last_bad_experience"),
+        "open_issue": floats(table, "unresolved_since_resolved_count"),
         "status": ["scored"] * len(table),
     }
     if at_stake:
         out |= {name: getattr(at_stake, name) for name in ("p_here", "p_leaves", "value_at_risk", "win_back_value")}
-    frame = pl.DataFrame({name: values for name, values in out.items() if values is not None})
-    frame = frame.with_columns(pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC"))
-    return frame.with_columns(percentile_in_journey=_percentile_within("journey"))
+    known = {name: values for name, values in out.items() if values is not None}
+    frame = pl.DataFrame(known, schema_overrides={"customer_id": pl.String})
+    return frame.with_columns(_NULLS).with_columns(pl.col("open_issue") > 0)
+
+
+_NULLS = [pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC")]
 
 
 def _valued(table: pd.DataFrame, models: Models) -> pd.DataFrame:
@@ -233,7 +258,7 @@ def _value(table: pd.DataFrame, models: Models, clv: ClvModel, annual_discount: 
     """Expected value over the horizon of value and over the rest of the life, with intervals."""
     rows = _valued(table, models)
     expected = clv.expected_spend(rows)
-    low, high = clv.interval(rows)
+    low, high = clv.interval(rows, expected)
     found = {"clv_expected": expected, "clv_low": low, "clv_high": high}
     found |= _lifetime(table, models.prior, expected, clv.horizon_days, annual_discount)
     frame = pl.DataFrame(found).with_columns(pl.all().fill_nan(None))
@@ -251,7 +276,7 @@ def _lifetime(
     known = floats(table, f"{activity_in(table)}_day_count") > 0
     if prior is None or prior.spend is None or not known.any():
         return ends
-    rows = table[known]
+    rows = rows_where(table, known)
     summary = purchase_summary(rows)
     value = expected[known] * still_over_span(prior.pareto, summary, annual_discount, days)
     orders = summary.frequency + 1
@@ -266,26 +291,27 @@ def _lifetime(
     return ends
 
 
+def _asked(frame: pl.DataFrame, policy: PolicySettings, base: Base) -> npt.NDArray[np.bool_]:
+    """Whose scores have reasons: who is at risk or has an action, and who stands first on a list."""
+    at_risk = frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :])
+    return (at_risk | frame["action"].is_not_null()).to_numpy() | base.listed(frame)
+
+
 def _with_reasons(
-    frame: pl.DataFrame, table: pd.DataFrame, churn: ChurnModel, policy: PolicySettings, wording: Wording | None
+    frame: pl.DataFrame,
+    table: pd.DataFrame,
+    churn: ChurnModel,
+    asked: npt.NDArray[np.bool_],
+    wording: Wording | None,
 ) -> pl.DataFrame:
-    """The scores with reasons: of who is at risk or has an action, and of those who stand first on a list."""
-    explained = frame["action"].is_not_null().to_numpy(writable=True)
-    explained |= frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :]).to_numpy()
-    ranks = ["value_at_risk", "win_back_value"] if "value_at_risk" in frame.columns else ["churn_probability"]
-    for rank in ranks:
-        listed = frame.with_row_index().filter(pl.col(rank) > 0)
-        first = listed.sort(rank, "churn_probability", descending=True)
-        explained[first["index"].head(LISTED).to_numpy()] = True
-    held = reasons(churn, table[explained], wording, probability=frame["churn_probability"].to_numpy()[explained])
-    place = pl.Series(np.where(explained, np.cumsum(explained) - 1, -1))
+    held = reasons(churn, table[asked], wording, probability=frame["churn_probability"].to_numpy()[asked])
+    place = pl.Series(np.where(asked, np.cumsum(asked) - 1, -1))
     return frame.with_columns(held.gather(place.set(place < 0, None)).alias("reasons"))
 
 
-def _percentile_within(group: str) -> pl.Expr:
-    """Share of the customers of one's group at lower or equal risk, 0-100; null for those of no group."""
-    rank = pl.col("churn_probability").rank("max").over(group) * 100 / pl.len().over(group)
-    return pl.when(pl.col(group).is_not_null()).then(rank)
+def _texts(table: pd.DataFrame, name: str) -> pl.Series:
+    """A column of text; pandas holds a missing one as NaN."""
+    return pl.Series([one if isinstance(one, str) else None for one in table[name].tolist()], dtype=pl.String)
 
 
 def _net(table: pd.DataFrame) -> Floats:
@@ -293,22 +319,34 @@ def _net(table: pd.DataFrame) -> Floats:
     return np.round(floats(table, "spend") - floats(table, "returned_value"), 4)
 
 
-def _exact(days: Floats) -> pd.TimedeltaIndex:
-    """The time that a number of days stands for, to the microsecond it was computed from; none of NaN."""
-    rounded = np.where(np.isnan(days), np.iinfo(np.int64).min, np.round(np.nan_to_num(days) * DAY_US))
-    return pd.TimedeltaIndex(rounded.astype(np.int64).view("m8[us]"))
+def _ago(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
+    """The instants so many days before, to the microsecond they were computed from; not a time of NaN."""
+    instants: npt.NDArray[np.datetime64] = as_of.to_datetime64().astype("M8[us]") - _microseconds(days * DAY_US)
+    return instants
 
 
 def _ahead(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
     """The instants so many days ahead, to the minute; not a time where the days are NaN, or more than a century."""
-    return (
-        as_of + pd.to_timedelta(np.round(np.where(days <= _CENTURY_DAYS, days, np.nan) * 1440), unit="min")
-    ).to_numpy("M8[us]")
+    minutes = np.round(np.where(days <= _CENTURY_DAYS, days, np.nan) * 1440)
+    instants: npt.NDArray[np.datetime64] = as_of.to_datetime64().astype("M8[us]") + _microseconds(
+        minutes * (DAY_US // 1440)
+    )
+    return instants
+
+
+def _microseconds(numbers: Floats) -> npt.NDArray[np.timedelta64]:
+    """Whole microseconds; not a time of NaN."""
+    whole = np.round(np.nan_to_num(numbers))
+    return np.where(np.isnan(numbers), np.timedelta64("NaT", "us"), whole.astype(np.int64).view("m8[us]"))
 
 
 def _complete(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with every column of the contract, null where it has none."""
-    return frame.select(
-        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in SCORES.items()
-    )
+    return frame.select(_completing(frozenset(frame.columns)))
+
+
+@cache
+def _completing(columns: frozenset[str]) -> list[pl.Expr]:
+    return [
+        (pl.col(name) if name in columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in SCORES.items()
+    ]

@@ -100,7 +100,7 @@ def decided(evaluation: pl.DataFrame, source: Source, params: Params) -> tuple[D
     if source.kind == "table":
         table = with_known_value(table, pl.read_parquet(paths.CUSTOMERS))
     churn, clv = (paths.measured_fit(bundle) for bundle in (paths.CHURN_BUNDLE, paths.CLV_BUNDLE))
-    scores = score(
+    scores, _ = score(
         to_pandas(table),
         Models(
             load_churn(churn),
@@ -115,7 +115,7 @@ def decided(evaluation: pl.DataFrame, source: Source, params: Params) -> tuple[D
         currency=source.currency,
         model_version=bundle_hash(paths.BUNDLE),
         out_of_fold=dict(evaluation.select("customer_id", "churn_chosen").iter_rows()),
-        explained=False,
+        explained="nobody",
     )
     assert scores["customer_id"].to_list() == evaluation["customer_id"].to_list()
     contacted = scores["action"].is_not_null()

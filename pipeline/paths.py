@@ -38,6 +38,7 @@ EXPERIENCES = Path("data/experiences.parquet")
 PILLARS = Path("data/pillars.parquet")
 EVALUATION = Path("data/evaluation.parquet")
 SCORES = Path("data/scores.parquet")
+SCORING = Path("data/scoring")  # what a customer scored alone takes from the run besides the bundle
 TRACKED = Path("data/tracked.json")  # that MLflow holds the bundle: not here in a new clone
 
 RUN_LOCK = Path("data/.run.lock")  # of a stage

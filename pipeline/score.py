@@ -1,27 +1,31 @@
 """DVC stage ``score``: features at the scoring cutoff, the models and past treatments in; data/scores.parquet out."""
 
+from datetime import datetime
+
 import polars as pl
 
 from fedelta.features.contract import SCORES
 from fedelta.models.bundle import bundle_hash
+from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
-from fedelta.models.leaving.storage import load_leaving
-from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year
-from fedelta.models.scoring import Models, score
-from fedelta.models.uplift.storage import load_uplift
-from fedelta.models.value.storage import load_clv, load_orders
+from fedelta.models.policy.settings import PolicySettings
+from fedelta.models.scoring import score
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.intake.sources import load_source
+from fedelta.pipeline.feature_job import job_for
+from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import NoRows
-from fedelta.pipeline.params import load_params
+from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
-from fedelta.pipeline.score_inputs import read_prior, with_known_value
+from fedelta.pipeline.score_inputs import with_known_value
 from fedelta.pipeline.treatments import read_treatments, suppressed_at
 from fedelta.pipeline.wording import wording_of
+from fedelta.scoring.bundle import load_models
+from fedelta.scoring.context import ScoringContext, Settings
+from fedelta.scoring.inputs import ranges_of
 
 
 def main() -> None:
@@ -37,35 +41,54 @@ def main() -> None:
         raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
     known = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()
     unseen = known.join(table.select("customer_id"), on="customer_id", how="anti")["customer_id"].to_list()
-    scores = score(
+    as_of, churn = table["cutoff"][0], load_churn(paths.CHURN_DELIVERED)
+    suppressed, contacts = suppressed_at(as_of, policy), contacts_of_a_year(read_treatments(), as_of)
+    frozen = settings_of(params, source, policy, churn, as_of)
+    scores, base = score(
         to_pandas(table),
-        Models(
-            load_churn(paths.CHURN_DELIVERED),
-            load_clv(paths.CLV_DELIVERED),
-            load_orders(paths.CLV_DELIVERED),
-            read_prior(table["cutoff"][0]),
-            load_loyalty(paths.LOYALTY_BUNDLE),
-            load_personas(paths.PERSONAS_BUNDLE),
-            params.churn.definition,
-            load_leaving(paths.LEAVING_BUNDLE),
-            load_uplift(paths.UPLIFT_BUNDLE),
-        ),
+        load_models(paths.BUNDLE, as_of, params.churn.definition),
         policy,
-        currency=source.currency,
-        model_version=bundle_hash(paths.BUNDLE),
+        currency=frozen.currency,
+        model_version=frozen.model_version,
         indexes=pl.read_parquet(paths.PILLARS),
-        suppressed=suppressed_at(table["cutoff"][0], policy),
-        contacts=contacts_of_a_year(read_treatments(), table["cutoff"][0]),
-        annual_discount=params.clv.annual_discount,
+        suppressed=suppressed,
+        contacts=contacts,
+        annual_discount=frozen.annual_discount,
         unseen=unseen,
         out_of_fold=_out_of_fold() if table_of_customers else None,
-        next_categories=next_categories(paths.INTERACTIONS, table["cutoff"][0], params.engine.buckets),
-        wording=wording_of(source, params),
+        next_categories=next_categories(paths.INTERACTIONS, as_of, params.engine.buckets),
+        wording=frozen.wording,
     )
     assert scores.schema == SCORES
+    with whole(paths.SCORING) as folder:
+        ScoringContext(frozen, base, contacts, suppressed).save(folder)
     with whole(paths.SCORES) as staged:
         scores.write_parquet(staged)
     print(f"score: {in_words(scores)}")
+
+
+def settings_of(params: Params, source: Source, policy: PolicySettings, churn: ChurnModel, as_of: datetime) -> Settings:
+    """The settings of the project, as far as a score depends on them."""
+    job = job_for(params, (), paths.FEATURES, paths.LABELS)
+    learned = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("refit"), pl.col("status") == "scored")
+    return Settings(
+        as_of=as_of,
+        horizon_days=churn.horizon_days,
+        lead_days=churn.lead_days,
+        model_version=bundle_hash(paths.BUNDLE),
+        experience=job.settings.experience,
+        policy=policy,
+        relationship=job.settings.relationship,
+        source=source.kind,
+        kinds=source.all_kinds,
+        channels=tuple(source.all_channels),
+        digital_channels=tuple(job.settings.digital_channels),
+        attributes=tuple(job.attributes),
+        currency=source.currency,
+        annual_discount=params.clv.annual_discount,
+        wording=wording_of(source, params),
+        ranges=ranges_of(learned, churn.encoding),
+    )
 
 
 def in_words(scores: pl.DataFrame) -> str:

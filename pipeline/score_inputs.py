@@ -1,6 +1,5 @@
 """What scoring needs beside features and models: purchase models of a cutoff, and the value that a company states."""
 
-import json
 from datetime import datetime
 
 import polars as pl
@@ -8,6 +7,7 @@ import polars as pl
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.scoring import KNOWN_VALUE
 from fedelta.pipeline import paths
+from fedelta.scoring.bundle import load_prior
 
 
 def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
@@ -19,6 +19,4 @@ def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFra
 
 def read_prior(as_of: datetime) -> PurchasePrior | None:
     """The purchase models of the scoring cutoff; None where nobody had bought."""
-    priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
-    held = priors.get(f"{as_of:%Y-%m-%d}")
-    return PurchasePrior.from_dict(held) if held else None
+    return load_prior(paths.BUNDLE, as_of)

@@ -1,5 +1,6 @@
 """The two integrals of buy till you die, by quadrature: their hypergeometric forms overflow for busy customers."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -84,13 +85,16 @@ def discounted_life(B: Floats, s: float, discount: float, nodes: int = 2 * DECAY
     s, discount : float
         Positive; the discount δ is continuous, per day.
     """
-    points, weights = np.polynomial.legendre.leggauss(nodes)
+    points, weights = _gauss(nodes)
     rate = s / B[:, None] + discount
     top = np.log1p(rate * NEGLIGIBLE / discount)
     y = top * (points + 1) / 2
     u = np.expm1(y) / rate
     density = np.exp(y - discount * u - s * np.log1p(u / B[:, None])) * weights / 2
     return np.asarray((density.sum(axis=1, keepdims=True) * top / rate)[:, 0], np.float64)
+
+
+_gauss = cache(np.polynomial.legendre.leggauss)
 
 
 def purchases_until_dropout(a: float, b: Floats, k: Floats, span: Floats) -> Floats:

@@ -16,7 +16,7 @@ _FEWEST = 50  # customers with two gaps or more; with fewer, orders are taken to
 _SHAPES = (0.2, 20.0)
 
 
-def days_to_next_order(table: pd.DataFrame, pareto: ParetoNbd) -> Floats:
+def days_to_next_order(table: pd.DataFrame, pareto: ParetoNbd, common: float | None = None) -> Floats:
     """Days from the cutoff in which the next order comes with chance one half, if the customer stays (n_rows,).
 
     Gaps between orders are Gamma(c, c·λ) with the rate λ ~ Gamma(r, alpha) of Pareto/NBD and one regularity c for all;
@@ -32,11 +32,14 @@ def days_to_next_order(table: pd.DataFrame, pareto: ParetoNbd) -> Floats:
         Features and prior columns of one cutoff: `purchase_count`, `purchase_day_count`, `mean_purchase_gap_days`,
         `purchase_gap_deviation_days`, `days_since_first_purchase`, `days_since_last_purchase`, `pareto_p_alive`; the
         like-named ones of activity where it is declared.
+    common : float, optional
+        The regularity of all customers, where the table does not hold them all; else that of the table.
     """
     what = activity_in(table)
     first, silence = (floats(table, f"days_since_{end}_{what}") for end in ("first", "last"))
     gaps = floats(table, f"{what}_day_count") - 1
-    wait = median_wait(pareto.r, pareto.alpha, regularity(table), gaps, first - silence, silence)
+    c = regularity(table) if common is None else common
+    wait = median_wait(pareto.r, pareto.alpha, c, gaps, first - silence, silence)
     return np.where(floats(table, "pareto_p_alive") >= LEAST_ALIVE, wait, np.nan)
 
 

@@ -1,6 +1,7 @@
 """What lies ahead of each customer by Pareto/NBD: still here or gone, leaving, orders if they stay or come back."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +142,7 @@ def lifetime_interval(
     mean_spend : array-like of shape (n_customers,)
         Mean amount of the orders so far (all purchase days).
     """
-    chance = Sobol(5, rng=_SEED).random(DRAWS).T
+    chance = _chances()
     orders = summary.frequency + 1
     p_alive, discount = model.p_alive(summary), daily_discount(annual_discount)
     mean, amount = np.asarray(mean_spend, np.float64), np.empty((2, len(orders)))
@@ -164,6 +165,12 @@ def lifetime_interval(
         total.sort(axis=1)
         amount[:, rows] = total[:, ends].T
     return amount[0], amount[1]
+
+
+@cache
+def _chances() -> Floats:
+    """The chances that every customer is drawn with (5, n_draws)."""
+    return np.asarray(Sobol(5, rng=_SEED).random(DRAWS).T, np.float64)
 
 
 def _gamma_quantile(mean: Floats, variance: Floats, none: Floats, chance: Floats, alive: Floats) -> Floats:

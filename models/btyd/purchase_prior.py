@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fedelta.models.btyd.fits import BgNbd, GammaGamma, ParetoNbd, Summary, fit_bg_nbd, fit_gamma_gamma, fit_pareto_nbd
-from fedelta.models.panel import ORDER, activity_in, floats
+from fedelta.models.panel import ORDER, activity_in, floats, rows_where
 from fedelta.models.rounding import PREDICTED, significant
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ class PurchasePrior:
         exactly. P(any) after a lead takes the purchase intensity of the
         horizon as lowered by the same share as the expectation.
         """
-        index, table = table.index, table[_days(table) > 0]
+        index, table = table.index, rows_where(table, _days(table) > 0)
         summary, value = purchase_summary(table), self.order_value(table)
         lead, horizon = (floats(table, name) for name in ("lead_days", "horizon_days"))
         out: dict[str, Floats] = {}
@@ -70,7 +70,8 @@ class PurchasePrior:
             out[f"{name}_expected_orders"] = orders
             out[f"{name}_expected_spend"] = orders * value
         rounded = {name: significant(values, PREDICTED) for name, values in out.items()}
-        return pd.DataFrame(rounded, index=table.index).reindex(index)
+        found = pd.DataFrame(rounded, index=table.index)
+        return found if table.index is index else found.reindex(index)
 
     def order_value(self, table: pd.DataFrame) -> Floats:
         """Expected amount of the next order of each row (n_rows,), all of whom were active; 0 without money."""

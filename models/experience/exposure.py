@@ -79,22 +79,21 @@ def added(buckets: Iterable[Mapping[Key, Tally]]) -> dict[Key, Tally]:
 
 def customer_counts(touchpoints: pl.DataFrame) -> pl.DataFrame:
     """`{name}_n` and `{name}_good` of every pillar and level, one row per customer with an interaction, by id."""
-    return (
-        touchpoints.group_by("customer_id")
-        .agg(
-            expression
-            for name in (*PILLARS, *LEVELS)
-            for expression in (
-                pl.col(f"{name}_exercised").cast(pl.Int64).sum().alias(f"{name}_n"),
-                _good(name).sum().alias(f"{name}_good"),
-            )
-        )
-        .sort("customer_id")
-    )
+    return touchpoints.group_by("customer_id").agg(_CUSTOMER_COUNTS).sort("customer_id")
 
 
 def _good(name: str) -> pl.Expr:
     return pl.col(f"{name}_exercised").cast(pl.Int64) - pl.col(f"{name}_bad").cast(pl.Int64)
+
+
+_CUSTOMER_COUNTS = [
+    count
+    for name in (*PILLARS, *LEVELS)
+    for count in (
+        pl.col(f"{name}_exercised").cast(pl.Int64).sum().alias(f"{name}_n"),
+        _good(name).sum().alias(f"{name}_good"),
+    )
+]
 
 
 def _counts(as_of: datetime) -> list[pl.Expr]:

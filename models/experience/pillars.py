@@ -56,14 +56,16 @@ def priors(counts: pl.DataFrame) -> dict[str, Prior]:
     return {name: fit_prior(*_known(n, good)) for name, (n, good) in held.items() if n.any()}
 
 
-def customer_indexes(counts: pl.DataFrame, base: Mapping[str, Prior]) -> pl.DataFrame:
+def customer_indexes(counts: pl.DataFrame, base: Mapping[str, Prior], *, intervals: bool = True) -> pl.DataFrame:
     """Index of every customer: customer_id, `COLUMNS`, each with `_low` and `_high`; null where never exercised.
+
+    Without `intervals` there are the indexes alone.
 
     A pillar's index is the posterior mean given the base's prior and the customer's own touchpoints; the interval holds
     90% of the posterior. The experience index is the mean of the pillars' weighted by the customer's touchpoints in
     each; its interval is that of the Beta distribution of its mean and variance, the pillars taken as independent.
     """
-    columns = {"customer_id": counts["customer_id"]}
+    columns: dict[str, Floats] = {}
     weighted = np.zeros((3, len(counts)))  # touchpoints; times the mean; squared times the variance
     for name in (*PILLARS, *LEVELS):
         n, good = _held(counts, name)
@@ -71,15 +73,17 @@ def customer_indexes(counts: pl.DataFrame, base: Mapping[str, Prior]) -> pl.Data
             columns |= _columns(COLUMNS[name], np.full((3, len(n)), np.nan))
             continue
         mean, weight = shrunk(base[name], n, good)
-        columns |= _columns(COLUMNS[name], np.where(n > 0, [mean, *beta_interval(mean, weight)], np.nan))
+        ends = beta_interval(mean, weight) if intervals else ()
+        columns |= _columns(COLUMNS[name], np.where(n > 0, [mean, *ends], np.nan))
         if name in PILLARS:
             weighted += np.array([n, n * mean, n**2 * mean * (1 - mean) / (weight + 1)])
     with np.errstate(invalid="ignore", divide="ignore"):
         mean, variance = weighted[1] / weighted[0], weighted[2] / weighted[0] ** 2
         weight = mean * (1 - mean) / variance - 1
-    columns |= _columns(COLUMNS[EXPERIENCE], np.array([mean, *beta_interval(mean, weight)]))
-    order = [f"{name}{end}" for name in COLUMNS.values() for end in ("", "_low", "_high")]
-    return pl.DataFrame(columns).select("customer_id", *order)
+    columns |= _columns(COLUMNS[EXPERIENCE], np.array([mean, *(beta_interval(mean, weight) if intervals else ())]))
+    order = [f"{name}{end}" for name in COLUMNS.values() for end in (("", "_low", "_high") if intervals else ("",))]
+    points = pl.DataFrame({name: columns[name] for name in order}).with_columns(pl.all().round(2).fill_nan(None))
+    return pl.DataFrame([counts["customer_id"], *points])
 
 
 def group_index(held: Tally, prior: Prior) -> GroupIndex:
@@ -142,9 +146,6 @@ def _known(n: Integers, good: Integers) -> tuple[Integers, Integers]:
     return n[n > 0], good[n > 0]
 
 
-def _columns(name: str, shares: Floats) -> dict[str, pl.Series]:
-    """Index and interval as columns of points, to a hundredth; NaN is null."""
-    return {
-        f"{name}{end}": pl.Series(100 * share).round(2).fill_nan(None)
-        for end, share in zip(("", "_low", "_high"), shares, strict=True)
-    }
+def _columns(name: str, shares: Floats) -> dict[str, Floats]:
+    """Index and interval in points."""
+    return {f"{name}{end}": 100 * share for end, share in zip(("", "_low", "_high"), shares, strict=False)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,17 +10,18 @@ import polars as pl
 
 from fedelta.features.contract import RISK_TIERS, SCORES, SuppressionReason
 from fedelta.models.policy.holdout import held_out
-from fedelta.models.policy.settings import PolicySettings, TeamSettings
+from fedelta.models.policy.queue import Queue
+from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes
 from fedelta.models.rounding import PREDICTED, probabilities, significant
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 PLANNED = (
     "action", "best_action", "offer", "expected_profit", "expected_profit_low", "expected_profit_high", "contact_cost",
     "p_saved", "team", "contact_on", "held_out",
 )  # fmt: skip
+_UNKNOWN = [pl.lit(None, SCORES[name]).alias(name) if name != "held_out" else pl.col(name) for name in PLANNED]
 _WIDTH = 1.6448536269514722  # standard deviations of a normal distribution from its mean to the end of a 90% interval
 
 
@@ -71,11 +73,32 @@ def policy_table(
         and chance of saving are those of the best way also for those not contacted. `held_out`: in the control group,
         never contacted (`policy.holdout`).
     """
+    return planned(customer_ids, at_stake, settings, suppressed, as_of=as_of, contacts=contacts, gain=gain)[0]
+
+
+def planned(
+    customer_ids: Sequence[str],
+    at_stake: Stakes | None,
+    settings: PolicySettings,
+    suppressed: Collection[str] = (),
+    *,
+    as_of: datetime | None = None,
+    contacts: Mapping[str, int] | None = None,
+    gain: Floats | None = None,
+    queue: Queue | Literal["decide"] | None = "decide",
+) -> tuple[pl.DataFrame, Queue | None]:
+    """`policy_table`, and the queue of who is contacted; None where nothing is known by which to decide.
+
+    With a `queue` of all customers of a run, which began on `as_of`, each has their turn in it; without one these
+    customers are all there are.
+    """
     alone = held_out(customer_ids, settings.holdout)
     ways = settings.economics.contacts
-    if at_stake is None or not ways or not len(customer_ids) or np.isnan(at_stake.value_at_risk).all():
-        empty = pl.DataFrame({"held_out": alone})
-        return empty.select(pl.lit(None, SCORES[n]).alias(n) if n != "held_out" else pl.col(n) for n in PLANNED)
+    known = at_stake is not None and bool(ways) and len(customer_ids) > 0 and queue is not None
+    if known and queue == "decide":
+        known = at_stake is not None and not np.isnan(at_stake.value_at_risk).all()
+    if at_stake is None or not known:
+        return pl.DataFrame({"held_out": alone}).select(_UNKNOWN), None
     fade = 2.0 ** (-np.nan_to_num(at_stake.days_gone) / settings.economics.win_back_half_life_days)
     tired = _fatigue(customer_ids, contacts or {}, settings.fatigue)
     at_best = at_stake.value_at_risk if gain is None else gain / (max(w.keeps for w in ways) or 1.0)
@@ -89,18 +112,17 @@ def policy_table(
     barred = alone | np.isin(np.array(customer_ids, dtype=str), np.array(sorted(suppressed), dtype=str))
     action = np.where((back > kept) & (back > 0), "win back", "keep")
     worth = np.where(barred | np.isnan(profit), -np.inf, profit)
-    chosen = _chosen(customer_ids, worth, cost[best], settings)
-    team, day = _assigned(chosen, action, settings.teams, settings.run_days)
-    met = np.zeros(len(customer_ids), np.bool_)
-    met[chosen] = True
-    if settings.teams:
-        met &= day >= 0
+    if not isinstance(queue, Queue):
+        queue = Queue.of(customer_ids, worth, cost[best], action, settings)
+    turn = queue.turns(customer_ids, worth, cost[best], action)
+    met = turn.contacted
     chance = np.column_stack(saved)[np.arange(len(best)), best] * tired
     low, high = (_end(kept + back, at_stake.spread, side) - cost[best] for side in (-_WIDTH, _WIDTH))
     first = as_of.date() if as_of else date(1970, 1, 1)
     dated = settings.teams and as_of is not None
-    on = [first + timedelta(days=int(d)) if dated and d >= 0 else None for d in day]
-    return pl.DataFrame(
+    on = [first + timedelta(days=d) if dated and d >= 0 else None for d in turn.day.tolist()]
+    teams = list(settings.teams)
+    table = pl.DataFrame(
         {
             "action": pl.Series(action.tolist()).set(pl.Series(~met), None),
             "best_action": pl.Series(action.tolist()).set(pl.Series(np.isnan(profit)), None),
@@ -110,11 +132,12 @@ def policy_table(
             "expected_profit_high": pl.Series(significant(high, PREDICTED)).fill_nan(None),
             "contact_cost": cost[best],
             "p_saved": pl.Series(probabilities(chance)).fill_nan(None),
-            "team": pl.Series([list(settings.teams)[t] if t >= 0 else None for t in team], dtype=pl.String),
+            "team": pl.Series([teams[t] if t >= 0 else None for t in turn.team.tolist()], dtype=pl.String),
             "contact_on": pl.Series(on, dtype=pl.Date),
             "held_out": alone,
         }
-    ).select(*PLANNED)
+    )
+    return table.select(*PLANNED), queue
 
 
 def suppressed_customers(
@@ -156,37 +179,3 @@ def _fatigue(customer_ids: Sequence[str], contacts: Mapping[str, int], halves_af
 def _end(money: Floats, spread: Floats, side: float) -> Floats:
     """An end of the interval of an expectation whose logarithm is uncertain by `spread` (n_customers,)."""
     return np.asarray(money * np.exp(side * spread - spread**2 / 2), np.float64)
-
-
-def _chosen(customer_ids: Sequence[str], profit: Floats, cost: Floats, settings: PolicySettings) -> Integers:
-    """Numbers of the customers to contact, the most profitable first: as many as capacity or budget allow."""
-    paying = np.flatnonzero(profit > 0)
-    ids = np.array(customer_ids, dtype=str)[paying]
-    if settings.budget is None:
-        return np.asarray(paying[np.lexsort((ids, -profit[paying]))][: settings.capacity], np.int64)
-    order = paying[np.lexsort((ids, -profit[paying] / np.maximum(cost[paying], 1e-12)))]
-    taken, left = [], settings.budget
-    for row in order.tolist():  # who costs too much is passed over, not the end of the list
-        if cost[row] <= left:
-            taken.append(row)
-            left -= cost[row]
-    return np.asarray(taken, np.int64)
-
-
-def _assigned(
-    chosen: Integers, action: npt.NDArray[np.str_], teams: Mapping[str, TeamSettings], days: int
-) -> tuple[Integers, Integers]:
-    """Number of the team and the day of each customer's contact, -1 where there is none, shape (n_customers,).
-
-    The most profitable come first: each to the team that takes their action and is free the soonest.
-    """
-    team, day = (np.full(len(action), -1, np.int64) for _ in range(2))
-    booked = [0] * len(teams)
-    own = list(teams.values())
-    for row in chosen.tolist() if own else ():
-        able = [k for k, one in enumerate(own) if action[row] in one.actions and booked[k] < one.per_day * days]
-        if able:
-            first = min(able, key=lambda k: (booked[k] // own[k].per_day, k))
-            team[row], day[row] = first, booked[first] // own[first].per_day
-            booked[first] += 1
-    return team, day

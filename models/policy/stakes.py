@@ -9,7 +9,7 @@ import pandas as pd
 from fedelta.models.btyd.outlook import outlook, rate_spread
 from fedelta.models.btyd.purchase_prior import PurchasePrior, purchase_summary
 from fedelta.models.leaving.model import LeavingModel
-from fedelta.models.panel import activity_in, floats
+from fedelta.models.panel import activity_in, floats, rows_where
 from fedelta.models.rounding import PREDICTED, probabilities, significant
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +75,7 @@ def stakes(
     known = floats(table, f"{activity_in(table)}_day_count") > 0
     if not known.any():
         return Stakes(*(np.full(len(table), np.nan) for _ in range(6)))
-    rows = table[known]
+    rows = rows_where(table, known)
     summary = purchase_summary(rows)
     horizon, lead = float(rows["horizon_days"].iloc[0]), float(rows["lead_days"].iloc[0])
     ahead = outlook(prior.pareto, summary, horizon_days=horizon, lead_days=lead, span_days=span_days)

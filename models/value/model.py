@@ -77,9 +77,12 @@ class ClvModel(ValueModel):
         """Expected spend within each row's horizon, in the source's currency (n_rows,)."""
         return self.expected(table)
 
-    def interval(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
-        """Ends of the 90% interval of each row's spend (n_rows,); NaN where no error could be measured."""
-        expected = self.expected_spend(table)
+    def interval(self, table: pd.DataFrame, expected: Floats | None = None) -> tuple[Floats, Floats]:
+        """Ends of the 90% interval of each row's spend (n_rows,); NaN where no error could be measured.
+
+        `expected` is `expected_spend(table)`, where the caller has it.
+        """
+        expected = self.expected_spend(table) if expected is None else expected
         return self.intervals.of(expected) if self.intervals else (np.full(len(table), np.nan),) * 2
 
 

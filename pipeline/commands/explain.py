@@ -11,13 +11,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from fedelta.features.attributes import attributes_at
 from fedelta.features.contract import STATUS_REASON
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import Language
-from fedelta.features.kernel import KernelSettings, features_at
-from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, prior_columns
+from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
@@ -32,6 +30,8 @@ from fedelta.pipeline.feature_job import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.wording import wording_of
+from fedelta.scoring.bundle import load_prior
+from fedelta.scoring.histories import rows_of, seen
 
 SAME = 1e-9  # two computations of one probability differ by less
 
@@ -236,10 +236,9 @@ class _Scorer:
         cutoff = Cutoff(as_of, horizon_days, churn.lead_days, "score")
         params = load_params()
         job = job_for(params, (cutoff,), paths.FEATURES, paths.LABELS)
-        priors = json.loads((paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8"))
-        if priors and (held := priors.get(f"{as_of:%Y-%m-%d}")) is None:
+        prior = load_prior(paths.BUNDLE, as_of)
+        if prior is None and load_prior(paths.BUNDLE, None) is not None:
             raise OutOfDate(f"{paths.BTYD_BUNDLE} holds no model of purchases at {as_of:%Y-%m-%d}. Run `dvc repro`.")
-        prior = PurchasePrior.from_dict(held) if priors else None
         wording = wording_of(load_source(params.source), params)
         return cls(job, prior, churn, load_clv(paths.CLV_DELIVERED), wording)
 
@@ -248,16 +247,15 @@ class _Scorer:
         return prediction_of(self._row(events), self.churn, self.clv, self.prior, self.wording)
 
     def _row(self, events: pl.DataFrame) -> pd.DataFrame:
-        settings: KernelSettings = self.job.settings
-        table, _ = features_at(events, self.job.cutoffs, settings)
-        if table.is_empty() or table["status"].item() != "scored":
-            why = "no_history" if table.is_empty() else table["status"].item()
+        job, (cutoff,) = self.job, self.job.cutoffs
+        mine = pl.col("customer_id").is_in(events["customer_id"].unique().implode())
+        known = pl.scan_parquet(job.customers).filter(mine).collect() if job.customers is not None else None
+        seen_events = seen(events, cutoff.at)
+        rows = rows_of(seen_events, known, cutoff, job.settings, tuple(job.attributes), self.prior)
+        if rows.empty or rows["status"].item() != "scored":
+            why = "no_history" if rows.empty else rows["status"].item()
             raise NoScore(f"Such a history has no score: {why}. There is nothing to compare.")
-        if self.job.customers is not None and self.job.attributes:
-            known = pl.read_parquet(self.job.customers).filter(pl.col("customer_id") == table["customer_id"].item())
-            table = table.hstack(attributes_at(table, known, self.job.attributes))
-        row = to_pandas(table)
-        return pd.concat([row, prior_columns(self.prior, row)], axis=1)
+        return rows
 
 
 def prediction_of(

@@ -6,10 +6,8 @@ the priors of the indexes of experience. So a score does not depend on who else 
 can be scored, and a score means what it meant when the models were measured.
 """
 
-import json
 import sys
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -21,22 +19,15 @@ from fedelta.features.contract import SCORES, NextStatus
 from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, midnight_after, score_cutoff
 from fedelta.features.errors import FedeltaError
-from fedelta.features.experience_rules import exercised
-from fedelta.models.btyd.purchase_prior import PurchasePrior
-from fedelta.models.bundle import bundle_hash, read_contract
+from fedelta.features.visibility import seen_before
+from fedelta.models.bundle import read_contract
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
-from fedelta.models.experience.exposure import customer_counts
-from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.storage import load_experience
-from fedelta.models.leaving.storage import load_leaving
-from fedelta.models.loyalty.storage import load_loyalty, load_personas
 from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year, suppressed_customers
-from fedelta.models.scoring import Models, score
-from fedelta.models.uplift.storage import load_uplift
-from fedelta.models.value.storage import load_clv, load_orders
+from fedelta.models.scoring import score
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.buckets.shuffle import buckets
@@ -53,6 +44,9 @@ from fedelta.pipeline.score_inputs import with_known_value
 from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of
+from fedelta.scoring.bundle import load_models, load_prior
+from fedelta.scoring.context import ScoringContext
+from fedelta.scoring.histories import indexes_of as indexes_at
 
 SCORED = Path("data/scored")
 
@@ -89,6 +83,7 @@ def main(data: Path, out: Path | None, at: str | None) -> None:
     params = load_params()
     source = load_source(params.source)
     churn, contract = load_churn(paths.CHURN_DELIVERED), read_contract(paths.CHURN_DELIVERED)
+    context = ScoringContext.load(paths.SCORING).of_bundle(paths.BUNDLE)
     with tempfile.TemporaryDirectory(prefix="fedelta-score-") as scratch:
         population = read_population(source, data, params, churn, at, Path(scratch))
     table = with_prior(population.table)
@@ -106,7 +101,7 @@ def main(data: Path, out: Path | None, at: str | None) -> None:
         )
     for words in warnings_of(difference(contract["inputs"], _scorable(frame), churn.encoding, contract["importance"])):
         print(f"score: warning: {words}", file=sys.stderr)
-    scores = scored(frame, population, churn, params, source)
+    scores = scored(frame, population, context, params, source)
     with whole(target) as staged:
         scores.write_parquet(staged)
     print(f"score: {target}: {in_words(scores)}")
@@ -134,28 +129,19 @@ def must_be_free(target: Path) -> None:
 
 
 def scored(
-    table: pd.DataFrame, population: Population, churn: ChurnModel, params: Params, source: Source
+    table: pd.DataFrame, population: Population, context: ScoringContext, params: Params, source: Source
 ) -> pl.DataFrame:
     """Scores of the population, in the columns of ``features.contract.SCORES``."""
     when = table["cutoff"].iloc[0].to_pydatetime().replace(tzinfo=UTC)
     unseen = population.customers.join(population.table.select("customer_id"), on="customer_id", how="anti")
-    prior, treatments = _prior(), read_treatments()
-    scores = score(
+    treatments = read_treatments()
+    models = load_models(paths.BUNDLE, context.settings.as_of, params.churn.definition)
+    scores, _ = score(
         table,
-        Models(
-            churn,
-            load_clv(paths.CLV_DELIVERED),
-            load_orders(paths.CLV_DELIVERED),
-            prior,
-            load_loyalty(paths.LOYALTY_BUNDLE),
-            load_personas(paths.PERSONAS_BUNDLE),
-            params.churn.definition,
-            load_leaving(paths.LEAVING_BUNDLE),
-            load_uplift(paths.UPLIFT_BUNDLE),
-        ),
+        models,
         policy_in_use(params.policy),
         currency=source.currency,
-        model_version=bundle_hash(paths.BUNDLE),
+        model_version=context.settings.model_version,
         indexes=population.indexes,
         suppressed=suppressed_customers(population.customers, treatments, when, params.policy),
         contacts=contacts_of_a_year(treatments, when),
@@ -163,6 +149,7 @@ def scored(
         unseen=unseen["customer_id"].to_list(),
         next_categories=population.next_categories,
         wording=wording_of(source, params),
+        base=context.base,
     )
     assert scores.schema == SCORES
     return scores
@@ -220,21 +207,19 @@ def read_population(
 
 def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFrame:
     """Indexes of experience as of a time, shrunk to the base of the bundle; only rules that it had broken count."""
-    base, names = load_experience(paths.EXPERIENCE_BUNDLE)
+    base, rules = load_experience(paths.EXPERIENCE_BUNDLE)
     experience = load_source(params.source).experience(params.experience)
-    recorded = replace(experience, rules={name: rule for name, rule in experience.rules.items() if name in names})
-    counts = []
+    found = []
     for bucket in buckets(interactions, params.engine.buckets):
-        events = bucket.read().filter(pl.col("occurred_at") < when)
+        events = bucket.read().filter(seen_before(when))
         if len(events):
-            tested = events.select("customer_id").hstack(exercised(events, recorded))
-            counts.append(customer_counts(tested))
-    return customer_indexes(pl.concat(counts).sort("customer_id"), base)
+            found.append(indexes_at(events, experience, rules, base))
+    return pl.concat(found).sort("customer_id")
 
 
 def with_prior(table: pl.DataFrame) -> pl.DataFrame:
     """The features with the answers of the bundle's purchase models; null where nobody can answer."""
-    prior = _prior()
+    prior = load_prior(paths.BUNDLE, None)
     if prior is None:
         return table.with_columns(pl.lit(None, pl.Float64).alias(name) for name in PRIOR_FEATURES)
     bought = table.filter((pl.col("status") == "scored") & (pl.col("purchase_day_count") > 0))
@@ -264,14 +249,6 @@ def warnings_of(found: Difference) -> list[str]:
 
 def _scorable(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["status"] == "scored"]
-
-
-def _prior() -> PurchasePrior | None:
-    """The purchase models of the latest cutoff of the bundle; None where it has none."""
-    priors: Mapping[str, Mapping[str, object]] = json.loads(
-        (paths.BTYD_BUNDLE / "model.json").read_text(encoding="utf-8")
-    )
-    return PurchasePrior.from_dict(priors[max(priors)]) if priors else None
 
 
 def _date(text: str) -> datetime:

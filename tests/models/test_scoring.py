@@ -51,7 +51,7 @@ def scores(to_score: pd.DataFrame, models: Models) -> pl.DataFrame:
             "scored",
         )
     )
-    return score(table, models, POLICY, currency="EUR", model_version="v1", indexes=INDEX, unseen=["zoe", "abe"])
+    return score(table, models, POLICY, currency="EUR", model_version="v1", indexes=INDEX, unseen=["zoe", "abe"])[0]
 
 
 INDEX = pl.DataFrame({"customer_id": ["c0001", "c0002"], **{name: [41.5, None] for name in INDEXES}})
@@ -61,7 +61,7 @@ def scored(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, **more:
     models = Models(
         churn, clv, None, None, LoyaltyModel({}, 1.0, reason="not looked at"), PersonaModel(reason="not looked at")
     )
-    return score(table, models, PolicySettings(**more), currency="EUR", model_version="v1")  # type: ignore[arg-type]
+    return score(table, models, PolicySettings(**more), currency="EUR", model_version="v1")[0]  # type: ignore[arg-type]
 
 
 def test_scores_have_exactly_the_columns_and_types_of_the_contract(scores: pl.DataFrame):
@@ -87,7 +87,7 @@ def test_who_must_not_be_contacted_has_the_reason_whether_scored_or_not(
     suppressed: dict[str, SuppressionReason] = {to_score["customer_id"].iloc[0]: "opted out", "zoe": "contacted lately"}
     nobody = LoyaltyModel({}, 1.0, reason="not looked at")
     models = Models(churn, None, None, None, nobody, PersonaModel(reason="not looked at"))
-    table = score(to_score, models, POLICY, currency="", model_version="v1", suppressed=suppressed, unseen=["zoe"])
+    table = score(to_score, models, POLICY, currency="", model_version="v1", suppressed=suppressed, unseen=["zoe"])[0]
     assert dict(table.drop_nulls("suppression_reason").select("customer_id", "suppression_reason").rows()) == suppressed
 
 
@@ -195,7 +195,7 @@ def test_where_leaving_is_seen_who_has_not_left_is_here_and_risks_what_they_are_
 ):
     rows = to_score[to_score["status"] == "scored"]
     seen = replace(models, definition="event")
-    held = score(to_score, seen, POLICY, currency="EUR", model_version="v").filter(status="scored")
+    held = score(to_score, seen, POLICY, currency="EUR", model_version="v")[0].filter(status="scored")
     assert set(held["p_here"]) == {1.0}
     assert held["p_leaves"].to_list() == held["churn_probability"].to_list()
     expected = held["churn_probability"].to_numpy() * clv.expected_spend(rows) * 0.5
@@ -212,7 +212,7 @@ def test_lifetime_value_lies_in_its_interval_and_is_more_than_that_of_a_short_ho
 
 def test_who_was_given_back_more_than_bought_has_a_value_below_zero(to_score: pd.DataFrame, models: Models):
     refunded = to_score[to_score["status"] == "scored"].head(3).assign(spend=109.96, returned_value=164.94)
-    held = score(refunded, models, POLICY, currency="EUR", model_version="v")
+    held = score(refunded, models, POLICY, currency="EUR", model_version="v")[0]
     assert held["historic_value"].to_list() == [-54.98] * 3
     assert held["historic_value_gross"].to_list() == [109.96] * 3
 
@@ -324,7 +324,7 @@ def test_measured_effects_decide_whom_to_contact(to_score: pd.DataFrame, models:
     costs = EconomicsSettings(contact_cost=0.01, offer_cost=0.0, keep_success=0.5)
     policy = PolicySettings(economics=costs, holdout=HoldoutSettings(share=0.0))
     by_risk, by_effect = (
-        score(to_score, held, policy, currency="EUR", model_version="v1")
+        score(to_score, held, policy, currency="EUR", model_version="v1")[0]
         for held in (models, replace(models, uplift=Effects()))
     )
     chosen = by_effect.filter(pl.col("action").is_not_null())

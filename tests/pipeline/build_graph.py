@@ -44,7 +44,7 @@ def place_of(module: str) -> str | None:
     if path.is_dir():
         return None
     layer, *room = path.relative_to(HERE).parent.parts or ("",)
-    if layer in ("features", "pages", "serve"):
+    if layer in ("features", "pages", "scoring", "serve"):
         return layer
     return f"{layer}/{room[0]}" if room else path.relative_to(HERE).with_suffix(".py").as_posix()
 
@@ -56,7 +56,7 @@ def code_of(stage: str) -> list[str]:
 
 def is_code(dep: str) -> bool:
     """Whether an entry of ``deps`` is code, not data."""
-    return dep.split("/", maxsplit=1)[0] in ("features", "models", "pages", "pipeline", "serve")
+    return dep.split("/", maxsplit=1)[0] in ("features", "models", "pages", "pipeline", "scoring", "serve")
 
 
 def main() -> None:
