@@ -139,8 +139,8 @@ def differing(found: pl.DataFrame, expected: pl.DataFrame, what: str) -> int:
         mine, theirs = (json.loads(held.get(name, "{}")) for held in (one, other))
         for column in expected.columns:
             columns[column] = columns.get(column, 0) + (mine.get(column) != theirs.get(column))
-    told = ", ".join(f"{column} {n}" for column, n in columns.items() if n)
-    print(f"{what}: {len(one):,} customers, {len(names)} differ{f' ({told}; such as {names[0]})' if names else ''}")
+    which = ", ".join(f"{column} {n}" for column, n in columns.items() if n)
+    print(f"{what}: {len(one):,} customers, {len(names)} differ{f' ({which}; such as {names[0]})' if names else ''}")
     return len(names)
 
 

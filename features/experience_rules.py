@@ -128,17 +128,22 @@ def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> 
         If a rule is no predicate over the columns of an interaction, or fails on the values they hold.
     """
     names = list(settings.rules)
-    gravest_first = sorted(names, key=lambda name: -settings.rules[name].severity)
-    code: pl.Expr = pl.lit(len(names), pl.UInt32)  # no rule
-    # The last one wrapped around the others is asked first; a null (say, an unknown delay) is not bad.
-    for name in reversed(gravest_first):
-        broken = predicate(name, settings.rules[name])
-        code = pl.when(broken).then(pl.lit(names.index(name), pl.UInt32)).otherwise(code)
-    codes = _judge(events, settings, {"code": code})["code"]
+    codes = _judge(events, settings, {"code": _gravest(tuple(settings.rules.items()))})["code"]
     return events.with_columns(
         pl.Series("bad_experience", [*names, None], pl.Enum(names)).gather(codes),
         pl.Series("severity", _severities(events, codes.to_numpy(), list(settings.rules.values()))),
     )
+
+
+@cache
+def _gravest(rules: tuple[tuple[str, Rule], ...]) -> pl.Expr:
+    """The number of the gravest rule that an event broke; the number of rules where it broke none."""
+    gravest_first = sorted(enumerate(rules), key=lambda one: -one[1][1].severity)
+    code: pl.Expr = pl.lit(len(rules), pl.UInt32)  # no rule
+    # The last one wrapped around the others is asked first; a null (say, an unknown delay) is not bad.
+    for number, (name, rule) in reversed(gravest_first):
+        code = pl.when(predicate(name, rule)).then(pl.lit(number, pl.UInt32)).otherwise(code)
+    return code
 
 
 def broken(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFrame:
@@ -157,14 +162,20 @@ def exercised(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFram
         event broke a rule of it; `{name}_exercised`, it could have (`Rule.among`) or did. Exercised and not bad is
         good. An event counts once, however many rules of a pillar it breaks.
     """
+    return _judge(events, settings, _tested(tuple(settings.rules.items())))
+
+
+@cache
+def _tested(rules: tuple[tuple[str, Rule], ...]) -> Mapping[str, pl.Expr]:
+    """The columns of `exercised`."""
     columns: dict[str, pl.Expr] = {}
     for name in (*PILLARS, *LEVELS):
-        rules = [(key, rule) for key, rule in settings.rules.items() if name in (rule.pillar, rule.level)]
-        bad = [predicate(key, rule) for key, rule in rules]
-        among = [exercising(key, rule) for key, rule in rules]
+        own = [(key, rule) for key, rule in rules if name in (rule.pillar, rule.level)]
+        bad = [predicate(key, rule) for key, rule in own]
+        among = [exercising(key, rule) for key, rule in own]
         for column, any_of in ((f"{name}_bad", bad), (f"{name}_exercised", [*bad, *among])):
             columns[column] = pl.any_horizontal(pl.lit(False), *any_of).fill_null(False).cast(pl.UInt8)
-    return _judge(events, settings, columns)
+    return columns
 
 
 @cache

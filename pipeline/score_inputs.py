@@ -5,9 +5,9 @@ from datetime import datetime
 import polars as pl
 
 from fedelta.models.btyd.purchase_prior import PurchasePrior
+from fedelta.models.btyd.storage import load_prior
 from fedelta.models.scoring import KNOWN_VALUE
 from fedelta.pipeline import paths
-from fedelta.scoring.bundle import load_prior
 
 
 def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
@@ -19,4 +19,4 @@ def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFra
 
 def read_prior(as_of: datetime) -> PurchasePrior | None:
     """The purchase models of the scoring cutoff; None where nobody had bought."""
-    return load_prior(paths.BUNDLE, as_of)
+    return load_prior(paths.BTYD_BUNDLE, as_of)

@@ -1,13 +1,11 @@
 """Every model of a bundle that gives scores."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from fedelta.features.contract import NextStatus
-from fedelta.models.btyd.purchase_prior import PurchasePrior
-from fedelta.models.bundle import BadBundle
+from fedelta.models.btyd.storage import load_prior
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.experience.shrinkage import Prior
 from fedelta.models.experience.storage import load_experience
@@ -59,29 +57,10 @@ def load_models(folder: Path, as_of: datetime, definition: str) -> Models:
         load_churn(delivered["churn"]),
         load_clv(delivered["clv"]),
         load_orders(delivered["clv"]),
-        load_prior(folder, as_of),
+        load_prior(folder / "btyd", as_of),
         load_loyalty(folder / "loyalty"),
         load_personas(folder / "personas"),
         definition,
         load_leaving(folder / "leaving"),
         load_uplift(folder / "uplift"),
     )
-
-
-def load_prior(folder: Path, as_of: datetime | None) -> PurchasePrior | None:
-    """The purchase models of a bundle that were fitted at a cutoff (None: the latest); None where there are none.
-
-    Raises
-    ------
-    BadBundle
-        If their file is missing or damaged.
-    """
-    path = folder / "btyd" / "model.json"
-    try:
-        fitted = json.loads(path.read_text(encoding="utf-8"))
-        held = fitted.get(f"{as_of:%Y-%m-%d}" if as_of else max(fitted, default=None))
-        return PurchasePrior.from_dict(held) if held else None
-    except FileNotFoundError:
-        raise BadBundle(f"{path} is missing. Fit again with `dvc repro --force fit_btyd`.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadBundle(f"{path} is damaged ({error}). Fit again with `dvc repro --force fit_btyd`.") from None

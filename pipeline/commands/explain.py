@@ -16,6 +16,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.experience_rules import Language
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon
+from fedelta.models.btyd.storage import load_prior
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
@@ -30,7 +31,6 @@ from fedelta.pipeline.feature_job import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.wording import wording_of
-from fedelta.scoring.bundle import load_prior
 from fedelta.scoring.histories import rows_of, seen
 
 SAME = 1e-9  # two computations of one probability differ by less
@@ -236,8 +236,8 @@ class _Scorer:
         cutoff = Cutoff(as_of, horizon_days, churn.lead_days, "score")
         params = load_params()
         job = job_for(params, (cutoff,), paths.FEATURES, paths.LABELS)
-        prior = load_prior(paths.BUNDLE, as_of)
-        if prior is None and load_prior(paths.BUNDLE, None) is not None:
+        prior = load_prior(paths.BTYD_BUNDLE, as_of)
+        if prior is None and load_prior(paths.BTYD_BUNDLE, None) is not None:
             raise OutOfDate(f"{paths.BTYD_BUNDLE} holds no model of purchases at {as_of:%Y-%m-%d}. Run `dvc repro`.")
         wording = wording_of(load_source(params.source), params)
         return cls(job, prior, churn, load_clv(paths.CLV_DELIVERED), wording)

@@ -20,6 +20,7 @@ from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, midnight_after, score_cutoff
 from fedelta.features.errors import FedeltaError
 from fedelta.features.visibility import seen_before
+from fedelta.models.btyd.storage import load_prior
 from fedelta.models.bundle import read_contract
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
@@ -44,7 +45,7 @@ from fedelta.pipeline.score_inputs import with_known_value
 from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of
-from fedelta.scoring.bundle import load_models, load_prior
+from fedelta.scoring.bundle import load_models
 from fedelta.scoring.context import ScoringContext
 from fedelta.scoring.histories import indexes_of as indexes_at
 
@@ -219,7 +220,7 @@ def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFra
 
 def with_prior(table: pl.DataFrame) -> pl.DataFrame:
     """The features with the answers of the bundle's purchase models; null where nobody can answer."""
-    prior = load_prior(paths.BUNDLE, None)
+    prior = load_prior(paths.BTYD_BUNDLE, None)
     if prior is None:
         return table.with_columns(pl.lit(None, pl.Float64).alias(name) for name in PRIOR_FEATURES)
     bought = table.filter((pl.col("status") == "scored") & (pl.col("purchase_day_count") > 0))
