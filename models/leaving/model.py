@@ -100,10 +100,11 @@ def _hindsight(past: pd.DataFrame, now: pd.DataFrame, pareto: ParetoNbd, horizon
     whole = purchase_summary(now)
     summary = Summary(whole.frequency[row], whole.recency[row], whole.age[row])
     ago = (now["cutoff"].iloc[0] - past["cutoff"]).dt.days.to_numpy(np.float64)
-    before, after = left_by(pareto, summary, ago), left_by(pareto, summary, np.maximum(ago - horizon, 0.0))
-    here = 1 - before
-    left = np.divide(after - before, here, out=np.zeros_like(here), where=here > 1e-9)
-    return probabilities(here), probabilities(np.clip(left, 0, 1))
+    # Rounded before they are divided: by a small chance of having been here, last digits would grow to first ones.
+    before, after = (probabilities(left_by(pareto, summary, days)) for days in (ago, np.maximum(ago - horizon, 0.0)))
+    here = probabilities(1 - before)
+    left = np.divide(after - before, here, out=np.zeros_like(here), where=here > 0)
+    return here, probabilities(np.clip(left, 0, 1))
 
 
 def _by_pareto(pareto: ParetoNbd, rows: pd.DataFrame, horizon_days: int) -> Floats:

@@ -1,5 +1,6 @@
 """Who will leave of those still here: the hazard learns by hindsight what the rhythm of purchases does not show."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -88,6 +89,18 @@ def test_nothing_of_before_a_cutoff_but_experience_is_looked_at(company, priors,
     now, by_rhythm, corrected = hazards(company, priors, learned)
     changed = now.assign(purchase_count=now["purchase_count"] * 7, spend=0.0, days_since_last_purchase=1.0)
     assert learned.p_leaves(changed, by_rhythm).tolist() == corrected.tolist()
+
+
+def test_the_last_digits_of_another_processor_change_nothing_that_is_learned(company, priors, learned):
+    table, _ = company
+    past, now = table[table["role"] == "refit"], table[table["role"] == "score"]
+    pareto = priors[now["cutoff"].iloc[0]].pareto
+    for noise in (1 - 4e-15, 1 + 4e-15):
+        noisy = replace(pareto, beta=pareto.beta * noise, s=pareto.s / noise)
+        other = {**priors, now["cutoff"].iloc[0]: replace(priors[now["cutoff"].iloc[0]], pareto=noisy)}
+        found = fit_leaving(past, now, other, HORIZON)
+        assert found is not None
+        assert found.ensemble.to_text() == learned.ensemble.to_text()
 
 
 def test_the_saved_model_says_the_same(company, priors, learned, tmp_path: Path):
