@@ -52,7 +52,7 @@ class Encoding:
                 "retrain on the new feature set."
             )
         out = np.empty((len(table), len(self.names)), np.float64)
-        numbers = [i for i, name in enumerate(self.names) if name not in self.categories]
+        numbers = np.array([i for i, name in enumerate(self.names) if name not in self.categories], np.intp)
         for some in np.array_split(numbers, -(-len(numbers) * len(table) // _CELLS_AT_ONCE) or 1):
             out[:, some] = _as_matrix(table, [self.names[i] for i in some])
         for i in self.categorical:
