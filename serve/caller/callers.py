@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.caller.settings import TokenSettings
 from fedelta.serve.caller.tokens import NoIssuer, TokenRefused, Tokens
@@ -24,11 +25,11 @@ _KEY = re.compile(r"fdl_[0-9a-f]{10}_[A-Za-z0-9_-]{43}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*")
 
 
-class Refused(Exception):
+class Refused(FedeltaError):
     """Neither a key nor a token that is good; the message is for its sender."""
 
 
-class CannotKnow(Exception):
+class CannotKnow(FedeltaError):
     """The database or the issuer of tokens cannot be asked just now."""
 
 

@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.caller.access_log import AccessLog, Line
 from fedelta.serve.caller.audit import Audit, Entry
 from fedelta.serve.caller.callers import Callers, CannotKnow, Refused
@@ -34,7 +35,7 @@ _CLOSE = (b"connection", b"close")
 _log = logging.getLogger("fedelta.serve")
 
 
-class _Denied(Exception):
+class _Denied(FedeltaError):
     """A request that goes no further: status, kind and detail of the problem, and its headers."""
 
     def __init__(self, status: int, kind: str, detail: str, *headers: tuple[bytes, bytes]) -> None:

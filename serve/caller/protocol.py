@@ -9,6 +9,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.caller.connections import Connections
 from fedelta.serve.caller.problems import new_request_id, problem_bytes
 from fedelta.serve.caller.settings import Limits
@@ -35,7 +36,7 @@ class LimitedConfig(uvicorn.Config):
         return self._connections
 
 
-class _Refused(Exception):
+class _Refused(FedeltaError):
     """Raised inside the parser's callbacks, to stop it."""
 
 

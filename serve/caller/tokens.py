@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import orjson
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.caller.scopes import SCOPES, Caller
 from fedelta.serve.caller.settings import TokenSettings
 
@@ -23,11 +24,11 @@ _CURVES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256"), "EdDSA": ("OKP", No
 _log = logging.getLogger("fedelta.serve")
 
 
-class TokenRefused(Exception):
+class TokenRefused(FedeltaError):
     """The token is not good; the message says why, for its sender."""
 
 
-class NoIssuer(Exception):
+class NoIssuer(FedeltaError):
     """The keys of the issuer could not be fetched yet."""
 
 
