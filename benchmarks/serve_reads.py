@@ -1,4 +1,4 @@
-"""What one read of a score costs the server's CPU, beside a bare FastAPI route served and asked in the same way.
+"""What reads cost the server's CPU, beside a bare FastAPI route served and asked in the same way; what a publish costs.
 
     python benchmarks/serve_reads.py [--customers 1000000] [--reads 20000]
 
@@ -7,6 +7,7 @@ connection. Rounds take turns, and the medians of the rounds are compared, so th
 """
 
 import argparse
+import json
 import random
 import re
 import socket
@@ -31,6 +32,7 @@ from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import publish
 
 ROUNDS = 7
+Request = tuple[bytes, bytes]  # its first lines, its body
 BODY_BYTES = 1100
 BARE = f"""
 from fastapi import FastAPI, Response
@@ -52,37 +54,84 @@ def main() -> None:
     parser.add_argument("--reads", type=int, default=20_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        database = Database(Path(folder) / "fedelta.db")
+        database = Database.at(f"sqlite:///{folder}/fedelta.db", Path(folder) / "snapshots")
         scores = Path(folder) / "scores.parquet"
         run(arguments.customers).write_parquet(scores)
-        print(publish(scores, database))
-        key, _ = create_key(database, "benchmark", ["read:score"])
+        publish_cost(scores, database, Path(folder))
+        key, _ = create_key(database, "benchmark", ["read:score", "read:list"])
         serve = [sys.executable, "-m", "fedelta.cli", "serve", "--port=0", f"--database=sqlite:///{database.path}"]
         with (
             server([sys.executable, "-c", BARE]) as bare,
             server([*serve, "--rate-per-second=1000000", "--access-log=off"]) as ours,
         ):
             ids = random.Random(7)
+
+            def customer() -> str:
+                return f"C{ids.randrange(arguments.customers):08d}"
+
+            def look_up() -> Request:
+                return get(f"/v1/customers/{customer()}/score")
+
+            def empty() -> Request:  # no two alike: bits that are kept answer none
+                return get(f"/v1/at-risk?limit=50&persona=nobody&min_value_at_risk={ids.random()}")
+
+            def selective() -> Request:
+                return get(f"/v1/at-risk?limit=50&sort=delta&min_clv=1&min_probability={0.99 + ids.random() / 1e4}")
+
+            asked: dict[str, tuple[Server, Callable[[], Request], int]] = {
+                "bare FastAPI route": (bare, look_up, 1),
+                "score of a customer": (ours, look_up, 1),
+                "batch of 100": (ours, lambda: batch([customer() for _ in range(100)]), 10),
+                "batch of 1,000": (ours, lambda: batch([customer() for _ in range(1_000)]), 100),
+                "page of 50": (ours, lambda: get("/v1/at-risk?limit=50"), 10),
+                "a filter nobody passes": (ours, empty, 20),
+                "a filter 1% passes": (ours, selective, 20),
+            }
             each = arguments.reads // ROUNDS
+            costs: dict[str, list[Cost]] = {name: [] for name in asked}
+            for turn in range(ROUNDS + 1):
+                for name, (of, request, share) in asked.items():
+                    cost = of.ask(max(5, each // share), request, key)
+                    if turn:  # the first round warms up
+                        costs[name].append(cost)
+    report(costs)
 
-            def path() -> str:
-                return f"/v1/customers/C{ids.randrange(arguments.customers):08d}/score"
 
-            bare.ask(500, path, key), ours.ask(500, path, key)
-            rounds = [(bare.ask(each, path, key), ours.ask(each, path, key)) for _ in range(ROUNDS)]
-    report(rounds)
+def publish_cost(scores: Path, database: Database, folder: Path) -> None:
+    """Print what a publish costs beside writing the same table as lines of JSON, which is nothing but encoding."""
+    began = time.process_time()
+    pl.read_parquet(scores).write_ndjson(folder / "lines.json")
+    encoding = time.process_time() - began
+    (folder / "lines.json").unlink()
+    before, began = psutil.Process().io_counters().write_bytes, time.process_time()
+    published = publish(scores, database)
+    cpu, written = time.process_time() - began, psutil.Process().io_counters().write_bytes - before
+    size = sum(path.stat().st_size for path in database.snapshots.rglob("*") if path.is_file())
+    print(published)
+    print(
+        f"publish: {cpu:.1f} CPU-s, {cpu / encoding:.2f} × encoding alone ({encoding:.1f}); "
+        f"{written / 1e9:.2f} GB written, a snapshot is {size / 1e9:.2f} GB"
+    )
 
 
-def report(rounds: list[tuple["Cost", "Cost"]]) -> None:
+def get(path: str) -> Request:
+    return f"GET {path} HTTP/1.1\r\n".encode(), b""
+
+
+def batch(customer_ids: list[str]) -> Request:
+    body = json.dumps({"customer_ids": customer_ids}).encode()
+    head = f"POST /v1/scores:batch HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode(), body
+
+
+def report(costs: dict[str, list["Cost"]]) -> None:
     """Print the medians of the rounds."""
-    print(f"{'':24}{'CPU µs/read':>14}{'p50 µs':>10}{'p99 µs':>10}")
-    names = ("bare FastAPI route", "score of a customer")
-    cpu = []
-    for name, costs in zip(names, zip(*rounds, strict=True), strict=True):
-        cpu.append(statistics.median(cost.cpu for cost in costs))
-        p50, p99 = (statistics.median(getattr(cost, column) for cost in costs) for column in ("p50", "p99"))
-        print(f"{name:24}{cpu[-1]:14.0f}{p50:10.0f}{p99:10.0f}")
-    print(f"{'ratio':24}{cpu[1] / cpu[0]:14.2f}")
+    cpu = {name: statistics.median(cost.cpu for cost in some) for name, some in costs.items()}
+    print(f"{'':24}{'CPU µs':>10}{'p50 µs':>10}{'p99 µs':>10}{'× bare':>8}{'× score':>9}")
+    for name, some in costs.items():
+        p50, p99 = (statistics.median(getattr(cost, column) for cost in some) for column in ("p50", "p99"))
+        ratios = f"{cpu[name] / cpu['bare FastAPI route']:8.2f}{cpu[name] / cpu['score of a customer']:9.2f}"
+        print(f"{name:24}{cpu[name]:10.0f}{p50:10.0f}{p99:10.0f}{ratios}")
 
 
 class Cost:
@@ -101,27 +150,28 @@ class Server:
         self._wire = socket.create_connection((host, port), timeout=30)
         self._wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, reads: int, path: Callable[[], str], key: str) -> Cost:
-        """Ask for ``reads`` scores, one after the other."""
+    def ask(self, reads: int, request: Callable[[], Request], key: str) -> Cost:
+        """Ask ``reads`` times, one after the other."""
+        own = f"Host: {self._host}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        requests = [head + own + body for head, body in (request() for _ in range(reads))]
         before, seconds = self._cpu(), []
-        for _ in range(reads):
-            request = f"GET {path()} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {key}\r\n\r\n"
+        for one in requests:
             began = time.perf_counter()
-            self._wire.sendall(request.encode())
+            self._wire.sendall(one)
             answer = self._answer()
             seconds.append(time.perf_counter() - began)
             assert answer.startswith(b"HTTP/1.1 200"), answer[:300]
         return Cost((self._cpu() - before) / reads * 1e6, seconds)
 
     def _answer(self) -> bytes:
-        answer = b""
+        answer = bytearray()
         while (end := answer.find(b"\r\n\r\n")) < 0:
             answer += self._wire.recv(65_536)
         length = re.search(rb"content-length: (\d+)", answer)
         assert length is not None
         while len(answer) < end + 4 + int(length[1]):
-            answer += self._wire.recv(65_536)
-        return answer
+            answer += self._wire.recv(1 << 20)
+        return bytes(answer)
 
     def _cpu(self) -> float:
         times = self._process.cpu_times()

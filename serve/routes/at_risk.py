@@ -195,7 +195,8 @@ async def _page(request: Request, store: Store, snapshot: Snapshot, asked: _Aske
         found = await store.off_loop(page, snapshot.file, asked.wanted, after, limit + 1)
     rows, total = found
     following = _next(request, asked, snapshot, rows, limit)
-    customers = b",".join([exports.ranked(rank, snapshot.file.body(row)) for rank, row in rows[:limit]])
+    shown = rows[:limit]
+    customers = exports.ranked(snapshot.file, (rank for rank, _ in shown), (row for _, row in shown), b",")
     about = {
         "snapshot_id": snapshot.snapshot_id,
         "as_of": snapshot.pointer.as_of,

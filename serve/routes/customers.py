@@ -147,16 +147,15 @@ def _ids(body: bytes) -> Sequence[str]:
 
 
 def _batch(file: SnapshotFile, customer_ids: Sequence[str]) -> bytes:
-    bodies = file.find_many(customer_ids)
-    results = []
-    for customer_id in customer_ids:
-        body, name = bodies.get(customer_id), orjson.dumps(customer_id)
-        results.append(
-            b'{"customer_id":%b,"status":"not_found"}' % name
-            if body is None
-            else b'{"customer_id":%b,"status":"found","score":%b}' % (name, body)
-        )
-    return b'{"snapshot_id":"%b","results":[%b]}' % (file.snapshot_id.encode(), b",".join(results))
+    bodies = file.views(customer_ids)
+    pieces: list[bytes | memoryview] = [b'{"snapshot_id":"%b","results":[' % file.snapshot_id.encode()]
+    for place, customer_id in enumerate(customer_ids):
+        name, separator = orjson.dumps(customer_id), b"," if place else b""
+        if (body := bodies.get(customer_id)) is None:
+            pieces.append(b'%b{"customer_id":%b,"status":"not_found"}' % (separator, name))
+        else:
+            pieces += (b'%b{"customer_id":%b,"status":"found","score":' % (separator, name), body, b"}")
+    return b"".join([*pieces, b"]}"])
 
 
 def _has(if_none_match: str | None, etag: str) -> bool:

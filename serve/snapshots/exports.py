@@ -1,7 +1,7 @@
 """A list as a file, a piece at a time: NDJSON, CSV, Parquet, a spreadsheet. Memory holds some hundreds of rows."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import polars as pl
@@ -39,8 +39,7 @@ _WORDS = [name for name, dtype in _JSON.items() if dtype == pl.String() or isins
 def ndjson(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[bytes]:
     """A JSON object a line."""
     for some_ranks, some_rows in _pieces(ranks, rows):
-        lines = (ranked(rank, file.body(row)) for rank, row in zip(some_ranks, some_rows, strict=True))
-        yield b"\n".join(lines) + b"\n"
+        yield ranked(file, some_ranks, some_rows, b"\n") + b"\n"
 
 
 def csv(file: SnapshotFile, ranks: pl.Series, rows: pl.Series, *, bom: bool = False) -> Iterator[bytes]:
@@ -72,9 +71,12 @@ def parquet(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[b
             yield piece
 
 
-def ranked(rank: int, body: bytes) -> bytes:
-    """A document with its rank in front."""
-    return b'{"rank":%d,%b' % (rank, body[1:])
+def ranked(file: SnapshotFile, ranks: Iterable[int], rows: Iterable[int], separator: bytes) -> bytes:
+    """Documents, each with its rank in front, and what is between them: bytes that are copied once."""
+    pieces: list[bytes | memoryview] = []
+    for rank, row in zip(ranks, rows, strict=True):
+        pieces += (b'%b{"rank":%d,' % (separator if pieces else b"", rank), file.view(row, skip=1))
+    return b"".join(pieces)
 
 
 def _write_parquet(made: IO[bytes], file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> None:
@@ -96,7 +98,7 @@ def _pieces(ranks: pl.Series, rows: pl.Series, length: int = PIECE_ROWS) -> Iter
 
 def _frame(file: SnapshotFile, ranks: list[int], rows: list[int]) -> pl.DataFrame:
     """``rank`` and the documents of some rows as columns; times are text, as they are there."""
-    documents = pl.read_ndjson(b"\n".join([file.body(row) for row in rows]), schema=_JSON)
+    documents = pl.read_ndjson(b"\n".join([file.view(row) for row in rows]), schema=_JSON)
     return documents.select(pl.Series("rank", ranks, pl.UInt32), *MEANING)
 
 

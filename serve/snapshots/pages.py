@@ -1,9 +1,10 @@
 """The list of a snapshot: filters as bits over its columns, ranks in the order asked for, a page or all of them.
 
-Filters are answered in bounded time: first on the block of ranks that a page would begin with, which fills it unless
-they let few pass; else on whole columns, once, since the bits are kept.
+A filter is answered on whole columns, in bounded time, however few it lets pass. Its bits are kept, and so is the run
+of customers that a page begins, since the pages after it are most often asked for next.
 """
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,12 +17,40 @@ from fedelta.serve.snapshots.columns import reason_column
 from fedelta.serve.snapshots.listing import AtRisk, Filters
 from fedelta.serve.snapshots.read import SnapshotFile
 
-BLOCK = 2_048  # ranks
+RUN_ROWS = 1_000
+_KEPT_LISTS = 64  # of a snapshot: with the runs of each, 20 MB
+_RUNS_OF_A_LIST = 4
+_MANY = 100_000  # customers
+_BLOCK = 8_192  # ranks
 _KEPT_MASKS = 64  # of a snapshot: 8 MB of a million customers
 _HERE = 0.5
 
-_masks: WeakKeyDictionary[SnapshotFile, OrderedDict[str, pl.Series]] = WeakKeyDictionary()
 _keeping = Lock()
+_masks: WeakKeyDictionary[SnapshotFile, OrderedDict[str, pl.Series]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Customers of a list that follow each other after the rank ``after``; ``ends``: there are none behind them."""
+
+    after: int
+    ranks: list[int]
+    rows: list[int]
+    total: int
+    ends: bool
+
+    def page(self, after: int, limit: int) -> tuple[list[tuple[int, int]], int] | None:
+        """The page after a rank, None where it is not all here."""
+        if after < self.after or (not self.ends and (not self.ranks or after > self.ranks[-1])):
+            return None
+        first = bisect_right(self.ranks, after)
+        if len(self.ranks) - first < limit and not self.ends:
+            return None
+        last = first + limit
+        return list(zip(self.ranks[first:last], self.rows[first:last], strict=True)), self.total
+
+
+_runs: WeakKeyDictionary[SnapshotFile, OrderedDict[tuple[str, str], tuple[_Run, ...]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -39,25 +68,14 @@ class _Condition:
         return bits
 
 
-def quick_page(
-    file: SnapshotFile, wanted: AtRisk, after: int, limit: int, narrowed: pl.Series | None = None
-) -> tuple[list[tuple[int, int]], int] | None:
-    """As ``page`` where that takes some microseconds; else None. For the event loop."""
-    conditions = _conditions(file, wanted.filters)
-    needed = ["row", *(name for condition in conditions for name in (condition.column, *condition.others))]
-    if wanted.sort != "value_at_risk":
-        needed.append(f"order {wanted.sort}")
+def quick_page(file: SnapshotFile, wanted: AtRisk, after: int, limit: int) -> tuple[list[tuple[int, int]], int] | None:
+    """As ``page`` where what it needs is kept; else None. For the event loop."""
     with _keeping:
-        mask = _masks.get(file, OrderedDict()).get(wanted.filters.key())
-    if narrowed is not None or mask is None or not file.is_loaded(needed):
-        return None
-    total = _count(mask)
-    positions = _ordered(file, wanted.sort, after, BLOCK)
-    passed = _passed(file, conditions, positions)
-    ranks = passed.arg_true().head(limit)
-    if len(ranks) < limit and after + BLOCK < file.listed:
-        return None
-    return _found(file, ranks + after, positions.gather(ranks)), total
+        held = _runs.setdefault(file, OrderedDict())
+        for run in reversed(held.get((wanted.filters.key(), wanted.sort), ())):
+            if (found := run.page(after, limit)) is not None:
+                return found
+    return None
 
 
 def page(
@@ -71,18 +89,16 @@ def page(
     narrowed : a bit for each position, False: is not listed. What the operational database knows of customers is
         turned into it by ``bits``.
     """
+    length = max(limit, RUN_ROWS) if narrowed is None else limit
     mask = _mask(file, wanted.filters)
     if narrowed is not None:
         mask &= narrowed
-    total = _count(mask)
-    if total == 0:
-        return [], 0
-    if wanted.sort == "value_at_risk":
-        positions = mask.slice(after).arg_true().head(limit) + after
-        return _found(file, positions, positions), total
-    ranks = file.column(f"rank {wanted.sort}").gather(mask.arg_true())
-    ranks = ranks.filter(ranks >= after).bottom_k(limit).sort()
-    return _found(file, ranks, file.column(f"order {wanted.sort}").gather(ranks)), total
+    ranks, positions = _after(file, mask, wanted.sort, after, length)
+    rows = file.column("row").gather(positions)
+    run = _Run(after, (ranks + 1).to_list(), rows.to_list(), _count(mask), len(ranks) < length)
+    if narrowed is None:
+        _keep(file, (wanted.filters.key(), wanted.sort), run)
+    return list(zip(run.ranks[:limit], run.rows[:limit], strict=True)), run.total
 
 
 def whole(
@@ -112,23 +128,28 @@ def bits(file: SnapshotFile, customer_ids: Iterable[str], *, value: bool) -> pl.
     return every.scatter(sorted(file.positions(customer_ids).values()), value)
 
 
-def _found(file: SnapshotFile, ranks: pl.Series, positions: pl.Series) -> list[tuple[int, int]]:
-    rows = file.column("row").gather(positions).to_list()
-    return [(rank + 1, row) for rank, row in zip(ranks.to_list(), rows, strict=True)]
-
-
-def _ordered(file: SnapshotFile, sort: str, start: int, length: int) -> pl.Series:
-    """Positions of some ranks."""
+def _after(file: SnapshotFile, mask: pl.Series, sort: str, after: int, length: int) -> tuple[pl.Series, pl.Series]:
+    """The first ranks after ``after`` that pass, 0 for the first customer, and their positions."""
     if sort == "value_at_risk":
-        return pl.int_range(start, min(start + length, file.listed), dtype=pl.UInt32, eager=True)
-    return file.column(f"order {sort}").slice(start, length)
+        positions = mask.slice(after).arg_true().head(length) + after
+        return positions, positions
+    if _count(mask) > _MANY:  # the first of them are among the first ranks; sorting them all takes longer
+        order = file.column(f"order {sort}")
+        block = order.slice(after, _BLOCK)
+        if len(ranks := mask.gather(block).arg_true().head(length)) == length or after + _BLOCK >= file.listed:
+            return ranks + after, block.gather(ranks)
+    ranks = file.column(f"rank {sort}").gather(mask.arg_true())
+    ranks = ranks.filter(ranks >= after).bottom_k(length).sort()
+    return ranks, file.column(f"order {sort}").gather(ranks)
 
 
-def _passed(file: SnapshotFile, conditions: list[_Condition], positions: pl.Series) -> pl.Series:
-    passed = pl.Series([True], dtype=pl.Boolean).new_from_index(0, len(positions))
-    for condition in conditions:
-        passed &= condition.of(lambda name: file.column(name).gather(positions))
-    return passed.fill_null(value=False)
+def _keep(file: SnapshotFile, key: tuple[str, str], run: _Run) -> None:
+    with _keeping:
+        held = _runs.setdefault(file, OrderedDict())
+        held[key] = (*held.get(key, ())[1 - _RUNS_OF_A_LIST :], run)
+        held.move_to_end(key)
+        while len(held) > _KEPT_LISTS:
+            held.popitem(last=False)
 
 
 def _mask(file: SnapshotFile, filters: Filters) -> pl.Series:
@@ -143,6 +164,8 @@ def _mask(file: SnapshotFile, filters: Filters) -> pl.Series:
     for condition in _conditions(file, filters):
         bits = condition.of(file.column)
         mask = bits if mask is None else mask & bits
+        if not _count(mask):
+            break
     if mask is None:
         mask = pl.Series([True], dtype=pl.Boolean).new_from_index(0, file.listed)
     mask = mask.fill_null(value=False)
@@ -182,6 +205,8 @@ def _kinds(file: SnapshotFile, filters: Filters) -> Iterator[_Condition]:
 
 
 def _among(numbers: list[int]) -> Callable[[pl.Series], pl.Series]:
+    if not numbers:
+        return _nobody
     if len(numbers) == 1:
         return lambda kinds: kinds == numbers[0]
     return lambda kinds: kinds.is_in(pl.Series(numbers, dtype=kinds.dtype))

@@ -41,7 +41,8 @@ class SnapshotFile:
             self.listed: int = facts["listed"]
             self._bodies = _mapped(path.with_suffix(BODIES))
             end = facts["starts_at"] + 8 * (self.customers + 1)
-            self._starts = memoryview(self._bodies)[facts["starts_at"] : end].cast("Q")
+            self._view = memoryview(self._bodies)
+            self._starts = self._view[facts["starts_at"] : end].cast("Q")
         except (sqlite3.Error, KeyError, ValueError, TypeError, OSError) as error:
             self._finalizer()
             raise SnapshotUnreadable(f"The snapshot {path} cannot be read: {error}. Publish it again.") from error
@@ -64,6 +65,14 @@ class SnapshotFile:
     def body(self, row: int) -> bytes:
         """The document of the customer at this row of the scores file."""
         return self._bodies[self._starts[row] : self._starts[row + 1] - 1]
+
+    def view(self, row: int, skip: int = 0) -> memoryview:
+        """The document without its first ``skip`` bytes, not copied: for joining it with others."""
+        return self._view[self._starts[row] + skip : self._starts[row + 1] - 1]
+
+    def views(self, customer_ids: Iterable[str]) -> dict[str, memoryview]:
+        """The documents of the customers it knows, not copied."""
+        return {customer_id: self.view(row) for customer_id, row in self._rows(customer_ids)}
 
     def positions(self, customer_ids: Iterable[str]) -> dict[str, int]:
         """Where in the columns the scored among these customers are."""

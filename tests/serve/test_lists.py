@@ -133,7 +133,13 @@ FILTERS = st.builds(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(filters=FILTERS, sort=st.sampled_from(sorted(SORTS)), limit=st.integers(1, 90), block=st.sampled_from([3, 64]))
+@given(
+    filters=FILTERS,
+    sort=st.sampled_from(sorted(SORTS)),
+    limit=st.integers(1, 90),
+    length=st.sampled_from([3, 64]),
+    many=st.sampled_from([0, 1_000]),
+)
 def test_every_filter_and_sort_lists_whom_a_plain_filter_of_the_scores_does(
     runs: tuple[pl.DataFrame, pl.DataFrame, Path, str],
     monkeypatch: pytest.MonkeyPatch,
@@ -141,20 +147,22 @@ def test_every_filter_and_sort_lists_whom_a_plain_filter_of_the_scores_does(
     filters: Filters,
     sort: Any,
     limit: int,
-    block: int,
+    length: int,
+    many: int,
 ) -> None:
     first, second, folder, snapshot_id = runs
-    monkeypatch.setattr(pages, "BLOCK", block)
+    for name, value in {"RUN_ROWS": length, "_BLOCK": length, "_MANY": many}.items():
+        monkeypatch.setattr(pages, name, value)
     file = SnapshotFile(folder / f"snapshots/default/{snapshot_id}.db")
     expected = plainly(first, second, filters, sort)
     wanted = AtRisk(filters, sort)
     found: list[str] = []
-    after, quickly = 0, 0
+    after = 0
     while True:
+        kept = pages.quick_page(file, wanted, after, limit)
         rows, total = pages.page(file, wanted, after, limit)
-        if (quick := pages.quick_page(file, wanted, after, limit)) is not None:
-            assert quick == (rows, total)
-            quickly += 1
+        assert kept in (None, (rows, total))
+        assert pages.quick_page(file, wanted, after, limit) == (rows, total)
         assert total == len(expected)
         found += [orjson.loads(file.body(row))["customer_id"] for _, row in rows]
         if len(rows) < limit:
