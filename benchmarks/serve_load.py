@@ -1,4 +1,4 @@
-"""Requests a second of a look-up through the whole caller layer, beside a bare FastAPI route that answers alike.
+"""Requests a second of a look-up through the whole caller layer, beside a bare FastAPI route with a similar answer.
 
     python benchmarks/serve_load.py [--customers 20000] [--seconds 5] [--rounds 5] [--connections 16]
 
@@ -100,11 +100,11 @@ def _load(address: str, script: Path, arguments: argparse.Namespace) -> tuple[fl
         script,
         address,
     ]
-    said = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout
-    assert "Non-2xx" not in said, said
-    assert "Socket errors" not in said, said
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+    printed = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in printed, printed
+    assert "Socket errors" not in printed, printed
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", printed)
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", printed)
     assert rate is not None
     assert p99 is not None
     return float(rate[1]), float(p99[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[p99[2]]

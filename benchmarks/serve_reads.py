@@ -72,7 +72,7 @@ def main() -> None:
             def look_up() -> Request:
                 return get(f"/v1/customers/{customer()}/score")
 
-            def empty() -> Request:  # no two alike: bits that are kept answer none
+            def empty() -> Request:  # no two the same: bits that are kept answer none
                 return get(f"/v1/at-risk?limit=50&persona=nobody&min_value_at_risk={ids.random()}")
 
             def selective() -> Request:

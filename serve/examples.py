@@ -86,7 +86,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "as_of": "2024-01-01T00:00:00Z",
             "published_at": "2024-01-01T06:00:00Z",
             **_AGE,
-            "database": "reachable",
+            "database": "available",
         }
     },
     "alive": {"response": {"status": "alive"}},

@@ -70,11 +70,12 @@ def test_every_command_stands_under_a_heading_of_the_help():
     assert {command.section for command in fedelta.commands.values()} == set(SECTIONS)
 
 
-def test_the_help_imports_nothing_of_ours_but_the_errors():
+def test_the_help_imports_nothing_of_ours_but_errors_and_the_settings_that_are_options():
     program = "import sys; from fedelta.cli import main; main(['--help']); print(*sorted(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     ours = [name for name in done.stderr.split() if name.startswith("fedelta.")]
-    assert ours == ["fedelta.cli", "fedelta.features", "fedelta.features.errors"]
+    options = ["fedelta.serve", "fedelta.serve.caller", "fedelta.serve.caller.settings"]
+    assert ours == ["fedelta.cli", "fedelta.features", "fedelta.features.errors", *options]
     assert not {"numpy", "polars", "yaml", "pydantic"} & set(done.stderr.split())
 
 

@@ -101,7 +101,7 @@ class Callers:
     def _asked(self, digest: bytes, task: "asyncio.Task[Caller]") -> None:
         self._asking.pop(digest, None)
         if not task.cancelled():
-            task.exception()  # it is told to whoever waits, and nobody has to
+            task.exception()  # whoever waits gets it, and nobody has to
 
     async def _look_up(self, credential: bytes, digest: bytes) -> Caller:
         try:

@@ -14,7 +14,7 @@ _FILES_OF_OUR_OWN = 96  # databases, snapshots, logs, sockets we listen on, and 
 
 
 class Watcher(Protocol):
-    """Is told of connections, for the metrics."""
+    """Counts connections, for the metrics."""
 
     def refused(self, reason: str) -> None:
         """A connection or request was refused, evicted or cut off."""

@@ -1,1 +1,1 @@
-"""The operational database: keys, tenants, which snapshot is current, what was done, what is to be told."""
+"""The operational database: keys, tenants, which snapshot is current, what was done, messages to others."""

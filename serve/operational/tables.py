@@ -69,7 +69,7 @@ audit = sa.Table(
     sa.Index("audit_by_tenant", "tenant", "id"),
 )
 
-# What is to be told to others: written in the transaction of the change, delivered afterwards. ``payload`` is JSON.
+# Messages to others: written in the transaction of the change, delivered afterwards. ``payload`` is JSON.
 outbox = sa.Table(
     "outbox",
     metadata,

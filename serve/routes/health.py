@@ -29,7 +29,7 @@ class Ready(Age):
     snapshot_id: str
     as_of: str | None
     published_at: str
-    database: Literal["reachable", "unreachable"] = Field(
+    database: Literal["available", "unreachable"] = Field(
         description="unreachable: scores are read as before, but nothing can be written and no newer run is seen"
     )
 
@@ -76,7 +76,7 @@ async def ready(request: Request) -> Ready:
         snapshot_id=snapshot.snapshot_id,
         as_of=snapshot.pointer.as_of,
         published_at=snapshot.pointer.published_at,
-        database="unreachable" if store.fault else "reachable",
+        database="unreachable" if store.fault else "available",
         **age_of(snapshot),
     )
 

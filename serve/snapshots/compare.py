@@ -1,4 +1,4 @@
-"""A scoring run beside the one before it: what the probability was, whose tier changed, and what is told of it."""
+"""A scoring run beside the one before it: what the probability was, whose tier changed, and what is reported of it."""
 
 from collections.abc import Iterator
 from typing import Protocol

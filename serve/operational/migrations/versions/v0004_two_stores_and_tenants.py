@@ -1,4 +1,4 @@
-"""Scores lie in snapshot files; every row has a tenant; keys expire; changes are audited and told to others.
+"""Scores lie in snapshot files; every row has a tenant; keys expire; changes are audited and reported to others.
 
 Runs published before are not carried over: publish the newest one again. Keys are.
 """
