@@ -583,14 +583,19 @@ def _keys() -> None:
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help=f"May be repeated: {', '.join(_SCOPES)}.")
 @click.option("--expires", "days", type=float, metavar="DAYS", help="After how many days (default: never).")
+@click.option("--rate", type=float, metavar="N", help="Requests a second, 0 for any (default: as `serve` has it).")
 @_tenant
 @_database
-def _create_key(name: str, scopes: tuple[str, ...], days: float | None, tenant: str, database: str | None) -> None:
+def _create_key(
+    name: str, scopes: tuple[str, ...], days: float | None, rate: float | None, tenant: str, database: str | None
+) -> None:
     """Make a key for the system NAME and show it once, alone on standard output."""
     from fedelta.serve.caller import keys
 
     _enter_for_service(database)
-    key, made = keys.create_key(keys.opened(database), name, scopes, tenant=tenant, expires_days=days)
+    key, made = keys.create_key(
+        keys.opened(database), name, scopes, tenant=tenant, expires_days=days, rate_per_second=rate
+    )
     click.echo(key)
     until = f" until {made.expires_at}" if made.expires_at else ""
     click.echo(
@@ -631,6 +636,8 @@ def _list_keys(tenant: str | None, database: str | None, *, as_json: bool) -> No
         return
     for key in found:
         what = f"{key.prefix}  {key.tenant}  {key.name}  {','.join(key.scopes)}"
+        if key.rate_per_second is not None:
+            what += f"  {key.rate_per_second:g}/s" if key.rate_per_second else "  any rate"
         click.echo(f"{what}  created {key.created_at}  last used {key.last_used_at or 'never'}  {key.state()}")
 
 

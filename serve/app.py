@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.operational.database import Database, DatabaseError
+from fedelta.serve.operational.retention import forget_audit
 from fedelta.serve.routes import at_risk, customers, health
-from fedelta.serve.store import LOOK_AGAIN_SECONDS, Store
+from fedelta.serve.store import LOOK_AGAIN_SECONDS, Store, Unavailable
 
 _log = logging.getLogger("fedelta.serve")
+_FORGET_EVERY = 3600.0  # seconds
 
 
 def create_app(
@@ -47,8 +49,8 @@ def create_app(
     rates = Rates(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
-    access_log = None if settings.access_log == "off" else AccessLog(settings.access_log)
-    audit = Audit(written_to(store.written)) if settings.audit == "all" else None
+    access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
+    audit = Audit(written_to(store.written), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager
@@ -57,7 +59,7 @@ def create_app(
             await asyncio.to_thread(database.migrate)
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
-        async with store.following():
+        async with store.following(), _forgetting(store, settings.audit_days):
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
         for each in (callers, audit, access_log, spans, rates, store):
@@ -97,6 +99,27 @@ def create_app(
     app.include_router(caller_routes)
     describe(app, EXAMPLES)
     return app
+
+
+@asynccontextmanager
+async def _forgetting(store: Store, days: float) -> AsyncIterator[None]:
+    """Forget what the audit no longer keeps, when the service starts and every hour from there."""
+
+    async def forget() -> None:
+        while True:
+            with suppress(Unavailable):  # in an hour, then
+                while await store.write(lambda connection: forget_audit(connection, days)):
+                    await asyncio.sleep(0.1)  # others write too
+            await asyncio.sleep(_FORGET_EVERY)
+
+    task = asyncio.create_task(forget()) if days else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -44,10 +44,10 @@ class Line(NamedTuple):
 class AccessLog:
     """Lines of requests, written by a thread. A line that finds a full queue is dropped and counted."""
 
-    def __init__(self, to: str) -> None:
+    def __init__(self, to: str, lost: Callable[[str, int], None] | None = None, *, most: int = 50_000) -> None:
         self._file: TextIO = sys.stderr if to == "-" else Path(to).open("a", encoding="utf-8")  # noqa: SIM115 (open as long as we are)
         self._own = to != "-"
-        self._lines: Batches[Line] = Batches("access log", self._write)
+        self._lines: Batches[Line] = Batches("access log", self._write, most=most, lost=lost)
         self.add = self._lines.add
 
     @property

@@ -31,8 +31,14 @@ class Audit:
     in one transaction, and says so by ``audited`` in the request's state.
     """
 
-    def __init__(self, write: Callable[[list[Entry]], None]) -> None:
-        self._entries: Batches[Entry] = Batches("audit", write, most=200_000)
+    def __init__(
+        self,
+        write: Callable[[list[Entry]], None],
+        lost: Callable[[str, int], None] | None = None,
+        *,
+        most: int = 200_000,
+    ) -> None:
+        self._entries: Batches[Entry] = Batches("audit", write, most=most, lost=lost)
         self.add = self._entries.add
 
     @property

@@ -13,23 +13,31 @@ _log = logging.getLogger("fedelta.serve")
 class Batches(Generic[T]):
     """A bounded queue and the thread that empties it. Adding costs an append; when it is full, what comes is counted.
 
-    A batch that cannot be written is tried again with the next; the bound holds for it too.
+    A batch that cannot be written is tried again with the next; the bound holds for it too. ``lost`` is told the
+    name and how many items were dropped in all, whenever one is.
     """
 
     def __init__(
-        self, name: str, write: Callable[[list[T]], None], *, most: int = 50_000, seconds: float = 0.5
+        self,
+        name: str,
+        write: Callable[[list[T]], None],
+        *,
+        most: int = 50_000,
+        seconds: float = 0.5,
+        lost: Callable[[str, int], None] | None = None,
     ) -> None:
         self._name, self._write, self._most, self._seconds = name, write, most, seconds
         self._waiting: deque[T] = deque()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._lost = lost
         self.dropped = 0
         self._failing = False
 
     def add(self, item: T) -> None:
         """Leave one item to be written."""
         if len(self._waiting) >= self._most:
-            self.dropped += 1
+            self._drop(1)
             return
         self._waiting.append(item)
         if self._thread is None:
@@ -43,6 +51,13 @@ class Batches(Generic[T]):
             self._thread.join(10)
             self._thread = None
         self._flush()
+        if self._waiting:
+            self._drop(len(self._waiting))
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        if self._lost is not None:
+            self._lost(self._name, self.dropped)
 
     def _run(self) -> None:
         while not self._stop.wait(self._seconds):

@@ -143,7 +143,7 @@ class Callers:
         if found is None or not hmac.compare_digest(found.digest, digest):
             raise Refused(_UNKNOWN)
         left = float("inf") if found.expires_at is None else found.expires_at.timestamp() - time.time()
-        return Caller(found.tenant, found.name, found.scopes, digest[:8]), left
+        return Caller(found.tenant, found.name, found.scopes, digest[:8], found.rate_per_second), left
 
 
 _UNKNOWN = "The key is unknown, expired or revoked: make one with `fedelta keys create`."

@@ -34,21 +34,21 @@ class Connections:
         self.most = min(limits.connections, max(8, open_files() - _FILES_OF_OUR_OWN))
         self.all: dict[LimitedProtocol, None] = {}
         self.watcher: Watcher | None = None
-        self._by_peer: dict[str, int] = {}
+        self._by_network: dict[str, int] = {}
         self._idle: dict[LimitedProtocol, None] = {}  # the longest idle first
         self._sweeping = False
 
     def admit(self, protocol: "LimitedProtocol") -> bool:
         """Whether this new connection may stay; another may have to go for it."""
-        peer = protocol.peer
-        of_peer = self._by_peer.get(peer, 0)
+        network = protocol.network
+        of_network = self._by_network.get(network, 0)
         if len(self.all) >= self.most and not self._make_room(None):
             return self.count("connections")
         per_peer = min(self.limits.connections_per_peer, self.most)
-        if of_peer >= per_peer and peer not in self._exempt and not self._make_room(peer):
+        if of_network >= per_peer and protocol.peer not in self._exempt and not self._make_room(network):
             return self.count("peer_connections")
         self.all[protocol] = None
-        self._by_peer[peer] = self._by_peer.get(peer, 0) + 1
+        self._by_network[network] = self._by_network.get(network, 0) + 1
         self._idle[protocol] = None
         if not self._sweeping:
             self._sweeping = True
@@ -60,11 +60,11 @@ class Connections:
         self._idle.pop(protocol, None)
         if self.all.pop(protocol, self) is self:  # it was never admitted, or is released already
             return
-        left = self._by_peer.get(protocol.peer, 1) - 1
+        left = self._by_network.get(protocol.network, 1) - 1
         if left > 0:
-            self._by_peer[protocol.peer] = left
+            self._by_network[protocol.network] = left
         else:
-            self._by_peer.pop(protocol.peer, None)
+            self._by_network.pop(protocol.network, None)
 
     def busy(self, protocol: "LimitedProtocol") -> None:
         """A request has come on it."""
@@ -81,10 +81,10 @@ class Connections:
             self.watcher.refused(reason)
         return False
 
-    def _make_room(self, peer: str | None) -> bool:
-        """Close the connection that has been idle longest, of ``peer`` if one is named."""
+    def _make_room(self, network: str | None) -> bool:
+        """Close the connection that has been idle longest, of ``network`` if one is named."""
         for protocol in self._idle:
-            if peer is None or protocol.peer == peer:
+            if network is None or protocol.network == network:
                 self.count("evicted")
                 self.release(protocol)
                 protocol.transport.abort()

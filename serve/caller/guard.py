@@ -16,6 +16,7 @@ from fedelta.serve.caller.audit import Audit, Entry
 from fedelta.serve.caller.callers import Callers, CannotKnow, Refused
 from fedelta.serve.caller.draining import Draining
 from fedelta.serve.caller.metrics import NOWHERE, Metrics
+from fedelta.serve.caller.peers import network_of
 from fedelta.serve.caller.problems import MEDIA_TYPE, new_request_id, problem_bytes
 from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.rules import Rule, Rules
@@ -162,10 +163,12 @@ class Guard:
 
         Headers as in draft-ietf-httpapi-ratelimit-headers-10. Raises ``_Denied`` with 429.
         """
-        rate = self._settings.rate_per_second if caller.rate_per_second is None else caller.rate_per_second
+        rate, burst = self._settings.rate_per_second, self._settings.rate_burst
+        if (own := caller.rate_per_second) is not None:  # its burst is as many seconds' worth as everybody's
+            burst = max(1, round(burst * own / rate)) if rate > 0 else burst
+            rate = own
         if rate <= 0:
             return
-        burst = self._settings.rate_burst
         verdict = self._rates.take(caller.identity, rate, burst)
         answer.extra.append((b"ratelimit-policy", b'"key";q=%d;w=%d' % (burst, max(1, round(burst / rate)))))
         answer.extra.append((b"ratelimit", b'"key";r=%d;t=%d' % (verdict.remaining, -(-verdict.full_after // 1))))
@@ -180,7 +183,7 @@ class Guard:
         Raises ``_Denied`` with 429 when too many came: then no key that is new to us is looked up for it either.
         """
         peer = scope["client"][0] if scope.get("client") else ""
-        identity = hashlib.blake2b(peer.encode(), digest_size=8, person=b"peer").digest()
+        identity = hashlib.blake2b(network_of(peer).encode(), digest_size=8, person=b"peer").digest()
         most = self._settings.failures_per_minute
         ask = self._rates.take if count else self._rates.look
         verdict = ask(identity, most / 60, most)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from fedelta.serve.operational.tenants import ensure
 
 OVERLAP_HOURS = 24
 MOST_DAYS = 3_650
+MOST_RATE = 1_000_000
 
 
 class KeyRefused(FedeltaError):
@@ -35,6 +36,7 @@ class ApiKey:
     tenant: str = DEFAULT_TENANT
     expires_at: str | None = None
     last_used_at: str | None = None  # to the hour
+    rate_per_second: float | None = None  # None: as the service has it
 
     def state(self) -> str:
         """Whether it is good, in words."""
@@ -52,6 +54,7 @@ def create_key(
     *,
     tenant: str = DEFAULT_TENANT,
     expires_days: float | None = None,
+    rate_per_second: float | None = None,
 ) -> tuple[str, ApiKey]:
     """Make a key and return it with what is kept of it. It cannot be shown again.
 
@@ -60,11 +63,12 @@ def create_key(
     Parameters
     ----------
     expires_days : after how many days the key is refused; None: never
+    rate_per_second : requests a second that it may send over all workers; 0: any number; None: as the service has it
 
     Raises
     ------
     KeyRefused
-        If a scope is unknown or missing, the name is empty, an active key has it, or the days are no days.
+        If a scope is unknown or missing, the name is empty, an active key has it, or the days or the rate are none.
     TenantRefused
         If no tenant can have such a name. A tenant that is not known yet is made.
     DatabaseError
@@ -77,6 +81,10 @@ def create_key(
         raise KeyRefused(f"A key needs one or more of the scopes {', '.join(SCOPES)}; {given}.")
     if expires_days is not None and not 0 < expires_days <= MOST_DAYS:
         raise KeyRefused(f"A key expires after more than 0 and at most {MOST_DAYS:,} days; got {expires_days:g}.")
+    if rate_per_second is not None and not (rate_per_second == 0 or 0.001 <= rate_per_second <= MOST_RATE):
+        raise KeyRefused(
+            f"A key's rate is 0 (any) or 0.001 to {MOST_RATE:,} requests a second; got {rate_per_second:g}."
+        )
     expires_at = None if expires_days is None else from_now(days=expires_days)
     with database.engine() as engine, engine.begin() as connection:
         ensure(connection, tenant)
@@ -84,7 +92,8 @@ def create_key(
             raise KeyRefused(
                 f"There is an active key named {name!r}: rotate it, revoke it first, or choose another name."
             )
-        return _make(connection, name, tuple(sorted(set(scopes))), tenant, expires_at, "key.created")
+        kept = tuple(sorted(set(scopes)))
+        return _make(connection, name, kept, tenant, expires_at, rate_per_second, "key.created")
 
 
 def rotate_key(
@@ -111,9 +120,8 @@ def rotate_key(
         lifetime = old.expires_at and datetime.fromisoformat(old.expires_at) - datetime.fromisoformat(old.created_at)
         expires_at = from_now(days=lifetime / timedelta(days=1)) if lifetime else None
         connection.execute(api_keys.update().where(api_keys.c.prefix == old.prefix).values(expires_at=last))
-        key, made = _make(connection, old.name, old.scopes, old.tenant, expires_at, "key.rotated")
-    ended = ApiKey(old.prefix, old.name, old.scopes, old.created_at, None, old.tenant, last, old.last_used_at)
-    return key, made, ended
+        key, made = _make(connection, old.name, old.scopes, old.tenant, expires_at, old.rate_per_second, "key.rotated")
+    return key, made, replace(old, expires_at=last)
 
 
 def list_keys(database: Database, tenant: str | None = None) -> list[ApiKey]:
@@ -140,9 +148,7 @@ def revoke_key(database: Database, name: str, tenant: str | None = None) -> ApiK
             same = sa.and_(api_keys.c.name == name, api_keys.c.tenant == found.tenant, api_keys.c.revoked_at.is_(None))
         connection.execute(api_keys.update().where(same).values(revoked_at=at))
         record(connection, found.tenant, "fedelta keys", "key.revoked", found.prefix, {"name": found.name})
-    return ApiKey(
-        found.prefix, found.name, found.scopes, found.created_at, at, found.tenant, found.expires_at, found.last_used_at
-    )
+    return replace(found, revoked_at=at)
 
 
 def opened(database_url: str | None = None) -> Database:
@@ -159,11 +165,17 @@ def opened(database_url: str | None = None) -> Database:
 
 
 def _make(
-    connection: sa.Connection, name: str, scopes: tuple[str, ...], tenant: str, expires_at: str | None, action: str
+    connection: sa.Connection,
+    name: str,
+    scopes: tuple[str, ...],
+    tenant: str,
+    expires_at: str | None,
+    rate: float | None,
+    action: str,
 ) -> tuple[str, ApiKey]:
     prefix = f"fdl_{secrets.token_hex(5)}"
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
-    made = ApiKey(prefix, name, scopes, now(), None, tenant, expires_at)
+    made = ApiKey(prefix, name, scopes, now(), None, tenant, expires_at, None, rate)
     connection.execute(
         api_keys.insert().values(
             prefix=prefix,
@@ -173,9 +185,10 @@ def _make(
             created_at=made.created_at,
             tenant=tenant,
             expires_at=expires_at,
+            rate_per_second=rate,
         )
     )
-    details: dict[str, object] = {"name": name, "scopes": scopes, "expires_at": expires_at}
+    details: dict[str, object] = {"name": name, "scopes": scopes, "expires_at": expires_at, "rate_per_second": rate}
     record(connection, tenant, "fedelta keys", action, prefix, details)
     return key, made
 
@@ -195,7 +208,7 @@ def _the_active(connection: sa.Connection, name: str, tenant: str | None) -> Api
 def _key(row: "sa.Row[tuple[object, ...]]") -> ApiKey:
     return ApiKey(
         row.prefix, row.name, tuple(row.scopes.split()), row.created_at, row.revoked_at, row.tenant, row.expires_at,
-        row.last_used_at,
+        row.last_used_at, row.rate_per_second,
     )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Metrics:
         self._connections.set(connections)
 
     def dropped(self, what: str, lines: int) -> None:
-        """So many lines were lost since the start."""
+        """So many lines of a queue (audit, access log) were lost since the start."""
         self._dropped.labels(what).set(lines)
 
     def text(self) -> bytes:

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.caller.connections import Connections
+from fedelta.serve.caller.peers import network_of
 from fedelta.serve.caller.problems import new_request_id, problem_bytes
 from fedelta.serve.caller.settings import Limits
 
@@ -54,7 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.held = config.connections
         self.limits = self.held.limits
         self.held.watcher = app_state.get("watcher", self.held.watcher)
-        self.peer = ""
+        self.peer = self.network = ""
         self._reading_headers = True
         self._reading_body = False
         self._header_bytes = 0
@@ -69,6 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Take the connection, or say politely that there are too many."""
         super().connection_made(transport)
         self.peer = self.client[0] if self.client else ""
+        self.network = network_of(self.peer)
         if not self.held.admit(self):
             self._refuse(503, "too-many-connections", "Too many connections are open: try again, or reuse yours.")
 

@@ -19,7 +19,9 @@ class Limits:
     """What one connection or request may take. Options ``--limit-…``, variables ``FEDELTA_SERVE_LIMIT_…``."""
 
     connections: Annotated[int, "connections of a worker; never more than its open files allow"] = 1000
-    connections_per_peer: Annotated[int, "connections of one address to a worker; trusted proxies are exempt"] = 250
+    connections_per_peer: Annotated[
+        int, "connections of one address (IPv6: of its /64) to a worker; trusted proxies are exempt"
+    ] = 250
     header_bytes: Annotated[int, "bytes of request line and headers together"] = 32_768
     headers: Annotated[int, "headers of a request"] = 100
     target_bytes: Annotated[int, "bytes of path and query"] = 8_192
@@ -63,11 +65,14 @@ class Settings:
     ] = ()
     rate_per_second: Annotated[float, "requests a second of one key, over all workers; 0 for no limit"] = 200
     rate_burst: Annotated[int, "requests of one key that may come at once"] = 400
-    failures_per_minute: Annotated[int, "requests without a good key that one address may send in a minute"] = 60
+    failures_per_minute: Annotated[
+        int, "requests without a good key that one address (IPv6: its /64) may send in a minute"
+    ] = 60
     drain_seconds: Annotated[float, "seconds from SIGTERM, when /readyz turns 503, to the last new connection"] = 0
     shutdown_seconds: Annotated[float, "seconds that requests in flight then have to finish"] = 30
     access_log: Annotated[str, "a file, - for standard error, or off"] = "-"
     audit: Annotated[str, "what is audited: all, or changes without reads"] = "all"
+    audit_days: Annotated[float, "days that the audit is kept; 0 for ever"] = 400
     telemetry: Annotated[str, "off, or otlp: spans by OpenTelemetry, from the extra otel"] = "off"
     shared_folder: str | None = None  # what workers share: rates and metrics; made by `fedelta serve`
     limits: Limits = field(default_factory=Limits)
@@ -82,6 +87,8 @@ class Settings:
             raise SettingRefused(f"Telemetry is off or otlp; got {self.telemetry!r}.")
         if self.audit not in {"all", "changes"}:
             raise SettingRefused(f"What is audited is all or changes; got {self.audit!r}.")
+        if not 0 <= self.audit_days < float("inf"):
+            raise SettingRefused(f"The audit is kept for 0 (ever) or more days; got {self.audit_days:g}.")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise SettingRefused(f"A root path begins with / and does not end with it; got {self.root_path!r}.")
 

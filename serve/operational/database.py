@@ -153,7 +153,9 @@ class Database:
                     raise refused
                 yield
             return
-        with closing(sqlite3.connect(f"{path}.publishing.{tenant}", timeout=0, isolation_level=None)) as file:
+        lock_file = Path(f"{path}.publishing.{tenant}")
+        _make(lock_file)
+        with closing(sqlite3.connect(lock_file, timeout=0, isolation_level=None)) as file:
             try:
                 file.execute("BEGIN EXCLUSIVE")
             except sqlite3.OperationalError as error:
@@ -192,7 +194,7 @@ def _is_sqlite(url: sa.URL) -> bool:
 
 def _make(path: Path) -> None:
     """Make the file where there is none, and let nobody but its owner read it; its journal takes the same mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if path.stat().st_mode & 0o077 and path.stat().st_uid == os.geteuid():
         path.chmod(0o600)

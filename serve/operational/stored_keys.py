@@ -20,6 +20,7 @@ class StoredKey:
     scopes: frozenset[str]
     tenant: str = DEFAULT_TENANT
     expires_at: datetime | None = None
+    rate_per_second: float | None = None  # None: as the settings have it
 
 
 def find_key(engine: sa.Engine, prefix: str) -> StoredKey | None:
@@ -35,7 +36,8 @@ def find_key(engine: sa.Engine, prefix: str) -> StoredKey | None:
     if row.last_used_at is None or row.last_used_at <= from_now(hours=-_LAST_USE_HOURS):
         _note_use(engine, prefix)
     expires_at = None if row.expires_at is None else datetime.fromisoformat(row.expires_at)
-    return StoredKey(row.name, bytes(row.digest), frozenset(row.scopes.split()), row.tenant, expires_at)
+    scopes = frozenset(row.scopes.split())
+    return StoredKey(row.name, bytes(row.digest), scopes, row.tenant, expires_at, row.rate_per_second)
 
 
 def digest(key: str) -> bytes:

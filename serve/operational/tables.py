@@ -53,6 +53,7 @@ api_keys = sa.Table(
     _tenant(),
     sa.Column("expires_at", sa.String(40)),
     sa.Column("last_used_at", sa.String(40)),  # to the hour
+    sa.Column("rate_per_second", sa.Float),  # null: as the service has it; 0: none
 )
 
 # Who changed what. ``details`` is a JSON object.

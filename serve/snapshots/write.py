@@ -53,7 +53,8 @@ def write_snapshot(run: ScoringRun, snapshot_id: str, path: Path, before: pl.Dat
     """
     read = dict.fromkeys((*columns.READ, *columns.NUMBERS, *columns.KINDS))
     customers = with_previous(run.columns([name for name in read if name != "delta"]), before)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (path.parent.parent, path.parent):  # of all tenants, of this one
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _unfinished(path) as database, _unfinished(path.with_suffix(BODIES)) as bodies:
         met = columns.ReasonsMet()
         added = customers.select("previous_probability", "delta", "tier_changed_at")

@@ -1,6 +1,9 @@
 """The audit: who read which customer is in the database within a second, whatever else cannot be written there."""
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -8,9 +11,14 @@ import sqlalchemy as sa
 from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
-from fedelta.serve.caller.audit import Entry
+from fedelta.serve.caller.access_log import AccessLog, Line
+from fedelta.serve.caller.audit import Audit, Entry
+from fedelta.serve.caller.metrics import Metrics
+from fedelta.serve.caller.settings import Settings
 from fedelta.serve.operational.database import Database
-from fedelta.serve.operational.tables import audit
+from fedelta.serve.operational.pointer import record
+from fedelta.serve.operational.retention import forget_audit
+from fedelta.serve.operational.tables import audit, from_now
 
 
 def entries(database: Database) -> list[Mapping[str, object]]:
@@ -43,6 +51,64 @@ def test_who_reads_a_customer_is_audited_with_what_came_of_it(
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_reads_are_not_audited_where_only_changes_are(database: Database) -> None:
-    from fedelta.serve.caller.settings import Settings
-
     assert create_app(full_url(database), Settings(access_log="off", audit="changes")).state.audit is None
+
+
+def aged(database: Database, *days: float) -> None:
+    """Entries of the audit of so many days ago, in this order."""
+    with database.engine() as engine, engine.begin() as connection:
+        for each in days:
+            record(connection, "default", "tests", "x", f"{each:g}", {})
+            connection.execute(audit.update().where(audit.c.subject == f"{each:g}").values(at=from_now(days=-each)))
+
+
+def subjects(database: Database) -> list[object]:
+    return [one["subject"] for one in entries(database)]
+
+
+def test_the_audit_forgets_what_is_older_than_it_is_kept_some_at_a_time(database: Database) -> None:
+    aged(database, 700, 500, 401, 399, 450, 1)
+    with database.engine() as engine:
+        rounds = 0
+        more = True
+        while more:
+            with engine.begin() as connection:
+                more = forget_audit(connection, 400, at_once=2)
+            rounds += 1
+    assert rounds == 2
+    # What came late stays until what stands before it goes: nothing younger is ever deleted, and nothing is scanned.
+    assert subjects(database) == ["399", "450", "1"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("days", "left"), [(400, ["10"]), (0, ["500", "10"])])
+def test_the_service_forgets_when_it_starts(database: Database, days: float, left: list[str]) -> None:
+    aged(database, 500, 10)
+    app = create_app(full_url(database), Settings(access_log="off", audit_days=days))
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app):
+            until = time.monotonic() + 10
+            while subjects(database) != left and time.monotonic() < until:
+                await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    assert subjects(database) == left
+
+
+def test_what_queues_lose_is_in_the_metrics() -> None:
+    metrics, stuck = Metrics(), threading.Event()
+    audited = Audit(lambda _: stuck.wait() and None, metrics.dropped, most=3)
+    for number in range(5):
+        audited.add(Entry(0.0, "default", "tests", "read_score", 200, str(number), None, None))
+    assert audited.dropped == 2
+    assert 'fedelta_dropped{what="audit"} 2.0' in metrics.text().decode()
+    stuck.set()
+    audited.close()
+    log = AccessLog("/dev/full", metrics.dropped, most=2)  # a disk without room
+    for _ in range(5):
+        log.add(Line(0.0, "r", "GET", "/", 200, 1.0, None, None, "", 0, True))
+    with pytest.raises(OSError, match="No space"):
+        log.close()
+    assert log.dropped == 5
+    assert 'fedelta_dropped{what="access log"} 5.0' in metrics.text().decode()

@@ -1,11 +1,14 @@
 """API keys: shown once, kept as a digest, revoked by name."""
 
 import hashlib
+import os
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from scoring_runs import customer, write
 
 from fedelta.cli import main
 from fedelta.serve.caller.keys import KeyRefused, create_key, list_keys, revoke_key, rotate_key
@@ -34,6 +37,23 @@ def test_nobody_else_reads_the_files_of_the_database(sqlite_database: Database) 
         files = sorted(sqlite_database.path.parent.glob("fedelta.db*"))
         assert len(files) == 3  # with its journal and the index of that
         assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o600"}
+
+
+def test_publish_and_keys_leave_nothing_that_others_may_read(tmp_path: Path) -> None:
+    write(tmp_path / "scores.parquet", customer("ann"))
+    place = ["--database", f"sqlite:///{tmp_path}/made/serve/fedelta.db"]
+    before = os.umask(0o022)
+    try:
+        assert main(["keys", "create", "crm", "--scope", "read:score", *place]) == 0
+        assert main(["publish", "--scores", str(tmp_path / "scores.parquet"), *place]) == 0
+    finally:
+        os.umask(before)
+    made = list((tmp_path / "made/serve").rglob("*"))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    assert {"fedelta.db", "fedelta.db.publishing.default"} <= set(modes)
+    assert {path.suffix for path in made} >= {".bodies", ".db"}
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+    assert stat.S_IMODE((tmp_path / "made/serve").stat().st_mode) == 0o700
 
 
 def engine_of(database: Database) -> sa.Engine:
@@ -88,6 +108,21 @@ def test_a_key_that_is_rotated_lasts_as_long_as_it_was_made_for(database: Databa
     assert second.expires_at >= first.expires_at
     with pytest.raises(KeyRefused, match="no active key"):
         rotate_key(database, "nobody")
+
+
+def test_a_key_keeps_the_rate_it_was_made_with(database: Database) -> None:
+    _, first = create_key(database, "crm", ["read:score"], rate_per_second=2.5)
+    _, second, _ = rotate_key(database, "crm")
+    _, plain = create_key(database, "other", ["read:score"])
+    assert (first.rate_per_second, second.rate_per_second, plain.rate_per_second) == (2.5, 2.5, None)
+    engine = engine_of(database)
+    found = find_key(engine, second.prefix)
+    engine.dispose()
+    assert found is not None
+    assert found.rate_per_second == 2.5
+    for wrong in (-1, 1e-9, 1e9, float("nan")):
+        with pytest.raises(KeyRefused, match="rate"):
+            create_key(database, "wrong", ["read:score"], rate_per_second=wrong)
 
 
 def test_tenants_may_give_the_same_name(database: Database) -> None:
@@ -172,9 +207,29 @@ def test_the_command_shows_a_key_once_alone_on_standard_output(
     assert key not in listed
     assert main(["keys", "rotate", "crm", "--overlap", "2", *place]) == 0
     assert capsys.readouterr().out.startswith("fdl_")
-    assert main(["keys", "create", "other", "--scope", "read:list", "--expires", "7", "--tenant", "b", *place]) == 0
+    assert (
+        main(
+            [
+                "keys",
+                "create",
+                "other",
+                "--scope",
+                "read:list",
+                "--expires",
+                "7",
+                "--tenant",
+                "b",
+                "--rate",
+                "3",
+                *place,
+            ]
+        )
+        == 0
+    )
     assert main(["keys", "list", "--tenant", "b", "--json", *place]) == 0
-    assert '"tenant": "b"' in capsys.readouterr().out
+    shown_as_json = capsys.readouterr().out
+    assert '"tenant": "b"' in shown_as_json
+    assert '"rate_per_second": 3.0' in shown_as_json
     assert main(["keys", "revoke", "crm", *place]) == 0
     assert main(["keys", "list", *place]) == 0
     assert "revoked" in capsys.readouterr().out
