@@ -653,7 +653,7 @@ def _revoke_key(name: str, tenant: str | None, database: str | None) -> None:
     click.echo(f"Revoked {keys.revoke_key(keys.opened(database), name, tenant).name!r}.")
 
 
-def _tiers_of_project() -> Any:
+def _tiers_of_project() -> dict[str, float] | None:
     """The least churn probability of each risk tier, as the project's params.yaml has it; None where there is none."""
     from fedelta.pipeline.paths import project_folder
 

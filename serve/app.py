@@ -77,6 +77,7 @@ def create_app(
         generate_unique_id_function=_operation_id,
     )
     app.state.store = store
+    app.state.stale_after_hours = settings.stale_after_hours
     app.state.metrics = metrics
     app.state.audit = audit
     app.state.access_log = access_log

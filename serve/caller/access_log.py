@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -97,8 +96,3 @@ def _text(line: Line) -> str:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def now() -> float:
-    """Seconds since 1970."""
-    return time.time()

@@ -1,5 +1,6 @@
 """Who read and changed what. Customers' ids are kept here, that is its purpose, and in no log."""
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from fedelta.serve.caller.batches import Batches
 from fedelta.serve.operational.tables import audit as table
 
+_log = logging.getLogger("fedelta.serve")
 Change = Callable[[sa.Connection], None]
 
 
@@ -54,7 +56,7 @@ class Audit:
 def written_to(change: Callable[[Change], Any]) -> Callable[[list[Entry]], None]:
     """Writes entries in one transaction of ``change``, or each in its own if one of them cannot be written.
 
-    One that alone cannot (its tenant is not known here) is given up, so that it does not hold up the others.
+    One that alone cannot (its tenant is not known here) is given up, which is logged: it would hold up the others.
     """
     insert = table.insert()
 
@@ -71,6 +73,7 @@ def written_to(change: Callable[[Change], Any]) -> Callable[[list[Entry]], None]
                 except Exception as one:
                     if not _refuses_a_row(one):
                         raise
+                    _log.warning("An entry of the audit is given up (%s).", type(one.__cause__ or one).__name__)
 
     def _insert(connection: sa.Connection, rows: list[dict[str, str]]) -> None:
         connection.execute(insert, rows)

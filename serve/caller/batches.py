@@ -13,7 +13,7 @@ _log = logging.getLogger("fedelta.serve")
 class Batches(Generic[T]):
     """A bounded queue and the thread that empties it. Adding costs an append; when it is full, what comes is counted.
 
-    A batch that cannot be written is tried again with the next; the bound holds for it too. ``lost`` is told the
+    A batch that cannot be written is tried again with the next; the bound holds for it too. ``lost`` receives the
     name and how many items were dropped in all, whenever one is.
     """
 

@@ -107,11 +107,11 @@ def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Let ``app`` answer every error it meets with a problem document; a crash is answered by ``serve.guard``."""
+    """Let ``app`` answer every error it meets with a problem document; ``serve.caller.guard`` answers crashes."""
 
     @app.exception_handler(Problem)
     async def known(request: Request, error: Problem) -> Response:
-        return _answer(request, error.status, error.kind, error.detail, headers=error.headers)
+        return problem_response(request.state.request_id, error.status, error.kind, error.detail, headers=error.headers)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -120,43 +120,33 @@ def answer_with_problems(app: FastAPI) -> None:
             404: f"Nothing answers at {request.url.path[:200]!r}: /openapi.json lists what does.",
             405: f"{request.method} is not taken here; the Allow header names what is.",
         }.get(error.status_code, str(error.detail))
-        return _answer(request, error.status_code, kind, detail, headers=error.headers)
+        return problem_response(request.state.request_id, error.status_code, kind, detail, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()]
         if any(fault["type"] == "json_invalid" for fault in error.errors()):
-            return _answer(request, 400, "bad-request", "The body is not valid JSON.", errors=faults)
+            return problem_response(
+                request.state.request_id, 400, "bad-request", "The body is not valid JSON.", errors=faults
+            )
         detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:3])
-        return _answer(request, 422, "invalid", detail, errors=faults[:20])
+        return problem_response(request.state.request_id, 422, "invalid", detail, errors=faults[:20])
 
     @app.exception_handler(InvalidCursor)
     async def cursor(request: Request, error: InvalidCursor) -> Response:
-        return _answer(request, 400, "invalid-cursor", str(error))
+        return problem_response(request.state.request_id, 400, "invalid-cursor", str(error))
 
     @app.exception_handler(SnapshotGone)
     async def gone(request: Request, _error: SnapshotGone) -> Response:
         detail = "Newer scores have been published since: start again without a cursor."
-        return _answer(request, 410, "cursor-expired", detail)
+        return problem_response(request.state.request_id, 410, "cursor-expired", detail)
 
     @app.exception_handler(NothingPublished)
     async def not_ready(request: Request, _error: NothingPublished) -> Response:
         detail = "Publish a scoring run with `fedelta publish`."
-        return _answer(request, 503, "not-ready", detail, headers=_RETRY_LATER)
+        return problem_response(request.state.request_id, 503, "not-ready", detail, headers=_RETRY_LATER)
 
     @app.exception_handler(Unavailable)
     async def unavailable(request: Request, _error: Unavailable) -> Response:
         detail = "The service cannot read its database just now: try again, or look at its log."
-        return _answer(request, 503, "unavailable", detail, headers=_RETRY_LATER)
-
-
-def _answer(
-    request: Request,
-    status: int,
-    kind: str,
-    detail: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    errors: Sequence[Mapping[str, str]] = (),
-) -> Response:
-    return problem_response(request.state.request_id, status, kind, detail, headers=headers, errors=errors)
+        return problem_response(request.state.request_id, 503, "unavailable", detail, headers=_RETRY_LATER)

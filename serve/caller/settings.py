@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from fedelta.features.errors import FedeltaError
 
 VARIABLES = "FEDELTA_SERVE_"
+
+_LOOPBACK = {("http", "127.0.0.1"), ("http", "localhost"), ("http", "::1")}
 
 
 class SettingRefused(FedeltaError):
@@ -48,7 +51,8 @@ class TokenSettings:
     def __post_init__(self) -> None:
         if refused := sorted(set(self.algorithms) - {"RS256", "ES256", "EdDSA"}):
             raise SettingRefused(f"Tokens are signed by RS256, ES256 or EdDSA; got {', '.join(refused)}.")
-        if not self.jwks_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        address = urlsplit(self.jwks_url)
+        if address.scheme != "https" and (address.scheme, address.hostname) not in _LOOPBACK:
             raise SettingRefused(
                 f"The keys of the issuer must come over https, or from this machine; got {self.jwks_url!r}."
             )
@@ -73,6 +77,7 @@ class Settings:
     access_log: Annotated[str, "a file, - for standard error, or off"] = "-"
     audit: Annotated[str, "what is audited: all, or changes without reads"] = "all"
     audit_days: Annotated[float, "days that the audit is kept; 0 for ever"] = 400
+    stale_after_hours: Annotated[float, "hours since the publish from which on scores are marked as stale"] = 24
     telemetry: Annotated[str, "off, or otlp: spans by OpenTelemetry, from the extra otel"] = "off"
     shared_folder: str | None = None  # what workers share: rates and metrics; made by `fedelta serve`
     limits: Limits = field(default_factory=Limits)
@@ -89,6 +94,8 @@ class Settings:
             raise SettingRefused(f"What is audited is all or changes; got {self.audit!r}.")
         if not 0 <= self.audit_days < float("inf"):
             raise SettingRefused(f"The audit is kept for 0 (ever) or more days; got {self.audit_days:g}.")
+        if not self.stale_after_hours > 0:
+            raise SettingRefused(f"Scores are stale after more than 0 hours; got {self.stale_after_hours:g}.")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
             raise SettingRefused(f"A root path begins with / and does not end with it; got {self.root_path!r}.")
 

@@ -133,10 +133,6 @@ class Tokens:
             self._keys, self._fetched_at = keys, time.monotonic()
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_given: object, **_named: object) -> None:
         """An issuer's keys come from the address that was configured, from no other."""

@@ -200,7 +200,7 @@ async def _page(request: Request, store: Store, snapshot: Snapshot, asked: _Aske
     about = {
         "snapshot_id": snapshot.snapshot_id,
         "as_of": snapshot.pointer.as_of,
-        **age_of(snapshot),
+        **age_of(snapshot, request),
         "total": total,
         "total_is_exact": True,
         "next": following,

@@ -77,7 +77,7 @@ async def ready(request: Request) -> Ready:
         as_of=snapshot.pointer.as_of,
         published_at=snapshot.pointer.published_at,
         database="unreachable" if store.fault else "available",
-        **age_of(snapshot),
+        **age_of(snapshot, request),
     )
 
 
@@ -93,6 +93,6 @@ async def current_model(
     """Describe the model behind the current scores: version, horizon, tiers, metrics."""
     store: Store = request.app.state.store
     snapshot = await store.current(key.tenant)
-    first = orjson.dumps({"published_at": snapshot.pointer.published_at, **age_of(snapshot)})
+    first = orjson.dumps({"published_at": snapshot.pointer.published_at, **age_of(snapshot, request)})
     body = b"%b,%b" % (first[:-1], snapshot.about[1:])
     return Response(body, media_type="application/json")

@@ -58,10 +58,6 @@ class SnapshotFile:
         found = self._find("SELECT row FROM scores WHERE customer_id = ?", (customer_id,)).fetchone()
         return None if found is None else self.body(found[0])
 
-    def find_many(self, customer_ids: Iterable[str]) -> dict[str, bytes]:
-        """The documents of the customers it knows."""
-        return {customer_id: self.body(row) for customer_id, row in self._rows(customer_ids)}
-
     def body(self, row: int) -> bytes:
         """The document of the customer at this row of the scores file."""
         return self._bodies[self._starts[row] : self._starts[row + 1] - 1]
@@ -83,10 +79,6 @@ class SnapshotFile:
     def has_column(self, name: str) -> bool:
         """Whether there is a column of this name; those of reasons exist where somebody has the reason."""
         return name in self._stored
-
-    def is_loaded(self, names: Iterable[str]) -> bool:
-        """Whether those of the columns that exist are in memory."""
-        return all(name in self._columns or name not in self._stored for name in names)
 
     def column(self, name: str) -> pl.Series:
         """A column of `serve.snapshots.columns`, read when it is first asked for."""

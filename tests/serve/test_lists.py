@@ -13,9 +13,11 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scoring_runs import AS_OF, Client, Publish, customer, reason, scores, unscored
+from scoring_runs import AS_OF, Client, Publish, customer, full_url, reason, scores, unscored
 
 from fedelta.features.contract import SCORES
+from fedelta.serve.app import create_app
+from fedelta.serve.caller.settings import Settings
 from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots import pages
 from fedelta.serve.snapshots.document import CSV_COLUMNS
@@ -249,7 +251,7 @@ def test_the_accept_header_names_every_format(client: Client, publish_customers:
 
 
 def test_a_page_says_how_many_there_are_and_how_old_they_are(
-    client: Client, publish_customers: Publish, monkeypatch: pytest.MonkeyPatch
+    database: Database, key: str, client: Client, publish_customers: Publish
 ) -> None:
     publish_customers(*(customer(f"c{i}") for i in range(30)), customer("x", held_out=True))
     for _ in range(2):  # the second answer needs no thread
@@ -257,8 +259,11 @@ def test_a_page_says_how_many_there_are_and_how_old_they_are(
         assert (page["total"], page["total_is_exact"], len(page["customers"])) == (30, True, 7)
         assert page["age_seconds"] < 60
         assert page["stale"] is False
-    monkeypatch.setenv("FEDELTA_STALE_AFTER_HOURS", "1e-9")
-    assert client.get("/v1/at-risk").json()["stale"] is True
-    assert client.get("/v1/models/current").json()["stale"] is True
-    assert client.get("/readyz").json()["stale"] is True
+    strict = create_app(full_url(database), Settings(access_log="off", stale_after_hours=1e-9), look_again=0)
+    asking = Client(strict, key)
+    assert asking.get("/v1/at-risk").json()["stale"] is True
+    assert asking.get("/v1/models/current").json()["stale"] is True
+    assert asking.get("/readyz").json()["stale"] is True
+    asking.close()
+    strict.state.store.close()
     assert datetime.fromisoformat(page["as_of"]) == AS_OF

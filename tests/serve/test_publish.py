@@ -213,7 +213,7 @@ def test_who_has_a_snapshot_open_reads_on_when_it_is_retired(database: Database,
     assert not file.path.with_suffix(".bodies").exists()
     body = file.find("ann")
     assert body is not None
-    assert file.find_many(["ann", "bob"]) == {"ann": body}
+    assert file.views(["ann", "bob"]) == {"ann": body}
     assert file.column("churn_probability").to_list() == [0.25]
 
 

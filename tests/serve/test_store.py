@@ -48,7 +48,7 @@ def test_a_hundred_swaps_fail_no_read_and_mix_no_snapshots(database: Database, t
         async with store.following():
             while not done.is_set():
                 snapshot = await store.current("default")
-                batch = await store.off_loop(snapshot.file.find_many, ids)
+                batch = await store.off_loop(snapshot.file.views, ids)
                 rows, _ = await store.off_loop(page, snapshot.file, AtRisk(), 0, 20)
                 one = snapshot.file.find(ids[0])
                 assert one is not None
