@@ -56,7 +56,7 @@ def _hashing(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     def hashes(ids: pa.ChunkedArray) -> pa.Array:
         return pa.array(customer_hashes(ids))
 
-    connection.create_function(_FUNCTION, hashes, ["VARCHAR"], "UBIGINT", type=ARROW)  # type: ignore[arg-type]
+    connection.create_function(_FUNCTION, hashes, ["VARCHAR"], "UBIGINT", type=ARROW)
     try:
         yield
     finally:
