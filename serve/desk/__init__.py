@@ -22,9 +22,9 @@ How to add a page, ``/desk/base`` as the example:
    Figures have filters: ``number``, ``share``, ``points``, ``money``, ``day``, ``moment``, ``value`` (a word of the
    data). A chart is a function of ``charts.py``, with a table of its figures behind it (the macro ``charts.figure``).
 4. Words: English in the template (``{% trans %}…{% endtrans %}`` or ``_("…")``) or the code
-   (``page.words.gettext("…")``, ``N_("…")`` where it is shown later); ``python tests/serve/desk/catalogue.py`` adds
-   what is new to ``locale/it/LC_MESSAGES/desk.po``, where the translation is written by hand. A test fails while one
-   lacks.
-5. Tests: its answers in ``tests/serve/desk/test_desk_base.py`` (fixture ``visit``; the company is ``company.py``); a
-   line in ``PAGES`` of ``test_desk_browser.py`` has it opened in Chromium, wide and narrow, and looked at by axe.
+   (``page.words.gettext("…")``, ``N_("…")`` where it is shown later). ``tests/serve/desk/desk_catalogue.py``, run as a
+   program, adds what is new to ``locale/it/LC_MESSAGES/desk.po``, where the translation is written by hand. A test
+   fails while one lacks.
+5. Tests: its answers in ``tests/serve/desk/test_desk_base.py`` (the fixture ``visit`` over ``desk_company.py``); a line
+   in ``PAGES`` of ``test_desk_browser.py`` has it opened in Chromium, wide and narrow, and looked at by axe.
 """

@@ -4,10 +4,10 @@ import gzip
 from pathlib import Path
 from urllib.parse import quote
 
-import company
+import desk_company as company
 import pytest
-from browser import NARROW, WIDE, visitor
-from conftest import Desk
+from desk_browser import NARROW, WIDE, visitor
+from desk_client import Desk
 
 from fedelta.serve.desk.static_files import FOLDER
 

@@ -5,9 +5,9 @@ import io
 import re
 from collections.abc import Callable
 
-import company
+import desk_company as company
 import pytest
-from conftest import Desk
+from desk_client import Desk
 from markupsafe import escape
 
 Visit = Callable[..., Desk]

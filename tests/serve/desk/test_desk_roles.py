@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from conftest import Desk
+from desk_client import Desk
 from fastapi import FastAPI
 
 from fedelta.serve.caller.rules import OPEN, Rule, Rules

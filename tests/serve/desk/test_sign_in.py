@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable
 
-import company
+import desk_company as company
 import pytest
 import sqlalchemy as sa
-from conftest import Desk
+from desk_client import Desk
 from fastapi import FastAPI
 from scoring_runs import Client
 

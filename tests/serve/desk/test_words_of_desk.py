@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-import catalogue
+import desk_catalogue as catalogue
 import pytest
 from babel.messages.checkers import checkers
-from conftest import Desk
+from desk_client import Desk
 from jinja2.lexer import Lexer
 
 from fedelta.serve.desk.page import TEMPLATES, environment

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from company import PASSWORD
+from desk_company import PASSWORD
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 AXE = Path(__file__).parent / "axe/axe-4.14.1.min.js"
