@@ -44,6 +44,129 @@ class Batch(TypedDict):
     results: list["Found"]
 
 
+class Bulk(TypedDict):
+    """A change of all cases that a filter lets through and that are not done."""
+
+    filter: "CaseFilter"
+    change: "Change"
+    dry_run: NotRequired[bool]
+    expected: NotRequired[int | None]
+
+
+class BulkAnswer(TypedDict):
+    """What the change did, or would do."""
+
+    receipt_id: str | None
+    matched: int
+    changed: int
+    refused: int
+    case_ids: list[int]
+
+
+class Case(TypedDict):
+    """One matter of one customer."""
+
+    id: int
+    customer_id: str
+    reason: str
+    status: Literal["open", "snoozed", "done"]
+    owner: str | None
+    due_on: str | None
+    priority: float
+    next_action: str | None
+    snoozed_until: str | None
+    snoozed_until_event: Literal["bad_experience", "tier_up", "purchase"] | None
+    playbook: str | None
+    step: int | None
+    started_on: str | None
+    opened_at: str
+    opened_by: str
+    opened_in: str | None
+    updated_at: str
+    updated_in: str | None
+    closed_at: str | None
+    outcome: Literal["reached", "no_answer", "offered", "accepted", "saved", "lost", "lapsed", "withdrawn"] | None
+    outcome_reason: str | None
+    revision: int
+
+
+class CaseDetail(TypedDict):
+    """A case with what was written, done and achieved."""
+
+    id: int
+    customer_id: str
+    reason: str
+    status: Literal["open", "snoozed", "done"]
+    owner: str | None
+    due_on: str | None
+    priority: float
+    next_action: str | None
+    snoozed_until: str | None
+    snoozed_until_event: Literal["bad_experience", "tier_up", "purchase"] | None
+    playbook: str | None
+    step: int | None
+    started_on: str | None
+    opened_at: str
+    opened_by: str
+    opened_in: str | None
+    updated_at: str
+    updated_in: str | None
+    closed_at: str | None
+    outcome: Literal["reached", "no_answer", "offered", "accepted", "saved", "lost", "lapsed", "withdrawn"] | None
+    outcome_reason: str | None
+    revision: int
+    notes: list["Note"]
+    treatments: list["Treatment"]
+    outcomes: list["RecordedOutcome"]
+
+
+class CaseFilter(TypedDict):
+    """Which cases. A filter that is not known is refused: a misspelt one would let all through."""
+
+    status: NotRequired[list[Literal["open", "snoozed", "done"]]]
+    owner: NotRequired[str | None]
+    unassigned: NotRequired[bool]
+    due_before: NotRequired[str | None]
+    customer_id: NotRequired[str | None]
+    reason: NotRequired[str | None]
+    min_priority: NotRequired[float | None]
+
+
+class CasePage(TypedDict):
+    """Some cases; ``next`` is the cursor of those after them, null at the end."""
+
+    cases: list["Case"]
+    next: str | None
+
+
+class Change(TypedDict):
+    """What changes of a case; what is not named stays."""
+
+    owner: NotRequired[str | None]
+    due_on: NotRequired[str | None]
+    next_action: NotRequired[str | None]
+    playbook: NotRequired[str | None]
+    status: NotRequired[Literal["open", "snoozed", "done"]]
+    snoozed_until: NotRequired[str | None]
+    snoozed_until_event: NotRequired[Literal["bad_experience", "tier_up", "purchase"] | None]
+    step: NotRequired[int]
+    outcome: NotRequired[Literal["reached", "no_answer", "offered", "accepted", "saved", "lost"]]
+    outcome_reason: NotRequired[str | None]
+
+
+class ContactMade(TypedDict):
+    """A contact that was made."""
+
+    customer_id: str
+    action: NotRequired[str | None]
+    channel: NotRequired[str | None]
+    campaign: NotRequired[str | None]
+    treated_at: NotRequired[str | None]
+    cost: NotRequired[float | None]
+    case_id: NotRequired[int | None]
+    happened: NotRequired[bool]
+
+
 class CurrentModel(TypedDict):
     """The current scoring run and the model behind it. The last four are null where the run came without them."""
 
@@ -85,6 +208,69 @@ class NextCategory(TypedDict):
     category: str | None
     probability: float | None
     reason: str | None
+
+
+class Note(TypedDict):
+    """What somebody wrote."""
+
+    id: int
+    case_id: int
+    text: str
+    author: str
+    created_at: str
+    pinned: bool
+
+
+class NoteText(TypedDict):
+    """A note to write."""
+
+    text: str
+    pinned: NotRequired[bool]
+
+
+class Opening(TypedDict):
+    """A case to open."""
+
+    customer_id: str
+    reason: str
+    owner: NotRequired[str | None]
+    due_on: NotRequired[str | None]
+    next_action: NotRequired[str | None]
+    playbook: NotRequired[str | None]
+
+
+class OutcomeOfContact(TypedDict):
+    """What came of a contact."""
+
+    customer_id: str
+    outcome: Literal["reached", "no_answer", "offered", "accepted", "saved", "lost"]
+    reason: NotRequired[str | None]
+    occurred_at: NotRequired[str | None]
+    case_id: NotRequired[int | None]
+    treatment_id: NotRequired[int | None]
+    happened: NotRequired[bool]
+
+
+class OutcomeResult(TypedDict):
+    """What became of one of the outcomes sent."""
+
+    customer_id: str
+    status: Literal["recorded", "refused"]
+    outcome: NotRequired["RecordedOutcome | None"]
+    problem: NotRequired[str | None]
+    detail: NotRequired[str | None]
+
+
+class OutcomeResults(TypedDict):
+    """One result for each outcome sent, in their order."""
+
+    results: list["OutcomeResult"]
+
+
+class Outcomes(TypedDict):
+    """Outcomes to record."""
+
+    outcomes: list["OutcomeOfContact"]
 
 
 class ProblemDocument(TypedDict):
@@ -199,6 +385,20 @@ class Reason(TypedDict):
     date: str | None
 
 
+class RecordedOutcome(TypedDict):
+    """What came of a contact."""
+
+    id: int
+    customer_id: str
+    outcome: Literal["reached", "no_answer", "offered", "accepted", "saved", "lost"]
+    reason: str | None
+    occurred_at: str
+    case_id: int | None
+    treatment_id: int | None
+    recorded_at: str
+    recorded_by: str
+
+
 class Score(TypedDict):
     """The latest score of one customer."""
 
@@ -279,6 +479,31 @@ class Tier(TypedDict):
     customers: int
     min_probability: float
     max_probability: float
+
+
+class Treatment(TypedDict):
+    """A contact with a customer."""
+
+    id: int
+    customer_id: str
+    treated_at: str
+    action: str | None
+    channel: str | None
+    campaign: str | None
+    cost: float | None
+    case_id: int | None
+    happened: bool
+    churn_probability: float | None
+    expected_value: float | None
+    recorded_at: str
+    recorded_by: str
+
+
+class TreatmentPage(TypedDict):
+    """Some treatments, the latest first; ``next`` is the cursor of those after them, null at the end."""
+
+    treatments: list["Treatment"]
+    next: str | None
 
 
 class Wanted(TypedDict):
@@ -557,6 +782,168 @@ class Client:
     def current_model(self) -> CurrentModel:
         """Describe the model behind the current scores: version, horizon, tiers, metrics."""
         return cast("CurrentModel", self._send("GET", "/v1/models/current").json())
+
+    def list_cases(
+        self,
+        *,
+        status: Sequence[Literal["open", "snoozed", "done"]] | None = None,
+        owner: str | None = None,
+        unassigned: bool | None = None,
+        due_before: str | None = None,
+        customer_id: str | None = None,
+        reason: str | None = None,
+        min_priority: float | None = None,
+        sort: Literal["priority", "due", "updated"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> CasePage:
+        """List cases. Pages follow each other by keyset: none is missed or doubled because others were added."""
+        return cast(
+            "CasePage",
+            self._send(
+                "GET",
+                "/v1/cases",
+                query={
+                    "status": status,
+                    "owner": owner,
+                    "unassigned": unassigned,
+                    "due_before": due_before,
+                    "customer_id": customer_id,
+                    "reason": reason,
+                    "min_priority": min_priority,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+            ).json(),
+        )
+
+    def every_cases(
+        self,
+        *,
+        status: Sequence[Literal["open", "snoozed", "done"]] | None = None,
+        owner: str | None = None,
+        unassigned: bool | None = None,
+        due_before: str | None = None,
+        customer_id: str | None = None,
+        reason: str | None = None,
+        min_priority: float | None = None,
+        sort: Literal["priority", "due", "updated"] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Case]:
+        """Yield the cases of every page of `list_cases`."""
+        cursor = None
+        while True:
+            page = self.list_cases(
+                status=status,
+                owner=owner,
+                unassigned=unassigned,
+                due_before=due_before,
+                customer_id=customer_id,
+                reason=reason,
+                min_priority=min_priority,
+                sort=sort,
+                limit=limit,
+                cursor=cursor,
+            )
+            yield from page["cases"]
+            if not page["next"]:
+                return
+            cursor = httpx.URL(page["next"]).params["cursor"]
+
+    def open_case(self, body: Opening) -> Case:
+        """Open a case for a customer who may be contacted: one at a time for each customer and reason.
+
+        Customers of the control group and those who opted out are refused (409).
+        """
+        return cast("Case", self._send("POST", "/v1/cases", body=body, again=False).json())
+
+    def read_case(self, case_id: int) -> CaseDetail:
+        """Return a case with its notes, treatments and outcomes. Its ETag is for ``If-Match``."""
+        return cast("CaseDetail", self._send("GET", f"/v1/cases/{quote(str(case_id), safe='')}").json())
+
+    def change_case(self, case_id: int, body: Change, *, if_match: str | None = None) -> Case:
+        """Change a case that is still as it was read (``If-Match``, else 428; 412 where it is not).
+
+        Of a customer who has come into the control group or opted out it can only be closed.
+        """
+        return cast(
+            "Case",
+            self._send(
+                "PATCH", f"/v1/cases/{quote(str(case_id), safe='')}", headers={"if-match": if_match}, body=body
+            ).json(),
+        )
+
+    def note_case(self, case_id: int, body: NoteText) -> Note:
+        """Write a note on a case."""
+        return cast(
+            "Note", self._send("POST", f"/v1/cases/{quote(str(case_id), safe='')}/notes", body=body, again=False).json()
+        )
+
+    def change_cases(self, body: Bulk) -> BulkAnswer:
+        """Change all cases that a filter lets through, or count them first (``dry_run``, the default)."""
+        return cast("BulkAnswer", self._send("POST", "/v1/cases:bulk", body=body, again=False).json())
+
+    def record_treatment(self, body: ContactMade, *, idempotency_key: str) -> Treatment:
+        """Record a contact, once for each ``Idempotency-Key``.
+
+        Customers of the control group and those who opted out are refused (409) unless it says that it ``happened``.
+        """
+        return cast(
+            "Treatment",
+            self._send("POST", "/v1/treatments", headers={"idempotency-key": idempotency_key}, body=body).json(),
+        )
+
+    def list_treatments(
+        self,
+        *,
+        customer_id: str | None = None,
+        campaign: str | None = None,
+        since: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> TreatmentPage:
+        """List the contacts that were made, the latest first."""
+        return cast(
+            "TreatmentPage",
+            self._send(
+                "GET",
+                "/v1/treatments",
+                query={
+                    "customer_id": customer_id,
+                    "campaign": campaign,
+                    "since": since,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+            ).json(),
+        )
+
+    def every_treatments(
+        self,
+        *,
+        customer_id: str | None = None,
+        campaign: str | None = None,
+        since: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Treatment]:
+        """Yield the treatments of every page of `list_treatments`."""
+        cursor = None
+        while True:
+            page = self.list_treatments(
+                customer_id=customer_id, campaign=campaign, since=since, limit=limit, cursor=cursor
+            )
+            yield from page["treatments"]
+            if not page["next"]:
+                return
+            cursor = httpx.URL(page["next"]).params["cursor"]
+
+    def write_outcomes(self, body: Outcomes, *, idempotency_key: str) -> OutcomeResults:
+        """Record what came of contacts, once for each ``Idempotency-Key``; some may be refused and others not."""
+        return cast(
+            "OutcomeResults",
+            self._send("POST", "/v1/outcomes", headers={"idempotency-key": idempotency_key}, body=body).json(),
+        )
 
     def read_metrics(self) -> str:
         """Return the metrics of all workers as Prometheus reads them."""
