@@ -625,6 +625,22 @@ def _serve(host: str, port: int, database: str | None, **given: object) -> None:
 
 
 @_in(SECTIONS[4])
+@fedelta.command("export-scores")
+@click.option("--to", required=True, metavar="URL|DIR", help="postgresql://…, sqlite:///PATH, or a folder for Parquet.")
+@_tenant
+@_database
+def _export_scores(to: str, tenant: str, database: str | None) -> None:
+    """Bring the tables fedelta_scores and fedelta_score_changes up to date with the current scores (reverse ETL)."""
+    from fedelta.serve.export_scores import export_scores
+    from fedelta.serve.operational.database import Database
+
+    if "://" not in to:
+        to = os.path.normpath(Path.cwd() / to)
+    _enter_for_service(database)
+    click.echo(export_scores(Database.at(database), to, tenant=tenant))
+
+
+@_in(SECTIONS[4])
 @fedelta.command("backup")
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @_database
