@@ -1,7 +1,7 @@
 """A list as a file, a piece at a time: NDJSON, CSV, Parquet, a spreadsheet. Memory holds some hundreds of rows."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import polars as pl
@@ -42,24 +42,41 @@ def ndjson(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[by
         yield ranked(file, some_ranks, some_rows, b"\n") + b"\n"
 
 
-def csv(file: SnapshotFile, ranks: pl.Series, rows: pl.Series, *, bom: bool = False) -> Iterator[bytes]:
+def csv(
+    file: SnapshotFile,
+    ranks: pl.Series,
+    rows: pl.Series,
+    columns: Sequence[str] = CSV_COLUMNS,
+    *,
+    bom: bool = False,
+) -> Iterator[bytes]:
     """A CSV file (RFC 4180, UTF-8, header first).
 
     Text a spreadsheet would run as a formula gets an apostrophe in front; numbers stay as they are.
     """
-    yield (BOM if bom else b"") + (",".join(CSV_COLUMNS) + "\r\n").encode()
+    yield (BOM if bom else b"") + (",".join(columns) + "\r\n").encode()
     for some_ranks, some_rows in _pieces(ranks, rows):
-        text = _in_words(_frame(file, some_ranks, some_rows)).with_columns(
-            pl.when(pl.col(name).str.contains(_FORMULA)).then(pl.lit("'") + pl.col(name)).otherwise(name).alias(name)
-            for name in _WORDS
+        text = (
+            _in_words(_frame(file, some_ranks, some_rows))
+            .select(columns)
+            .with_columns(
+                pl.when(pl.col(name).str.contains(_FORMULA))
+                .then(pl.lit("'") + pl.col(name))
+                .otherwise(name)
+                .alias(name)
+                for name in _WORDS
+                if name in columns
+            )
         )
         yield text.write_csv(include_header=False, line_terminator="\r\n").encode()
 
 
-def xlsx(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[bytes]:
+def xlsx(
+    file: SnapshotFile, ranks: pl.Series, rows: pl.Series, columns: Sequence[str] = CSV_COLUMNS
+) -> Iterator[bytes]:
     """A spreadsheet with one sheet; text in it is never a formula."""
-    pieces = (_in_words(_frame(file, *some)) for some in _pieces(ranks, rows))
-    yield from spreadsheet("at risk", CSV_COLUMNS, pieces)
+    pieces = (_in_words(_frame(file, *some)).select(columns) for some in _pieces(ranks, rows))
+    yield from spreadsheet("at risk", columns, pieces)
 
 
 def parquet(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[bytes]:
@@ -69,6 +86,13 @@ def parquet(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[b
         made.seek(0)
         while piece := made.read(_PARQUET_BYTES):
             yield piece
+
+
+def in_words(file: SnapshotFile) -> Iterator[pl.DataFrame]:
+    """All customers of a snapshot, some at a time: the columns of CSV but the rank, with the types of a scores file."""
+    for start in range(0, file.customers, _PARQUET_ROWS):
+        rows = list(range(start, min(start + _PARQUET_ROWS, file.customers)))
+        yield _in_words(_with_times(_frame(file, rows, rows))).drop("rank")
 
 
 def ranked(file: SnapshotFile, ranks: Iterable[int], rows: Iterable[int], separator: bytes) -> bytes:
@@ -103,13 +127,16 @@ def _frame(file: SnapshotFile, ranks: list[int], rows: list[int]) -> pl.DataFram
 
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    stamps = [
+    return _with_times(frame).cast({"reasons": COLUMNS["reasons"]})
+
+
+def _with_times(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(
         pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us").dt.replace_time_zone("UTC")
         if isinstance(dtype, pl.Datetime)
         else pl.col(name).str.to_date("%Y-%m-%d")
         for name, dtype in _STAMPS.items()
-    ]
-    return frame.with_columns(stamps).cast({"reasons": COLUMNS["reasons"]})
+    )
 
 
 def _in_words(frame: pl.DataFrame) -> pl.DataFrame:
