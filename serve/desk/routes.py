@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from fedelta.serve.desk import changes, customer, customers, my_day, settings, sign_in, static_files, views
+from fedelta.serve.desk import base, changes, customer, customers, my_day, settings, sign_in, static_files, views
 
 ROUTERS = (
     static_files.router,
@@ -12,6 +12,7 @@ ROUTERS = (
     customers.router,
     customer.router,
     changes.router,
+    base.router,
     settings.router,
 )
 

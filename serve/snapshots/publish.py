@@ -8,18 +8,20 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from fedelta.serve.operational import pointer
+from fedelta.serve.operational import pointer, run_reports
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.operational.tenants import checked, ensure
 from fedelta.serve.snapshots.compare import tier_changes
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
+from fedelta.serve.snapshots.reports import read_reports
 from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun, read_document
 from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfinished, write_snapshot
 
 SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
 METRICS = Path("reports/evaluation.json")
+REPORTS = Path("reports")
 KEPT_PREVIOUS = 2
 ACTOR = "fedelta publish"
 
@@ -56,6 +58,8 @@ def publish(
     *,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    reports: Path | None = None,
+    policy: Mapping[str, object] | None = None,
     keep: int = KEPT_PREVIOUS,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -71,6 +75,8 @@ def publish(
     ----------
     path : the scores file, with the columns of ``features.contract.SCORES``
     bundle, metrics : documents shown by ``/v1/models/current`` where present
+    reports : the folder of the reports that the desk shows (`serve.snapshots.reports`), those that are there
+    policy : what limits the contacts of a run, and the share of the control group, where the caller knows it
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
     thresholds : the least churn probability of each risk tier but the lowest, where the caller knows it
@@ -87,7 +93,10 @@ def publish(
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
     snapshot_id, facts = run.snapshot_id(), run.facts
-    document = _about(run, snapshot_id, bundle, metrics, thresholds)
+    found = read_reports(reports) if reports is not None else {}
+    if policy is not None:
+        found["policy"] = orjson.dumps(policy)
+    document = _about(run, snapshot_id, bundle, metrics, thresholds, found)
     database.migrate()
     with database.sole_publisher(tenant), database.engine() as engine:
         with engine.execution_options(reads=True).begin() as connection:
@@ -112,7 +121,9 @@ def publish(
                     pointer.tell(connection, tenant, "score.tier_changed", changes)
             else:
                 pointer.describe(connection, tenant, snapshot_id, document)
+            run_reports.store(connection, tenant, snapshot_id, found)
             gone = pointer.retire(connection, tenant, keep)
+            run_reports.forget(connection, tenant, gone)
         for one in gone:
             remove_snapshot(folder / f"{one}{SUFFIX}")
     return Published(
@@ -133,6 +144,8 @@ def main(
     scores: Path = SCORES_FILE,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    reports: Path = REPORTS,
+    policy: Mapping[str, object] | None = None,
     receipt: Path | None = None,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -145,7 +158,14 @@ def main(
         As `publish`.
     """
     published = publish(
-        scores, Database.at(database_url), bundle=bundle, metrics=metrics, tenant=tenant, thresholds=thresholds
+        scores,
+        Database.at(database_url),
+        bundle=bundle,
+        metrics=metrics,
+        reports=reports,
+        policy=policy,
+        tenant=tenant,
+        thresholds=thresholds,
     )
     print(published)
     if receipt:
@@ -153,7 +173,12 @@ def main(
 
 
 def _about(
-    run: ScoringRun, snapshot_id: str, bundle: Path, metrics: Path, thresholds: Mapping[str, float] | None
+    run: ScoringRun,
+    snapshot_id: str,
+    bundle: Path,
+    metrics: Path,
+    thresholds: Mapping[str, float] | None,
+    reports: Mapping[str, bytes],
 ) -> bytes:
     """The JSON object of ``/v1/models/current``."""
     facts = run.facts
@@ -172,6 +197,8 @@ def _about(
             "metrics": read_document(metrics),
             "churn": churn,
             "clv": clv,
+            "reports": run_reports.digests(reports),
+            "alarms": orjson.loads(reports["drift"]).get("alarms") if "drift" in reports else None,
         }
     )
 
