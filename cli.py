@@ -526,6 +526,9 @@ _of_tenant = click.option("--tenant", help="Whose keys (default: those of all)."
 @click.option("--scores", type=_FOLDER, default=Path("data/scores.parquet"), show_default=True)
 @click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
 @click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
+@click.option("--scoring", type=_FOLDER, default=Path("data/scoring"), show_default=True)
+@click.option("--interactions", type=_FOLDER, default=Path("data/interactions"), show_default=True)
+@click.option("--customers", type=_FOLDER, default=Path("data/customers.parquet"), show_default=True)
 @click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
 @_tenant
 @_database

@@ -23,10 +23,12 @@ from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
 from fedelta.serve.examples import EXAMPLES
+from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit
-from fedelta.serve.routes import at_risk, customers, health
-from fedelta.serve.store import LOOK_AGAIN_SECONDS, Store, Unavailable
+from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.routes import at_risk, customers, health, on_demand
+from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
 
 _log = logging.getLogger("fedelta.serve")
 _FORGET_EVERY = 3600.0  # seconds
@@ -44,6 +46,7 @@ def create_app(
     settings = settings or Settings(access_log="off")
     database = Database.at(database_url)
     store = Store(database, look_again=look_again)
+    pool = Pool(settings.scoring_processes, most_waiting=settings.scoring_waiting, seconds=settings.scoring_seconds)
     draining, metrics = Draining(settings.drain_seconds), Metrics()
     callers = Callers(store.key, settings.tokens)
     rates = Rates(
@@ -59,10 +62,10 @@ def create_app(
             await asyncio.to_thread(database.migrate)
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
-        async with store.following(), _forgetting(store, settings.audit_days):
+        async with store.following(), _forgetting(store, settings.audit_days), _warming(store, pool, settings):
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
-        for each in (callers, audit, access_log, spans, rates, store):
+        for each in (pool, callers, audit, access_log, spans, rates, store):
             if each is not None:
                 await asyncio.to_thread(each.close)
 
@@ -77,6 +80,7 @@ def create_app(
         generate_unique_id_function=_operation_id,
     )
     app.state.store = store
+    app.state.pool = pool
     app.state.stale_after_hours = settings.stale_after_hours
     app.state.metrics = metrics
     app.state.audit = audit
@@ -94,7 +98,7 @@ def create_app(
         spans=spans,
     )
     answer_with_problems(app)
-    for room in (customers, at_risk):
+    for room in (customers, at_risk, on_demand):
         room.add_routes(app)
     app.include_router(health.router)
     app.include_router(caller_routes)
@@ -114,6 +118,28 @@ async def _forgetting(store: Store, days: float) -> AsyncIterator[None]:
             await asyncio.sleep(_FORGET_EVERY)
 
     task = asyncio.create_task(forget()) if days else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@asynccontextmanager
+async def _warming(store: Store, pool: Pool, settings: Settings) -> AsyncIterator[None]:
+    """Let the processes that score load each new snapshot of the tenant ``default`` before anybody asks them."""
+
+    async def warm() -> None:
+        while True:
+            if pool.begun or settings.scoring_start == "startup":
+                with suppress(Unavailable, NothingPublished):
+                    if (parts := (await store.current(DEFAULT_TENANT)).parts) is not None:
+                        pool.warm(parts)
+            await asyncio.sleep(0.5)
+
+    task = asyncio.create_task(warm()) if settings.scoring_processes else None
     try:
         yield
     finally:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from fedelta.features.errors import FedeltaError
+from fedelta.serve.live.pool import Busy
+from fedelta.serve.live.worker import CannotScore
 from fedelta.serve.snapshots.listing import InvalidCursor
 from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
 
@@ -35,6 +37,8 @@ TITLES = {
     "internal": "Something went wrong on our side",
     "not-ready": "No scores are published yet",
     "unavailable": "The database cannot be read",
+    "no-scoring": "Scores cannot be computed here",
+    "busy": "Too much waits to be scored",
 }
 _KINDS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _RETRY_LATER = {"Retry-After": "5"}
@@ -150,3 +154,12 @@ def answer_with_problems(app: FastAPI) -> None:
     async def unavailable(request: Request, _error: Unavailable) -> Response:
         detail = "The service cannot read its database just now: try again, or look at its log."
         return problem_response(request.state.request_id, 503, "unavailable", detail, headers=_RETRY_LATER)
+
+    @app.exception_handler(CannotScore)
+    async def cannot_score(request: Request, error: CannotScore) -> Response:
+        return problem_response(request.state.request_id, 503, "no-scoring", str(error), headers=_RETRY_LATER)
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> Response:
+        detail = f"{error} Send it again later, or let more processes score (--scoring-processes)."
+        return problem_response(request.state.request_id, 503, "busy", detail, headers={"Retry-After": "1"})
