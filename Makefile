@@ -3,7 +3,8 @@
 # The first Python from 3.11 to 3.14 at hand, or the one asked for: make setup PYTHON=python3.13 makes .venv anew with it.
 PYTHON ?= $(firstword $(foreach minor,11 12 13 14,$(shell command -v python3.$(minor))) python3)
 BIN := .venv/bin
-COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 pyproject.toml
+PIN := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11
+COMPILE := $(PIN) pyproject.toml
 
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -52,4 +53,6 @@ clean:
 requirements:
 	$(COMPILE) --extra score --extra serve --extra pipeline --extra postgres --extra lakes --extra datasets --extra dev -o requirements/dev.txt
 	$(COMPILE) --extra serve -o requirements/serve.txt
-	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11 - -o requirements/uv.txt
+	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(PIN) - -o requirements/uv.txt
+	echo "setuptools>=80" | $(PIN) --constraint requirements/dev.txt - -o requirements/build.txt
+	printf 'mlflow\npsycopg[binary]\n' | $(PIN) --constraint requirements/dev.txt - -o requirements/mlflow.txt

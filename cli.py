@@ -577,6 +577,35 @@ def _serve(host: str, port: int, database: str | None, **given: object) -> None:
 
 
 @_in(SECTIONS[4])
+@fedelta.command("backup")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_database
+def _backup(folder: Path, database: str | None) -> None:
+    """Write the operational data and the snapshots to DIR, each file with its hash, while the service runs."""
+    from fedelta.serve.backup import backup
+    from fedelta.serve.operational.database import Database
+
+    folder = Path(os.path.normpath(Path.cwd() / folder))
+    _enter_for_service(database)
+    click.echo(f"Backed up {backup(Database.at(database), folder)}, to {folder}.")
+
+
+@_in(SECTIONS[4])
+@fedelta.command("restore")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--force", is_flag=True, help="Replace what the database holds.")
+@_database
+def _restore(folder: Path, database: str | None, *, force: bool) -> None:
+    """Put back the backup in DIR, when all of its files are as they were written; all of it or nothing."""
+    from fedelta.serve.backup import restore
+    from fedelta.serve.operational.database import Database
+
+    folder = Path(os.path.normpath(Path.cwd() / folder))
+    _enter_for_service(database)
+    click.echo(f"Restored {restore(Database.at(database), folder, force=force)}.")
+
+
+@_in(SECTIONS[4])
 @fedelta.group("keys")
 def _keys() -> None:
     """Create, list and revoke API keys."""

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
@@ -24,6 +23,10 @@ _ALWAYS = ("customer_id", "occurred_at", "kind", "channel", "amount")
 # What it adds only where it is named, and the further columns that each is computed from.
 _RECOVERY = ("resolved", "wait_hours", "topic")
 ON_DEMAND: Mapping[str, tuple[str, ...]] = {
+    "since_first": (),
+    "since_previous": (),
+    "since_previous_purchase": (),
+    "since_previous_bad": (),
     "pillar": (),
     "level": (),
     "is_repeat": (),
@@ -49,40 +52,37 @@ def annotate(
 ) -> pl.DataFrame:
     """Add to interactions, sorted by customer and time, what each looks back on.
 
-    `kind` becomes categorical. New columns: `bad_experience` and `severity`; `is_digital`; `cents` (amount in 1/10,000,
-    Int64); and in µs, null where there is none: `since_first` and, for the customer's previous event of that sort,
-    `since_previous`, `since_previous_purchase`, `since_previous_bad`.
+    `kind` becomes categorical, and `channel` where it is `named`. New columns: `bad_experience` and `severity`;
+    `is_digital`; and `cents` (amount in 1/10,000, Int64).
 
-    Only where `named`, those of `ON_DEMAND`: `pillar` and `level` of the rule broken, null where none was; `is_repeat`,
-    a bad experience soon after the one before; `decayed_severity`, that of the customer's bad experiences up to this
-    one at its moment, in billionths of a point, 0 where the event is not bad; `half_life` in µs, the same everywhere;
-    `recovered`, how many earlier or own bad experiences the event made good, and `recovery`, how long they took
+    Only where `named`, those of `ON_DEMAND`: in µs, null where there is none, `since_first` and, for the customer's
+    previous event of that sort, `since_previous`, `since_previous_purchase`, `since_previous_bad`; `pillar` and `level`
+    of the rule broken, null where none was; `is_repeat`, a bad experience soon after the one before;
+    `decayed_severity`, that of the customer's bad experiences up to this one at its moment, in billionths of a point,
+    0 where the event is not bad; `half_life` in µs, the same everywhere; `recovered`, how many earlier or own bad
+    experiences the event made good, and `recovery`, how long they took
     together, in ms; `is_activity` and `since_previous_activity`, as for purchases, of the kinds that are activity;
     `is_ending`, of a kind that ends the relationship without churn, and `after_ending`, that one came before and
     nothing since shows that it goes on.
     """
-    judged = with_bad_experiences(events, experience).with_columns(*_FIXED, _is_digital(tuple(digital_channels)))
-    at, opens = times_of(events), opens_of(events)
-    first = np.maximum.accumulate(np.where(opens, np.arange(len(at)), 0))
-    purchase, bad = judged["_purchase"].to_numpy(), judged["severity"].to_numpy() > 0
-    since = {
-        "since_previous": np.ones(len(at), bool),
-        "since_previous_purchase": purchase,
-        "since_previous_bad": bad,
-    }
-    added: list[pl.Series | pl.Expr] = [pl.Series("since_first", at - at[first], dtype=pl.Int64)]
-    added += [_since_previous(name, at, first, mark) for name, mark in since.items()]
     wanted = frozenset(named)
-    added += _experience_columns(judged, experience, first, wanted, added[-1])
-    added += _relationship_columns(judged, relationship, first, wanted)
-    return judged.drop("_purchase").with_columns(added)
+    judged = with_bad_experiences(events, experience).with_columns(_CENTS, *_categories(wanted))
+    judged = judged.with_columns(_is_digital(tuple(digital_channels)))
+    starts = np.flatnonzero(opens_of(events))
+    first = np.repeat(starts, np.diff(np.append(starts, len(events))))
+    return judged.with_columns(
+        *_times_since(judged, first, wanted),
+        *_experience_columns(judged, experience, first, wanted),
+        *_relationship_columns(judged, relationship, first, wanted),
+    )
 
 
-_FIXED = (
-    pl.col("kind").cast(pl.Categorical),  # rules may look into the text; measures ask for a kind, again and again
-    pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64).alias("cents"),
-    (pl.col("kind") == "purchase").alias("_purchase"),
-)
+_CENTS = pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64).alias("cents")
+
+
+def _categories(named: frozenset[str]) -> list[pl.Expr]:
+    """Texts as categories, once rules have looked into them: measures ask for a kind or channel, again and again."""
+    return [pl.col(name).cast(pl.Categorical) for name in ("kind", "channel") if name == "kind" or name in named]
 
 
 @cache
@@ -104,7 +104,7 @@ def _relationship_columns(
     at = times_of(events)
 
     def of_kinds(kinds: Collection[str]) -> Booleans:
-        return events.select(mark=pl.col("kind").is_in(list(kinds)))["mark"].to_numpy()
+        return _mark(events, pl.col("kind").is_in(list(kinds)))
 
     if {"is_activity", "since_previous_activity"} & named:
         active = of_kinds(relationship.activity)
@@ -117,12 +117,24 @@ def _relationship_columns(
     return [column for column in added if column.name in named]
 
 
+def _times_since(events: pl.DataFrame, first: Integers, named: frozenset[str]) -> list[pl.Series]:
+    at = times_of(events)
+    added = [pl.Series("since_first", at - at[first], dtype=pl.Int64)] if "since_first" in named else []
+    marks = {
+        "since_previous": pl.lit(True),
+        "since_previous_purchase": pl.col("kind") == "purchase",
+        "since_previous_bad": pl.col("severity") > 0,
+    }
+    return added + [_since_previous(name, at, first, _mark(events, marks[name])) for name in marks if name in named]
+
+
+def _mark(events: pl.DataFrame, expression: pl.Expr) -> Booleans:
+    """A predicate at every event."""
+    return events.with_columns(_mark=expression)["_mark"].to_numpy()
+
+
 def _experience_columns(
-    events: pl.DataFrame,
-    experience: ExperienceSettings,
-    first: Integers,
-    named: frozenset[str],
-    since_bad: pl.Series | pl.Expr,
+    events: pl.DataFrame, experience: ExperienceSettings, first: Integers, named: frozenset[str]
 ) -> list[pl.Series | pl.Expr]:
     added: list[pl.Series | pl.Expr] = []
     code = events["bad_experience"].to_physical().fill_null(len(experience.rules))
@@ -131,8 +143,9 @@ def _experience_columns(
             of_rule = [getattr(rule, name) for rule in experience.rules.values()]
             added.append(pl.Series(name, [*of_rule, None], pl.Enum(values)).gather(code))
     if "is_repeat" in named:
-        soon = pl.lit(since_bad) <= round(experience.repeat_days * DAY_US)
-        added.append(((pl.col("severity") > 0) & soon).alias("is_repeat"))
+        bad = _mark(events, pl.col("severity") > 0)
+        soon = _since_previous("soon", times_of(events), first, bad) <= round(experience.repeat_days * DAY_US)
+        added.append(pl.Series("is_repeat", bad) & soon)
     if "decayed_severity" in named:
         added.append(_decayed_severity(events, first, experience.half_life_days * DAY_US))
     if "half_life" in named:
@@ -183,5 +196,5 @@ def _since_previous(name: str, at: Integers, first: Integers, mark: Booleans) ->
 
 def _previous_row(mark: Booleans) -> Integers:
     """The last row before each that bears the mark, of whatever customer; -1 where there is none."""
-    latest: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(mark, np.arange(len(mark)), -1))
-    return np.concatenate([[-1], latest[:-1]]).astype(np.int64) if len(mark) else latest
+    marked = np.flatnonzero(mark[:-1])
+    return np.repeat(np.append(-1, marked), np.diff(np.concatenate([[-1], marked, [len(mark) - 1]])))

@@ -1,5 +1,8 @@
 """Channels: where the customer meets us, and how many ways."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import polars as pl
 
@@ -19,16 +22,17 @@ KNOWN = Measure("channel_known", pl.col("channel").is_not_null(), "count", "inte
 DIGITAL = Measure("digital", pl.col("is_digital"), "count", "interactions through a digital channel")
 
 
-def _shares(view: View) -> list[Floats]:
-    known = view.count(KNOWN, 365)
-    return [quotient(view.count(measure, 365), known) for measure in THROUGH.values()]
+def _share(view: View, through: Measure) -> Floats:
+    return view.keep("share", through, 365, lambda: quotient(view.count(through, 365), view.count(KNOWN, 365)))
 
 
 def _entropy(view: View) -> Floats:
     """Shannon entropy (1948) of the channels used, in bits; null when none was."""
     total = np.zeros(len(view.start))
-    for share in _shares(view):
-        total -= np.where(share > 0, share * np.log2(np.maximum(share, 1e-300)), 0)
+    for through in THROUGH.values():
+        share = _share(view, through)
+        used = np.flatnonzero(share > 0)
+        total[used] -= share[used] * np.log2(share[used])
     return np.where(view.count(KNOWN, 365) > 0, total, np.nan)
 
 
@@ -39,8 +43,17 @@ def _distinct(view: View) -> Floats:
 
 FEATURES: tuple[Feature, ...] = (
     *(
-        _family.ratio(f"{name}_share_365d", measure, KNOWN, 365, f"share of {measure.says}, last 365 days")
-        for name, measure in THROUGH.items()
+        replace(
+            _family.of(
+                f"{name}_share_365d",
+                "share",
+                f"share of {through.says}, last 365 days",
+                (through, KNOWN),
+                partial(_share, through=through),
+            ),
+            windows=(365,),
+        )
+        for name, through in THROUGH.items()
     ),
     _family.ratio(
         "digital_share_365d", DIGITAL, KNOWN, 365, "share of interactions through digital channels, last 365 days"

@@ -131,6 +131,7 @@ SCORES = pl.Schema(
         "clv_low": pl.Float64(),  # clv_low to clv_high: a 90% interval
         "clv_high": pl.Float64(),
         "clv_horizon_days": pl.Int32(),
+        "clv_margin": pl.Float64(),  # of clv_expected, left after costs; null where no margin is recorded
         "lifetime_value": pl.Float64(),  # of the rest of the customer's life, later money at a discount
         "lifetime_low": pl.Float64(),  # to lifetime_high: a 90% interval
         "lifetime_high": pl.Float64(),

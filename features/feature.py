@@ -134,6 +134,7 @@ class Family:
 
 def quotient(above: npt.NDArray[np.generic], below: npt.NDArray[np.generic]) -> Floats:
     """`above / below` elementwise, NaN where `below` is zero or either is NaN."""
-    out = np.full(len(above), np.nan)
-    np.divide(above, below, out=out, where=np.asarray(below != 0), casting="unsafe", dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out: Floats = np.divide(above, below, casting="unsafe", dtype=np.float64)
+    out[below == 0] = np.nan
     return out

@@ -2,17 +2,19 @@
 
 Events of many customers lie end to end, sorted by customer and time. A running total per measure gives every window of
 every cutoff as a difference of two reads, so the cost hardly grows with windows and cutoffs, and a read cannot see
-beyond its cutoff.
+beyond its cutoff. A yes-or-no measure of many events is kept as bits: its running total is one count per 64 rows, and
+the bits set among the last of them.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 DAY_US = 86_400_000_000
 
@@ -22,6 +24,8 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 Totals: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Booleans: TypeAlias = npt.NDArray[np.bool_]
+Words: TypeAlias = npt.NDArray[np.uint64]
+_Kept = TypeVar("_Kept", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,64 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Position:
+    """Rows, each as the word of 64 bits that it lies in and a mask of the bits before it."""
+
+    word: Integers
+    mask: Words
+
+    @classmethod
+    def of(cls, rows: Integers) -> "Position":
+        """Of row numbers (n,); the row after the last is one of them."""
+        return cls(rows >> 6, (np.uint64(1) << (rows & 63).astype(np.uint64)) - np.uint64(1))
+
+
+@dataclass(frozen=True)
+class Bits:
+    """A yes-or-no measure of every event, one bit each."""
+
+    words: Words  # (n_events // 64 + 1,) little-endian; bits after the last event are 0
+    before: npt.NDArray[np.int32]  # (n_events // 64 + 1,) how many are set in the words before
+    length: int
+
+    @classmethod
+    def of(cls, marks: pl.Series) -> "Bits":
+        """Of booleans; null counts as false."""
+        array = marks.to_arrow()
+        validity, values = array.buffers()
+        words = _words(values, array.offset, len(array))
+        if array.null_count:
+            words &= _words(validity, array.offset, len(array))
+        before = np.zeros(len(words), np.int32)
+        np.cumsum(np.bitwise_count(words[:-1]), dtype=np.int32, out=before[1:])
+        return cls(words, before, len(array))
+
+    def total(self, position: Position) -> npt.NDArray[np.int32]:
+        """How many are set before each row."""
+        total: npt.NDArray[np.int32] = self.before.take(position.word)
+        total += np.bitwise_count(self.words.take(position.word) & position.mask)
+        return total
+
+    def unpacked(self) -> Booleans:
+        """The measure at every event (n_events,)."""
+        return np.unpackbits(self.words.view(np.uint8), count=self.length, bitorder="little").view(np.bool_)
+
+
+def _words(buffer: pa.Buffer, offset: int, length: int) -> Words:
+    """Bits of an Arrow buffer, from an offset on, as whole words."""
+    octets = np.frombuffer(buffer, np.uint8)
+    if offset % 8:
+        bits = np.unpackbits(octets, bitorder="little")[offset : offset + length]
+        octets = np.packbits(bits, bitorder="little")
+    else:
+        octets = octets[offset // 8 : (offset + length + 7) // 8]
+    words = np.zeros(length // 64 + 1, np.uint64)
+    words.view(np.uint8)[: len(octets)] = octets
+    words[-1] &= (np.uint64(1) << np.uint64(length % 64)) - np.uint64(1)
+    return words
+
+
+@dataclass(frozen=True)
 class History:
     """Events of the customers of one bucket, laid end to end."""
 
@@ -55,19 +117,21 @@ class History:
     _totals: dict[str, Totals] = field(default_factory=dict)
     _rows: dict[str, Integers] = field(default_factory=dict)
     _values: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    _bits: dict[str, Bits] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: pl.DataFrame, measures: Sequence[Measure] = ()) -> "History":
         """Lay out `events`, sorted by customer and time; `measures` are evaluated together now, others on demand."""
         ids = events["customer_id"]
         first = np.flatnonzero(opens_of(events))
-        computed = dict(_evaluate(events, measures))
+        bits, values = _evaluate(events, measures)
         return cls(
             customer_ids=ids.gather(first),
             starts=np.append(first, len(events)).astype(np.int64),
             at=times_of(events),
-            values=lambda measure: _evaluate(events, (measure,))[measure.name],
-            _values=computed,
+            values=lambda measure: events.select(measure.at_event)[measure.name].to_numpy(),
+            _values=values,
+            _bits=bits,
         )
 
     @cached_property
@@ -83,8 +147,13 @@ class History:
     def value(self, measure: Measure) -> npt.NDArray[np.generic]:
         """Value of a measure at every event (n_events,)."""
         if measure.name not in self._values:
-            self._values[measure.name] = self.values(measure)
+            bits = self.bits(measure)
+            self._values[measure.name] = self.values(measure) if bits is None else bits.unpacked()
         return self._values[measure.name]
+
+    def bits(self, measure: Measure) -> Bits | None:
+        """The measure as bits, if it is kept so."""
+        return self._bits.get(measure.name)
 
     def total(self, measure: Measure) -> Totals:
         """Running total of a measure before every row, and after the last (n_events + 1,).
@@ -132,10 +201,24 @@ def opens_of(events: pl.DataFrame) -> Booleans:
 _OPENS = (pl.col("customer_id") != pl.col("customer_id").shift(1)).fill_null(True).alias("opens")
 
 
-def _evaluate(events: pl.DataFrame, measures: Sequence[Measure]) -> dict[str, npt.NDArray[np.generic]]:
+_FEW = 4_096  # events; a running total of so few costs less than their bits
+
+
+def _evaluate(
+    events: pl.DataFrame, measures: Sequence[Measure]
+) -> tuple[dict[str, Bits], dict[str, npt.NDArray[np.generic]]]:
+    """The measures at every event: those of yes or no as bits where events are many, the others as numbers."""
     if not measures:
-        return {}
-    return {column.name: column.to_numpy() for column in events.select(m.at_event for m in measures)}
+        return {}, {}
+    if len(events) < _FEW:
+        return {}, {column.name: column.to_numpy() for column in events.select(m.at_event for m in measures)}
+    bits, values = {}, {}
+    for column in events.select(m.value.alias(m.name) for m in measures):
+        if column.dtype == pl.Boolean:
+            bits[column.name] = Bits.of(column)
+        else:
+            values[column.name] = column.fill_null(strategy="zero").to_numpy()
+    return bits, values
 
 
 class View:
@@ -174,12 +257,35 @@ class View:
         self.start = history.starts[self.customer]
         self.end = at(ends).T[seen]
         self._begin = {days: at(times).T[seen] for days, times in begins.items()}
-        self._ended: dict[str, Totals] = {}
+        self._positions: dict[int | str, Position] = {}
+        self._kept: dict[tuple[str, str, int | None], npt.NDArray[Any]] = {}
+
+    def keep(self, what: str, measure: Measure, days: int | None, read: Callable[[], _Kept]) -> _Kept:
+        """What is read of a measure, read once: nobody may change it."""
+        key = (what, measure.name, days)
+        if (kept := self._kept.get(key)) is None:
+            kept = self._kept[key] = read()
+        return cast("_Kept", kept)
 
     def count(self, measure: Measure, days: int | None = None) -> Integers:
         """Total of a measure in ``[cutoff - days, cutoff)``, or since the first event, in fixed point."""
-        begin = self.start if days is None else self._begin_of(days)
-        return np.asarray(self._total_at_end(measure) - self.history.total(measure).take(begin))
+        return self.keep("count", measure, days, lambda: self._count(measure, days))
+
+    def _count(self, measure: Measure, days: int | None) -> Integers:
+        before = (
+            self._total(measure, "start", self.start)
+            if days is None
+            else self._total(measure, days, self._begin_of(days))
+        )
+        return np.asarray(self._total_at_end(measure) - before)
+
+    def _total(self, measure: Measure, place: int | str, rows: Integers) -> Totals:
+        """Total of a measure before the rows, which are those of a place: days before the cutoff, "start" or "end"."""
+        if (bits := self.history.bits(measure)) is None:
+            return self.history.total(measure).take(rows)
+        if place not in self._positions:
+            self._positions[place] = Position.of(rows)
+        return bits.total(self._positions[place])
 
     def _begin_of(self, days: int) -> Integers:
         """First row of the last `days` before the cutoff."""
@@ -189,9 +295,7 @@ class View:
         return self._begin[days]
 
     def _total_at_end(self, measure: Measure) -> Totals:
-        if measure.name not in self._ended:
-            self._ended[measure.name] = self.history.total(measure).take(self.end)
-        return self._ended[measure.name]
+        return self.keep("end", measure, None, lambda: self._total(measure, "end", self.end))
 
     def amount(self, measure: Measure, days: int | None = None) -> Floats:
         """The same in the measure's own unit."""
@@ -199,6 +303,9 @@ class View:
 
     def last_row(self, measure: Measure) -> Integers:
         """Row of the last event before the cutoff whose measure is not zero, or -1."""
+        return self.keep("last row", measure, None, lambda: self._last_row(measure))
+
+    def _last_row(self, measure: Measure) -> Integers:
         counting = self.history.rows(measure)
         if not len(counting):
             return np.full(len(self.start), -1)
@@ -209,12 +316,13 @@ class View:
 
     def days_since(self, row: Integers) -> Floats:
         """Days from the event at `row` to the cutoff; NaN where there is none (-1)."""
-        days = (self.instant - self.history.at[row]) / DAY_US
-        return np.where(row >= 0, days, np.nan)
+        days: Floats = (self.instant - self.history.at.take(row, mode="wrap")) / DAY_US
+        days[row < 0] = np.nan
+        return days
 
     def days_since_last(self, measure: Measure) -> Floats:
         """Days from the last event that counts to the cutoff; NaN where there was none."""
-        return self.days_since(self.last_row(measure))
+        return self.keep("since last", measure, None, lambda: self.days_since(self.last_row(measure)))
 
     def days_since_first(self, measure: Measure) -> Floats:
         """Days from the first event that counts to the cutoff; NaN where there was none."""
@@ -222,10 +330,15 @@ class View:
 
     def first_row(self, measure: Measure) -> Integers:
         """Row of the first event whose measure is not zero, or -1 if it is not before the cutoff."""
+        return self.keep("first row", measure, None, lambda: self._first_row(measure))
+
+    def _first_row(self, measure: Measure) -> Integers:
         counting = self.history.rows(measure)
         if not len(counting):
             return np.full(len(self.start), -1)
-        nearest = counting[np.minimum(np.searchsorted(counting, self.start), len(counting) - 1)]
+        yes_or_no = self.history.value(measure).dtype == np.bool_
+        before = self._total(measure, "start", self.start) if yes_or_no else np.searchsorted(counting, self.start)
+        nearest = counting.take(before, mode="clip")
         return np.where((nearest >= self.start) & (nearest < self.end), nearest, -1)
 
     def last_value(self, of: Measure, at: Measure) -> Floats:
@@ -235,9 +348,10 @@ class View:
 
     def since_last(self, measure: Measure, mark: Measure) -> Integers:
         """Total of `measure` after the last event that counts for `mark`; since the first where there was none."""
-        total = self.history.total(measure)
         row = self.last_row(mark)
-        return np.asarray(self._total_at_end(measure) - total.take(np.where(row >= 0, row + 1, self.start)))
+        rows, bits = np.where(row >= 0, row + 1, self.start), self.history.bits(measure)
+        before = self.history.total(measure).take(rows) if bits is None else bits.total(Position.of(rows))
+        return np.asarray(self._total_at_end(measure) - before)
 
     def periods_since_first(self, measure: Measure) -> Integers:
         """Whole periods, each as long as the row's horizon, from the first event that counts to the cutoff; else 0."""

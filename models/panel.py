@@ -47,6 +47,20 @@ class Panel:
         keep = np.asarray(mask, bool)
         return Panel(self.table[keep], self.outcomes[keep])
 
+    def sample(self, customers: int) -> "Panel":
+        """The rows of so many customers, drawn by a hash of their ids: the same ones whatever else a base holds.
+
+        The panel itself where it has no more.
+        """
+        ids = self.table["customer_id"]
+        codes, known = pd.factorize(ids)
+        if len(known) <= customers:
+            return self
+        hashed = pd.util.hash_array(np.asarray(known, object), categorize=False)
+        drawn = np.zeros(len(known), bool)
+        drawn[np.argsort(hashed, kind="stable")[:customers]] = True
+        return self.where(drawn[codes])
+
     def of_role(self, role: str) -> "Panel":
         """The scorable rows of one role: train, evaluate or score.
 

@@ -33,6 +33,7 @@ from fedelta.models.value.model import ClvModel, OrdersModel
 Floats = npt.NDArray[np.float64]
 Explained = Literal["nobody", "listed", "everybody"]
 KNOWN_VALUE = "known_value"
+MARGIN_SHARE = "margin_share"
 LISTED = 500  # customers at the head of each list (to keep, to win back) who have reasons whatever their risk
 _CENTURY_DAYS = 36_525
 _LEVEL = 4.0  # by which the ends of an interval of lifetime value follow the chosen model of value at most
@@ -79,7 +80,8 @@ def score(
     table : DataFrame
         Features and prior columns, times in UTC without a zone, of all customers with a history at the cutoff. Those
         whose `status` is not "scored" keep it and get no figures. `known_value`, if there, is what the company says
-        each customer is worth over the horizon if they stay; value at risk then goes by it.
+        each customer is worth over the horizon if they stay; value at risk then goes by it. `margin_share`, if there,
+        is the share of each one's spend that is worth keeping; else `policy.margin` is everybody's.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
     suppressed : mapping of str to str, optional
@@ -167,19 +169,20 @@ def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: 
     Where a company sees who leaves (a cancellation, its own labels), who has not left is here; where only silence
     tells, gone and leaving are kept apart (`models.policy.stakes`).
     """
+    margin = floats(table, MARGIN_SHARE) if MARGIN_SHARE in table else policy.margin
     if KNOWN_VALUE in table:
-        return contract_stakes(probability, floats(table, KNOWN_VALUE), margin=policy.margin)
+        return contract_stakes(probability, floats(table, KNOWN_VALUE), margin=margin)
     if models.clv is None:
         return None
     if models.definition != "inactivity" or models.prior is None:
-        return contract_stakes(probability, models.clv.expected_spend(_valued(table, models)), margin=policy.margin)
+        return contract_stakes(probability, models.clv.expected_spend(_valued(table, models)), margin=margin)
     expected = None if models.prior.spend else models.clv.expected_spend(_valued(table, models))
     days = models.clv.horizon_days
     return stakes(
         table,
         probability,
         models.prior,
-        margin=policy.margin,
+        margin=margin,
         span_days=days,
         expected=expected,
         leaving=models.leaving,
@@ -260,6 +263,8 @@ def _value(table: pd.DataFrame, models: Models, clv: ClvModel, annual_discount: 
     expected = clv.expected_spend(rows)
     low, high = clv.interval(rows, expected)
     found = {"clv_expected": expected, "clv_low": low, "clv_high": high}
+    if MARGIN_SHARE in table:
+        found["clv_margin"] = significant(expected * floats(table, MARGIN_SHARE), PREDICTED)
     found |= _lifetime(table, models.prior, expected, clv.horizon_days, annual_discount)
     frame = pl.DataFrame(found).with_columns(pl.all().fill_nan(None))
     return frame.with_columns(clv_horizon_days=pl.lit(clv.horizon_days, pl.Int32))

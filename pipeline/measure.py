@@ -35,6 +35,7 @@ from fedelta.pipeline.entries import Job
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.score_inputs import margin_shares
 from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 
@@ -113,12 +114,13 @@ def _design(params: Params) -> Design:
     source = load_source(params.source)
     _, last = span(paths.INTERACTIONS)
     money = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(pl.col("amount").is_not_null().any())
+    shares, _ = margin_shares(midnight_after(last))
     return Design(
         horizon_days=params.horizon_days,
         until=midnight_after(last),
         money=bool(money.collect().item()),
         currency=source.currency,
-        margin=params.policy.margin,
+        margin=params.policy.margin if shares is None else shares.level,
         share=params.policy.holdout.share,
         shares=params.measure.held_out,
         success=assumed_by_action(params.policy.economics),

@@ -1,5 +1,6 @@
 """DVC stage ``score``: features at the scoring cutoff, the models and past treatments in; data/scores.parquet out."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
@@ -20,7 +21,7 @@ from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
-from fedelta.pipeline.score_inputs import with_known_value
+from fedelta.pipeline.score_inputs import margin_shares, with_known_value, with_margin_share
 from fedelta.pipeline.treatments import read_treatments, suppressed_at
 from fedelta.pipeline.wording import wording_of
 from fedelta.scoring.bundle import load_models
@@ -39,11 +40,13 @@ def main() -> None:
         table = with_known_value(table, pl.read_parquet(paths.CUSTOMERS))
     if table.is_empty():
         raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
+    shares, recorded = (None, pl.DataFrame()) if table_of_customers else margin_shares(table["cutoff"][0])
+    table = with_margin_share(table, shares, recorded)
     known = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()
     unseen = known.join(table.select("customer_id"), on="customer_id", how="anti")["customer_id"].to_list()
     as_of, churn = table["cutoff"][0], load_churn(paths.CHURN_DELIVERED)
     suppressed, contacts = suppressed_at(as_of, policy), contacts_of_a_year(read_treatments(), as_of)
-    frozen = settings_of(params, source, policy, churn, as_of)
+    frozen = replace(settings_of(params, source, policy, churn, as_of), margins=shares)
     scores, base = score(
         to_pandas(table),
         load_models(paths.BUNDLE, as_of, params.churn.definition),

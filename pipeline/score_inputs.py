@@ -1,12 +1,14 @@
-"""What scoring needs beside features and models: purchase models of a cutoff, and the value that a company states."""
+"""What scoring needs beside features and models: purchase models, recorded margins, the value that a company states."""
 
 from datetime import datetime
 
 import polars as pl
 
+from fedelta.features.margins import COLUMNS, margins_before
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.btyd.storage import load_prior
-from fedelta.models.scoring import KNOWN_VALUE
+from fedelta.models.scoring import KNOWN_VALUE, MARGIN_SHARE
+from fedelta.models.value.margins import MarginShares
 from fedelta.pipeline import paths
 
 
@@ -20,3 +22,19 @@ def with_known_value(table: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFra
 def read_prior(as_of: datetime) -> PurchasePrior | None:
     """The purchase models of the scoring cutoff; None where nobody had bought."""
     return load_prior(paths.BTYD_BUNDLE, as_of)
+
+
+def margin_shares(as_of: datetime) -> tuple[MarginShares | None, pl.DataFrame]:
+    """The shares of spend that are left after costs, learned from the purchases before a cutoff; and their sums."""
+    interactions = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(COLUMNS)
+    recorded = margins_before(interactions, as_of).sort("customer_id").collect(engine="streaming")
+    return MarginShares.fit(recorded), recorded
+
+
+def with_margin_share(table: pl.DataFrame, shares: MarginShares | None, recorded: pl.DataFrame) -> pl.DataFrame:
+    """The table with `margin_share`, where margins are recorded."""
+    if shares is None:
+        return table
+    sums = table.select("customer_id").join(recorded, on="customer_id", how="left", maintain_order="left")
+    amount, margin = (sums[name].fill_null(0.0).to_numpy() for name in ("amount", "margin"))
+    return table.with_columns(pl.Series(MARGIN_SHARE, shares.share(amount, margin)))

@@ -21,6 +21,7 @@ from fedelta.models.base import Base
 from fedelta.models.bundle import bundle_hash
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.reasons.wording import Wording
+from fedelta.models.value.margins import MarginShares
 
 SETTINGS, CONTACTED = "settings.json", "contacted.parquet"
 _CONTACTED = pl.Schema({"customer_id": pl.String(), "contacts": pl.Int64(), "suppression_reason": pl.String()})
@@ -48,6 +49,7 @@ class Settings:
     attributes: tuple[Attribute, ...] = ()
     currency: str = ""
     annual_discount: float = 0.1
+    margins: MarginShares | None = None  # None: none are recorded
     wording: Wording = field(default_factory=Wording)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of the training rows, by column
 

@@ -16,6 +16,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings, exercised
 from fedelta.features.interaction_frames import BadInteractions
 from fedelta.features.kernel import KernelSettings, columns_at
+from fedelta.features.margins import margins_before
 from fedelta.features.visibility import seen_before
 from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
 from fedelta.models.experience.exposure import customer_counts
@@ -25,6 +26,8 @@ from fedelta.models.next_purchase.model import NextModel
 from fedelta.models.next_purchase.recommendations import recommend
 from fedelta.models.next_purchase.rows import Rows
 from fedelta.models.panel import rows_where
+from fedelta.models.scoring import MARGIN_SHARE
+from fedelta.models.value.margins import MarginShares
 
 ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
@@ -82,6 +85,14 @@ def rows_of(
     scored = rows_where(rows, (rows["status"] == "scored").to_numpy(bool))
     answers = prior_columns(prior, scored)
     return pd.concat([rows, answers if scored is rows else answers.reindex(rows.index)], axis=1)
+
+
+def with_margin_share(rows: pd.DataFrame, events: pl.DataFrame, as_of: datetime, shares: MarginShares) -> pd.DataFrame:
+    """The rows with the share of spend that is left after costs, by what `events` record of it."""
+    recorded = margins_before(events.lazy(), as_of).collect()
+    sums = {customer: (amount, margin) for customer, _, amount, margin, _ in recorded.iter_rows()}
+    found = np.array([sums.get(customer, (0.0, 0.0)) for customer in rows["customer_id"]]).reshape(-1, 2)
+    return rows.assign(**{MARGIN_SHARE: shares.share(found[:, 0], found[:, 1])})
 
 
 def _keys(keys: pl.DataFrame) -> pd.DataFrame:

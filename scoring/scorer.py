@@ -13,7 +13,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.models.scoring import Explained, score
 from fedelta.scoring.bundle import Bundle
 from fedelta.scoring.context import BadContext, ScoringContext
-from fedelta.scoring.histories import indexes_of, recommended, rows_of, seen
+from fedelta.scoring.histories import indexes_of, recommended, rows_of, seen, with_margin_share
 from fedelta.scoring.inputs import InputWarnings, warnings_of
 
 MOST_CUSTOMERS = 100
@@ -116,7 +116,8 @@ class Scorer:
         settings = self.context.settings
         cutoff = Cutoff(as_of, settings.horizon_days, settings.lead_days, "score")
         prior = self.bundle.models.prior
-        return rows_of(events, attributes, cutoff, settings.kernel, settings.attributes, prior)
+        rows = rows_of(events, attributes, cutoff, settings.kernel, settings.attributes, prior)
+        return rows if settings.margins is None else with_margin_share(rows, events, as_of, settings.margins)
 
     def _suppressed(self, asked: Collection[str], attributes: pl.DataFrame | None) -> dict[str, SuppressionReason]:
         """Who of those asked for must not be contacted: as of the run, and who has opted out since."""

@@ -32,6 +32,7 @@ from fedelta.models.learning.competition import (
     folds_to_weigh,
     out_of_time_folds,
     predict_held_out,
+    sampled_note,
 )
 from fedelta.models.learning.log_odds import prior_use, sigmoid
 from fedelta.models.learning.season import NO_SEASON, Season, cutoff_of, fit_season, levelled, seasonal
@@ -117,6 +118,7 @@ def fit_churn(
 ) -> ChurnModel:
     """Weigh candidates and choose a calibrator on rows held out, and fit both on all of them.
 
+    Candidates are compared, and calibration and season learned, on ``settings.search_customers`` customers at most.
     Below ``settings.minimum``, or where all rows have the same outcome, nothing is chosen: the model is the baseline
     that needs least.
 
@@ -150,7 +152,8 @@ def fit_churn(
             )
         names = (settings.candidate,)
     in_season = seasonal(panel, horizon_days, lead_days)
-    tested = folds_to_weigh(panel, horizon_days, seasonal=in_season)
+    searched = panel.sample(settings.search_customers)
+    tested = folds_to_weigh(searched, horizon_days, seasonal=in_season)
     held_out = _HeldOut.of(tested, names, settings, prior, threads, in_season=in_season)
     if held_out:
         weights, results, note = held_out.weigh()
@@ -161,7 +164,8 @@ def fit_churn(
     components = fit_blend(weights, panel, settings, prior, threads)
     calibrator = held_out.calibrator(weights) if held_out else _UNTESTED
     known = held_out.parts if held_out else {}
-    season = _season(panel, weights, calibrator, settings, prior, threads, known) if in_season else NO_SEASON
+    note += sampled_note(searched, panel)
+    season = _season(searched, weights, calibrator, settings, prior, threads, known) if in_season else NO_SEASON
     used = next(iter(weights)) if len(weights) == 1 else "weighted_average"
     return ChurnModel(used, components, calibrator, horizon_days, lead_days, results, note, season)
 

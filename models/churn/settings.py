@@ -6,7 +6,7 @@ from typing import Literal
 from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import Count, NonNegative, PositiveShare, Seed, Share
 from fedelta.features.relationship import PURCHASES, Definition, Relationship
-from fedelta.models.learning.settings import BoostingSettings, Leaves
+from fedelta.models.learning.settings import CompetitionSettings, Leaves
 from fedelta.models.minimum import Minimum
 
 Setting = bool | int | float | str | None
@@ -31,7 +31,7 @@ class LargeSettings:
 
 
 @dataclass(frozen=True)
-class ChurnSettings(BoostingSettings):
+class ChurnSettings(CompetitionSettings):
     """The churn model: what leaving means, which models compete, and how boosters are grown."""
 
     min_data_in_leaf_share: Share = 0.003

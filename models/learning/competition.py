@@ -138,6 +138,14 @@ def predict_held_out(
     return predicted, pd.concat([fold.present.table[["cutoff", "customer_id"]] for fold in tested])
 
 
+def sampled_note(sample: Panel, panel: Panel) -> str:
+    """In words, that candidates were compared on a sample of the customers; empty if on all of them."""
+    if sample is panel:
+        return ""
+    counts = tuple(rows.table["customer_id"].nunique() for rows in (sample, panel))
+    return " Candidates were compared on a sample: {:,} of {:,} customers.".format(*counts)
+
+
 def _folds(panel: Panel, how: How, held_out: Sequence[tuple[Mask, Mask]], groups: int | None = None) -> list[Fold]:
     """The pairs of rows to test on and to learn from, with customers parted."""
     group = customer_groups(panel.table["customer_id"])

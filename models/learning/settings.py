@@ -26,3 +26,10 @@ class BoostingSettings:
     lambda_l2: NonNegative = 10.0
     seeds: Count = 2
     prior: PriorUse = "auto"
+
+
+@dataclass(frozen=True)
+class CompetitionSettings(BoostingSettings):
+    """How boosters are grown that compete with other models."""
+
+    search_customers: Count = 20_000  # on whom candidates are compared; what is chosen learns from everybody

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import pandas as pd
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.bias_correction import BiasCorrection, balanced
 from fedelta.models.learning.boosting import side_by_side
-from fedelta.models.learning.competition import IN_WORDS, customer_groups
+from fedelta.models.learning.competition import IN_WORDS, customer_groups, sampled_note
 from fedelta.models.learning.conformal import Intervals, fit_intervals
 from fedelta.models.learning.log_odds import prior_use
 from fedelta.models.learning.season import NO_SEASON, Season, cutoff_of, fit_value_season, seasonal, totals_right
@@ -151,13 +152,18 @@ class _Task:
     def seasonal(self) -> bool:
         return seasonal(self.panel, self.horizon_days, self.lead_days)
 
+    @cached_property
+    def searched(self) -> Panel:
+        """The rows on which candidates are compared, and level, intervals and season learned."""
+        return self.panel.sample(self.settings.search_customers)
+
     def held_out(self) -> HeldOut | None:
         """What candidates say of rows held out; None where there are none, or nothing happened in them."""
-        if not self.target(self.panel).any():
+        if not self.target(self.searched).any():
             return None
         found = hold_out(
             self.names,
-            self.panel,
+            self.searched,
             self.target,
             self.settings,
             self.prior,
@@ -173,7 +179,8 @@ class _Task:
             chosen, results = held_out.choose(self.deviance)
             bias, note = (
                 held_out.corrections[chosen],
-                f"Tested on {len(held_out.actual):,} rows held out: {IN_WORDS[held_out.how]}.",
+                f"Tested on {len(held_out.actual):,} rows held out: {IN_WORDS[held_out.how]}."
+                + sampled_note(self.searched, self.panel),
             )
         else:
             chosen, results, bias = self.names[0], (), BiasCorrection()
@@ -184,24 +191,24 @@ class _Task:
 
     def season(self, chosen: Name, held_out: HeldOut) -> Season:
         """The season in the totals that a candidate misses, where it knew others at the same cutoff and where not."""
-        if len(np.unique(held_out.cutoff)) < len(self.panel.cutoffs):
+        if len(np.unique(held_out.cutoff)) < len(self.searched.cutoffs):
             return NO_SEASON  # too few spent for every cutoff to be predicted
-        group, groups = customer_groups(self.panel.table["customer_id"]), seasonal_groups(self.panel)
-        known = np.ones(len(self.panel))
+        group, groups = customer_groups(self.searched.table["customer_id"]), seasonal_groups(self.searched)
+        known = np.ones(len(self.searched))
 
         def predict_group(number: int) -> None:
-            past, rows = self.panel.where(group != number), group == number
+            past, rows = self.searched.where(group != number), group == number
             if self.target(past).any():
                 trees = fit_trees([chosen], past, replace(self.settings, seeds=1), self.prior, threads=1)
-                known[rows] = forecasts([chosen], trees, self.panel.table[rows])[chosen]
+                known[rows] = forecasts([chosen], trees, self.searched.table[rows])[chosen]
 
         side_by_side(predict_group, range(groups), self.threads)
-        tested, cutoff = group < groups, pd.factorize(self.panel.table["cutoff"], sort=True)[0]
+        tested, cutoff = group < groups, pd.factorize(self.searched.table["cutoff"], sort=True)[0]
         errors = (
-            totals_right(self.target(self.panel)[tested], known[tested], cutoff[tested]),
+            totals_right(self.target(self.searched)[tested], known[tested], cutoff[tested]),
             totals_right(held_out.actual, held_out.raw[chosen], pd.factorize(held_out.cutoff, sort=True)[0]),
         )
-        return fit_value_season(self.panel.cutoffs, errors, self.what)
+        return fit_value_season(self.searched.cutoffs, errors, self.what)
 
 
 def _intervals(chosen: Name, held: HeldOut | None) -> Intervals | None:

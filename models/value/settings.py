@@ -6,11 +6,11 @@ from typing import Annotated
 from annotated_types import Interval
 
 from fedelta.features.ranges import DayCount
-from fedelta.models.learning.settings import BoostingSettings
+from fedelta.models.learning.settings import CompetitionSettings
 
 
 @dataclass(frozen=True)
-class ClvSettings(BoostingSettings):
+class ClvSettings(CompetitionSettings):
     """The lifetime-value model."""
 
     horizon_days: DayCount | None = 365  # that expected value is of; None: that of churn

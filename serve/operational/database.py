@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from fedelta.features.errors import FedeltaError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 DEFAULT_URL = "sqlite:///data/serve/fedelta.db"
 URL_VARIABLE = "FEDELTA_DATABASE_URL"
@@ -108,28 +112,52 @@ class Database:
         DatabaseError
             If it cannot be written, or was made by a newer version.
         """
-        from alembic import command  # noqa: PLC0415 (the import takes longer than most requests)
-        from alembic.config import Config  # noqa: PLC0415
-        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
-        from alembic.util import CommandError  # noqa: PLC0415
-
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        newest = ScriptDirectory.from_config(config).get_current_head()
         with self.engine() as engine, engine.begin() as connection:
             if self.path is None:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:name)"), {"name": _MIGRATING})
-            if MigrationContext.configure(connection).get_current_revision() == newest:
-                return
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise DatabaseError(
-                    f"The database {self.place} was made by another version of fedelta ({error}): "
-                    "upgrade fedelta, or give another --database."
-                ) from error
+            if self.revision(connection) != self.newest():
+                self.upgrade(connection)
+
+    def upgrade(self, connection: sa.Connection, revision: str = "head") -> None:
+        """Bring the tables to a revision, in the transaction of ``connection``.
+
+        Raises
+        ------
+        DatabaseError
+            If they were made by a newer version.
+        """
+        from alembic import command  # noqa: PLC0415 (the import takes longer than most requests)
+        from alembic.util import CommandError  # noqa: PLC0415
+
+        config = _alembic()
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, revision)
+        except CommandError as error:
+            raise DatabaseError(
+                f"The database {self.place} was made by another version of fedelta ({error}): "
+                "upgrade fedelta, or give another --database."
+            ) from error
+
+    def revision(self, connection: sa.Connection) -> str | None:
+        """The revision of the tables; None where there are none."""
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+        return MigrationContext.configure(connection).get_current_revision()
+
+    def newest(self) -> str:
+        """The newest revision that this version knows."""
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+        head = ScriptDirectory.from_config(_alembic()).get_current_head()
+        assert head is not None
+        return head
+
+    def knows(self, revision: str) -> bool:
+        """Whether this version knows the revision."""
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+        return revision in {one.revision for one in ScriptDirectory.from_config(_alembic()).walk_revisions()}
 
     @contextmanager
     def sole_publisher(self, tenant: str) -> Iterator[None]:
@@ -161,6 +189,14 @@ class Database:
             except sqlite3.OperationalError as error:
                 raise refused from error
             yield
+
+
+def _alembic() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 def reason(error: Exception) -> str:

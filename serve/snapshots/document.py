@@ -31,6 +31,7 @@ MEANING = {
     "clv_low": "Lower end of the 90% interval of `clv_expected`.",
     "clv_high": "Upper end of the 90% interval of `clv_expected`. 0 if nine in ten such customers spend nothing.",
     "clv_horizon_days": "Length of the period of `clv_expected` in days.",
+    "clv_margin": "Part of `clv_expected` left after costs, by recorded margins. Null if the source records none.",
     "lifetime_value": "Expected spend over the rest of the customer's life, later money at a discount, in `currency`.",
     "lifetime_low": "Lower end of the 90% interval of one such customer's spend.",
     "lifetime_high": "Upper end of that interval.",

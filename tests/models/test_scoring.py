@@ -190,6 +190,20 @@ def test_value_at_risk_is_of_those_still_here_and_what_the_gone_would_bring_is_a
     assert set(held["currency"]) == {"EUR"}
 
 
+def test_recorded_margins_take_the_place_of_the_assumed_share(to_score: pd.DataFrame, models: Models):
+    share = np.linspace(0.1, 0.9, len(to_score))
+    held, before = (
+        score(rows, models, POLICY, currency="EUR", model_version="v")[0].filter(status="scored")
+        for rows in (to_score.assign(margin_share=share), to_score)
+    )
+    shares = dict(zip(to_score["customer_id"], share, strict=True))
+    own = held["customer_id"].replace_strict(shares, return_dtype=pl.Float64)
+    for name in ("value_at_risk", "win_back_value"):
+        assert held[name].to_numpy() == pytest.approx((before[name] / 0.5 * own).to_numpy(), rel=1e-5)
+    assert held["clv_margin"].to_numpy() == pytest.approx((held["clv_expected"] * own).to_numpy(), rel=1e-6)
+    assert before["clv_margin"].null_count() == len(before)
+
+
 def test_where_leaving_is_seen_who_has_not_left_is_here_and_risks_what_they_are_expected_to_spend(
     to_score: pd.DataFrame, models: Models, clv: ClvModel
 ):

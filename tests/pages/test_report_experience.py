@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 import report_examples
-from test_report import DATA, Page, inputs_of
+from report_page import DATA, Page, inputs_of
 from tiny_project import inside, scored_project
 
 from fedelta.features.contract import LEVELS, PILLARS

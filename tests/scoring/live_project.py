@@ -57,14 +57,19 @@ CONTACT_RULE = (
 
 
 def odd(events: pl.DataFrame) -> pl.DataFrame:
-    """The events with topics, and ties in time, events at the cutoff and later, hidden ones, customers of one event."""
+    """The events with topics and margins; ties in time, events at the cutoff and later, hidden ones, single ones."""
     several = pl.when(pl.col("interaction_id").str.ends_with("3")).then(pl.lit("shoes|socks")).otherwise(pl.lit("hats"))
-    named = events.with_columns(topic=pl.when(pl.col("kind") == "purchase").then(several))
+    share = 0.2 + pl.col("customer_id").str.tail(1).cast(pl.Int64) / 20
+    named = events.with_columns(topic=pl.when(pl.col("kind") == "purchase").then(several)).with_columns(
+        margin=pl.when(pl.col("topic") == "hats")
+        .then(pl.col("amount").cast(pl.Float64) * share)
+        .cast(pl.Decimal(18, 4))
+    )
     third = named.filter(pl.col("kind") == "purchase", pl.col("customer_id").str.ends_with("3"))
     tied = third.with_columns(
         kind=pl.lit("contact"), channel=pl.lit("phone"), amount=pl.lit(None, INTERACTIONS["amount"]),
         topic=pl.lit("returns"), resolved=pl.col("interaction_id").str.ends_with("7"), wait_hours=pl.lit(5.0),
-        interaction_id=pl.format("a{}", "interaction_id"),
+        interaction_id=pl.format("a{}", "interaction_id"), margin=pl.lit(None, INTERACTIONS["margin"]),
     )  # fmt: skip
     hidden = named.filter(pl.col("kind") == "delivery", pl.col("customer_id").str.ends_with("5")).with_columns(
         known_at=pl.lit(AS_OF), interaction_id=pl.format("h{}", "interaction_id"), delay_hours=pl.lit(60.0)

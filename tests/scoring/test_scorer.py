@@ -35,8 +35,19 @@ def parts(events: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 def test_the_run_has_everything_that_could_differ(run: pl.DataFrame):
     scored = run.filter(status="scored")
-    for name in ("action", "team", "contact_on", "reasons", "next_categories", "experience_index", "lifetime_value"):
+    held = (
+        "action",
+        "team",
+        "contact_on",
+        "reasons",
+        "next_categories",
+        "experience_index",
+        "lifetime_value",
+        "clv_margin",
+    )
+    for name in held:
         assert 0 < scored[name].null_count() < len(scored) or scored[name].null_count() == 0, name
+    assert scored["clv_margin"].null_count() == 0
     assert {"keep", "win back"} <= {*scored["best_action"]}
     assert scored["action"].null_count() > 0
     assert {*run["suppression_reason"]} == {None, "opted out", "contacted lately"}

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import polars as pl
 import pytest
-from test_tolerance import company
+from delivered_parcels import company
 
 from fedelta.features.episodes import EPISODES
 from fedelta.models.experience.moments import moments_of_truth
