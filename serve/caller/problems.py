@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from fedelta.features.errors import FedeltaError
-from fedelta.serve.live.pool import Busy
+from fedelta.serve.live.pool import Busy, NotEquipped
 from fedelta.serve.live.worker import CannotScore
 from fedelta.serve.snapshots.listing import InvalidCursor
 from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
@@ -157,6 +157,10 @@ def answer_with_problems(app: FastAPI) -> None:
 
     @app.exception_handler(CannotScore)
     async def cannot_score(request: Request, error: CannotScore) -> Response:
+        return problem_response(request.state.request_id, 409, "no-scoring", str(error))
+
+    @app.exception_handler(NotEquipped)
+    async def not_equipped(request: Request, error: NotEquipped) -> Response:
         return problem_response(request.state.request_id, 503, "no-scoring", str(error), headers=_RETRY_LATER)
 
     @app.exception_handler(Busy)

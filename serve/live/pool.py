@@ -27,6 +27,10 @@ MOST_CUSTOMERS = 100  # that the scorer takes at once
 _log = logging.getLogger("fedelta.serve")
 
 
+class NotEquipped(FedeltaError):
+    """This service has no processes that score, or not the packages."""
+
+
 class Busy(FedeltaError):
     """Too much waits to be scored, or it took too long: try again later."""
 
@@ -64,19 +68,21 @@ class Pool:
         self._closed = False
 
     def check(self) -> None:
-        """Raise ``CannotScore`` where this service has no processes to score, or not the packages."""
+        """Raise ``NotEquipped`` where this service has no processes to score, or not the packages."""
         if not self._free and not self._busy:
-            raise CannotScore("This service has no processes that score: start it with --scoring-processes 1 or more.")
+            raise NotEquipped("This service has no processes that score: start it with --scoring-processes 1 or more.")
         if importlib.util.find_spec("lightgbm") is None:
-            raise CannotScore("Scoring needs more packages: install the extra `score` beside `serve`.")
+            raise NotEquipped("Scoring needs more packages: install the extra `score` beside `serve`.")
 
     async def score(self, batch: Batch) -> list[Answer]:
         """The answers of a batch of at most ``MOST_CUSTOMERS``, in any order.
 
         Raises
         ------
+        NotEquipped
+            If this service cannot score.
         CannotScore
-            If the snapshot, or this service, has nothing to score by.
+            If what the snapshot is scored by cannot be used.
         Busy
             If too many wait already, or it took longer than the deadline.
         """

@@ -261,7 +261,7 @@ def test_a_full_queue_and_a_deadline_are_503(project: Path, sqlite_database: Dat
 def test_a_run_published_without_its_context_says_what_to_publish(client: Client, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     answer = compute(client, [{"customer_id": "ann"}])
-    assert (answer.status_code, answer.json()["type"]) == (503, "urn:fedelta:problem:no-scoring")
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:fedelta:problem:no-scoring")
     assert "data/scoring" in answer.json()["detail"]
 
 
