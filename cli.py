@@ -530,14 +530,65 @@ _of_tenant = click.option("--tenant", help="Whose keys (default: those of all)."
 @click.option("--interactions", type=_FOLDER, default=Path("data/interactions"), show_default=True)
 @click.option("--customers", type=_FOLDER, default=Path("data/customers.parquet"), show_default=True)
 @click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
+@click.option("--cases", is_flag=True, help="Then bring cases to it, as `fedelta cases update` does.")
 @_tenant
 @_database
-def _publish(database: str | None, **given: Any) -> None:
+def _publish(database: str | None, tenant: str, *, cases: bool, **given: Any) -> None:
     """Write the scores to a snapshot of the service's and make it current, in one transaction."""
     from fedelta.serve.snapshots.publish import main as publish
 
     _enter_for_service(database)
-    publish(database, thresholds=_tiers_of_project(), **given)
+    publish(database, thresholds=_tiers_of_project(), tenant=tenant, **given)
+    if cases:
+        from fedelta.serve.acting.run_cases import main as update
+
+        update(database, tenant=tenant)
+
+
+@_in(SECTIONS[4])
+@fedelta.group("cases")
+def _cases() -> None:
+    """Cases: one open matter per customer and reason."""
+
+
+@_cases.command("update")
+@click.option("--campaign", metavar="NAME", help="What the entries are noted under, for measuring.")
+@click.option("--playbook", metavar="NAME", help="That the new cases follow.")
+@click.option("--quiet-days", type=float, default=30, show_default=True, help="After somebody closed one: no new one.")
+@_tenant
+@_database
+def _update_cases(database: str | None, **given: Any) -> None:
+    """Open cases for the planned actions of the current run and refresh those that are open."""
+    from fedelta.serve.acting.run_cases import main as update
+
+    _enter_for_service(database)
+    update(database, **given)
+
+
+@_cases.command("playbooks")
+@click.argument("file", type=_FOLDER, required=False)
+@_tenant
+@_database
+def _playbooks(file: Path | None, tenant: str, database: str | None) -> None:
+    """Store the playbooks of FILE, as JSON: {"NAME": [{"name": "Call", "after_days": 0}]}; show those there are."""
+    from fedelta.serve.acting.playbooks import main as playbooks
+
+    found = Path.cwd() / file if file else None
+    _enter_for_service(database)
+    _json(playbooks(found, database, tenant=tenant))
+
+
+@_in(SECTIONS[4])
+@fedelta.command("export-treatments")
+@click.argument("folder", type=_FOLDER, default=Path("treatments"))
+@_tenant
+@_database
+def _export_treatments(folder: Path, tenant: str, database: str | None) -> None:
+    """Write entries, contacts and outcomes to FOLDER (default: treatments), for the stage `measure`."""
+    from fedelta.serve.acting.export_treatments import main as export
+
+    _enter_for_service(database)
+    export(folder, database, tenant=tenant)
 
 
 def _settings(command: _F) -> _F:
@@ -574,6 +625,22 @@ def _serve(host: str, port: int, database: str | None, **given: object) -> None:
     _enter_for_service(database)
     chosen = {name: value for name, value in given.items() if value != ()}
     serve(host, port, database, Settings.from_environment(chosen))
+
+
+@_in(SECTIONS[4])
+@fedelta.command("export-scores")
+@click.option("--to", required=True, metavar="URL|DIR", help="postgresql://…, sqlite:///PATH, or a folder for Parquet.")
+@_tenant
+@_database
+def _export_scores(to: str, tenant: str, database: str | None) -> None:
+    """Bring the tables fedelta_scores and fedelta_score_changes up to date with the current scores (reverse ETL)."""
+    from fedelta.serve.export_scores import export_scores
+    from fedelta.serve.operational.database import Database
+
+    if "://" not in to:
+        to = os.path.normpath(Path.cwd() / to)
+    _enter_for_service(database)
+    click.echo(export_scores(Database.at(database), to, tenant=tenant))
 
 
 @_in(SECTIONS[4])

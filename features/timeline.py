@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from fedelta.features.history import DAY_US, Booleans, Floats, Integers
+from fedelta.features.history import Booleans, Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,18 @@ class Timeline:
         return np.searchsorted(self.customer, self.customer, side="right")
 
     @cached_property
-    def _keys(self) -> tuple[Integers, int, int]:
-        """Customer and time as one ascending number, in microseconds unless that overflows."""
-        century = 36_525 * DAY_US  # room on both sides, so that a shifted time stays within its customer
-        width = int(self.at.max() - self.at.min()) + 2 * century
-        unit = -(-(int(self.customer[-1]) + 1) * width // 2**62)
-        return self.customer * (width // unit + 1) + (self.at - self.at.min() + century) // unit, unit, century
+    def _instants(self) -> Integers:
+        return np.unique(self.at)
+
+    @cached_property
+    def _keys(self) -> Integers:
+        """Customer and instant as one ascending number."""
+        return self.customer * (len(self._instants) + 1) + np.searchsorted(self._instants, self.at)
 
     def row_at(self, offset_us: int, *, after: bool = False) -> Integers:
-        """First row of the customer at (or after) each event's time plus an offset of less than a century."""
-        keys, unit, _ = self._keys
-        return np.searchsorted(keys, keys + offset_us // unit, side="right" if after else "left")
+        """First row of the customer at (or after) each event's time plus an offset."""
+        place = np.searchsorted(self._instants, self.at + offset_us, side="right" if after else "left")
+        return np.searchsorted(self._keys, self.customer * (len(self._instants) + 1) + place)
 
     @cached_property
     def past_instant(self) -> Integers:

@@ -40,6 +40,13 @@ class Stage:
         """Whether the other stage reads what this one writes."""
         return any(_overlap(out, dep) for out in self.outs for dep in other.deps)
 
+    def clear(self) -> None:
+        """Remove what it wrote before, but for what persists, and make room for what it will write."""
+        for out in map(Path, self.outs):
+            if str(out) not in self.persistent:
+                _remove(out)
+            out.parent.mkdir(parents=True, exist_ok=True)
+
 
 def read_stages(file: Path = FILE, params: Path = paths.PARAMS) -> list[Stage]:
     """The stages in an order in which each comes after those it reads from; otherwise as they stand in the file.
@@ -78,10 +85,7 @@ def run_stages(stages: list[Stage]) -> None:
     """
     for number, stage in enumerate(stages, 1):
         print(f"Running stage {stage.name!r} ({number} of {len(stages)}):\n> {stage.command}", flush=True)
-        for out in map(Path, stage.outs):
-            if str(out) not in stage.persistent:
-                _remove(out)
-            out.parent.mkdir(parents=True, exist_ok=True)
+        stage.clear()
         if code := subprocess.run(stage.command, shell=True, check=False).returncode:  # noqa: S602 - our own dvc.yaml
             raise StageFailed(
                 f"stage {stage.name!r} failed (exit code {code}); it says above what to mend; earlier stages are done."

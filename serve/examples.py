@@ -31,6 +31,64 @@ _SCORE: dict[str, Any] = dict.fromkeys(Score.model_fields) | {
     "snapshot_id": "3f2a9c0d51b7e864",
 }
 _AGE: dict[str, Any] = {"age_seconds": 3600, "stale": False}
+_CASE: dict[str, Any] = {
+    "id": 12,
+    "customer_id": "C1",
+    "reason": "silence",
+    "status": "open",
+    "owner": "vera",
+    "due_on": "2024-01-05",
+    "priority": 149.11,
+    "next_action": "Call about the late delivery",
+    "snoozed_until": None,
+    "snoozed_until_event": None,
+    "playbook": None,
+    "step": None,
+    "started_on": None,
+    "opened_at": "2024-01-01T06:00:00Z",
+    "opened_by": "fedelta cases update",
+    "opened_in": "3f2a9c0d51b7e864",
+    "updated_at": "2024-01-02T09:30:00Z",
+    "updated_in": "3f2a9c0d51b7e864",
+    "closed_at": None,
+    "outcome": "no_answer",
+    "outcome_reason": None,
+    "revision": 3,
+}
+_NOTE: dict[str, Any] = {
+    "id": 7,
+    "case_id": 12,
+    "text": "Prefers to be called after six.",
+    "author": "vera",
+    "created_at": "2024-01-02T09:30:00Z",
+    "pinned": True,
+}
+_TREATMENT: dict[str, Any] = {
+    "id": 31,
+    "customer_id": "C1",
+    "treated_at": "2024-01-02T09:20:00Z",
+    "action": "keep",
+    "channel": "phone",
+    "campaign": "spring",
+    "cost": 4.5,
+    "case_id": 12,
+    "happened": False,
+    "churn_probability": 0.62,
+    "expected_value": 240.5,
+    "recorded_at": "2024-01-02T09:30:00Z",
+    "recorded_by": "crm",
+}
+_OUTCOME: dict[str, Any] = {
+    "id": 45,
+    "customer_id": "C1",
+    "outcome": "no_answer",
+    "reason": None,
+    "occurred_at": "2024-01-02T09:20:00Z",
+    "case_id": 12,
+    "treatment_id": 31,
+    "recorded_at": "2024-01-02T09:30:00Z",
+    "recorded_by": "crm",
+}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "read_score": {"parameters": {"customer_id": "C1"}, "response": _SCORE},
     "read_scores": {
@@ -130,4 +188,78 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "alive": {"response": {"status": "alive"}},
+    "list_cases": {
+        "parameters": {"status": ["open"], "limit": 50},
+        "response": {"cases": [_CASE], "next": "WzE0OS4xMSwxMl0.0123456789abcdef0123"},
+        "links": {
+            "first_case": {
+                "operationId": "read_case",
+                "parameters": {"case_id": "$response.body#/cases/0/id"},
+                "description": "The first case of the page.",
+            }
+        },
+    },
+    "open_case": {
+        "request": {"customer_id": "C1", "reason": "silence", "owner": "vera", "due_on": "2024-01-05"},
+        "response": _CASE,
+        "links": {
+            "case": {
+                "operationId": "read_case",
+                "parameters": {"case_id": "$response.body#/id"},
+                "description": "The case with its notes.",
+            },
+            "change": {
+                "operationId": "change_case",
+                "parameters": {"case_id": "$response.body#/id", "if-match": "$response.header.etag"},
+                "description": "A change of the case as it is now.",
+            },
+            "note": {
+                "operationId": "note_case",
+                "parameters": {"case_id": "$response.body#/id"},
+                "description": "A note on the case.",
+            },
+        },
+    },
+    "read_case": {
+        "parameters": {"case_id": 12},
+        "response": {**_CASE, "notes": [_NOTE], "treatments": [_TREATMENT], "outcomes": [_OUTCOME]},
+    },
+    "change_case": {
+        "parameters": {"case_id": 12, "if-match": '"3"'},
+        "request": {"owner": "vera", "snoozed_until_event": "bad_experience"},
+        "response": _CASE,
+    },
+    "note_case": {
+        "parameters": {"case_id": 12},
+        "request": {"text": "Prefers to be called after six.", "pinned": True},
+        "response": _NOTE,
+    },
+    "change_cases": {
+        "request": {"filter": {"unassigned": True, "reason": "silence"}, "change": {"owner": "vera"}, "dry_run": True},
+        "response": {"receipt_id": None, "matched": 40, "changed": 39, "refused": 1, "case_ids": [12, 15]},
+    },
+    "record_treatment": {
+        "parameters": {"idempotency-key": "5f1c6d0e"},
+        "request": {"customer_id": "C1", "action": "keep", "channel": "phone", "cost": 4.5, "case_id": 12},
+        "response": _TREATMENT,
+    },
+    "list_treatments": {
+        "parameters": {"campaign": "spring", "limit": 50},
+        "response": {"treatments": [_TREATMENT], "next": None},
+    },
+    "write_outcomes": {
+        "parameters": {"idempotency-key": "7a9be402"},
+        "request": {"outcomes": [{"customer_id": "C1", "outcome": "no_answer", "case_id": 12}]},
+        "response": {
+            "results": [
+                {"customer_id": "C1", "status": "recorded", "outcome": _OUTCOME},
+                {
+                    "customer_id": "C2",
+                    "status": "refused",
+                    "problem": "control-group",
+                    "detail": "'C2' is in the control group, which is never contacted.",
+                },
+            ]
+        },
+    },
 }

@@ -1,29 +1,35 @@
 """The one shuffle: interactions of all customers into one order, and that order cut into buckets.
 
-The file is sorted by a hash of the customer and by time, in small row groups. So a bucket is a range of hashes: any
-number of buckets can be read from the same file, each reads only its own row groups, and no customer is ever cut in
-two. DuckDB sorts out of core under the connection's memory limit, a sixth cheaper by numbers than by ids. So what it
-cannot order without ids, reading puts right: the simultaneous interactions of a customer, and customers of one hash.
+The file is sorted by a hash of the customer (`customer_hash`, the same in every engine) and by time, in small row
+groups. So a bucket is a range of hashes: any number of buckets can be read from the same file, each reads only its own
+row groups, and no customer is ever cut in two. DuckDB sorts out of core under the connection's memory limit, a sixth
+cheaper by numbers than by ids. So what it cannot order without ids, reading puts right: the simultaneous interactions
+of a customer, and customers of one hash.
 
 The file is the same byte for byte whatever the order of the input (but where 32 bits of a hash do not tell a
 customer's simultaneous interactions apart: one such pair in four billion). What is read is the same without exception.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow as pa
+from duckdb.func import ARROW
 
 from fedelta.features.contract import INTERACTIONS
+from fedelta.pipeline.buckets.customer_hash import customer_hashes
 
 HASH = "customer_hash"
 ROW_GROUP_ROWS = 20_480  # ten DuckDB vectors: small enough that a bucket reads little beyond its own rows
 _HASHES = 2**64
 _ORDER = ("customer_id", "occurred_at", "interaction_id")
 _FEW = 1_000  # topics may be anything
+_FUNCTION = "fedelta_customer_hash"
 
 
 def shuffle(connection: duckdb.DuckDBPyConnection, select: str, folder: Path) -> int:
@@ -35,11 +41,26 @@ def shuffle(connection: duckdb.DuckDBPyConnection, select: str, folder: Path) ->
     # Up to 24 bytes, DuckDB sorts keys of fixed size; these are 23, with one for each null.
     order = f"{HASH}, occurred_at, (hash(interaction_id) >> 32)::UINTEGER"
     columns = ", ".join(_few_valued(connection, select, name) for name in ("kind", "channel", "topic"))
-    written = connection.execute(
-        f"COPY (SELECT * REPLACE ({columns}), hash(customer_id) AS {HASH} FROM ({select}) "  # noqa: S608 - SQL of ours
-        f"ORDER BY {order}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
-    ).fetchone()
+    with _hashing(connection):
+        written = connection.execute(
+            f"COPY (SELECT * REPLACE ({columns}), {_FUNCTION}(customer_id) AS {HASH} FROM ({select}) "  # noqa: S608 - SQL of ours
+            f"ORDER BY {order}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+        ).fetchone()
     return int(written[0]) if written else 0
+
+
+@contextmanager
+def _hashing(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """With ``customer_hashes`` as a function of SQL."""
+
+    def hashes(ids: pa.ChunkedArray) -> pa.Array:
+        return pa.array(customer_hashes(ids))
+
+    connection.create_function(_FUNCTION, hashes, ["VARCHAR"], "UBIGINT", type=ARROW)
+    try:
+        yield
+    finally:
+        connection.remove_function(_FUNCTION)
 
 
 def _few_valued(connection: duckdb.DuckDBPyConnection, select: str, name: str) -> str:

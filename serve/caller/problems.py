@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from fedelta.features.errors import FedeltaError
+from fedelta.serve.acting.refusals import ActingRefused
 from fedelta.serve.live.pool import Busy, NotEquipped
 from fedelta.serve.live.worker import CannotScore
+from fedelta.serve.operational.idempotency import KeyReused
 from fedelta.serve.snapshots.listing import InvalidCursor
 from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
 
@@ -31,6 +33,13 @@ TITLES = {
     "not-found": "There is no such address",
     "unknown-customer": "The customer is not known",
     "method-not-allowed": "The address does not take this method",
+    "unknown-case": "There is no such case",
+    "control-group": "The customer is in the control group",
+    "opted-out": "The customer does not want to be contacted",
+    "case-open": "There is such a case already",
+    "changed-meanwhile": "Somebody else changed it meanwhile",
+    "revision-needed": "The change does not say which revision it is of",
+    "key-reused": "The idempotency key came before with another request",
     "cursor-expired": "The list this cursor belongs to is no longer kept",
     "too-large": "The body is too large",
     "invalid": "The request holds invalid values",
@@ -41,6 +50,10 @@ TITLES = {
     "busy": "Too much waits to be scored",
 }
 _KINDS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_REFUSED = {
+    "unknown-customer": 404, "unknown-case": 404, "control-group": 409, "opted-out": 409, "case-open": 409,
+    "changed-meanwhile": 412, "invalid": 422,
+}  # fmt: skip
 _RETRY_LATER = {"Retry-After": "5"}
 
 
@@ -139,6 +152,14 @@ def answer_with_problems(app: FastAPI) -> None:
     @app.exception_handler(InvalidCursor)
     async def cursor(request: Request, error: InvalidCursor) -> Response:
         return problem_response(request.state.request_id, 400, "invalid-cursor", str(error))
+
+    @app.exception_handler(ActingRefused)
+    async def refused(request: Request, error: ActingRefused) -> Response:
+        return problem_response(request.state.request_id, _REFUSED[error.kind], error.kind, str(error))
+
+    @app.exception_handler(KeyReused)
+    async def reused(request: Request, error: KeyReused) -> Response:
+        return problem_response(request.state.request_id, 422, "key-reused", str(error))
 
     @app.exception_handler(SnapshotGone)
     async def gone(request: Request, _error: SnapshotGone) -> Response:

@@ -85,6 +85,173 @@ outbox = sa.Table(
 )
 
 
+# One matter of one customer: at most one that is not done per customer and reason. Dates are ISO 8601, in UTC.
+cases = sa.Table(
+    "cases",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.String(100), nullable=False),
+    sa.Column("status", sa.String(10), nullable=False),  # open, snoozed, done
+    sa.Column("owner", sa.String(100)),
+    sa.Column("due_on", sa.String(10)),
+    sa.Column("priority", sa.Float, nullable=False),  # value at risk in the run that was looked at last
+    sa.Column("next_action", sa.Text),
+    sa.Column("snoozed_until", sa.String(10)),
+    sa.Column("snoozed_until_event", sa.String(20)),
+    sa.Column("snoozed_facts", sa.Text),  # JSON: what an event is recognised by
+    sa.Column("playbook", sa.String(60)),
+    sa.Column("step", sa.Integer),  # 0: the first
+    sa.Column("started_on", sa.String(10)),  # the playbook
+    sa.Column("opened_at", sa.String(40), nullable=False),
+    sa.Column("opened_by", sa.String(100), nullable=False),
+    sa.Column("opened_in", sa.String(64)),  # the run that opened it; null: somebody did
+    sa.Column("updated_at", sa.String(40), nullable=False),
+    sa.Column("updated_in", sa.String(64)),  # the run that last set its priority
+    sa.Column("closed_at", sa.String(40)),
+    sa.Column("outcome", sa.String(20)),
+    sa.Column("outcome_reason", sa.Text),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Index(
+        "cases_one_at_a_time",
+        "tenant",
+        "customer_id",
+        "reason",
+        unique=True,
+        sqlite_where=sa.text("status <> 'done'"),
+        postgresql_where=sa.text("status <> 'done'"),
+    ),
+    sa.Index("cases_by_priority", "tenant", "status", "priority", "id"),
+    sa.Index("cases_by_owner", "tenant", "owner", "status"),
+    sa.Index("cases_by_customer", "tenant", "customer_id"),
+)
+
+case_notes = sa.Table(
+    "case_notes",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("case_id", _ID, sa.ForeignKey("cases.id"), nullable=False),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("author", sa.String(100), nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False),  # one of a case at most
+    sa.Index("case_notes_by_case", "tenant", "case_id", "id"),
+)
+
+# Named steps, a JSON list of {"name", "after_days"}.
+playbooks = sa.Table(
+    "playbooks",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("name", sa.String(60), primary_key=True),
+    sa.Column("steps", sa.Text, nullable=False),
+)
+
+# Who came onto the list, or would have but for being in the control group, by one rule at one moment.
+entries = sa.Table(
+    "entries",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("entered_at", sa.String(40), nullable=False),
+    sa.Column("snapshot_id", sa.String(64), nullable=False),
+    sa.Column("campaign", sa.String(100)),
+    sa.Column("action", sa.String(100)),
+    sa.Column("arm", sa.String(10), nullable=False),  # treated, held_out
+    sa.Column("churn_probability", sa.Float),
+    sa.Column("expected_value", sa.Float),
+    sa.Index("entries_by_customer", "tenant", "customer_id", "entered_at"),
+)
+
+# Contacts that were made.
+treatments = sa.Table(
+    "treatments",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("treated_at", sa.String(40), nullable=False),
+    sa.Column("action", sa.String(100)),
+    sa.Column("channel", sa.String(60)),
+    sa.Column("campaign", sa.String(100)),
+    sa.Column("cost", sa.Float),
+    sa.Column("case_id", _ID, sa.ForeignKey("cases.id")),
+    sa.Column("happened", sa.Boolean, nullable=False),  # recorded though the customer must not be contacted
+    sa.Column("churn_probability", sa.Float),  # as it was known when it was recorded
+    sa.Column("expected_value", sa.Float),
+    sa.Column("recorded_at", sa.String(40), nullable=False),
+    sa.Column("recorded_by", sa.String(100), nullable=False),
+    sa.Index("treatments_by_customer", "tenant", "customer_id", "treated_at"),
+    sa.Index("treatments_by_case", "case_id"),
+)
+
+# What came of contacts.
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("customer_id", sa.Text, nullable=False),
+    sa.Column("outcome", sa.String(20), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("occurred_at", sa.String(40), nullable=False),
+    sa.Column("case_id", _ID, sa.ForeignKey("cases.id")),
+    sa.Column("treatment_id", _ID, sa.ForeignKey("treatments.id")),
+    sa.Column("recorded_at", sa.String(40), nullable=False),
+    sa.Column("recorded_by", sa.String(100), nullable=False),
+    sa.Index("outcomes_by_customer", "tenant", "customer_id", "occurred_at"),
+    sa.Index("outcomes_by_treatment", "treatment_id"),
+    sa.Index("outcomes_by_case", "case_id"),
+)
+
+# Requests that must not be carried out twice, and what was answered.
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("caller", sa.String(100), primary_key=True),
+    sa.Column("operation", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(128), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),  # of the request
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Index("idempotency_keys_by_age", "created_at"),
+)
+
+# Documents that come with a run and are replaced by those of the next: reports/saves.json as ``saves``.
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("name", sa.String(60), primary_key=True),
+    sa.Column("published_at", sa.String(40), nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
+# Who was erased: a keyed hash of the id, never the id.
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("hashed_id", sa.String(64), primary_key=True),
+    sa.Column("erased_at", sa.String(40), nullable=False),
+    sa.Column("receipt", sa.Text, nullable=False),  # JSON: what was removed where
+)
+
+# Where kept snapshots still hold somebody who was erased: the row of the scores file.
+erased_rows = sa.Table(
+    "erased_rows",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("snapshot_id", sa.String(64), primary_key=True),
+    sa.Column("row", sa.Integer, primary_key=True),
+)
+
+
 def now() -> str:
     """The present time, as it is stored."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

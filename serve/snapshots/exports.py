@@ -71,6 +71,13 @@ def parquet(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[b
             yield piece
 
 
+def in_words(file: SnapshotFile) -> Iterator[pl.DataFrame]:
+    """All customers of a snapshot, some at a time: the columns of CSV but the rank, with the types of a scores file."""
+    for start in range(0, file.customers, _PARQUET_ROWS):
+        rows = list(range(start, min(start + _PARQUET_ROWS, file.customers)))
+        yield _in_words(_with_times(_frame(file, rows, rows))).drop("rank")
+
+
 def ranked(file: SnapshotFile, ranks: Iterable[int], rows: Iterable[int], separator: bytes) -> bytes:
     """Documents, each with its rank in front, and what is between them: bytes that are copied once."""
     pieces: list[bytes | memoryview] = []
@@ -103,13 +110,16 @@ def _frame(file: SnapshotFile, ranks: list[int], rows: list[int]) -> pl.DataFram
 
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    stamps = [
+    return _with_times(frame).cast({"reasons": COLUMNS["reasons"]})
+
+
+def _with_times(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(
         pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us").dt.replace_time_zone("UTC")
         if isinstance(dtype, pl.Datetime)
         else pl.col(name).str.to_date("%Y-%m-%d")
         for name, dtype in _STAMPS.items()
-    ]
-    return frame.with_columns(stamps).cast({"reasons": COLUMNS["reasons"]})
+    )
 
 
 def _in_words(frame: pl.DataFrame) -> pl.DataFrame:

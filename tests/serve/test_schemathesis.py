@@ -21,6 +21,17 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403",
 [[operations]]
 include-operation-id = "compute_scores"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "409", "422"]
+include-operation-id = ["list_cases", "list_treatments"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403"]
+
+# Nor which values go together, which playbooks there are, who is in the control group, which keys came before.
+[[operations]]
+include-operation-id = ["open_case", "record_treatment", "write_outcomes", "change_cases"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422"]
+
+[[operations]]
+include-operation-id = "change_case"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "428"]
 """
 
 

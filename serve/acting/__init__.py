@@ -1,0 +1,1 @@
+"""Acting on scores: cases, contacts and what came of them. Plain functions on a connection."""
