@@ -22,6 +22,8 @@ from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
+from fedelta.serve.desk.problem_page import shown
+from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
@@ -48,7 +50,7 @@ def create_app(
     store = Store(database, look_again=look_again)
     pool = Pool(settings.scoring_processes, most_waiting=settings.scoring_waiting, seconds=settings.scoring_seconds)
     draining, metrics = Draining(settings.drain_seconds), Metrics()
-    callers = Callers(store.key, settings.tokens)
+    callers = Callers(store.key, settings.tokens, find_session=store.session)
     rates = Rates(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
@@ -85,6 +87,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.audit = audit
     app.state.access_log = access_log
+    app.state.callers, app.state.rates = callers, rates
     app.add_middleware(
         Guard,
         routes=app,
@@ -96,6 +99,7 @@ def create_app(
         access_log=access_log,
         audit=audit,
         spans=spans,
+        shown=shown,
     )
     answer_with_problems(app)
     for room in (customers, at_risk, on_demand):
@@ -103,6 +107,7 @@ def create_app(
     for each in (health, cases, treatments, outcomes):
         app.include_router(each.router)
     app.include_router(caller_routes)
+    add_desk(app)
     describe(app, EXAMPLES)
     return app
 

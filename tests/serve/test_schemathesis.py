@@ -21,6 +21,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403",
 [[operations]]
 include-operation-id = "compute_scores"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "409", "422"]
+
+[[operations]]
 include-operation-id = ["list_cases", "list_treatments"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403"]
 
