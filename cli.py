@@ -526,6 +526,7 @@ _of_tenant = click.option("--tenant", help="Whose keys (default: those of all)."
 @click.option("--scores", type=_FOLDER, default=Path("data/scores.parquet"), show_default=True)
 @click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
 @click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
+@click.option("--saves", type=_FOLDER, default=Path("reports/saves.json"), show_default=True)
 @click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
 @click.option("--cases", is_flag=True, help="Then bring cases to it, as `fedelta cases update` does.")
 @_tenant

@@ -25,7 +25,7 @@ from fedelta.serve.caller.telemetry import Spans
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit
-from fedelta.serve.routes import at_risk, cases, customers, health, outcomes, treatments
+from fedelta.serve.routes import at_risk, campaigns, cases, customers, health, outcomes, treatments
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, Store, Unavailable
 
 _log = logging.getLogger("fedelta.serve")
@@ -96,7 +96,7 @@ def create_app(
     answer_with_problems(app)
     for room in (customers, at_risk):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes):
+    for each in (health, cases, treatments, outcomes, campaigns):
         app.include_router(each.router)
     app.include_router(caller_routes)
     describe(app, EXAMPLES)
