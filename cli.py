@@ -114,6 +114,7 @@ _DATE = "DATE"
 _SCOPES = (
     "read:score", "read:list", "read:metrics", "write:interactions", "write:cases", "write:outcome", "erase", "admin",
 )  # fmt: skip
+_ROLES = ("viewer", "agent", "manager", "admin")
 
 
 def _names_of_stages() -> tuple[str, ...]:
@@ -518,7 +519,7 @@ _database = click.option(
     help="sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME (default: FEDELTA_DATABASE_URL, else the project's).",
 )
 _tenant = click.option("--tenant", default="default", show_default=True, help="Whose customers they are.")
-_of_tenant = click.option("--tenant", help="Whose keys (default: those of all).")
+_of_tenant = click.option("--tenant", help="Whose (default: those of all).")
 
 
 @_in(SECTIONS[4])
@@ -748,6 +749,86 @@ def _revoke_key(name: str, tenant: str | None, database: str | None) -> None:
 
     _enter_for_service(database)
     click.echo(f"Revoked {keys.revoke_key(keys.opened(database), name, tenant).name!r}.")
+
+
+@_in(SECTIONS[4])
+@fedelta.group("users")
+def _users() -> None:
+    """Add, list and disable who signs in to the desk."""
+
+
+@_users.command("add")
+@click.argument("email")
+@click.option("--name", required=True, help="As others see it.")
+@click.option("--role", type=click.Choice(_ROLES), default="agent", show_default=True)
+@click.option("--language", type=click.Choice(["en", "it"]), help="Default: as the browser has it.")
+@click.option("--no-password", is_flag=True, help="Who signs in by the identity provider alone.")
+@_tenant
+@_database
+def _add_user(
+    email: str, name: str, role: str, language: str | None, tenant: str, database: str | None, *, no_password: bool
+) -> None:
+    """Add a user, asking for the password (or reading it from standard input, where that is no terminal)."""
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    password = None if no_password else _new_password()
+    made = users.add_user(keys.opened(database), email, name, role, password, tenant=tenant, language=language)
+    click.echo(f"{made.email} may sign in as {made.role}.")
+
+
+@_users.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_of_tenant
+@_database
+def _list_users(tenant: str | None, database: str | None, *, as_json: bool) -> None:
+    """Show every user."""
+    from dataclasses import asdict
+
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    found = users.list_users(keys.opened(database), tenant)
+    if as_json:
+        _json([asdict(user) for user in found])
+        return
+    for user in found:
+        state = f"disabled {user.disabled_at}" if user.disabled_at else "active"
+        click.echo(f"{user.email}  {user.tenant}  {user.name}  {user.role}  added {user.created_at}  {state}")
+
+
+@_users.command("disable")
+@click.argument("email")
+@_database
+def _disable_user(email: str, database: str | None) -> None:
+    """Let a user sign in no more; open sessions end within seconds."""
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    click.echo(f"{users.disable_user(keys.opened(database), email).email} can sign in no more.")
+
+
+@_users.command("passwd")
+@click.argument("email")
+@_database
+def _set_password(email: str, database: str | None) -> None:
+    """Give a user another password, asked for as by `add`; a disabled user may sign in again."""
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    users.set_password(keys.opened(database), email, _new_password())
+    click.echo(f"{email} has another password, and must sign in again.")
+
+
+def _new_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 def _tiers_of_project() -> dict[str, float] | None:

@@ -22,6 +22,8 @@ from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
+from fedelta.serve.desk.problem_page import shown
+from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit
@@ -45,7 +47,7 @@ def create_app(
     database = Database.at(database_url)
     store = Store(database, look_again=look_again)
     draining, metrics = Draining(settings.drain_seconds), Metrics()
-    callers = Callers(store.key, settings.tokens)
+    callers = Callers(store.key, settings.tokens, find_session=store.session)
     rates = Rates(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
@@ -81,6 +83,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.audit = audit
     app.state.access_log = access_log
+    app.state.callers, app.state.rates = callers, rates
     app.add_middleware(
         Guard,
         routes=app,
@@ -92,6 +95,7 @@ def create_app(
         access_log=access_log,
         audit=audit,
         spans=spans,
+        shown=shown,
     )
     answer_with_problems(app)
     for room in (customers, at_risk):
@@ -99,6 +103,7 @@ def create_app(
     for each in (health, cases, treatments, outcomes, campaigns):
         app.include_router(each.router)
     app.include_router(caller_routes)
+    add_desk(app)
     describe(app, EXAMPLES)
     return app
 

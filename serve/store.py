@@ -21,6 +21,7 @@ from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database, reason
 from fedelta.serve.operational.pointer import Pointer
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
+from fedelta.serve.operational.stored_sessions import Person, find_session
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.write import SUFFIX
 
@@ -105,6 +106,11 @@ class Store:
                 return snapshot
         raise SnapshotGone
 
+    async def runs(self, tenant: str) -> tuple[Snapshot, ...]:
+        """The scoring runs that are kept, the current one first. Raises as ``current``."""
+        await self.current(tenant)
+        return self._served[tenant]
+
     def revision_of(self, tenant: str, customer_id: str) -> int:
         """How often a customer's score was made anew since the snapshot: 0 until scores are live."""
         del tenant, customer_id
@@ -136,6 +142,10 @@ class Store:
     def key(self, prefix: str) -> StoredKey | None:
         """See ``find_key``; it waits for the database, so it is for worker threads. Raises ``Unavailable``."""
         return self._asked(lambda engine: find_key(engine, prefix))
+
+    def session(self, digest: bytes) -> tuple[Person, datetime] | None:
+        """See ``find_session``; it waits for the database, so it is for worker threads. Raises ``Unavailable``."""
+        return self._asked(lambda engine: find_session(engine, digest))
 
     # --- Its life ---------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ TITLES = {
     "target-too-long": "The address is too long",
     "shutting-down": "The service is being stopped",
     "not-found": "There is no such address",
+    "form-refused": "The form is not one of ours, or out of date",
     "unknown-customer": "The customer is not known",
     "method-not-allowed": "The address does not take this method",
     "unknown-case": "There is no such case",
