@@ -530,6 +530,7 @@ _of_tenant = click.option("--tenant", help="Whose (default: those of all).")
 @click.option("--scoring", type=_FOLDER, default=Path("data/scoring"), show_default=True)
 @click.option("--interactions", type=_FOLDER, default=Path("data/interactions"), show_default=True)
 @click.option("--customers", type=_FOLDER, default=Path("data/customers.parquet"), show_default=True)
+@click.option("--saves", type=_FOLDER, default=Path("reports/saves.json"), show_default=True)
 @click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
 @click.option("--cases", is_flag=True, help="Then bring cases to it, as `fedelta cases update` does.")
 @_tenant

@@ -29,7 +29,7 @@ from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit
 from fedelta.serve.operational.tables import DEFAULT_TENANT
-from fedelta.serve.routes import at_risk, cases, customers, health, on_demand, outcomes, treatments
+from fedelta.serve.routes import at_risk, campaigns, cases, customers, health, on_demand, outcomes, treatments
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
 
 _log = logging.getLogger("fedelta.serve")
@@ -104,7 +104,7 @@ def create_app(
     answer_with_problems(app)
     for room in (customers, at_risk, on_demand):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes):
+    for each in (health, cases, treatments, outcomes, campaigns):
         app.include_router(each.router)
     app.include_router(caller_routes)
     add_desk(app)

@@ -24,6 +24,13 @@ class Alive(TypedDict):
     status: NotRequired[str]
 
 
+class Arms(TypedDict):
+    """How many customers entered, by arm."""
+
+    treated: NotRequired[int]
+    held_out: NotRequired[int]
+
+
 class Asked(TypedDict):
     """Whom to score, each once; and as of when."""
 
@@ -69,6 +76,38 @@ class BulkAnswer(TypedDict):
     changed: int
     refused: int
     case_ids: list[int]
+
+
+class Campaign(TypedDict):
+    """What was collected of a campaign so far."""
+
+    id: str
+    entered: "Arms"
+    contacts: int
+    cost: float
+    outcomes: dict[str, int]
+    first_at: str | None
+    last_at: str | None
+    measured: bool
+
+
+class CampaignReport(TypedDict):
+    """What a campaign achieved: the report of `fedelta saves`, as it was published with a run."""
+
+    campaign: "Campaign"
+    published_at: str | None
+    as_of: str | None
+    horizon_days: int | None
+    currency: str | None
+    comparison: dict[str, Any] | None
+    overall: dict[str, Any] | None
+    says: str
+
+
+class Campaigns(TypedDict):
+    """All campaigns, by name."""
+
+    campaigns: list["Campaign"]
 
 
 class Case(TypedDict):
@@ -1011,6 +1050,16 @@ class Client:
         return cast(
             "OutcomeResults",
             self._send("POST", "/v1/outcomes", headers={"idempotency-key": idempotency_key}, body=body).json(),
+        )
+
+    def list_campaigns(self) -> Campaigns:
+        """List campaigns with what was collected of each so far."""
+        return cast("Campaigns", self._send("GET", "/v1/campaigns").json())
+
+    def campaign_report(self, campaign_id: str) -> CampaignReport:
+        """Return what a campaign achieved: the report of `fedelta saves` that was last published with a run."""
+        return cast(
+            "CampaignReport", self._send("GET", f"/v1/campaigns/{quote(str(campaign_id), safe='')}/report").json()
         )
 
     def read_metrics(self) -> str:

@@ -35,6 +35,7 @@ TITLES = {
     "unknown-customer": "The customer is not known",
     "method-not-allowed": "The address does not take this method",
     "unknown-case": "There is no such case",
+    "unknown-campaign": "There is no such campaign",
     "control-group": "The customer is in the control group",
     "opted-out": "The customer does not want to be contacted",
     "case-open": "There is such a case already",
@@ -52,8 +53,8 @@ TITLES = {
 }
 _KINDS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _REFUSED = {
-    "unknown-customer": 404, "unknown-case": 404, "control-group": 409, "opted-out": 409, "case-open": 409,
-    "changed-meanwhile": 412, "invalid": 422,
+    "unknown-customer": 404, "unknown-case": 404, "unknown-campaign": 404, "control-group": 409, "opted-out": 409,
+    "case-open": 409, "changed-meanwhile": 412, "invalid": 422,
 }  # fmt: skip
 _RETRY_LATER = {"Retry-After": "5"}
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.reports import store_report
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.operational.tenants import checked, ensure
 from fedelta.serve.snapshots.compare import tier_changes
@@ -24,6 +25,7 @@ METRICS = Path("reports/evaluation.json")
 SCORING = Path("data/scoring")
 INTERACTIONS = Path("data/interactions")
 CUSTOMERS = Path("data/customers.parquet")
+SAVES = Path("reports/saves.json")
 KEPT_PREVIOUS = 2
 ACTOR = "fedelta publish"
 
@@ -65,6 +67,7 @@ def publish(
     scoring: Path = SCORING,
     interactions: Path = INTERACTIONS,
     customers: Path = CUSTOMERS,
+    saves: Path = SAVES,
     keep: int = KEPT_PREVIOUS,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -82,6 +85,7 @@ def publish(
     bundle, metrics : documents shown by ``/v1/models/current`` where present
     scoring, interactions, customers : what the run scored by, copied beside the snapshot with the bundle, so that the
         service can score on demand; where they are not there or of another run, it cannot
+    saves : what contacting achieved, for the reports of campaigns, where present
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
     thresholds : the least churn probability of each risk tier but the lowest, where the caller knows it
@@ -100,7 +104,7 @@ def publish(
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
     snapshot_id, facts = run.snapshot_id(), run.facts
-    document = _about(run, snapshot_id, bundle, metrics, thresholds)
+    document, report = _about(run, snapshot_id, bundle, metrics, thresholds), read_document(saves)
     database.migrate()
     with database.sole_publisher(tenant), database.engine() as engine:
         with engine.execution_options(reads=True).begin() as connection:
@@ -128,6 +132,8 @@ def publish(
                     pointer.tell(connection, tenant, "score.tier_changed", changes)
             else:
                 pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
+            if report is not None:
+                store_report(connection, tenant, "saves", report)
             gone = pointer.retire(connection, tenant, keep)
             needed = [one.scoring for one in pointer.kept(connection, tenant)]
         for one in gone:
@@ -155,6 +161,7 @@ def main(
     scoring: Path = SCORING,
     interactions: Path = INTERACTIONS,
     customers: Path = CUSTOMERS,
+    saves: Path = SAVES,
     receipt: Path | None = None,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -174,6 +181,7 @@ def main(
         scoring=scoring,
         interactions=interactions,
         customers=customers,
+        saves=saves,
         tenant=tenant,
         thresholds=thresholds,
     )
