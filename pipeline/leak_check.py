@@ -23,7 +23,7 @@ from fedelta.models.leakage.leaky_rows import Leak, future_dated
 from fedelta.models.panel import Panel, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
-from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.data_alarms import stop_on_alarm
 from fedelta.pipeline.feature_job import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
@@ -109,7 +109,9 @@ def days_since_kinds(panel: Panel, without: Collection[str]) -> pd.DataFrame:
 def replay_of(job: Job, cutoffs: Sequence[Cutoff], number: int) -> pd.DataFrame:
     """Features and attributes of one bucket's customers, each cutoff from the events before it alone."""
     tables = []
-    events = next(read for b in buckets(paths.INTERACTIONS, number) if len(read := b.read(columns_read(job.settings))))
+    events = next(
+        read for b in bounded_buckets(paths.INTERACTIONS, number) if len(read := b.read(columns_read(job.settings)))
+    )
     for cutoff in cutoffs:
         past = events.filter(seen_before(cutoff.at)).drop(KNOWN_AT)
         table, _ = features_at(past, (cutoff,), job.settings)
