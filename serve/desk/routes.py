@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from fedelta.serve.desk import changes, customer, customers, my_day, settings, sign_in, static_files, views
+from fedelta.serve.desk import cases, changes, customer, customers, my_day, settings, sign_in, static_files, views
 
 ROUTERS = (
     static_files.router,
@@ -11,6 +11,7 @@ ROUTERS = (
     views.router,
     customers.router,
     customer.router,
+    cases.router,
     changes.router,
     settings.router,
 )
