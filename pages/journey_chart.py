@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fedelta.pages import svg
-from fedelta.pages.findings import capital
+from fedelta.pages.sentences import capital
 
 # Roughly the order in which customers come by them; kinds that a source declares itself come last.
 ORDER = (

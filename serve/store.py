@@ -22,6 +22,7 @@ from fedelta.serve.operational.database import Database, reason
 from fedelta.serve.operational.pointer import Pointer
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
 from fedelta.serve.operational.stored_sessions import Person, find_session
+from fedelta.serve.snapshots.parts import Parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.write import SUFFIX
 
@@ -55,6 +56,7 @@ class Snapshot:
     pointer: Pointer
     file: SnapshotFile
     about: bytes
+    parts: Parts | None  # what it is scored by
 
     @property
     def snapshot_id(self) -> str:
@@ -181,7 +183,7 @@ class Store:
                 known = {one.snapshot_id: one.file for one in before.get(tenant, ())}
                 try:
                     served[tenant] = tuple(
-                        Snapshot(one, known.get(one.snapshot_id) or self._opened(one), document)
+                        Snapshot(one, known.get(one.snapshot_id) or self._opened(one), document, self._parts(one))
                         for one, document in found
                         if one.tenant == tenant
                     )
@@ -196,6 +198,9 @@ class Store:
 
     def _opened(self, one: Pointer) -> SnapshotFile:
         return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}")
+
+    def _parts(self, one: Pointer) -> Parts | None:
+        return Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None
 
     async def _ask(self) -> None:
         """Look, and wait for it, but not for a database that did not answer before."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from fedelta.features.contract import PILLARS
-from fedelta.pages import experience_section as section
+from fedelta.pages.charts import Left
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk import base_charts
@@ -63,8 +63,12 @@ async def show_experience(request: Request, caller: Annotated[Caller, Depends(ne
     experience = await report(page, "experience")
     tolerance = (experience or {}).get("tolerance", {})
     moments = (experience or {}).get("moments", {})
-    points = [] if not tolerance.get("steps") else section.curve(tolerance)
     steps = [step for step in tolerance.get("steps", ()) if step["group"] == "all"]
+    points = [
+        Left(str(step["number"]), *(step["left"][end] for end in ("value", "low", "high")), step["left_controls"])
+        for step in steps
+        if step["number"] is not None and step["left"] is not None
+    ]
     return await page.show(
         "base_experience.html.jinja",
         tabs=TABS,
@@ -76,7 +80,7 @@ async def show_experience(request: Request, caller: Annotated[Caller, Depends(ne
         trends=TRENDS,
         steps=steps,
         ordinals=ORDINALS,
-        last=section.last(tolerance) if steps else 0,
+        last=max((step["number"] or 0 for step in steps), default=0),
         tolerance_chart=base_charts.tolerance(page.words, points, tolerance.get("quoted", ())) if points else None,
         moments_chart=base_charts.moments(page.words, moments.get("moments", ())),
     )

@@ -1,12 +1,12 @@
 """How the customers of a run are distributed: counted from its columns, once, as the list counts them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import orjson
 import polars as pl
 
@@ -20,6 +20,7 @@ AT_RISK = ("high", "critical")
 # What customers are grouped by: a column, its title and the parameter of the list.
 KINDS = {
     "persona": (N_("Persona"), "persona"),
+    "channel": (N_("Channel"), "channel"),
     "journey": (N_("Journey"), "journey"),
     "journey_stage": (N_("Stage"), "journey_stage"),
     "loyalty_class": (N_("Loyalty"), "loyalty_class"),
@@ -115,7 +116,7 @@ def _counted(file: SnapshotFile) -> Counted:
         float(back.sum()) if len(back) > back.null_count() else None,
         currency_of(file),
         [by_tier[name] for name in reversed(RISK_TIERS) if name in by_tier],
-        {kind: group(file.column(kind), file.names[kind]) for kind in KINDS},
+        {kind: group(file.column(kind), file.names[kind]) for kind in KINDS if file.has_column(kind)},
         _at_least(risk, [round(number / BINS, 2) for number in range(BINS)]),
         _at_least(file.column("clv_expected"), _edges(file.column("clv_expected"))),
     )
@@ -136,8 +137,8 @@ def _groups(rows: pl.DataFrame, kind: pl.Series, names: list[str], *, money: boo
 
 
 def _at_least(values: pl.Series, edges: list[float]) -> list[Least]:
-    known = np.sort(values.drop_nulls().to_numpy())
-    counts = [len(known) - int(np.searchsorted(known, edge, "left")) for edge in edges]
+    known = values.drop_nulls().sort()
+    counts = [len(known) - int(known.search_sorted(edge, "left")) for edge in edges]
     return [
         Least(edge, count, count - after)
         for edge, count, after in zip(edges, counts, [*counts[1:], 0], strict=True)
@@ -148,7 +149,7 @@ def _edges(values: pl.Series) -> list[float]:
     """Ten round amounts from 0; nine in ten customers and more are below the last."""
     if values.null_count() == len(values) or not (top := float(values.quantile(0.95) or 0.0)) > 0:
         return []
-    power = 10.0 ** np.floor(np.log10(top / 10))
+    power = 10.0 ** math.floor(math.log10(top / 10))
     step = next(size * power for size in (1, 2, 2.5, 5, 10) if size * power * 10 >= top)
     return [round(float(step * number), 6) for number in range(11)]
 

@@ -2,7 +2,19 @@
 
 from fastapi import FastAPI
 
-from fedelta.serve.desk import base, changes, customer, customers, my_day, settings, sign_in, static_files, views
+from fedelta.serve.desk import (
+    base,
+    cases,
+    changes,
+    customer,
+    customers,
+    my_day,
+    opening,
+    settings,
+    sign_in,
+    static_files,
+    views,
+)
 
 ROUTERS = (
     static_files.router,
@@ -10,7 +22,9 @@ ROUTERS = (
     my_day.router,
     views.router,
     customers.router,
+    opening.router,
     customer.router,
+    cases.router,
     changes.router,
     base.router,
     settings.router,

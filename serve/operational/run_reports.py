@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
-from fedelta.serve.operational.tables import reports
+from fedelta.serve.operational.tables import reports, snapshots
 
 
 def digests(documents: Mapping[str, bytes]) -> dict[str, str]:
@@ -29,6 +31,20 @@ def read(connection: sa.Connection, tenant: str, snapshot_id: str, name: str) ->
     which = sa.and_(reports.c.tenant == tenant, reports.c.snapshot_id == snapshot_id, reports.c.name == name)
     found = connection.execute(sa.select(reports.c.document).where(which)).scalar_one_or_none()
     return None if found is None else bytes(found)
+
+
+def latest(connection: sa.Connection, tenant: str, name: str) -> tuple[str, dict[str, Any]] | None:
+    """The report of the newest run that came with one, and when that was published; None where none did."""
+    of_run = sa.and_(reports.c.tenant == snapshots.c.tenant, reports.c.snapshot_id == snapshots.c.snapshot_id)
+    newest = (
+        sa.select(snapshots.c.published_at, reports.c.document)
+        .join(snapshots, of_run)
+        .where(reports.c.tenant == tenant, reports.c.name == name)
+        .order_by(snapshots.c.turn.desc())
+        .limit(1)
+    )
+    row = connection.execute(newest).first()
+    return None if row is None else (row.published_at, orjson.loads(bytes(row.document)))
 
 
 def forget(connection: sa.Connection, tenant: str, snapshot_ids: Iterable[str]) -> None:

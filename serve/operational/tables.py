@@ -37,6 +37,7 @@ snapshots = sa.Table(
     sa.Column("customers", sa.Integer, nullable=False),
     sa.Column("about", sa.LargeBinary, nullable=False),  # JSON: model, metrics, thresholds
     sa.Column("about_digest", sa.String(16), nullable=False),
+    sa.Column("scoring", sa.Text),  # JSON: names of serve.snapshots.parts; null: nothing to score by
     sa.UniqueConstraint("tenant", "snapshot_id", name="snapshots_by_id"),
     sa.UniqueConstraint("tenant", "turn", name="snapshots_by_turn"),
 )
@@ -296,7 +297,7 @@ imports = sa.Table(
 )
 
 # Views that somebody wants to hear of: the whole list (``digest``) or who entered it (``entered``), at an hour of days
-# in a time zone. ``told_in`` is the run that was told of last.
+# in a time zone. ``reported_in`` is the run that was reported last.
 subscriptions = sa.Table(
     "subscriptions",
     metadata,
@@ -308,8 +309,8 @@ subscriptions = sa.Table(
     sa.Column("days", sa.String(7), nullable=False),  # of the week, 1 for Monday: 12345
     sa.Column("hour", sa.Integer, nullable=False),
     sa.Column("time_zone", sa.String(60), nullable=False),
-    sa.Column("told_at", sa.String(40)),
-    sa.Column("told_in", sa.String(64)),
+    sa.Column("reported_at", sa.String(40)),
+    sa.Column("reported_in", sa.String(64)),
     sa.Column("created_at", sa.String(40), nullable=False),
     sa.UniqueConstraint("user_id", "view_id", "kind", name="subscriptions_once"),
 )

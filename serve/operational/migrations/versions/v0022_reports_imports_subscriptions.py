@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022"
-down_revision = "0020"
+down_revision = "0011"
 
 ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
@@ -18,7 +18,7 @@ def user() -> sa.Column[int]:
 
 
 def upgrade() -> None:
-    op.drop_table("reports")  # nothing was ever written to it
+    op.drop_table("reports")  # the next publish brings them again
     op.create_table(
         "reports",
         tenant(key=True),
@@ -52,8 +52,8 @@ def upgrade() -> None:
         sa.Column("days", sa.String(7), nullable=False),
         sa.Column("hour", sa.Integer, nullable=False),
         sa.Column("time_zone", sa.String(60), nullable=False),
-        sa.Column("told_at", sa.String(40)),
-        sa.Column("told_in", sa.String(64)),
+        sa.Column("reported_at", sa.String(40)),
+        sa.Column("reported_in", sa.String(64)),
         sa.Column("created_at", sa.String(40), nullable=False),
         sa.UniqueConstraint("user_id", "view_id", "kind", name="subscriptions_once"),
     )
