@@ -410,6 +410,7 @@ class Ranked(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -525,6 +526,7 @@ class Score(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -704,6 +706,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -739,6 +742,7 @@ class Client:
                     "tier": tier,
                     "loyalty_class": loyalty_class,
                     "persona": persona,
+                    "channel": channel,
                     "journey": journey,
                     "journey_stage": journey_stage,
                     "reason": reason,
@@ -767,6 +771,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -793,6 +798,7 @@ class Client:
                 tier=tier,
                 loyalty_class=loyalty_class,
                 persona=persona,
+                channel=channel,
                 journey=journey,
                 journey_stage=journey_stage,
                 reason=reason,
@@ -824,6 +830,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -851,6 +858,7 @@ class Client:
                 "tier": tier,
                 "loyalty_class": loyalty_class,
                 "persona": persona,
+                "channel": channel,
                 "journey": journey,
                 "journey_stage": journey_stage,
                 "reason": reason,
