@@ -20,6 +20,7 @@ from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfini
 SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
 METRICS = Path("reports/evaluation.json")
+DRIFT = Path("reports/drift.json")
 KEPT_PREVIOUS = 2
 ACTOR = "fedelta publish"
 
@@ -56,6 +57,7 @@ def publish(
     *,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    drift: Path = DRIFT,
     keep: int = KEPT_PREVIOUS,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -71,6 +73,7 @@ def publish(
     ----------
     path : the scores file, with the columns of ``features.contract.SCORES``
     bundle, metrics : documents shown by ``/v1/models/current`` where present
+    drift : the report of ``fedelta monitor`` where present; its alarms are told to others, once
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
     thresholds : the least churn probability of each risk tier but the lowest, where the caller knows it
@@ -87,7 +90,7 @@ def publish(
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
     snapshot_id, facts = run.snapshot_id(), run.facts
-    document = _about(run, snapshot_id, bundle, metrics, thresholds)
+    document, alarms = _about(run, snapshot_id, bundle, metrics, thresholds), read_document(drift)
     database.migrate()
     with database.sole_publisher(tenant), database.engine() as engine:
         with engine.execution_options(reads=True).begin() as connection:
@@ -112,6 +115,8 @@ def publish(
                     pointer.tell(connection, tenant, "score.tier_changed", changes)
             else:
                 pointer.describe(connection, tenant, snapshot_id, document)
+            if alarms is not None:
+                pointer.alert(connection, tenant, alarms)
             gone = pointer.retire(connection, tenant, keep)
         for one in gone:
             remove_snapshot(folder / f"{one}{SUFFIX}")
@@ -133,6 +138,7 @@ def main(
     scores: Path = SCORES_FILE,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    drift: Path = DRIFT,
     receipt: Path | None = None,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -145,7 +151,13 @@ def main(
         As `publish`.
     """
     published = publish(
-        scores, Database.at(database_url), bundle=bundle, metrics=metrics, tenant=tenant, thresholds=thresholds
+        scores,
+        Database.at(database_url),
+        bundle=bundle,
+        metrics=metrics,
+        drift=drift,
+        tenant=tenant,
+        thresholds=thresholds,
     )
     print(published)
     if receipt:
