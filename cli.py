@@ -114,6 +114,7 @@ _DATE = "DATE"
 _SCOPES = (
     "read:score", "read:list", "read:metrics", "write:interactions", "write:cases", "write:outcome", "erase", "admin",
 )  # fmt: skip
+_ROLES = ("viewer", "agent", "manager", "admin")
 
 
 def _names_of_stages() -> tuple[str, ...]:
@@ -518,7 +519,7 @@ _database = click.option(
     help="sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME (default: FEDELTA_DATABASE_URL, else the project's).",
 )
 _tenant = click.option("--tenant", default="default", show_default=True, help="Whose customers they are.")
-_of_tenant = click.option("--tenant", help="Whose keys (default: those of all).")
+_of_tenant = click.option("--tenant", help="Whose (default: those of all).")
 
 
 @_in(SECTIONS[4])
@@ -527,15 +528,70 @@ _of_tenant = click.option("--tenant", help="Whose keys (default: those of all)."
 @click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
 @click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
 @click.option("--drift", type=_FOLDER, default=Path("reports/drift.json"), show_default=True)
+@click.option("--scoring", type=_FOLDER, default=Path("data/scoring"), show_default=True)
+@click.option("--interactions", type=_FOLDER, default=Path("data/interactions"), show_default=True)
+@click.option("--customers", type=_FOLDER, default=Path("data/customers.parquet"), show_default=True)
+@click.option("--saves", type=_FOLDER, default=Path("reports/saves.json"), show_default=True)
 @click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
+@click.option("--cases", is_flag=True, help="Then bring cases to it, as `fedelta cases update` does.")
 @_tenant
 @_database
-def _publish(database: str | None, **given: Any) -> None:
+def _publish(database: str | None, tenant: str, *, cases: bool, **given: Any) -> None:
     """Write the scores to a snapshot of the service's and make it current, in one transaction."""
     from fedelta.serve.snapshots.publish import main as publish
 
     _enter_for_service(database)
-    publish(database, thresholds=_tiers_of_project(), **given)
+    publish(database, thresholds=_tiers_of_project(), tenant=tenant, **given)
+    if cases:
+        from fedelta.serve.acting.run_cases import main as update
+
+        update(database, tenant=tenant)
+
+
+@_in(SECTIONS[4])
+@fedelta.group("cases")
+def _cases() -> None:
+    """Cases: one open matter per customer and reason."""
+
+
+@_cases.command("update")
+@click.option("--campaign", metavar="NAME", help="What the entries are noted under, for measuring.")
+@click.option("--playbook", metavar="NAME", help="That the new cases follow.")
+@click.option("--quiet-days", type=float, default=30, show_default=True, help="After somebody closed one: no new one.")
+@_tenant
+@_database
+def _update_cases(database: str | None, **given: Any) -> None:
+    """Open cases for the planned actions of the current run and refresh those that are open."""
+    from fedelta.serve.acting.run_cases import main as update
+
+    _enter_for_service(database)
+    update(database, **given)
+
+
+@_cases.command("playbooks")
+@click.argument("file", type=_FOLDER, required=False)
+@_tenant
+@_database
+def _playbooks(file: Path | None, tenant: str, database: str | None) -> None:
+    """Store the playbooks of FILE, as JSON: {"NAME": [{"name": "Call", "after_days": 0}]}; show those there are."""
+    from fedelta.serve.acting.playbooks import main as playbooks
+
+    found = Path.cwd() / file if file else None
+    _enter_for_service(database)
+    _json(playbooks(found, database, tenant=tenant))
+
+
+@_in(SECTIONS[4])
+@fedelta.command("export-treatments")
+@click.argument("folder", type=_FOLDER, default=Path("treatments"))
+@_tenant
+@_database
+def _export_treatments(folder: Path, tenant: str, database: str | None) -> None:
+    """Write entries, contacts and outcomes to FOLDER (default: treatments), for the stage `measure`."""
+    from fedelta.serve.acting.export_treatments import main as export
+
+    _enter_for_service(database)
+    export(folder, database, tenant=tenant)
 
 
 def _settings(command: _F) -> _F:
@@ -712,6 +768,86 @@ def _revoke_key(name: str, tenant: str | None, database: str | None) -> None:
 
     _enter_for_service(database)
     click.echo(f"Revoked {keys.revoke_key(keys.opened(database), name, tenant).name!r}.")
+
+
+@_in(SECTIONS[4])
+@fedelta.group("users")
+def _users() -> None:
+    """Add, list and disable who signs in to the desk."""
+
+
+@_users.command("add")
+@click.argument("email")
+@click.option("--name", required=True, help="As others see it.")
+@click.option("--role", type=click.Choice(_ROLES), default="agent", show_default=True)
+@click.option("--language", type=click.Choice(["en", "it"]), help="Default: as the browser has it.")
+@click.option("--no-password", is_flag=True, help="Who signs in by the identity provider alone.")
+@_tenant
+@_database
+def _add_user(
+    email: str, name: str, role: str, language: str | None, tenant: str, database: str | None, *, no_password: bool
+) -> None:
+    """Add a user, asking for the password (or reading it from standard input, where that is no terminal)."""
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    password = None if no_password else _new_password()
+    made = users.add_user(keys.opened(database), email, name, role, password, tenant=tenant, language=language)
+    click.echo(f"{made.email} may sign in as {made.role}.")
+
+
+@_users.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_of_tenant
+@_database
+def _list_users(tenant: str | None, database: str | None, *, as_json: bool) -> None:
+    """Show every user."""
+    from dataclasses import asdict
+
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    found = users.list_users(keys.opened(database), tenant)
+    if as_json:
+        _json([asdict(user) for user in found])
+        return
+    for user in found:
+        state = f"disabled {user.disabled_at}" if user.disabled_at else "active"
+        click.echo(f"{user.email}  {user.tenant}  {user.name}  {user.role}  added {user.created_at}  {state}")
+
+
+@_users.command("disable")
+@click.argument("email")
+@_database
+def _disable_user(email: str, database: str | None) -> None:
+    """Let a user sign in no more; open sessions end within seconds."""
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    click.echo(f"{users.disable_user(keys.opened(database), email).email} can sign in no more.")
+
+
+@_users.command("passwd")
+@click.argument("email")
+@_database
+def _set_password(email: str, database: str | None) -> None:
+    """Give a user another password, asked for as by `add`; a disabled user may sign in again."""
+    from fedelta.serve.caller import keys
+    from fedelta.serve.desk import users
+
+    _enter_for_service(database)
+    users.set_password(keys.opened(database), email, _new_password())
+    click.echo(f"{email} has another password, and must sign in again.")
+
+
+def _new_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 def _tiers_of_project() -> dict[str, float] | None:

@@ -7,7 +7,7 @@ from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, calendar, value_calendar
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.intake.sources import Source, load_source
@@ -68,7 +68,7 @@ def _build(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: Pa
     features.mkdir()
     labels.mkdir()
     job = job_for(params, cutoffs, features, labels)
-    rows = build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+    rows = build(job, bounded_buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
     roles = ", ".join(f"{c.at:%Y-%m-%d} ({c.role}, {c.horizon_days} d)" for c in cutoffs)
     figures = f"{rows:,} rows of {len(job.settings.computed)} features at {len(cutoffs)} cutoffs{what}"
     print(f"build_features: {figures}: {roles}")

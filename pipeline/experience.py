@@ -2,14 +2,11 @@
 
 import json
 import sys
-from collections.abc import Sequence
 
-import polars as pl
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fedelta.features.cutoffs import calendar, midnight_after
 from fedelta.features.experience_rules import never_true
-from fedelta.models.experience.exposure import added
 from fedelta.models.experience.journey_map import channels, journey_maps
 from fedelta.models.experience.moments import Moments, moments_of_truth
 from fedelta.models.experience.pillars import customer_indexes, priors
@@ -18,7 +15,7 @@ from fedelta.models.experience.tolerance import ToleranceCurve, tolerance_curve
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.buckets.experience_buckets import Job, Part, look
-from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.experience_report import Found, document
 from fedelta.pipeline.intake.sources import load_source
@@ -48,22 +45,24 @@ def main() -> None:
         min(cutoffs[-1].at, midnight_after(last)),
         params.horizon_days,
         params.churn.relationship,
+        params.engine.sample_customers,
     )
-    parts = look(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
-    experiences = pl.concat(part.experiences for part in parts).sort("customer_id", "occurred_at", "interaction_id")
-    counts = pl.concat(part.counts for part in parts).sort("customer_id")
+    seen = look(job, bounded_buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+    experiences = seen.experiences.sort("customer_id", "occurred_at", "interaction_id")
+    counts = seen.counts.sort("customer_id")
     base = priors(counts)
-    tolerance, moments = effects(job, parts)
+    tolerance, moments = effects(job, seen)
     found = Found(
         as_of=f"{job.as_of:%Y-%m-%d}",
-        interactions=sum(part.interactions for part in parts),
+        interactions=seen.interactions,
         customers=len(counts),
+        sampled=seen.sampled,
         rules=source.experience(params.experience).rules,
         experiences=experiences,
         priors=base,
-        tallies=added(part.tallies for part in parts),
-        channels=channels([part.channels for part in parts], source.all_channels),
-        maps=journey_maps([part.visits for part in parts], [part.moves for part in parts]),
+        tallies=seen.tallies,
+        channels=channels([seen.channels], source.all_channels),
+        maps=journey_maps([seen.visits], [seen.moves]),
         tolerance=tolerance,
         moments=moments,
     )
@@ -77,11 +76,11 @@ def main() -> None:
     print(f"experience: {found.line}")
 
 
-def effects(job: Job, parts: Sequence[Part]) -> tuple[ToleranceCurve, Moments] | tuple[None, None]:
+def effects(job: Job, seen: Part) -> tuple[ToleranceCurve, Moments] | tuple[None, None]:
     """The tolerance curve and the moments of truth; None where no experience was bad."""
-    if all(part.experiences.is_empty() for part in parts):
+    if seen.experiences.is_empty():
         return None, None
-    table = pl.concat(part.episodes for part in parts).sort("customer_id", "occurred_at", "interaction_id", "among")
+    table = seen.episodes.sort("customer_id", "occurred_at", "interaction_id", "among")
     by = ("pillar", "rule", "channel", *job.segments)
     with threadpool_limits(1):  # thousands of small tasks: threads took five times as long to share them
         return (

@@ -36,6 +36,7 @@ class Found:
     as_of: str
     interactions: int
     customers: int
+    sampled: int  # customers from whom the tolerance curve and the moments of truth are
     rules: Mapping[str, Rule]
     experiences: pl.DataFrame
     priors: Mapping[str, Prior]
@@ -44,6 +45,16 @@ class Found:
     maps: Sequence[JourneyMap]
     tolerance: ToleranceCurve | None  # None: no bad experience
     moments: Moments | None
+
+    @property
+    def sample(self) -> str | None:
+        """In words, that effects are measured on a sample; None where they are on everybody."""
+        if self.sampled == self.customers:
+            return None
+        return (
+            f"The tolerance curve and the moments of truth are measured on a sample: {self.sampled:,} of "
+            f"{self.customers:,} customers."
+        )
 
     @property
     def line(self) -> str:
@@ -59,6 +70,7 @@ def document(found: Found) -> dict[str, Json]:
     known = sum(channel.interactions for channel in found.channels if channel.touch is not None)
     sections: dict[str, object] = {
         "as_of": found.as_of,
+        "sample": found.sample,
         "rules": _rules(found),
         "experience": named[EXPERIENCE],
         "pillars": {name: named[name] for name in PILLARS},

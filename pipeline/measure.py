@@ -30,7 +30,7 @@ from fedelta.models.uplift.gate import Study, missing, study
 from fedelta.models.uplift.storage import save_uplift
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
-from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.entries import Job
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.intake.sources import load_source
@@ -133,7 +133,7 @@ def _around(entries: pl.DataFrame, params: Params) -> Iterator[pl.LazyFrame | No
     with tempfile.TemporaryDirectory(prefix="fedelta-") as scratch:
         settings = job_for(params, (), paths.FEATURES, paths.LABELS).settings
         job = Job(entries, settings, params.horizon_days, Path(scratch))
-        work, workers = buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers
+        work, workers = bounded_buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers
         if workers == 1 or len(entries) < _FEW:
             found = sum(job.run(bucket) for bucket in work)
         else:

@@ -14,7 +14,7 @@ from fedelta.models.next_purchase.recommendations import recommend
 from fedelta.models.next_purchase.rows import Rows
 from fedelta.models.next_purchase.storage import load_next
 from fedelta.pipeline import paths
-from fedelta.pipeline.buckets.shuffle import Bucket, buckets
+from fedelta.pipeline.buckets.shuffle import Bucket, bounded_buckets
 
 _AT_ONCE = 20_000  # customers recommended to at a time
 NO_CATEGORIES: NextStatus = "no_categories"
@@ -53,7 +53,7 @@ def next_categories(interactions: Path, as_of: datetime, number: int) -> tuple[p
         Of the others.
     """
     model, reason = load_next(paths.NEXT_DELIVERED)
-    parts = [] if model is None else list(_recommended(model, buckets(interactions, number), as_of))
+    parts = [] if model is None else list(_recommended(model, bounded_buckets(interactions, number), as_of))
     status = NO_PURCHASE if model is not None else reason or NO_CATEGORIES
     if not parts:
         return pl.DataFrame(schema={name: SCORES[name] for name in ("customer_id", "next_categories")}), status

@@ -54,7 +54,8 @@ class EngineSettings:
     backend: Literal["duckdb"] = "duckdb"
     memory_limit: Memory = "2GB"
     workers: Count = 2
-    buckets: Count = 16
+    buckets: Count = 16  # at least; more where one would hold too many interactions
+    sample_customers: Annotated[int, Ge(100)] = 40_000  # of a larger base, a sample, where figures need no more
 
 
 @dataclass(frozen=True)

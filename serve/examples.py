@@ -103,6 +103,16 @@ _WEBHOOK: dict[str, Any] = {
 }
 _WITH_SECRET: dict[str, Any] = {**_WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 _OF_WEBHOOK: dict[str, Any] = {"webhook_id": "whk_0123456789abcdef"}
+_CAMPAIGN: dict[str, Any] = {
+    "id": "spring",
+    "entered": {"treated": 900, "held_out": 100},
+    "contacts": 640,
+    "cost": 2880.0,
+    "outcomes": {"reached": 310, "no_answer": 280, "saved": 50},
+    "first_at": "2024-01-02T09:20:00Z",
+    "last_at": "2024-02-20T16:05:00Z",
+    "measured": True,
+}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "read_score": {"parameters": {"customer_id": "C1"}, "response": _SCORE},
     "read_scores": {
@@ -112,6 +122,46 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "results": [
                 {"customer_id": "C1", "status": "found", "score": _SCORE},
                 {"customer_id": "C2", "status": "not_found"},
+            ],
+        },
+    },
+    "compute_scores": {
+        "request": {
+            "customers": [
+                {
+                    "customer_id": "C1",
+                    "attributes": {"country": "IT"},
+                    "opted_out": False,
+                    "interactions": [
+                        {
+                            "interaction_id": "order-17",
+                            "occurred_at": "2023-08-03T09:30:00Z",
+                            "kind": "purchase",
+                            "channel": "web",
+                            "amount": 49.9,
+                        },
+                        {
+                            "interaction_id": "ticket-4",
+                            "occurred_at": "2023-12-20T16:05:00Z",
+                            "kind": "complaint",
+                            "channel": "phone",
+                            "resolved": False,
+                        },
+                    ],
+                }
+            ],
+            "as_of": "2024-01-01T00:00:00Z",
+            "explain": True,
+        },
+        "response": {
+            "snapshot_id": "3f2a9c0d51b7e864",
+            "results": [
+                {
+                    "customer_id": "C1",
+                    "status": "scored",
+                    "warnings": {"missing": ["rating", "plan"], "out_of_range": [], "unknown": []},
+                    "score": _SCORE,
+                }
             ],
         },
     },
@@ -162,6 +212,34 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "alive": {"response": {"status": "alive"}},
+    "list_campaigns": {
+        "response": {"campaigns": [_CAMPAIGN]},
+        "links": {
+            "first_report": {
+                "operationId": "campaign_report",
+                "parameters": {"campaign_id": "$response.body#/campaigns/0/id"},
+                "description": "What the first campaign achieved.",
+            }
+        },
+    },
+    "campaign_report": {
+        "parameters": {"campaign_id": "spring"},
+        "response": {
+            "campaign": _CAMPAIGN,
+            "published_at": "2024-06-01T06:00:00Z",
+            "as_of": "2024-05-31",
+            "horizon_days": 90,
+            "currency": "EUR",
+            "comparison": {
+                "by": "campaign",
+                "group": "spring",
+                "entered": {"treated": 900, "held_out": 100},
+                "withheld": "Too few customers whose horizon is over: 40 held-out, of at least 50 each.",
+            },
+            "overall": None,
+            "says": "Too few customers whose horizon is over: 40 held-out, of at least 50 each. About 3 weeks to go.",
+        },
+    },
     "list_cases": {
         "parameters": {"status": ["open"], "limit": 50},
         "response": {"cases": [_CASE], "next": "WzE0OS4xMSwxMl0.0123456789abcdef0123"},

@@ -21,6 +21,8 @@ from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database, reason
 from fedelta.serve.operational.pointer import Pointer
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
+from fedelta.serve.operational.stored_sessions import Person, find_session
+from fedelta.serve.snapshots.parts import Parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.write import SUFFIX
 
@@ -54,6 +56,7 @@ class Snapshot:
     pointer: Pointer
     file: SnapshotFile
     about: bytes
+    parts: Parts | None  # what it is scored by
 
     @property
     def snapshot_id(self) -> str:
@@ -105,6 +108,11 @@ class Store:
                 return snapshot
         raise SnapshotGone
 
+    async def runs(self, tenant: str) -> tuple[Snapshot, ...]:
+        """The scoring runs that are kept, the current one first. Raises as ``current``."""
+        await self.current(tenant)
+        return self._served[tenant]
+
     def revision_of(self, tenant: str, customer_id: str) -> int:
         """How often a customer's score was made anew since the snapshot: 0 until scores are live."""
         del tenant, customer_id
@@ -141,6 +149,10 @@ class Store:
         """See ``find_key``; it waits for the database, so it is for worker threads. Raises ``Unavailable``."""
         return self._asked(lambda engine: find_key(engine, prefix))
 
+    def session(self, digest: bytes) -> tuple[Person, datetime] | None:
+        """See ``find_session``; it waits for the database, so it is for worker threads. Raises ``Unavailable``."""
+        return self._asked(lambda engine: find_session(engine, digest))
+
     # --- Its life ---------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
@@ -175,7 +187,7 @@ class Store:
                 known = {one.snapshot_id: one.file for one in before.get(tenant, ())}
                 try:
                     served[tenant] = tuple(
-                        Snapshot(one, known.get(one.snapshot_id) or self._opened(one), document)
+                        Snapshot(one, known.get(one.snapshot_id) or self._opened(one), document, self._parts(one))
                         for one, document in found
                         if one.tenant == tenant
                     )
@@ -190,6 +202,9 @@ class Store:
 
     def _opened(self, one: Pointer) -> SnapshotFile:
         return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}")
+
+    def _parts(self, one: Pointer) -> Parts | None:
+        return Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None
 
     async def _ask(self) -> None:
         """Look, and wait for it, but not for a database that did not answer before."""

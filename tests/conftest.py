@@ -18,7 +18,10 @@ settings.register_profile("any machine", deadline=None)  # laws hold at any spee
 settings.load_profile("any machine")
 
 REQUIRED = "FEDELTA_REQUIRE_SYSTEM"  # set to 1 where every part of the system must be there, as in .ci/run
-_PROGRAMS = {"postgresql": "usr/lib/postgresql/*/bin/initdb"}  # a program of each part, below /
+_PROGRAMS = {  # a program of each part, below /
+    "postgresql": "usr/lib/postgresql/*/bin/initdb",
+    "chromium": "usr/bin/chromium",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:

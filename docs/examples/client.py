@@ -24,6 +24,21 @@ class Alive(TypedDict):
     status: NotRequired[str]
 
 
+class Arms(TypedDict):
+    """How many customers entered, by arm."""
+
+    treated: NotRequired[int]
+    held_out: NotRequired[int]
+
+
+class Asked(TypedDict):
+    """Whom to score, each once; and as of when."""
+
+    customers: list["Given"]
+    as_of: NotRequired[str | None]
+    explain: NotRequired[bool | None]
+
+
 class AtRiskPage(TypedDict):
     """One page of the list; ``next`` is the address of the page after it, null on the last."""
 
@@ -61,6 +76,38 @@ class BulkAnswer(TypedDict):
     changed: int
     refused: int
     case_ids: list[int]
+
+
+class Campaign(TypedDict):
+    """What was collected of a campaign so far."""
+
+    id: str
+    entered: "Arms"
+    contacts: int
+    cost: float
+    outcomes: dict[str, int]
+    first_at: str | None
+    last_at: str | None
+    measured: bool
+
+
+class CampaignReport(TypedDict):
+    """What a campaign achieved: the report of `fedelta saves`, as it was published with a run."""
+
+    campaign: "Campaign"
+    published_at: str | None
+    as_of: str | None
+    horizon_days: int | None
+    currency: str | None
+    comparison: dict[str, Any] | None
+    overall: dict[str, Any] | None
+    says: str
+
+
+class Campaigns(TypedDict):
+    """All campaigns, by name."""
+
+    campaigns: list["Campaign"]
 
 
 class Case(TypedDict):
@@ -154,6 +201,22 @@ class Change(TypedDict):
     outcome_reason: NotRequired[str | None]
 
 
+class Computed(TypedDict):
+    """The score of one customer, and its warnings."""
+
+    customer_id: str
+    status: Literal["scored", "too_new", "no_history", "already_churned", "ended", "erased"]
+    warnings: "Warned"
+    score: "Score"
+
+
+class ComputedScores(TypedDict):
+    """One result per customer, in the order asked."""
+
+    snapshot_id: str
+    results: list["Computed"]
+
+
 class ContactMade(TypedDict):
     """A contact that was made."""
 
@@ -230,6 +293,34 @@ class Found(TypedDict):
     customer_id: str
     status: Literal["found", "not_found"]
     score: NotRequired["Score | None"]
+
+
+class Given(TypedDict):
+    """A customer, and everything that they went through."""
+
+    customer_id: str
+    attributes: NotRequired[dict[str, str | float | bool | None]]
+    opted_out: NotRequired[bool | None]
+    interactions: NotRequired[list["Interaction"]]
+
+
+class Interaction(TypedDict):
+    """Something that happened to a customer; what is left out or null is unknown."""
+
+    interaction_id: str
+    occurred_at: str
+    kind: str
+    channel: NotRequired[str | None]
+    amount: NotRequired[float | None]
+    rating: NotRequired[float | None]
+    resolved: NotRequired[bool | None]
+    wait_hours: NotRequired[float | None]
+    delay_hours: NotRequired[float | None]
+    effort: NotRequired[float | None]
+    reach: NotRequired[int | None]
+    topic: NotRequired[str | None]
+    margin: NotRequired[float | None]
+    known_at: NotRequired[str | None]
 
 
 class NextCategory(TypedDict):
@@ -555,6 +646,14 @@ class Wanted(TypedDict):
     customer_ids: list[str]
 
 
+class Warned(TypedDict):
+    """What to know of the inputs before the score is used."""
+
+    missing: NotRequired[list[str]]
+    out_of_range: NotRequired[list[str]]
+    unknown: NotRequired[list[str]]
+
+
 class Webhook(TypedDict):
     """An endpoint: where messages are sent, and how it does."""
 
@@ -851,6 +950,14 @@ class Client:
             headers={},
         )
 
+    def compute_scores(self, body: Asked) -> ComputedScores:
+        """Compute the scores of up to 100 customers from the interactions given, and from nothing else.
+
+        The models, settings and comparisons are those of the current scoring run: the interactions of a customer as
+        that run knew them give its score, to the last bit. Nothing is stored.
+        """
+        return cast("ComputedScores", self._send("POST", "/v1/scores:compute", body=body, again=False).json())
+
     def alive(self) -> Alive:
         """Say that the process answers; the database is not asked."""
         return cast("Alive", self._send("GET", "/healthz").json())
@@ -1023,6 +1130,16 @@ class Client:
         return cast(
             "OutcomeResults",
             self._send("POST", "/v1/outcomes", headers={"idempotency-key": idempotency_key}, body=body).json(),
+        )
+
+    def list_campaigns(self) -> Campaigns:
+        """List campaigns with what was collected of each so far."""
+        return cast("Campaigns", self._send("GET", "/v1/campaigns").json())
+
+    def campaign_report(self, campaign_id: str) -> CampaignReport:
+        """Return what a campaign achieved: the report of `fedelta saves` that was last published with a run."""
+        return cast(
+            "CampaignReport", self._send("GET", f"/v1/campaigns/{quote(str(campaign_id), safe='')}/report").json()
         )
 
     def list_webhooks(self) -> Webhooks:

@@ -35,6 +35,11 @@ def customer_hashes(ids: pl.Series | pa.Array | pa.ChunkedArray) -> Hashes:
     return np.concatenate([np.empty(0, _U64), *(_hashes_of(raw, ends[:-1], np.diff(ends)) for ends in blocks)])
 
 
+def lowest_hashes(wanted: int, of: int) -> int:
+    """The highest hash of a sample of about `wanted` among `of` customers: those of the lowest hashes."""
+    return 2**64 - 1 if wanted >= of else 2**64 * wanted // of
+
+
 def _hashes_of(raw: _Bytes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Hashes:
     """The hash of every text that lies in `raw` from a start on; texts of one length are hashed at once."""
     found = np.empty(len(starts), _U64)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import repeat
 from pathlib import Path
 
 import polars as pl
@@ -14,26 +15,30 @@ from tqdm import tqdm
 
 from fedelta.features.annotate import annotate, columns_needed
 from fedelta.features.attributes import PREFIX, Attribute, attributes_at
+from fedelta.features.contract import INTERACTIONS
 from fedelta.features.episodes import episodes
 from fedelta.features.experience_rules import ExperienceSettings, broken, exercised
 from fedelta.features.journeys import with_journeys
 from fedelta.features.ledger import ledger
 from fedelta.features.relationship import Relationship
 from fedelta.features.visibility import KNOWN_AT, seen_before
-from fedelta.models.experience.exposure import Key, Tally, customer_counts, tally
+from fedelta.models.experience.exposure import Key, Tally, added, customer_counts, tally
 from fedelta.models.experience.journey_map import moved, through, visited
-from fedelta.pipeline.buckets.shuffle import Bucket
+from fedelta.pipeline.buckets.customer_hash import lowest_hashes
+from fedelta.pipeline.buckets.shuffle import HASH, Bucket
 from fedelta.pipeline.intake.sources import Touch
 
 JOURNEY = ("journey", "journey_stage")
+_TOGETHER = 32  # parts kept before they are added up
 DROP_DAYS = 60  # without any act of the customer's own after a touchpoint, they stopped there
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the customers of one bucket went through."""
+    """What the customers of one bucket, or of several, went through."""
 
     interactions: int
+    sampled: int  # customers whose episodes these are
     experiences: pl.DataFrame
     counts: pl.DataFrame
     tallies: dict[Key, Tally]
@@ -41,6 +46,27 @@ class Part:
     moves: pl.DataFrame
     channels: pl.DataFrame
     episodes: pl.DataFrame
+
+    @classmethod
+    def joined(cls, parts: Sequence["Part"]) -> "Part":
+        """The parts of several buckets as one."""
+        return cls(
+            interactions=sum(part.interactions for part in parts),
+            sampled=sum(part.sampled for part in parts),
+            experiences=pl.concat(part.experiences for part in parts),
+            counts=pl.concat(part.counts for part in parts),
+            tallies=added(part.tallies for part in parts),
+            visits=_summed([part.visits for part in parts]),
+            moves=_summed([part.moves for part in parts]),
+            channels=_summed([part.channels for part in parts]),
+            episodes=pl.concat(part.episodes for part in parts),
+        )
+
+
+def _summed(counts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Counts of several buckets, added up: what is not a 64-bit count tells them apart."""
+    keys = [name for name, dtype in counts[0].schema.items() if dtype != pl.Int64]
+    return pl.concat(counts).group_by(keys).agg(pl.all().sum())
 
 
 @dataclass(frozen=True)
@@ -54,26 +80,29 @@ class Job:
     as_of: datetime
     horizon_days: int
     relationship: Relationship
+    most: int  # customers whose episodes are looked at
 
     @property
     def segments(self) -> tuple[str, ...]:
         """Columns of the attributes that tell customers apart by kind."""
         return tuple(PREFIX + attribute.name for attribute in self.attributes if attribute.type == "categorical")
 
-    def rules_broken(self, bucket: Bucket) -> set[str]:
-        """Names of the rules that somebody in the bucket broke."""
+    def surveyed(self, bucket: Bucket) -> tuple[set[str], int]:
+        """Names of the rules that somebody in the bucket broke, and how many customers it has."""
         events = bucket.read([*columns_needed((), self.settings), KNOWN_AT]).filter(seen_before(self.as_of))
         found = broken(events, self.settings)
-        return {name for name in found.columns if found[name].any()}
+        return {name for name in found.columns if found[name].any()}, events["customer_id"].n_unique()
 
-    def run(self, bucket: Bucket, recorded: ExperienceSettings) -> Part | None:
+    def run(self, bucket: Bucket, recorded: ExperienceSettings, last: int) -> Part | None:
         """Everything the stage wants to know of a bucket; None if nobody is in it.
 
-        `recorded` has the rules that the data break anywhere: only they put a touchpoint to the test.
+        `recorded` has the rules that the data break anywhere: only they put a touchpoint to the test. The episodes are
+        of the customers whose hash is `last` or lower.
         """
-        events = bucket.read().filter(seen_before(self.as_of))
-        if events.is_empty():
+        table = bucket.read([*INTERACTIONS, HASH]).filter(seen_before(self.as_of))
+        if table.is_empty():
             return None
+        events, sample = table.drop(HASH), table.filter(pl.col(HASH) <= last).drop(HASH)
         digital, physical = (
             tuple(c for c, t in self.touches.items() if t == touch) for touch in ("digital", "physical")
         )
@@ -83,6 +112,7 @@ class Job:
         known = self._attributes(events)
         return Part(
             interactions=len(events),
+            sampled=sample["customer_id"].n_unique(),
             experiences=ledger(events.hstack(annotated.select(JOURNEY)), self.settings, digital),
             counts=customer_counts(tested),
             tallies=tally(
@@ -94,7 +124,7 @@ class Job:
             moves=moved(annotated),
             channels=through(annotated, self.as_of),
             episodes=episodes(
-                events,
+                sample,
                 self.settings,
                 self.horizon_days,
                 self.as_of,
@@ -114,14 +144,21 @@ class Job:
         return keys.select("customer_id").hstack(attributes_at(keys, known.collect(), chosen))
 
 
-def look(job: Job, work: Sequence[Bucket], workers: int) -> list[Part]:
-    """What all buckets tell, in their order, from a pool of processes. Memory: a bucket per worker, and the answers."""
+def look(job: Job, work: Sequence[Bucket], workers: int) -> Part:
+    """What all buckets tell, from a pool of processes. Memory: a bucket per worker, and the answers."""
     os.environ["POLARS_MAX_THREADS"] = "1"  # per process: the pool is the parallelism
     context = multiprocessing.get_context("spawn")
     terminal = sys.stderr.isatty()
     with ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool:
-        names = set().union(*pool.map(job.rules_broken, work))
-        rules = {name: rule for name, rule in job.settings.rules.items() if name in names}
-        asked = pool.map(job.run, work, [replace(job.settings, rules=rules)] * len(work))
-        parts = tqdm(asked, "experience", len(work), unit="bucket", mininterval=1 if terminal else 15)
-        return [part for part in parts if part is not None]
+        names, customers = zip(*pool.map(job.surveyed, work), strict=True)
+        broken_anywhere = set().union(*names)
+        rules = {name: rule for name, rule in job.settings.rules.items() if name in broken_anywhere}
+        last = lowest_hashes(job.most, sum(customers))
+        asked = pool.map(job.run, work, repeat(replace(job.settings, rules=rules)), repeat(last))
+        parts: list[Part] = []
+        for part in tqdm(asked, "experience", len(work), unit="bucket", mininterval=1 if terminal else 15):
+            if part is not None:
+                parts.append(part)
+            if len(parts) > _TOGETHER:
+                parts = [Part.joined(parts)]
+        return Part.joined(parts)

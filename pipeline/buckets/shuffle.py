@@ -116,6 +116,15 @@ def _in_order(table: pl.DataFrame, ids: pl.Series, ambiguous: pl.Series) -> pl.D
     return table[order]
 
 
+BUCKET_ROWS = 100_000  # of a bucket to hold in memory, about
+
+
+def bounded_buckets(folder: Path, least: int) -> list[Bucket]:
+    """A shuffled folder in at least so many buckets, of about `BUCKET_ROWS` rows each or fewer."""
+    rows = pl.scan_parquet(folder / "*.parquet").select(pl.len()).collect().item()
+    return buckets(folder, max(least, -(-rows // BUCKET_ROWS)))
+
+
 def buckets(folder: Path, number: int) -> list[Bucket]:
     """A shuffled folder in `number` buckets of equal share of the hashes; some may hold nobody."""
     edges = [k * _HASHES // number for k in range(number + 1)]

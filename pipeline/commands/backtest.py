@@ -17,7 +17,7 @@ from fedelta.models.panel import Panel
 from fedelta.models.value.model import fit_clv
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import write_json
-from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.fit_btyd import priors_of
@@ -119,7 +119,7 @@ def _build(cutoffs: Sequence[Cutoff], params: Params, folder: Path) -> None:
     features.mkdir(parents=True)
     labels.mkdir()
     job = job_for(params, cutoffs, features, labels)
-    build(job, buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+    build(job, bounded_buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
     _, columns = priors_of(params, features)
     columns.write_parquet(folder / "prior.parquet")
 

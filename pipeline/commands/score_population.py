@@ -31,7 +31,7 @@ from fedelta.models.policy.actions import contacts_of_a_year, suppressed_custome
 from fedelta.models.scoring import score
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.buckets.shuffle import buckets
+from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import Source, load_source
@@ -194,7 +194,7 @@ def read_population(
     for folder in folders.values():
         folder.mkdir()
     job = replace(job_for(params, (cutoff,), folders["features"], folders["labels"]), customers=outputs.customers)
-    build(job, buckets(outputs.interactions, params.engine.buckets), params.engine.workers)
+    build(job, bounded_buckets(outputs.interactions, params.engine.buckets), params.engine.workers)
     table = read_sorted(folders["features"]).collect()
     if table.is_empty():
         raise CannotScore(f"Nobody in {data} has a history before {when:%Y-%m-%d}, so there is nobody to score.")
@@ -211,7 +211,7 @@ def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFra
     base, rules = load_experience(paths.EXPERIENCE_BUNDLE)
     experience = load_source(params.source).experience(params.experience)
     found = []
-    for bucket in buckets(interactions, params.engine.buckets):
+    for bucket in bounded_buckets(interactions, params.engine.buckets):
         events = bucket.read().filter(seen_before(when))
         if len(events):
             found.append(indexes_at(events, experience, rules, base))

@@ -197,6 +197,12 @@ def list_cases(
     return [Case.model_validate(dict(row)) for row in rows], following
 
 
+def case_rows(connection: sa.Connection, tenant: str, filters: Filters) -> list[tuple[Case, str | None]]:
+    """All cases that pass the filters, in order of number, each with the facts by which an event is recognised."""
+    which = _shown().add_columns(cases.c.snoozed_facts).where(*_conditions(tenant, filters)).order_by(cases.c.id)
+    return [(Case.model_validate(dict(row)), row["snoozed_facts"]) for row in connection.execute(which).mappings()]
+
+
 def count_cases(connection: sa.Connection, tenant: str, filters: Filters) -> int:
     """How many cases pass the filters."""
     return connection.execute(
@@ -348,8 +354,13 @@ def _changed(case_id: int) -> ChangedMeanwhile:
 def _from_draft(draft: Draft, steps: Sequence[Step]) -> dict[str, object]:
     values: dict[str, object] = {name: _stored(draft[name]) for name in _FREE if name in draft}
     if playbook := draft.get("playbook"):
-        values = _at_step(playbook, steps, 0, today()) | values
+        values = at_first_step(playbook, steps) | values
     return values
+
+
+def at_first_step(playbook: str, steps: Sequence[Step]) -> dict[str, object]:
+    """The columns of a case that begins a playbook."""
+    return _at_step(playbook, steps, 0, today())
 
 
 def _changed_values(case: Case, change: Change, steps: Sequence[Step], facts: Facts | None) -> dict[str, object]:

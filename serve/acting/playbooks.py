@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.customers import Text
 from fedelta.serve.acting.refusals import NotAllowed
-from fedelta.serve.operational.tables import playbooks
+from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.tables import DEFAULT_TENANT, playbooks
+from fedelta.serve.operational.tenants import ensure
 
 
 class Step(BaseModel):
@@ -25,8 +27,26 @@ class Step(BaseModel):
         return started + timedelta(days=self.after_days)
 
 
+Json = dict[str, object]
 _STEPS = TypeAdapter(list[Step])
 _FILE = TypeAdapter(dict[str, list[Step]])
+
+
+def main(path: Path | None, database_url: str | None, *, tenant: str = DEFAULT_TENANT) -> dict[str, list[Json]]:
+    """Store the playbooks of a file, if one is named; those there are.
+
+    Raises
+    ------
+    NotAllowed, DatabaseError
+    """
+    database = Database.at(database_url)
+    database.migrate()
+    with database.engine() as engine, engine.begin() as connection:
+        if path is not None:
+            ensure(connection, tenant)
+            store_playbooks(connection, Actor(tenant, "fedelta cases playbooks"), read_playbooks(path))
+        found = list_playbooks(connection, tenant)
+    return {name: [step.model_dump() for step in steps] for name, steps in found.items()}
 
 
 def read_playbooks(path: Path) -> dict[str, list[Step]]:

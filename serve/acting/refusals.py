@@ -37,6 +37,12 @@ class UnknownCase(ActingRefused):
     kind = "unknown-case"
 
 
+class UnknownCampaign(ActingRefused):
+    """There is no such campaign."""
+
+    kind = "unknown-campaign"
+
+
 class AlreadyOpen(ActingRefused):
     """There is a case of this customer and reason that is not done."""
 

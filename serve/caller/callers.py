@@ -1,4 +1,4 @@
-"""Who asks: the caller behind a key or a token, remembered for two seconds at most."""
+"""Who asks: the caller behind a key, a token or a session of the desk, remembered for two seconds at most."""
 
 import asyncio
 import hashlib
@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 from fedelta.features.errors import FedeltaError
-from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.caller.scopes import ROLES, Caller
 from fedelta.serve.caller.settings import TokenSettings
 from fedelta.serve.caller.tokens import NoIssuer, TokenRefused, Tokens
 from fedelta.serve.operational.stored_keys import StoredKey
+from fedelta.serve.operational.stored_sessions import Person
 from fedelta.serve.store import Unavailable
 
 REMEMBERED_SECONDS = 2.0  # within which a revocation works
@@ -22,11 +24,12 @@ _GRACE_SECONDS = 60.0  # that a good key serves on while the database is away: n
 _MOST_REMEMBERED = 10_000
 _PREFIX_LENGTH = len("fdl_") + 10
 _KEY = re.compile(r"fdl_[0-9a-f]{10}_[A-Za-z0-9_-]{43}")
+_SESSION = re.compile(r"fds_[A-Za-z0-9_-]{43}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*")
 
 
 class Refused(FedeltaError):
-    """Neither a key nor a token that is good; the message is for its sender."""
+    """No key, token or session that is good; the message is for its sender."""
 
 
 class CannotKnow(FedeltaError):
@@ -48,6 +51,8 @@ class Callers:
     ----------
     find : callable
         The stored key of a prefix, None if there is none or it was revoked; run in a thread of ours, never on the loop.
+    find_session : callable
+        The person signed in by the secret of a SHA-256 and the session's end, None if nobody is; run as ``find`` is.
     """
 
     def __init__(
@@ -55,8 +60,9 @@ class Callers:
         find: Callable[[str], StoredKey | None],
         tokens: TokenSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
+        find_session: Callable[[bytes], tuple[Person, datetime] | None] = lambda _digest: None,
     ) -> None:
-        self._find, self._clock = find, clock
+        self._find, self._find_session, self._clock = find, find_session, clock
         self._threads = ThreadPoolExecutor(2, "fedelta-callers")
         self._tokens = Tokens(tokens, self._threads) if tokens else None
         self._known: dict[bytes, _Known] = {}
@@ -88,6 +94,10 @@ class Callers:
         """
         return await asyncio.shield(self._ask(credential, hashlib.sha256(credential).digest()))
 
+    def forget(self, credential: bytes) -> None:
+        """Look it up anew when it is next shown; other processes do so within two seconds."""
+        self._known.pop(hashlib.sha256(credential).digest(), None)
+
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -112,6 +122,8 @@ class Callers:
         try:
             if _KEY.fullmatch(text):
                 caller, left = await self._holder(text, digest)
+            elif _SESSION.fullmatch(text):
+                caller, left = await self._signed_in(digest)
             elif self._tokens is not None and _TOKEN.fullmatch(text):
                 caller, ends = await self._tokens.caller(text)
                 left = ends - time.time()
@@ -144,6 +156,15 @@ class Callers:
             raise Refused(_UNKNOWN)
         left = float("inf") if found.expires_at is None else found.expires_at.timestamp() - time.time()
         return Caller(found.tenant, found.name, found.scopes, digest[:8], found.rate_per_second), left
+
+    async def _signed_in(self, digest: bytes) -> tuple[Caller, float]:
+        """Whose session this is, and for how many seconds it goes on."""
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._find_session, digest)
+        if found is None:
+            raise Refused("The session has ended: sign in again.")
+        person, ends = found
+        scopes = ROLES.get(person.role, frozenset())  # type: ignore[call-overload]  # of a newer version: nothing
+        return Caller(person.tenant, person.email, scopes, digest[:8], person=person), ends.timestamp() - time.time()
 
 
 _UNKNOWN = "The key is unknown, expired or revoked: make one with `fedelta keys create`."

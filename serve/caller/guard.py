@@ -4,7 +4,10 @@ import hashlib
 import logging
 import re
 import time
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from fastapi import HTTPException
 from starlette.applications import Starlette
@@ -25,15 +28,22 @@ from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_SAFE = (
-    (b"x-content-type-options", b"nosniff"),
+_SAFE = (b"x-content-type-options", b"nosniff")
+_UNLESS_SET = (
     (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
 _log = logging.getLogger("fedelta.serve")
+
+DESK = "/desk"  # below it people are signed in by a cookie; keys and tokens count everywhere else
+SIGN_IN = f"{DESK}/sign-in"
+COOKIES = {"http": "fedelta", "https": "__Host-fedelta"}  # by scheme: a browser keeps the second for https alone
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+# A problem document as a page: what was asked, and the document; headers and body.
+Shown = Callable[[Scope, bytes], tuple[list[tuple[bytes, bytes]], bytes]]
 
 
 class _Denied(FedeltaError):
@@ -60,10 +70,11 @@ class Guard:
         access_log: AccessLog | None = None,
         audit: Audit | None = None,
         spans: Spans | None = None,
+        shown: Shown | None = None,
     ) -> None:
         self._app, self._routes, self._settings = app, routes, settings
         self._callers, self._rates, self._metrics, self._draining = callers, rates, metrics, draining
-        self._access_log, self._audit, self._spans = access_log, audit, spans
+        self._access_log, self._audit, self._spans, self._shown = access_log, audit, spans, shown
         self._rules: Rules | None = None
         self._body_limit = settings.limits.body_bytes
 
@@ -91,10 +102,15 @@ class Guard:
         answer = _Answer(send, scope, request_id.encode())
         rule: Rule | None = None
         try:
-            rule = self._rule(scope, answer)
+            path = _path(scope)
+            if desk := path == DESK or path.startswith(f"{DESK}/"):
+                answer.shown = self._shown
+            rule = self._rule(path, scope["method"], answer)
+            if desk and scope["method"] not in _SAFE_METHODS:
+                _of_our_pages(headers)
             if rule.scopes is not None:
                 answer.personal = True
-                await self._admit(scope, headers, rule, answer)
+                await self._admit(scope, headers, rule, answer, desk=desk)
             receive = self._limited(scope, headers, receive)
             if self._draining.began:
                 answer.extra.append(_CLOSE)
@@ -108,33 +124,34 @@ class Guard:
         finally:
             self._note(scope, headers, rule, answer, began)
 
-    def _rule(self, scope: Scope, answer: "_Answer") -> Rule:
+    def _rule(self, path: str, method: str, answer: "_Answer") -> Rule:
         """The rule of the request's route.
 
         Raises ``_Denied`` with 404 or 405.
         """
-        path: str = scope["path"]
-        if root := scope.get("root_path"):
-            path = path.removeprefix(root)
         found = (self._rules or self.rules).of(path)
         if found is None:
             shown = path if len(path) <= 80 else f"{path[:80]}…"
             raise _Denied(404, "not-found", f"Nothing answers at {shown!r}: /openapi.json lists what does.")
         by_method, answer.parts = found
-        rule = by_method.get(scope["method"])
+        rule = by_method.get(method)
         if rule is None:
             allowed = ", ".join(sorted(by_method)).encode()
-            detail = f"{scope['method']} is not taken here; the Allow header names what is."
+            detail = f"{method} is not taken here; the Allow header names what is."
             raise _Denied(405, "method-not-allowed", detail, (b"allow", allowed))
         return rule
 
-    async def _admit(self, scope: Scope, headers: dict[bytes, bytes], rule: Rule, answer: "_Answer") -> None:
+    async def _admit(
+        self, scope: Scope, headers: dict[bytes, bytes], rule: Rule, answer: "_Answer", *, desk: bool
+    ) -> None:
         """Find the caller, its scope and its rate.
 
-        Raises ``_Denied`` with 401, 403, 429 or 503.
+        Raises ``_Denied`` with 401 (303 to sign-in at the desk), 403, 429 or 503.
         """
-        credential = _credential(headers)
+        credential = session_secret(scope, headers) if desk else _credential(headers)
         if credential is None:
+            if desk:
+                raise _sign_in(scope)
             self._failed(scope)
             raise _unauthorized("Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.", b"")
         caller = self._callers.known(credential)
@@ -145,10 +162,14 @@ class Guard:
                 caller = await self._callers.identify(credential)
             except Refused as refused:
                 self._failed(scope)
+                if desk:
+                    raise _sign_in(scope) from None
                 raise _unauthorized(str(refused), b', error="invalid_token"') from None
             except CannotKnow:
                 detail = "Keys cannot be checked just now: try again, or look at the service's log."
                 raise _Denied(503, "unavailable", detail, (b"retry-after", b"5")) from None
+        if caller.person is not None and not desk:
+            raise _unauthorized("A session of the desk opens the desk alone: send a key.", b"")
         scope["state"]["caller"] = caller
         self._count(caller, answer)
         assert rule.scopes is not None
@@ -257,24 +278,35 @@ class Guard:
 class _Answer:
     """``send`` that adds our headers and sees what is sent."""
 
-    __slots__ = ("_scope", "_send", "complete", "extra", "parts", "personal", "sent", "status")
+    __slots__ = ("_held", "_scope", "_send", "complete", "extra", "parts", "personal", "sent", "shown", "status")
 
     def __init__(self, send: Send, scope: Scope, request_id: bytes) -> None:
         self._send, self._scope = send, scope
-        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id), *_SAFE]
+        self.extra: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id), _SAFE]
         self.personal = self.complete = False
         self.status = self.sent = 0
         self.parts: re.Match[str] | None = None  # of the path, where its template has parameters
+        self.shown: Shown | None = None  # how it shows a problem; None: as the document it is
+        self._held: Message | None = None  # the start of a problem that is shown
 
     async def __call__(self, message: Message) -> None:
+        if self.shown is not None:
+            if _begins_problem(message):
+                self._held = message
+                return
+            if self._held is not None:
+                headers, body = self.shown(self._scope, message["body"])
+                kept = [each for each in self._held["headers"] if each[0] not in (b"content-type", b"content-length")]
+                message, start = {**message, "body": body}, {**self._held, "headers": [*kept, *headers]}
+                self.shown = self._held = None
+                await self(start)
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), *self.extra]
             names = {name for name, _ in headers}
             if self.personal and b"cache-control" not in names:
                 headers.append(_NO_STORE)
-            if b"content-security-policy" not in names:
-                headers.append(_POLICY)
+            headers += [each for each in _UNLESS_SET if each[0] not in names]
             if self._scope.get("scheme") == "https":
                 headers.append(_HSTS)
             message = {**message, "headers": headers}
@@ -299,6 +331,46 @@ def _credential(headers: dict[bytes, bytes]) -> bytes | None:
         return headers.get(b"x-api-key") or None
     scheme, _, credential = authorization.partition(b" ")
     return (credential.strip() or None) if scheme.lower() == b"bearer" else None
+
+
+def session_secret(scope: Scope, headers: dict[bytes, bytes]) -> bytes | None:
+    """The secret of the session that a request comes with."""
+    cookies: SimpleCookie = SimpleCookie()
+    try:
+        cookies.load(headers.get(b"cookie", b"").decode("latin-1"))
+    except CookieError:
+        return None
+    found = cookies.get(COOKIES[scope["scheme"]])
+    return found.value.encode() if found is not None and found.value.startswith("fds_") else None
+
+
+def _path(scope: Scope) -> str:
+    """The path below the root."""
+    path: str = scope["path"]
+    return path.removeprefix(root) if (root := scope.get("root_path")) else path
+
+
+def _of_our_pages(headers: dict[bytes, bytes]) -> None:
+    """See that a browser says that a form is one of ours; that each has our token is seen where it is read.
+
+    Raises ``_Denied`` with 403.
+    """
+    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", b"same-origin")
+    ours = site == b"same-origin" if origin is None else urlsplit(origin).netloc == headers.get(b"host")
+    if not ours:
+        raise _Denied(403, "forbidden", "The form was not sent from a page of this desk: open the page and try again.")
+
+
+def _sign_in(scope: Scope) -> _Denied:
+    root, path = scope.get("root_path", ""), _path(scope)
+    query = scope["query_string"].decode("latin-1")
+    wanted = f"{root}{path}{f'?{query}' if query else ''}" if scope["method"] == "GET" else ""
+    to = f"{root}{SIGN_IN}" + (f"?next={quote(wanted, safe='')}" if wanted and path != DESK else "")
+    return _Denied(303, "unauthorized", "Sign in to go on.", (b"location", to.encode("latin-1")))
+
+
+def _begins_problem(message: Message) -> bool:
+    return (b"content-type", MEDIA_TYPE.encode()) in message.get("headers", ())
 
 
 def _unauthorized(detail: str, error: bytes) -> _Denied:

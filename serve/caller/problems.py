@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.acting.refusals import ActingRefused
+from fedelta.serve.live.pool import Busy, NotEquipped
+from fedelta.serve.live.worker import CannotScore
 from fedelta.serve.operational.idempotency import KeyReused
 from fedelta.serve.snapshots.listing import InvalidCursor
 from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
@@ -29,9 +31,11 @@ TITLES = {
     "target-too-long": "The address is too long",
     "shutting-down": "The service is being stopped",
     "not-found": "There is no such address",
+    "form-refused": "The form is not one of ours, or out of date",
     "unknown-customer": "The customer is not known",
     "method-not-allowed": "The address does not take this method",
     "unknown-case": "There is no such case",
+    "unknown-campaign": "There is no such campaign",
     "control-group": "The customer is in the control group",
     "opted-out": "The customer does not want to be contacted",
     "case-open": "There is such a case already",
@@ -48,11 +52,13 @@ TITLES = {
     "internal": "Something went wrong on our side",
     "not-ready": "No scores are published yet",
     "unavailable": "The database cannot be read",
+    "no-scoring": "Scores cannot be computed here",
+    "busy": "Too much waits to be scored",
 }
 _KINDS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _REFUSED = {
-    "unknown-customer": 404, "unknown-case": 404, "control-group": 409, "opted-out": 409, "case-open": 409,
-    "changed-meanwhile": 412, "invalid": 422,
+    "unknown-customer": 404, "unknown-case": 404, "unknown-campaign": 404, "control-group": 409, "opted-out": 409,
+    "case-open": 409, "changed-meanwhile": 412, "invalid": 422,
 }  # fmt: skip
 _RETRY_LATER = {"Retry-After": "5"}
 
@@ -175,3 +181,16 @@ def answer_with_problems(app: FastAPI) -> None:
     async def unavailable(request: Request, _error: Unavailable) -> Response:
         detail = "The service cannot read its database just now: try again, or look at its log."
         return problem_response(request.state.request_id, 503, "unavailable", detail, headers=_RETRY_LATER)
+
+    @app.exception_handler(CannotScore)
+    async def cannot_score(request: Request, error: CannotScore) -> Response:
+        return problem_response(request.state.request_id, 409, "no-scoring", str(error))
+
+    @app.exception_handler(NotEquipped)
+    async def not_equipped(request: Request, error: NotEquipped) -> Response:
+        return problem_response(request.state.request_id, 503, "no-scoring", str(error), headers=_RETRY_LATER)
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> Response:
+        detail = f"{error} Send it again later, or let more processes score (--scoring-processes)."
+        return problem_response(request.state.request_id, 503, "busy", detail, headers={"Retry-After": "1"})

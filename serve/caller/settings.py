@@ -110,6 +110,10 @@ class Settings:
     audit: Annotated[str, "what is audited: all, or changes without reads"] = "all"
     audit_days: Annotated[float, "days that the audit is kept; 0 for ever"] = 400
     stale_after_hours: Annotated[float, "hours since the publish from which on scores are marked as stale"] = 24
+    scoring_processes: Annotated[int, "processes of each worker that score on demand (350 MB each); 0: none"] = 2
+    scoring_start: Annotated[str, "when they begin: first-use, or startup"] = "first-use"
+    scoring_waiting: Annotated[int, "customers that may wait to be scored, in each worker"] = 500
+    scoring_seconds: Annotated[float, "seconds in which a request on demand must be scored"] = 20
     telemetry: Annotated[str, "off, or otlp: spans by OpenTelemetry, from the extra otel"] = "off"
     shared_folder: str | None = None  # what workers share: rates and metrics; made by `fedelta serve`
     limits: Limits = field(default_factory=Limits)
@@ -123,6 +127,12 @@ class Settings:
             raise SettingRefused("A rate is 0 (none) or more requests a second, and its burst at least 1 request.")
         if self.telemetry not in {"off", "otlp"}:
             raise SettingRefused(f"Telemetry is off or otlp; got {self.telemetry!r}.")
+        if not 0 <= self.scoring_processes <= 64:
+            raise SettingRefused(f"There can be 0 to 64 processes that score; got {self.scoring_processes}.")
+        if self.scoring_start not in {"first-use", "startup"}:
+            raise SettingRefused(f"Processes that score begin at first-use or startup; got {self.scoring_start!r}.")
+        if self.scoring_waiting < 1 or not self.scoring_seconds > 0:
+            raise SettingRefused("At least 1 customer may wait to be scored, for more than 0 seconds.")
         if self.audit not in {"all", "changes"}:
             raise SettingRefused(f"What is audited is all or changes; got {self.audit!r}.")
         if not 0 <= self.audit_days < float("inf"):

@@ -37,6 +37,7 @@ snapshots = sa.Table(
     sa.Column("customers", sa.Integer, nullable=False),
     sa.Column("about", sa.LargeBinary, nullable=False),  # JSON: model, metrics, thresholds
     sa.Column("about_digest", sa.String(16), nullable=False),
+    sa.Column("scoring", sa.Text),  # JSON: names of serve.snapshots.parts; null: nothing to score by
     sa.UniqueConstraint("tenant", "snapshot_id", name="snapshots_by_id"),
     sa.UniqueConstraint("tenant", "turn", name="snapshots_by_turn"),
 )
@@ -81,6 +82,48 @@ outbox = sa.Table(
     sa.Column("created_at", sa.String(40), nullable=False),
     sa.Column("payload", sa.Text, nullable=False),
     sa.Index("outbox_by_tenant", "tenant", "id"),
+)
+
+# Who signs in to the desk. An e-mail address is of one person, whatever the tenant.
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("user_id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("email", sa.String(200), nullable=False, unique=True),  # in lower case
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("password", sa.String(200)),  # Argon2id; null: signs in elsewhere
+    sa.Column("language", sa.String(8)),  # null: as the browser has it
+    sa.Column("shortcuts", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Column("disabled_at", sa.String(40)),
+)
+
+# Who is signed in. The browser holds the secret of which ``digest`` is the SHA-256.
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    _tenant(),
+    sa.Column("user_id", _ID, sa.ForeignKey("users.user_id"), nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Column("expires_at", sa.String(40), nullable=False),
+    sa.Index("sessions_by_user", "user_id"),
+)
+
+# Lists that somebody gave a name: ``query`` is that of the list's address.
+views = sa.Table(
+    "views",
+    metadata,
+    sa.Column("view_id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("user_id", _ID, sa.ForeignKey("users.user_id"), nullable=False),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Index("views_by_tenant", "tenant", "view_id"),
 )
 
 

@@ -1,7 +1,7 @@
 """A list as a file, a piece at a time: NDJSON, CSV, Parquet, a spreadsheet. Memory holds some hundreds of rows."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import polars as pl
@@ -42,24 +42,41 @@ def ndjson(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[by
         yield ranked(file, some_ranks, some_rows, b"\n") + b"\n"
 
 
-def csv(file: SnapshotFile, ranks: pl.Series, rows: pl.Series, *, bom: bool = False) -> Iterator[bytes]:
+def csv(
+    file: SnapshotFile,
+    ranks: pl.Series,
+    rows: pl.Series,
+    columns: Sequence[str] = CSV_COLUMNS,
+    *,
+    bom: bool = False,
+) -> Iterator[bytes]:
     """A CSV file (RFC 4180, UTF-8, header first).
 
     Text a spreadsheet would run as a formula gets an apostrophe in front; numbers stay as they are.
     """
-    yield (BOM if bom else b"") + (",".join(CSV_COLUMNS) + "\r\n").encode()
+    yield (BOM if bom else b"") + (",".join(columns) + "\r\n").encode()
     for some_ranks, some_rows in _pieces(ranks, rows):
-        text = _in_words(_frame(file, some_ranks, some_rows)).with_columns(
-            pl.when(pl.col(name).str.contains(_FORMULA)).then(pl.lit("'") + pl.col(name)).otherwise(name).alias(name)
-            for name in _WORDS
+        text = (
+            _in_words(_frame(file, some_ranks, some_rows))
+            .select(columns)
+            .with_columns(
+                pl.when(pl.col(name).str.contains(_FORMULA))
+                .then(pl.lit("'") + pl.col(name))
+                .otherwise(name)
+                .alias(name)
+                for name in _WORDS
+                if name in columns
+            )
         )
         yield text.write_csv(include_header=False, line_terminator="\r\n").encode()
 
 
-def xlsx(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[bytes]:
+def xlsx(
+    file: SnapshotFile, ranks: pl.Series, rows: pl.Series, columns: Sequence[str] = CSV_COLUMNS
+) -> Iterator[bytes]:
     """A spreadsheet with one sheet; text in it is never a formula."""
-    pieces = (_in_words(_frame(file, *some)) for some in _pieces(ranks, rows))
-    yield from spreadsheet("at risk", CSV_COLUMNS, pieces)
+    pieces = (_in_words(_frame(file, *some)).select(columns) for some in _pieces(ranks, rows))
+    yield from spreadsheet("at risk", columns, pieces)
 
 
 def parquet(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[bytes]:

@@ -10,9 +10,11 @@ import polars as pl
 
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.reports import store_report
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.operational.tenants import checked, ensure
 from fedelta.serve.snapshots.compare import tier_changes
+from fedelta.serve.snapshots.parts import Inputs, remove_unused, store_parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun, read_document
 from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfinished, write_snapshot
@@ -21,6 +23,10 @@ SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
 METRICS = Path("reports/evaluation.json")
 DRIFT = Path("reports/drift.json")
+SCORING = Path("data/scoring")
+INTERACTIONS = Path("data/interactions")
+CUSTOMERS = Path("data/customers.parquet")
+SAVES = Path("reports/saves.json")
 KEPT_PREVIOUS = 2
 ACTOR = "fedelta publish"
 
@@ -37,17 +43,19 @@ class Published:
     switched: bool
     removed: int
     seconds: float
+    not_computed: str = ""  # why scores are not computed on demand; empty: they are
 
     def __str__(self) -> str:
         what = f"{self.customers:,} customers, {self.scored:,} scored, as of {self.as_of}"
+        also = f" Scores are not computed on demand: {self.not_computed}." if self.not_computed else ""
         if not self.switched:
-            return f"Snapshot {self.snapshot_id} is current already ({what}): no new one was made."
+            return f"Snapshot {self.snapshot_id} is current already ({what}): no new one was made.{also}"
         how = (
             f"{self.customers / max(self.seconds, 1e-3):,.0f} rows/s" if self.loaded else "kept from an earlier publish"
         )
         return (
             f"Published snapshot {self.snapshot_id} ({what}) in {self.seconds:.1f} s ({how}); "
-            f"removed {self.removed} older."
+            f"removed {self.removed} older.{also}"
         )
 
 
@@ -58,6 +66,10 @@ def publish(
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
     drift: Path = DRIFT,
+    scoring: Path = SCORING,
+    interactions: Path = INTERACTIONS,
+    customers: Path = CUSTOMERS,
+    saves: Path = SAVES,
     keep: int = KEPT_PREVIOUS,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -73,7 +85,10 @@ def publish(
     ----------
     path : the scores file, with the columns of ``features.contract.SCORES``
     bundle, metrics : documents shown by ``/v1/models/current`` where present
-    drift : the report of ``fedelta monitor`` where present; its alarms are told to others, once
+    drift : the report of ``fedelta monitor`` where present; its alarms are sent to others, once
+    scoring, interactions, customers : what the run scored by, copied beside the snapshot with the bundle, so that the
+        service can score on demand; where they are not there or of another run, it cannot
+    saves : what contacting achieved, for the reports of campaigns, where present
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
     thresholds : the least churn probability of each risk tier but the lowest, where the caller knows it
@@ -82,6 +97,8 @@ def publish(
     ------
     RunRefused
         If the file or a document is not what it should be. Nothing is changed.
+    HistoriesRefused
+        If the interactions are not what a run writes. Nothing is changed.
     TenantRefused
         If no tenant can have such a name.
     DatabaseError
@@ -90,7 +107,8 @@ def publish(
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
     snapshot_id, facts = run.snapshot_id(), run.facts
-    document, alarms = _about(run, snapshot_id, bundle, metrics, thresholds), read_document(drift)
+    alarms = read_document(drift)
+    document, report = _about(run, snapshot_id, bundle, metrics, thresholds), read_document(saves)
     database.migrate()
     with database.sole_publisher(tenant), database.engine() as engine:
         with engine.execution_options(reads=True).begin() as connection:
@@ -105,21 +123,28 @@ def publish(
             if run.snapshot_id() != snapshot_id:
                 remove_snapshot(file)
                 raise RunRefused(f"{path} changed while it was read: publish again when nothing writes it.")
+        inputs = Inputs(scoring, bundle, interactions, customers)
+        parts, not_computed = store_parts(folder, inputs, facts.model_version, facts.as_of)
+        names = parts.names() if parts else None
         switched = not kept or kept[0].snapshot_id != snapshot_id
         with engine.begin() as connection:
             ensure(connection, tenant)
             if switched:
-                pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR)
+                pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR, scoring=names)
                 if before is not None:
                     changes = tier_changes(before, SnapshotFile(file))
                     pointer.tell(connection, tenant, "score.tier_changed", changes)
             else:
-                pointer.describe(connection, tenant, snapshot_id, document)
+                pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
             if alarms is not None:
                 pointer.alert(connection, tenant, alarms)
+            if report is not None:
+                store_report(connection, tenant, "saves", report)
             gone = pointer.retire(connection, tenant, keep)
+            needed = [one.scoring for one in pointer.kept(connection, tenant)]
         for one in gone:
             remove_snapshot(folder / f"{one}{SUFFIX}")
+        remove_unused(folder, needed)
     return Published(
         snapshot_id,
         facts.customers,
@@ -129,6 +154,7 @@ def publish(
         switched,
         len(gone),
         time.perf_counter() - began,
+        not_computed,
     )
 
 
@@ -139,6 +165,10 @@ def main(
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
     drift: Path = DRIFT,
+    scoring: Path = SCORING,
+    interactions: Path = INTERACTIONS,
+    customers: Path = CUSTOMERS,
+    saves: Path = SAVES,
     receipt: Path | None = None,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -147,7 +177,7 @@ def main(
 
     Raises
     ------
-    RunRefused, TenantRefused, DatabaseError
+    RunRefused, HistoriesRefused, TenantRefused, DatabaseError
         As `publish`.
     """
     published = publish(
@@ -156,6 +186,10 @@ def main(
         bundle=bundle,
         metrics=metrics,
         drift=drift,
+        scoring=scoring,
+        interactions=interactions,
+        customers=customers,
+        saves=saves,
         tenant=tenant,
         thresholds=thresholds,
     )

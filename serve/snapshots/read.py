@@ -76,6 +76,10 @@ class SnapshotFile:
         places = self.column("position").gather([row for _, row in found])
         return {customer_id: place for (customer_id, _), place in zip(found, places, strict=True) if place is not None}
 
+    def rows(self, customer_ids: Iterable[str]) -> dict[str, int]:
+        """Where in the scores file the customers are that it knows."""
+        return dict(self._rows(customer_ids))
+
     def has_column(self, name: str) -> bool:
         """Whether there is a column of this name; those of reasons exist where somebody has the reason."""
         return name in self._stored

@@ -123,7 +123,7 @@ def _lease_of(connection: sa.Connection, endpoint: sa.RowMapping, most: int) -> 
 
 
 def _judge(connection: sa.Connection, sent: Leased, answer: Answer, settings: WebhookSettings) -> None:
-    """Note how the endpoint does: one that fails is left alone for a while, longer each time, and disabled at last."""
+    """Note how the endpoint does: one that fails is paused, longer each time, and disabled at last."""
     this = webhooks.c.id == sent.webhook_id
     if answer.accepted:
         well = {"failures": 0, "failing_since": None, "paused_until": None}

@@ -40,7 +40,7 @@ class Target:
 
 
 def parsed(url: str, allowed: Sequence[Network]) -> Target:
-    """An address in parts, once nothing about it is wrong that can be told without asking DNS.
+    """An address in parts, once nothing about it is wrong that can be seen without asking DNS.
 
     Raises
     ------

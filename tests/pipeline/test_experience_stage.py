@@ -13,6 +13,7 @@ from tiny_project import HERE, inside, interactions
 from fedelta.features.contract import DIGITAL_CHANNELS, PILLARS
 from fedelta.models.experience.pillars import COLUMNS
 from fedelta.pipeline import experience, paths
+from fedelta.pipeline.buckets.customer_hash import customer_hashes, lowest_hashes
 from fedelta.pipeline.buckets.shuffle import shuffle
 
 Report = dict[str, Any]
@@ -168,3 +169,23 @@ def test_nothing_at_or_after_the_scoring_cutoff_is_looked_at(seller: Path, event
     before = (pl.col("occurred_at") < datetime(2024, 1, 15, tzinfo=UTC)) & (pl.col("kind") == "purchase")
     assert report(seller)["as_of"] == "2024-01-15"
     assert report(seller)["rules"]["interactions"] == len(events.filter(before)) < (events["kind"] == "purchase").sum()
+
+
+def test_of_a_larger_base_effects_are_those_of_a_sample_and_all_else_is_of_everybody(
+    shop: Path, events: pl.DataFrame, tmp_path: Path
+):
+    sampled = make(tmp_path / "sampled", events, ("sample_customers: 40000", "sample_customers: 100"))
+    everybody = events["customer_id"].n_unique()
+    hashed = events.with_columns(pl.Series("hash", customer_hashes(events["customer_id"])))
+    drawn = hashed.filter(pl.col("hash") <= lowest_hashes(100, everybody)).drop("hash")
+    alone = report(make(tmp_path / "alone", drawn))
+    found, whole = report(sampled), report(shop)
+    count = drawn["customer_id"].n_unique()
+    assert 60 < count < 140
+    assert str(found["sample"]).endswith(f"measured on a sample: {count} of {everybody} customers.")
+    assert [found[name] for name in ("tolerance", "moments")] == [alone[name] for name in ("tolerance", "moments")]
+    assert whole["sample"] is None
+    of_everybody = found.keys() - {"sample", "tolerance", "moments"}
+    assert {name: found[name] for name in of_everybody} == {name: whole[name] for name in of_everybody}
+    for path in (paths.EXPERIENCES, paths.PILLARS):
+        assert (sampled / path).read_bytes() == (shop / path).read_bytes()

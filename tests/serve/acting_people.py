@@ -22,8 +22,8 @@ def planned(customer_id: str, **columns: object) -> dict[str, object]:
     why = [reason(code="silence", theme="rhythm", direction="raises"), reason(code="rest", direction="lowers")]
     return customer(
         customer_id, action="keep", best_action="keep", expected_profit=20.0, contact_cost=4.0, held_out=False,
-        reasons=why, **columns,
-    )  # fmt: skip
+        reasons=why,
+    ) | columns  # fmt: skip
 
 
 def held_out(customer_id: str, **columns: object) -> dict[str, object]:

@@ -1,0 +1,196 @@
+"""``/desk/customers``: the list, and its export."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+
+from fedelta.features.contract import PILLARS, RISK_TIERS, Action
+from fedelta.serve.caller.auth import needs
+from fedelta.serve.caller.problems import Problem
+from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.desk.cases import cases_of, owners
+from fedelta.serve.desk.listed import COLUMNS, ROWS, TABS, Column, Listed, Tab, columns_of
+from fedelta.serve.desk.page import Page, open_page
+from fedelta.serve.desk.scored import Reason, Score, reasons, scores
+from fedelta.serve.desk.views import views_of
+from fedelta.serve.desk.words import N_
+from fedelta.serve.routes.at_risk import MEDIA_TYPES
+from fedelta.serve.snapshots import exports
+from fedelta.serve.snapshots.listing import Journey, JourneyStage, LoyaltyClass, Position, cursor, read_cursor
+from fedelta.serve.snapshots.read import SnapshotFile
+from fedelta.serve.snapshots.spreadsheet import MOST_ROWS
+from fedelta.serve.store import Snapshot
+
+SORTS = {
+    "value_at_risk": N_("Most at stake"),
+    "probability": N_("Highest risk"),
+    "delta": N_("Risk rose most"),
+    "expected_profit": N_("Most profit from a contact"),
+}
+# The columns of an export, by those that are shown: those of CSV.
+EXPORTED: dict[Column, tuple[str, ...]] = {
+    "risk": ("churn_probability", "risk_tier", "previous_probability", "delta"),
+    "value": ("value_at_risk", "win_back_value", "currency"),
+    "clv": ("clv_expected", "clv_low", "clv_high", "clv_horizon_days"),
+    "spent": ("historic_value",),
+    "reasons": ("reasons",),
+    "bad": ("last_bad_experience_at", "last_bad_experience", "open_issue"),
+    "case": (),
+    "action": ("action", "offer", "expected_profit", "contact_on"),
+    "next": ("expected_next_order_at", "next_categories"),
+    "journey": ("journey", "journey_stage"),
+    "persona": ("persona",),
+    "loyalty": ("loyalty_class", "loyalty_score"),
+    "team": ("team",),
+}
+FACETS = (
+    ("tier", N_("Risk"), RISK_TIERS[::-1]),
+    ("journey", N_("Journey"), get_args(Journey)),
+    ("journey_stage", N_("Stage"), get_args(JourneyStage)),
+    ("loyalty_class", N_("Loyalty"), get_args(LoyaltyClass)),
+    ("action", N_("Suggested action"), get_args(Action)),
+    ("theme", N_("Reason about"), PILLARS),
+)
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A customer of the list."""
+
+    rank: int
+    score: Score
+    reasons: list[Reason]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A page of the list. ``following`` continues it; ``counts`` are those of the tabs."""
+
+    rows: list[Row]
+    total: int
+    counts: dict[Tab, int]
+    following: str | None
+
+
+@router.get("/desk/customers", include_in_schema=False)
+async def list_customers(request: Request, caller: Annotated[Caller, Depends(needs("read:list"))]) -> Response:
+    """Show a page of the list."""
+    page = await open_page(request, caller)
+    listed = Listed.asked(request, page.words)
+    request.scope["state"]["audit"] = {"query": listed.text}
+    after, snapshot = 0, page.snapshot
+    if listed.query.cursor:
+        at = read_cursor(listed.query.cursor, listed.query.wanted())
+        after, snapshot = at.rank, await page.store.kept(caller.tenant, at.snapshot_id)
+    seen = await page.store.off_loop(_seen, page, snapshot, listed, after)
+    names = [row.score["customer_id"] for row in seen.rows]
+    held, people = await page.store.read(
+        lambda connection: (cases_of(connection, caller.tenant, names), owners(connection, caller.tenant))
+    )
+    return await page.show(
+        "customers.html.jinja",
+        listed=listed,
+        seen=seen,
+        begun=not after,
+        cases=held,
+        owners=people,
+        columns=columns_of(listed),
+        all_columns=COLUMNS,
+        tabs=TABS,
+        sorts=SORTS,
+        facets=_facets(snapshot.file),
+        chips=_chips(page, listed),
+        views=await views_of(page),
+    )
+
+
+@router.get("/desk/customers.{form}", include_in_schema=False)
+async def export_customers(
+    form: Literal["csv", "xlsx"], request: Request, caller: Annotated[Caller, Depends(needs("read:list"))]
+) -> Response:
+    """Send the whole list as a file, with the columns that are shown: a list to contact customers by.
+
+    Nobody is in it who must not be contacted: the control group, who opted out and who was contacted lately.
+    """
+    page = await open_page(request, caller)
+    listed = Listed.asked(request, page.words)
+    file = page.snapshot.file
+    ranks, rows = await page.store.off_loop(listed.whole, file, to_contact=True)
+    if form == "xlsx" and len(rows) > MOST_ROWS:
+        message = page.words.gettext("A sheet holds %(most)s customers, and these are more: take CSV.")
+        raise Problem(422, "invalid", message % {"most": page.words.number(MOST_ROWS)})
+    names = ("customer_id", *(name for column in columns_of(listed) for name in EXPORTED[column]))
+    request.scope["state"]["audit"] = {"query": listed.text, "customers": len(rows), "columns": names}
+    pieces = (
+        exports.csv(file, ranks, rows, names, bom=True) if form == "csv" else exports.xlsx(file, ranks, rows, names)
+    )
+    headers = {"content-disposition": f'attachment; filename="customers-{page.snapshot.snapshot_id}.{form}"'}
+    return StreamingResponse(_sent(page, pieces), headers=headers, media_type=MEDIA_TYPES[form])
+
+
+async def _sent(page: Page, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (piece := await page.store.off_loop(next, pieces, None)) is not None:
+        yield piece
+
+
+def _seen(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Seen:
+    file = snapshot.file
+    found, total = listed.page(file, after, ROWS + 1)
+    shown = found[:ROWS]
+    rows = [
+        Row(rank, score, reasons(score, page.words))
+        for (rank, _), score in zip(shown, scores(file, (row for _, row in shown)), strict=True)
+    ]
+    following = None
+    if len(found) > ROWS:
+        following = cursor(listed.query.wanted(), Position(snapshot.snapshot_id, shown[-1][0]))
+    counts = {
+        tab: total if tab == listed.query.shown else Listed.stored(listed.but(shown=tab), page.words).count(file)
+        for tab in TABS
+    }
+    return Seen(rows, total, counts, following)
+
+
+def _facets(file: SnapshotFile) -> list[tuple[str, str, Any]]:
+    """The filters of one value or another: parameter, title, values. Those without a choice are left out."""
+    own = (("persona", N_("Persona"), file.names["persona"]), ("team", N_("Team"), file.names["team"]))
+    return [facet for facet in (*FACETS, *own) if facet[2]]
+
+
+def _chips(page: Page, listed: Listed) -> list[tuple[str, str]]:
+    """The filters that are set: in words, and the list's query string without each."""
+    titles = {name: title for name, title, _ in _facets(page.snapshot.file)}
+    words, query = page.words, listed.query
+    say = words.gettext
+    texts = {
+        "min_probability": lambda: say("Risk of %(share)s or more") % {"share": words.share(query.min_probability)},
+        "min_value_at_risk": lambda: say("At stake %(amount)s or more")
+        % {"amount": words.number(query.min_value_at_risk)},
+        "min_clv": lambda: say("Expected spend %(amount)s or more") % {"amount": words.number(query.min_clv)},
+        "q": lambda: say("Id with “%(text)s”") % {"text": query.q},
+        "tier_changed_since": lambda: say("Tier changed since %(day)s") % {"day": words.day(query.tier_changed_since)},
+        "has_open_issue": lambda: say("With an open issue") if query.has_open_issue else say("Without an open issue"),
+        "holdout": lambda: {
+            "exclude": say("Without the control group"), "only": say("Control group only"),
+            "include": say("With the control group"),
+        }[query.holdout],
+        "suppressed": lambda: {
+            "exclude": say("Without who must not be contacted"), "only": say("Only who must not be contacted"),
+            "include": say("With who must not be contacted"),
+        }[query.suppressed],
+    }  # fmt: skip
+    found = []
+    for name, value in listed.items:
+        if name in titles:
+            text = f"{say(titles[name])}: {words.value(value)}"
+        elif name in texts:
+            text = texts[name]()
+        else:
+            continue
+        found.append((text, listed.without(name, value)))
+    return found

@@ -1,0 +1,23 @@
+"""The routes of the desk."""
+
+from fastapi import FastAPI
+
+from fedelta.serve.desk import cases, changes, customer, customers, my_day, settings, sign_in, static_files, views
+
+ROUTERS = (
+    static_files.router,
+    sign_in.router,
+    my_day.router,
+    views.router,
+    customers.router,
+    customer.router,
+    cases.router,
+    changes.router,
+    settings.router,
+)
+
+
+def add_desk(app: FastAPI) -> None:
+    """Add the desk to the application."""
+    for router in ROUTERS:
+        app.include_router(router)

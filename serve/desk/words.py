@@ -1,0 +1,156 @@
+"""What the desk says, in the reader's language: catalogues of gettext, and figures as a locale writes them.
+
+Messages in the code are English and stand in ``locale/LANGUAGE/LC_MESSAGES/desk.po`` beside their translation. A
+catalogue is compiled when it is first asked for. A word that is a value of the data (``high``, ``renewal``) has a
+message of its own in ``VALUES``.
+"""
+
+import datetime as dt
+import gettext
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from babel import Locale, dates, lists, numbers
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+LANGUAGES = {"en": "English", "it": "Italiano"}
+CATALOGUES = Path(__file__).parent / "locale"
+_DASH = "–"
+
+
+def N_(message: str) -> str:  # noqa: N802 (the name that extractors of messages know)
+    """The message itself, marked for catalogues: it is translated where it is shown."""
+    return message
+
+
+# What the values of the data are called.
+VALUES: Mapping[str, str] = {
+    "low": N_("low"), "medium": N_("medium"), "high": N_("high"), "critical": N_("critical"),
+    "keep": N_("keep"), "win back": N_("win back"),
+    "loyal": N_("loyal"), "latent": N_("latent"), "spurious": N_("spurious"), "none": N_("none"),
+    "onboarding": N_("onboarding"), "use": N_("use"), "maintenance": N_("maintenance"), "renewal": N_("renewal"),
+    "awareness": N_("awareness"), "familiarity": N_("familiarity"), "consideration": N_("consideration"),
+    "purchase": N_("purchase"), "loyalty": N_("loyalty"),
+    "integrity": N_("integrity"), "resolution": N_("resolution"), "expectations": N_("expectations"),
+    "empathy": N_("empathy"), "personalisation": N_("personalisation"), "time_and_effort": N_("time and effort"),
+    "opted out": N_("opted out"), "contacted lately": N_("contacted lately"),
+    "viewer": N_("viewer"), "agent": N_("agent"), "manager": N_("manager"), "admin": N_("admin"),
+    "open": N_("open"), "snoozed": N_("snoozed"), "done": N_("done"),
+    "reached": N_("reached"), "no_answer": N_("no answer"), "offered": N_("offered"), "accepted": N_("accepted"),
+    "saved": N_("saved"), "lost": N_("lost"), "lapsed": N_("lapsed"), "withdrawn": N_("withdrawn"),
+    "bad_experience": N_("a bad experience"), "tier_up": N_("a higher risk tier"),
+    "treated": N_("contacted"), "other": N_("other"),
+    "owner": N_("owner"), "due_on": N_("due"), "next_action": N_("next action"), "status": N_("status"),
+    "snoozed_until": N_("snoozed until"), "snoozed_until_event": N_("snoozed until there is"), "step": N_("step"),
+    "snooze_days": N_("snoozed for days"), "outcome": N_("outcome"), "channel": N_("by"),
+    "outcome_reason": N_("reason"), "playbook": N_("playbook"), "nobody": N_("nobody"),
+    "phone": N_("phone"), "e-mail": N_("e-mail"), "message": N_("message"), "in person": N_("in person"),
+    "bad": N_("bad experiences"), "issues": N_("open issues"), "service": N_("service"), "visits": N_("visits"),
+    "silence": N_("silence"), "orders": N_("orders"), "orders_trend": N_("trend of orders"), "spend": N_("spend"),
+    "basket": N_("basket"), "spend_trend": N_("trend of spend"), "returned": N_("returns"), "rating": N_("ratings"),
+    "response": N_("response"), "tenure": N_("tenure"),
+    "too_new": N_("too new to be scored"), "no_history": N_("without a history"),
+    "already_churned": N_("has already left"), "ended": N_("the relationship has ended"), "erased": N_("erased"),
+}  # fmt: skip
+
+
+class Words:
+    """One language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self.locale = Locale.parse(language)
+        catalogue = _catalogue(language)
+        self.gettext, self.ngettext = catalogue.gettext, catalogue.ngettext
+
+    def value(self, name: str | None) -> str:
+        """What a value of the data is called; one that we have no word for is shown as it is."""
+        if name is None:
+            return _DASH
+        return self.gettext(VALUES[name]) if name in VALUES else name.replace("_", " ")
+
+    def number(self, value: float | None, digits: int = 0) -> str:
+        """A number to some decimals."""
+        if value is None:
+            return _DASH
+        text = numbers.format_decimal(value, f"#,##0.{'0' * digits}" if digits else "#,##0", locale=self.locale)
+        return _minus(text)
+
+    def share(self, value: float | None, digits: int = 0) -> str:
+        """A share in per cent."""
+        if value is None:
+            return _DASH
+        return _minus(numbers.format_percent(value, f"#,##0.{'0' * digits}%" if digits else "#,##0%", self.locale))
+
+    def points(self, value: float | None) -> str:
+        """A difference of shares in percentage points, with its sign."""
+        if value is None:
+            return _DASH
+        return _minus(numbers.format_decimal(100 * value, "+#,##0.0;-#,##0.0", self.locale))
+
+    def money(self, value: float | None, currency: str | None) -> str:
+        """An amount without decimals."""
+        if value is None:
+            return _DASH
+        if not currency:
+            return self.number(value)
+        try:
+            text = numbers.format_currency(value, currency, "¤#,##0" if self.language == "en" else "#,##0\xa0¤",
+                                           locale=self.locale, currency_digits=False)  # fmt: skip
+        except numbers.UnknownCurrencyError:
+            return f"{self.number(value)} {currency}"
+        return _minus(text)
+
+    def day(self, value: dt.date | str | None) -> str:
+        """A day, such as 3 Aug 2023."""
+        if value is None:
+            return _DASH
+        at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+        return dates.format_date(at, "d MMM y", self.locale)
+
+    def moment(self, value: dt.datetime | str | None) -> str:
+        """A day and its time, in UTC."""
+        if value is None:
+            return _DASH
+        at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+        return dates.format_datetime(at, "d MMM y, HH:mm 'UTC'", locale=self.locale)
+
+    def listed(self, texts: Sequence[str]) -> str:
+        """Several things in one sentence: a, b and c."""
+        return lists.format_list(list(texts), locale=self.locale) if texts else ""
+
+
+@lru_cache
+def words(language: str) -> Words:
+    """The words of a language of ``LANGUAGES``."""
+    return Words(language)
+
+
+def preferred(accept_language: str) -> str:
+    """The first of our languages that a browser asks for, else English."""
+    wanted = []
+    for place, part in enumerate(accept_language.split(",")):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            wanted.append((-float(quality or 1), place, tag.split("-")[0].lower()))
+        except ValueError:
+            continue
+    return next((tag for weight, _, tag in sorted(wanted) if weight and tag in LANGUAGES), "en")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _catalogue(language: str) -> gettext.NullTranslations:
+    path = CATALOGUES / language / "LC_MESSAGES/desk.po"
+    if language == "en":
+        return gettext.NullTranslations()
+    compiled = io.BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)

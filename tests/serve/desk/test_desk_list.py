@@ -1,0 +1,167 @@
+"""The list of the desk, one customer, changes: whom they show, and what can be done with them."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+
+import desk_company as company
+import pytest
+from desk_client import Desk
+from markupsafe import escape
+
+Visit = Callable[..., Desk]
+
+
+@pytest.fixture
+def desk(visit: Visit) -> Desk:
+    return visit("agent")
+
+
+def ids(text: str) -> list[str]:
+    return re.findall(r'class="who" href="[^"]*"><bdi>([^<]*)</bdi>', text)
+
+
+def test_still_here_and_probably_gone_are_two_lists(desk: Desk) -> None:
+    here, gone = (
+        set(ids(desk.get(f"/desk/customers?shown={tab}&q=C00").text)) for tab in ("probably_here", "probably_gone")
+    )
+    assert "C0000" in gone
+    assert "C0008" in here
+    assert not here & gone
+    assert desk.get("/desk/customers?shown=all").text.count("data-row") == 50
+
+
+def test_pages_follow_each_other_without_a_gap_or_a_double(desk: Desk) -> None:
+    found: list[str] = []
+    address = "/desk/customers?shown=all&suppressed=include&sort=probability&min_clv="
+    while True:
+        page = desk.get(address).text
+        found += ids(page)
+        following = re.search(r'rel="next" href="(\?[^"]+)"', page)
+        if following is None:
+            break
+        address = "/desk/customers" + following[1].replace("&amp;", "&")
+    assert len(found) == len(set(found)) == 123
+
+
+def test_a_search_finds_ids_that_hold_the_text(desk: Desk) -> None:
+    assert (
+        ids(desk.get("/desk/customers?shown=all&q=C001&suppressed=include").text).sort()
+        == [f"C001{n}" for n in range(10)].sort()
+    )
+    assert ids(desk.get("/desk/customers?shown=all&q=.*").text) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=x", "tier=deadly", "min_probability=2", "unknown=1", "col=password", "cursor=x"]
+)
+def test_a_list_that_cannot_be_is_refused_on_a_page(desk: Desk, query: str) -> None:
+    answer = desk.get(f"/desk/customers?{query}")
+    assert answer.status_code in {400, 422}
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_the_control_group_is_marked_and_never_exported_nor_are_those_who_opted_out(desk: Desk) -> None:
+    page = desk.get("/desk/customers?shown=all&q=C0001").text
+    assert '<span class="mark">control group</span>' in page
+    assert "C0002" not in ids(desk.get("/desk/customers?shown=all&q=C00").text)
+    for query in (
+        "shown=all",
+        "shown=all&holdout=only",
+        "shown=all&holdout=include&suppressed=include",
+        "suppressed=only",
+    ):
+        text = desk.get(f"/desk/customers.csv?{query}").text
+        exported = {row["customer_id"] for row in csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))}
+        assert not exported & {f"C{n:04}" for n in range(120) if n % 10 in (1, 2)}
+        assert bool(exported) == ("only" not in query)
+
+
+def test_an_export_has_the_columns_that_are_shown(desk: Desk) -> None:
+    text = desk.get("/desk/customers.csv?shown=all&col=persona&col=risk").text
+    assert text.removeprefix("\ufeff").splitlines()[0] == (
+        "customer_id,churn_probability,risk_tier,previous_probability,delta,persona"
+    )
+    assert desk.get("/desk/customers.xlsx?tier=critical").content[:2] == b"PK"
+
+
+def test_columns_are_chosen_by_address(desk: Desk) -> None:
+    page = desk.get("/desk/customers?col=persona&col=loyalty").text
+    heads = re.findall(r'<th scope="col"[^>]*>\s*([^<\s]+)', page)
+    assert heads == ["Customer", "Persona", "Loyalty"]
+
+
+def test_markup_in_data_is_shown_as_text(desk: Desk) -> None:
+    for path in ("/desk/customers?shown=all&q=a/b&col=persona&col=reasons", "/desk/customers/a%2Fb%20%C3%BC%3F%23"):
+        text = desk.get(path).text
+        assert "<script>alert" not in text
+        assert str(escape(company.MARKUP)) in text
+
+
+def test_a_saved_view_has_a_count_and_is_private_until_shared(desk: Desk, visit: Visit) -> None:
+    for name, shared in (("My criticals", ""), ("Our criticals", "yes")):
+        sent = desk.send(
+            "/desk/views", "/desk/customers", name=name, query="tier=critical&shown=all&min_clv=", shared=shared
+        )
+        assert sent.headers["location"] == "/desk/customers?tier=critical&shown=all"
+    page = desk.get("/desk/customers?tier=critical&shown=all").text
+    total = re.search(r"(\d+) customers", page)[1]  # type: ignore[index]
+    assert page.count(f"criticals</span> <b>{total}</b>") == 2
+    others = visit("viewer")
+    text = others.get("/desk/customers").text
+    assert "Our criticals" in text
+    assert "My criticals" not in text
+    (number,) = set(re.findall(r'name="view_id" value="(\d+)"><span dir="auto">Our', page))
+    assert others.send("/desk/views/remove", "/desk", view_id=number).status_code == 404
+    assert desk.send("/desk/views/remove", "/desk", view_id=number).status_code == 303
+    assert "Our criticals" not in desk.get("/desk/customers").text
+
+
+def test_one_customer_has_a_place_in_the_list_one_came_from(desk: Desk) -> None:
+    names = ids(desk.get("/desk/customers?shown=all&q=C003").text)
+    page = desk.get(f"/desk/customers/{names[1]}?in=shown%3Dall%26q%3DC003").text
+    assert f"2 of {len(names)}" in page
+    assert f'rel="prev" href="/desk/customers/{names[0]}?' in page
+    assert f'rel="next" href="/desk/customers/{names[2]}?' in page
+
+
+def test_one_customer_shows_history_reasons_and_the_last_bad_experience(desk: Desk) -> None:
+    page = desk.get("/desk/customers/C0036").text
+    assert "It was medium before." in page
+    assert "Bad experience: late delivery" in page
+    assert "3.0; similar customers: 0.0" in page
+    assert "Expected spend within 365 days" in page
+    assert page.count("<svg") == 2
+    assert page.count('<details class="figures">') == 2
+
+
+@pytest.mark.parametrize(("path", "status", "words"), [
+    ("/desk/customers/fresh", 200, "too new to be scored"), ("/desk/customers/nobody", 404, "No customer has the id"),
+])  # fmt: skip
+def test_a_customer_without_a_score_is_a_page_too(desk: Desk, path: str, status: int, words: str) -> None:
+    answer = desk.get(path)
+    assert answer.status_code == status
+    assert words in answer.text
+
+
+def test_a_change_comes_with_the_reason_that_moved_it(desk: Desk) -> None:
+    page = desk.get("/desk/changes").text
+    assert len(ids(page)) == 11
+    row = page[page.index("C0009") :].split("</tr>")[0]
+    assert "+18.0 points" in row
+    assert "3 deliveries late" in row
+    assert '<span class="mark">new</span>' in row
+    assert ids(desk.get("/desk/changes?least=0.2").text) == []
+    assert desk.get("/desk/changes?least=x").status_code == 422
+
+
+def test_every_page_forbids_scripts_and_styles_of_others(desk: Desk) -> None:
+    for path in ("/desk", "/desk/customers", "/desk/nothing", "/desk/sign-in"):
+        answer = desk.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert "unsafe" not in policy
+        assert not re.search(r"<style|style=|<script(?! src=)| on\w+=", answer.text)
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "same-origin"
