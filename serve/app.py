@@ -23,6 +23,7 @@ from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
+from fedelta.serve.desk.openid import Provider
 from fedelta.serve.desk.problem_page import shown
 from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
@@ -92,6 +93,7 @@ def create_app(
     app.state.access_log = access_log
     app.state.webhook_networks = settings.webhooks.networks
     app.state.callers, app.state.rates = callers, rates
+    app.state.openid = Provider(settings.openid, callers.threads) if settings.openid else None
     app.add_middleware(
         Guard,
         routes=app,

@@ -440,6 +440,7 @@ class Ranked(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -568,6 +569,7 @@ class Score(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -784,6 +786,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -819,6 +822,7 @@ class Client:
                     "tier": tier,
                     "loyalty_class": loyalty_class,
                     "persona": persona,
+                    "channel": channel,
                     "journey": journey,
                     "journey_stage": journey_stage,
                     "reason": reason,
@@ -847,6 +851,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -873,6 +878,7 @@ class Client:
                 tier=tier,
                 loyalty_class=loyalty_class,
                 persona=persona,
+                channel=channel,
                 journey=journey,
                 journey_stage=journey_stage,
                 reason=reason,
@@ -904,6 +910,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -931,6 +938,7 @@ class Client:
                 "tier": tier,
                 "loyalty_class": loyalty_class,
                 "persona": persona,
+                "channel": channel,
                 "journey": journey,
                 "journey_stage": journey_stage,
                 "reason": reason,

@@ -83,11 +83,30 @@ class TokenSettings:
     def __post_init__(self) -> None:
         if refused := sorted(set(self.algorithms) - {"RS256", "ES256", "EdDSA"}):
             raise SettingRefused(f"Tokens are signed by RS256, ES256 or EdDSA; got {', '.join(refused)}.")
-        address = urlsplit(self.jwks_url)
-        if address.scheme != "https" and (address.scheme, address.hostname) not in _LOOPBACK:
+        if not is_safe(self.jwks_url):
             raise SettingRefused(
                 f"The keys of the issuer must come over https, or from this machine; got {self.jwks_url!r}."
             )
+
+
+@dataclass(frozen=True)
+class OpenIdSettings:
+    """By whom people may sign in to the desk beside their password: an issuer of OpenID Connect that knows us."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    name: str = "OpenID Connect"  # as the button has it
+
+    def __post_init__(self) -> None:
+        if not is_safe(self.issuer):
+            raise SettingRefused(f"The issuer must be reached over https, or on this machine; got {self.issuer!r}.")
+
+
+def is_safe(address: str) -> bool:
+    """Whether what comes from an address comes over https, or from this machine."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme, parts.hostname) in _LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     tokens: TokenSettings | None = None
+    openid: OpenIdSettings | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 64:
@@ -162,6 +182,7 @@ class Settings:
             **values,  # type: ignore[arg-type]  # each converted by its field's type
             limits=Limits(**limits),  # type: ignore[arg-type]
             webhooks=WebhookSettings(**webhooks),  # type: ignore[arg-type]
+            openid=_openid(_read(OpenIdSettings, environment, "OPENID_")),
             tokens=TokenSettings(**tokens) if tokens else None,  # type: ignore[arg-type]
         )
 
@@ -171,13 +192,20 @@ def _of_group(values: dict[str, object], group: str) -> dict[str, object]:
     return {name.removeprefix(group): values.pop(name) for name in [*values] if name.startswith(group)}
 
 
+def _openid(values: dict[str, object]) -> OpenIdSettings | None:
+    if values and (missing := {"issuer", "client_id", "client_secret"} - set(values)):
+        names = ", ".join(sorted(f"{VARIABLES}OPENID_{name.upper()}" for name in missing))
+        raise SettingRefused(f"OpenID Connect needs an issuer, a client id and its secret: set {names} too.")
+    return OpenIdSettings(**values) if values else None  # type: ignore[arg-type]
+
+
 def _read(kind: type, environment: Mapping[str, str], group: str) -> dict[str, object]:
     """The fields of a settings class that the environment sets, each as its type has it."""
     values: dict[str, object] = {}
     hints = get_type_hints(kind)
     for each in fields(kind):
         variable = f"{VARIABLES}{group}{each.name.upper()}"
-        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens", "webhooks"}:
+        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens", "webhooks", "openid"}:
             continue
         try:
             if hints[each.name] in (int, float):
@@ -202,7 +230,7 @@ class Option:
 
 
 def options() -> Iterator[Option]:
-    """The settings that `fedelta serve` takes as options, in order. Those of tokens are variables only."""
+    """The settings that `fedelta serve` takes as options, in order. Tokens and OpenID Connect are variables only."""
     for kind, group in ((Settings, ""), (Limits, "limit_"), (WebhookSettings, "webhook_")):
         for name, hint in get_type_hints(kind, include_extras=True).items():
             if get_origin(hint) is Annotated:

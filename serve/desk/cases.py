@@ -1,5 +1,6 @@
 """``/desk/cases``: the queue of cases, and what is done with one, or with all that a filter lets through."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal, cast
@@ -132,7 +133,7 @@ async def open_case(request: Request, caller: Annotated[Caller, Depends(needs("w
     """Open a case of a customer."""
     page, form = await open_page(request, caller), await posted(request)
     file, actor = page.snapshot.file, actor_of(request, caller)
-    values = {"owner": field(form, "owner") or None, "due_on": _day(page, form, "due_on")}
+    values = {"owner": field(form, "owner") or None, "due_on": day_of(page, form, "due_on")}
     if playbook := field(form, "playbook"):
         values |= {"playbook": playbook}
     draft = cast("Draft", {name: value for name, value in values.items() if value is not None})
@@ -145,7 +146,7 @@ async def open_case(request: Request, caller: Annotated[Caller, Depends(needs("w
 async def change_case(request: Request, caller: Annotated[Caller, Depends(needs("write:cases"))]) -> Response:
     """Change owner, due date, next action, step or status of a case that nobody changed meanwhile."""
     page, form = await open_page(request, caller), await posted(request)
-    case_id, revision = _number(form, "case_id"), _number(form, "revision")
+    case_id, revision = number_of(form, "case_id"), number_of(form, "revision")
     change, file, actor = _change(page, form), page.snapshot.file, actor_of(request, caller)
     try:
         await written(
@@ -162,7 +163,7 @@ async def change_case(request: Request, caller: Annotated[Caller, Depends(needs(
 async def record_outcome(request: Request, caller: Annotated[Caller, Depends(needs("write:outcome"))]) -> Response:
     """Record a contact and what came of it, then go on to the next customer."""
     page, form = await open_page(request, caller), await posted(request)
-    case_id, revision = _number(form, "case_id"), _number(form, "revision")
+    case_id, revision = number_of(form, "case_id"), number_of(form, "revision")
     outcome = field(form, "outcome")
     if outcome not in OUTCOMES:
         raise Problem(422, "invalid", page.words.gettext("Say what came of the contact."))
@@ -191,7 +192,7 @@ async def record_outcome(request: Request, caller: Annotated[Caller, Depends(nee
 async def write_note(request: Request, caller: Annotated[Caller, Depends(needs("write:cases"))]) -> Response:
     """Write a note on a case."""
     page, form = await open_page(request, caller), await posted(request)
-    text, case_id, actor = field(form, "text", 2_000), _number(form, "case_id"), actor_of(request, caller)
+    text, case_id, actor = field(form, "text", 2_000), number_of(form, "case_id"), actor_of(request, caller)
     if not text:
         raise Problem(422, "invalid", page.words.gettext("A note has words."))
     pinned = field(form, "pinned") == "yes"
@@ -212,13 +213,23 @@ async def change_all(request: Request, caller: Annotated[Caller, Depends(needs("
         request,
         lambda connection: acting.change_cases(
             connection, actor, queue.filters(page.person.email), change, file,
-            dry_run=not confirmed, expected=_number(form, "expected") if confirmed else None,
+            dry_run=not confirmed, expected=number_of(form, "expected") if confirmed else None,
         ),
     )  # fmt: skip
     fields = [(name, str(value)) for name, value in form.multi_items() if name != "token"]
     return await page.show(
         "bulk.html.jinja", queue=queue, receipt=receipt, change=change, fields=fields, confirmed=confirmed
     )
+
+
+def first_values(owner: str, due_on: date | None, playbook: str, steps: Sequence[Step]) -> dict[str, object]:
+    """The columns that a new case begins with; empty text: nobody, and none."""
+    values: dict[str, object] = acting.at_first_step(playbook, steps) if playbook else {}
+    if owner:
+        values["owner"] = owner
+    if due_on is not None:
+        values["due_on"] = due_on.isoformat()
+    return values
 
 
 def panels(connection: sa.Connection, tenant: str, customer_id: str) -> list[Panel]:
@@ -282,10 +293,10 @@ def _change(page: Page, form: FormData) -> Change:
         values["owner"] = None if owner == "nobody" else owner
     for name in ("due_on", "next_action"):
         if name in form and (field(form, name) or "keep" not in form):
-            values[name] = _day(page, form, name) if name == "due_on" else field(form, name, 2_000) or None
+            values[name] = day_of(page, form, name) if name == "due_on" else field(form, name, 2_000) or None
     if days := field(form, "snooze_days", 4):
         values["snoozed_until"] = today() + timedelta(days=int(days) if days.isdecimal() else 1)
-    if until := _day(page, form, "snoozed_until"):
+    if until := day_of(page, form, "snoozed_until"):
         values["snoozed_until"] = until
     if event := field(form, "snoozed_until_event"):
         values["snoozed_until_event"] = event
@@ -294,7 +305,7 @@ def _change(page: Page, form: FormData) -> Change:
     if status := field(form, "status"):
         values["status"] = status
     if "step" in form:
-        values["step"] = _number(form, "step")
+        values["step"] = number_of(form, "step")
     if playbook := field(form, "playbook"):
         values["playbook"] = playbook
     try:
@@ -305,7 +316,8 @@ def _change(page: Page, form: FormData) -> Change:
         raise Problem(422, "invalid", message % {"field": where}) from None
 
 
-def _day(page: Page, form: FormData, name: str) -> date | None:
+def day_of(page: Page, form: FormData, name: str) -> date | None:
+    """The day of a field, None where it is empty."""
     if not (text := field(form, name, 40)):
         return None
     try:
@@ -315,7 +327,8 @@ def _day(page: Page, form: FormData, name: str) -> date | None:
         raise Problem(422, "invalid", message % {"field": name}) from None
 
 
-def _number(form: FormData, name: str) -> int:
+def number_of(form: FormData, name: str) -> int:
+    """The whole number of a field."""
     text = field(form, name, 16)
     if not text.isdecimal() or int(text) > MOST_NUMBER:
         raise Problem(422, "invalid", f"{name}: {text}")

@@ -1,8 +1,10 @@
 """``/desk/customers/ID``: everything that is known of one customer."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -23,7 +25,10 @@ from fedelta.serve.desk.cases import CHANNELS, Panel, Queue, owners, panels, tra
 from fedelta.serve.desk.listed import Listed
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.scored import Score, reasons
+from fedelta.serve.snapshots.histories import Histories
 from fedelta.serve.store import Snapshot
+
+MOST = 200  # interactions
 
 router = APIRouter()
 
@@ -73,6 +78,7 @@ async def show_customer(
     if customer_id not in found:
         text = page.words.gettext("No customer has the id “%(id)s”. New customers appear after the next scoring run.")
         raise Problem(404, "unknown-customer", text % {"id": customer_id[:80]})
+    lived = await page.store.off_loop(_interactions, page, customer_id)
     known = await page.store.read(lambda connection: _known(connection, caller.tenant, customer_id))
     listed = Listed.stored(request.query_params["in"], page.words) if "in" in request.query_params else None
     queue = Queue.stored(request.query_params["cases"]) if "cases" in request.query_params else None
@@ -95,7 +101,8 @@ async def show_customer(
         value_chart=charts.interval(
             page.words, score["clv_low"], score["clv_expected"], score["clv_high"], score["currency"]
         ),
-        timeline=_timeline(page, history, known),
+        timeline=_timeline(page, history, known, lived),
+        interactions=len(lived),
         known=known,
         codes=list(dict.fromkeys(reason.code for reason in reasons(score, page.words) if reason.raises)),
         neighbours=neighbours,
@@ -121,7 +128,18 @@ def _known(connection: sa.Connection, tenant: str, customer_id: str) -> Known:
     )
 
 
-def _timeline(page: Page, history: list[tuple[Snapshot, Score]], known: Known) -> list[Event]:
+def _interactions(page: Page, customer_id: str) -> list[dict[str, Any]]:
+    """What the customer went through, the latest ``MOST`` of it; nothing where the run came without it."""
+    parts = page.snapshot.parts
+    if parts is None or parts.histories is None:
+        return []
+    with closing(Histories(Path(parts.histories))) as histories:
+        return histories.interactions([customer_id]).sort("occurred_at").tail(MOST).to_dicts()
+
+
+def _timeline(
+    page: Page, history: list[tuple[Snapshot, Score]], known: Known, lived: list[dict[str, Any]]
+) -> list[Event]:
     """What is known to have happened, the latest first."""
     words, events = page.words, []
     say: Any = words.gettext
@@ -137,13 +155,32 @@ def _timeline(page: Page, history: list[tuple[Snapshot, Score]], known: Known) -
             events.append(Event(score["as_of"], title, text))
         before = score
     score = history[-1][1]
-    if score["last_bad_experience_at"]:
+    latest_bad = score["last_bad_experience_at"]
+    if latest_bad and not any(_iso(each["occurred_at"]) == _iso(datetime.fromisoformat(latest_bad)) for each in lived):
         title = say("Bad experience: %(rule)s") % {"rule": words.value(score["last_bad_experience"])}
         events.append(Event(score["last_bad_experience_at"], title, bad=True))
     dated = {(reason.date, reason.text) for reason in reasons(score, words) if reason.date}
     events += [Event(date, text) for date, text in dated if date]
     events += _acts(page, known)
+    events += (_lived(page, each, score) for each in lived)
     return sorted(events, key=lambda event: event.at, reverse=True)
+
+
+def _lived(page: Page, each: dict[str, Any], score: Score) -> Event:
+    """An interaction; the one that was the last bad experience is marked."""
+    words = page.words
+    at, latest_bad = _iso(each["occurred_at"]), score["last_bad_experience_at"]
+    bad = latest_bad is not None and at == _iso(datetime.fromisoformat(latest_bad))
+    amount = each["amount"]
+    texts = [
+        (each["topic"] or "").replace("|", ", "),
+        words.value(each["channel"]) if each["channel"] else "",
+        "" if amount is None else words.money(float(amount), score["currency"]),
+        "" if each["rating"] is None else words.gettext("rated %(share)s") % {"share": words.share(each["rating"])},
+        words.gettext("not resolved") if each["resolved"] is False else "",
+        words.value(score["last_bad_experience"]) if bad else "",
+    ]
+    return Event(at, words.value(each["kind"]), ", ".join(filter(None, texts)), bad)
 
 
 def _acts(page: Page, known: Known) -> Iterator[Event]:

@@ -174,3 +174,23 @@ def test_an_agent_of_another_tenant_cannot_reach_a_case(desk: Desk, visit: Visit
     fields, other = opened(desk), visit("agent@other.example")
     assert other.send("/desk/cases/note", "/desk/settings", **fields, text="mine").status_code == 404
     assert "C0003" not in other.get("/desk/cases?tab=open").text
+
+
+def test_everybody_of_a_list_gets_a_case_after_a_preview(desk: Desk, desk_database: Database) -> None:
+    opened(desk, "C0003")
+    wanted = {"query": "shown=all&q=C000&suppressed=include", "owner": ME, "due_on": today().isoformat()}
+    preview = desk.send("/desk/customers/cases", "/desk", **wanted)
+    assert "Open 7 cases" in preview.text  # of 10: one has a case, one is in the control group, one opted out
+    assert len(stored(desk_database, cases)) == 1
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', preview.text.split("<main")[1]))
+    fields["query"] = wanted["query"]  # as a browser reads it
+    assert desk.post("/desk/customers/cases", **(fields | {"expected": "8"})).status_code == 412
+    receipt = desk.post("/desk/customers/cases", **fields)
+    number = re.search(r"rcp_\w+", receipt.text)
+    assert number is not None
+    found = stored(desk_database, cases)
+    assert len(found) == 8
+    assert not {case.customer_id for case in found} & {"C0001", "C0002"}
+    assert number[0] in " ".join(row.details for row in stored(desk_database, audit))
+    again = desk.send("/desk/customers/cases", "/desk", **wanted)
+    assert "Open 0 cases" in again.text
