@@ -27,7 +27,7 @@ from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit
-from fedelta.serve.routes import at_risk, campaigns, cases, customers, health, outcomes, treatments
+from fedelta.serve.routes import at_risk, campaigns, cases, customers, erasure, health, outcomes, treatments
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, Store, Unavailable
 
 _log = logging.getLogger("fedelta.serve")
@@ -52,7 +52,7 @@ def create_app(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
-    audit = Audit(written_to(store.written), metrics.dropped) if settings.audit == "all" else None
+    audit = Audit(written_to(store.written, store.erased), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager
@@ -100,7 +100,7 @@ def create_app(
     answer_with_problems(app)
     for room in (customers, at_risk):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes, campaigns):
+    for each in (health, cases, treatments, outcomes, campaigns, erasure):
         app.include_router(each.router)
     app.include_router(caller_routes)
     add_desk(app)
