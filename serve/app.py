@@ -22,13 +22,16 @@ from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
+from fedelta.serve.desk.openid import Provider
 from fedelta.serve.desk.problem_page import shown
 from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
+from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit
-from fedelta.serve.routes import at_risk, campaigns, cases, customers, erasure, health, outcomes, treatments
-from fedelta.serve.store import LOOK_AGAIN_SECONDS, Store, Unavailable
+from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.routes import at_risk, campaigns, cases, customers, erasure, health, on_demand, outcomes, treatments
+from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
 
 _log = logging.getLogger("fedelta.serve")
 _FORGET_EVERY = 3600.0  # seconds
@@ -46,6 +49,7 @@ def create_app(
     settings = settings or Settings(access_log="off")
     database = Database.at(database_url)
     store = Store(database, look_again=look_again)
+    pool = Pool(settings.scoring_processes, most_waiting=settings.scoring_waiting, seconds=settings.scoring_seconds)
     draining, metrics = Draining(settings.drain_seconds), Metrics()
     callers = Callers(store.key, settings.tokens, find_session=store.session)
     rates = Rates(
@@ -61,10 +65,10 @@ def create_app(
             await asyncio.to_thread(database.migrate)
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
-        async with store.following(), _forgetting(store, settings.audit_days):
+        async with store.following(), _forgetting(store, settings.audit_days), _warming(store, pool, settings):
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
-        for each in (callers, audit, access_log, spans, rates, store):
+        for each in (pool, callers, audit, access_log, spans, rates, store):
             if each is not None:
                 await asyncio.to_thread(each.close)
 
@@ -79,11 +83,13 @@ def create_app(
         generate_unique_id_function=_operation_id,
     )
     app.state.store = store
+    app.state.pool = pool
     app.state.stale_after_hours = settings.stale_after_hours
     app.state.metrics = metrics
     app.state.audit = audit
     app.state.access_log = access_log
     app.state.callers, app.state.rates = callers, rates
+    app.state.openid = Provider(settings.openid, callers.threads) if settings.openid else None
     app.add_middleware(
         Guard,
         routes=app,
@@ -98,7 +104,7 @@ def create_app(
         shown=shown,
     )
     answer_with_problems(app)
-    for room in (customers, at_risk):
+    for room in (customers, at_risk, on_demand):
         room.add_routes(app)
     for each in (health, cases, treatments, outcomes, campaigns, erasure):
         app.include_router(each.router)
@@ -120,6 +126,28 @@ async def _forgetting(store: Store, days: float) -> AsyncIterator[None]:
             await asyncio.sleep(_FORGET_EVERY)
 
     task = asyncio.create_task(forget()) if days else None
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@asynccontextmanager
+async def _warming(store: Store, pool: Pool, settings: Settings) -> AsyncIterator[None]:
+    """Let the processes that score load each new snapshot of the tenant ``default`` before anybody asks them."""
+
+    async def warm() -> None:
+        while True:
+            if pool.begun or settings.scoring_start == "startup":
+                with suppress(Unavailable, NothingPublished):
+                    if (parts := (await store.current(DEFAULT_TENANT)).parts) is not None:
+                        pool.warm(parts)
+            await asyncio.sleep(0.5)
+
+    task = asyncio.create_task(warm()) if settings.scoring_processes else None
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import metadata, now, tenants
+from fedelta.serve.snapshots.parts import Parts
 from fedelta.serve.snapshots.write import BODIES, SUFFIX, UNFINISHED
 
 MANIFEST = "manifest.json"
@@ -146,11 +147,10 @@ def _written(database: Database, folder: Path) -> Backup:
                     "make the backup with that version of fedelta, or bring them up to date by starting the service."
                 )
             # Opened before anything is written: a file that a publish removes meanwhile can still be read.
+            kept = pointer.kept(connection)
             files = {
-                f"{SNAPSHOTS}/{one.tenant}/{path.name}": opened.enter_context(_opened(path))
-                for one in pointer.kept(connection)
-                for suffix in (SUFFIX, BODIES)
-                for path in [database.snapshots / one.tenant / f"{one.snapshot_id}{suffix}"]
+                f"{SNAPSHOTS}/{path.relative_to(database.snapshots).as_posix()}": opened.enter_context(_opened(path))
+                for path in dict.fromkeys(path for one in kept for path in _files_of(database.snapshots, one))
             }
             rows, hashes = {}, {}
             for table in metadata.sorted_tables:
@@ -164,6 +164,18 @@ def _written(database: Database, folder: Path) -> Backup:
     with _file(folder / MANIFEST) as file:
         file.write(orjson.dumps(asdict(made), option=orjson.OPT_INDENT_2))
     return made
+
+
+def _files_of(snapshots: Path, one: pointer.Pointer) -> Iterator[Path]:
+    """The files of a snapshot, and of what it is scored by."""
+    folder = snapshots / one.tenant
+    yield from (folder / f"{one.snapshot_id}{suffix}" for suffix in (SUFFIX, BODIES))
+    if one.scoring is not None:
+        parts = Parts.of(folder, one.scoring)
+        for part in filter(None, (parts.context, parts.bundle, parts.histories)):
+            if not (found := sorted(path for path in Path(part).rglob("*") if path.is_file())):
+                raise _Retired(one.snapshot_id)
+            yield from found
 
 
 def _one_instant(database: Database) -> dict[str, Any]:

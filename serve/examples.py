@@ -111,6 +111,46 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             ],
         },
     },
+    "compute_scores": {
+        "request": {
+            "customers": [
+                {
+                    "customer_id": "C1",
+                    "attributes": {"country": "IT"},
+                    "opted_out": False,
+                    "interactions": [
+                        {
+                            "interaction_id": "order-17",
+                            "occurred_at": "2023-08-03T09:30:00Z",
+                            "kind": "purchase",
+                            "channel": "web",
+                            "amount": 49.9,
+                        },
+                        {
+                            "interaction_id": "ticket-4",
+                            "occurred_at": "2023-12-20T16:05:00Z",
+                            "kind": "complaint",
+                            "channel": "phone",
+                            "resolved": False,
+                        },
+                    ],
+                }
+            ],
+            "as_of": "2024-01-01T00:00:00Z",
+            "explain": True,
+        },
+        "response": {
+            "snapshot_id": "3f2a9c0d51b7e864",
+            "results": [
+                {
+                    "customer_id": "C1",
+                    "status": "scored",
+                    "warnings": {"missing": ["rating", "plan"], "out_of_range": [], "unknown": []},
+                    "score": _SCORE,
+                }
+            ],
+        },
+    },
     "list_at_risk": {
         "parameters": {"tier": ["high", "critical"], "min_probability": 0.5, "limit": 50},
         "response": {

@@ -19,11 +19,12 @@ import sqlalchemy as sa
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database, reason
-from fedelta.serve.operational.erased import NOBODY, Erased
+from fedelta.serve.operational.erased import NOBODY, Erased, ErasureKey
 from fedelta.serve.operational.erasures import erased_in, read_key
 from fedelta.serve.operational.pointer import Pointer
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
 from fedelta.serve.operational.stored_sessions import Person, find_session
+from fedelta.serve.snapshots.parts import Parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.write import SUFFIX
 
@@ -57,6 +58,7 @@ class Snapshot:
     pointer: Pointer
     file: SnapshotFile
     about: bytes
+    parts: Parts | None  # what it is scored by
 
     @property
     def snapshot_id(self) -> str:
@@ -204,18 +206,7 @@ class Store:
             for tenant in {one.tenant for one, _ in found}:
                 try:
                     served[tenant] = tuple(
-                        Snapshot(
-                            one,
-                            self._opened(
-                                one,
-                                Erased(
-                                    hidden.get((tenant, one.snapshot_id), NOBODY.rows),
-                                    hashes.get(tenant, NOBODY.hashes),
-                                    key,
-                                ),
-                            ),
-                            document,
-                        )
+                        Snapshot(one, self._opened(one, hidden, hashes, key), document, self._parts(one))
                         for one, document in found
                         if one.tenant == tenant
                     )
@@ -228,12 +219,23 @@ class Store:
             _log.log(*((logging.WARNING, fault) if fault else (logging.INFO, "The database answers again.")))
         self._fault, self._looked_at = fault, time.monotonic()
 
-    def _opened(self, one: Pointer, erased: Erased) -> SnapshotFile:
+    def _opened(
+        self,
+        one: Pointer,
+        hidden: Mapping[tuple[str, str], frozenset[int]],
+        hashes: Mapping[str, frozenset[str]],
+        key: ErasureKey | None,
+    ) -> SnapshotFile:
         """The file of a snapshot: another one when somebody was erased, so that nothing kept of it shows them."""
+        rows = hidden.get((one.tenant, one.snapshot_id), NOBODY.rows)
+        erased = Erased(rows, hashes.get(one.tenant, NOBODY.hashes), key)
         for known in self._served.get(one.tenant, ()):
             if known.snapshot_id == one.snapshot_id and known.file.erased == erased:
                 return known.file
         return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}", erased)
+
+    def _parts(self, one: Pointer) -> Parts | None:
+        return Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None
 
     async def _ask(self) -> None:
         """Look, and wait for it, but not for a database that did not answer before."""

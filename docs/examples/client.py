@@ -31,6 +31,14 @@ class Arms(TypedDict):
     held_out: NotRequired[int]
 
 
+class Asked(TypedDict):
+    """Whom to score, each once; and as of when."""
+
+    customers: list["Given"]
+    as_of: NotRequired[str | None]
+    explain: NotRequired[bool | None]
+
+
 class AtRiskPage(TypedDict):
     """One page of the list; ``next`` is the address of the page after it, null on the last."""
 
@@ -193,6 +201,22 @@ class Change(TypedDict):
     outcome_reason: NotRequired[str | None]
 
 
+class Computed(TypedDict):
+    """The score of one customer, and its warnings."""
+
+    customer_id: str
+    status: Literal["scored", "too_new", "no_history", "already_churned", "ended", "erased"]
+    warnings: "Warned"
+    score: "Score"
+
+
+class ComputedScores(TypedDict):
+    """One result per customer, in the order asked."""
+
+    snapshot_id: str
+    results: list["Computed"]
+
+
 class ContactMade(TypedDict):
     """A contact that was made."""
 
@@ -239,6 +263,34 @@ class Found(TypedDict):
     customer_id: str
     status: Literal["found", "not_found"]
     score: NotRequired["Score | None"]
+
+
+class Given(TypedDict):
+    """A customer, and everything that they went through."""
+
+    customer_id: str
+    attributes: NotRequired[dict[str, str | float | bool | None]]
+    opted_out: NotRequired[bool | None]
+    interactions: NotRequired[list["Interaction"]]
+
+
+class Interaction(TypedDict):
+    """Something that happened to a customer; what is left out or null is unknown."""
+
+    interaction_id: str
+    occurred_at: str
+    kind: str
+    channel: NotRequired[str | None]
+    amount: NotRequired[float | None]
+    rating: NotRequired[float | None]
+    resolved: NotRequired[bool | None]
+    wait_hours: NotRequired[float | None]
+    delay_hours: NotRequired[float | None]
+    effort: NotRequired[float | None]
+    reach: NotRequired[int | None]
+    topic: NotRequired[str | None]
+    margin: NotRequired[float | None]
+    known_at: NotRequired[str | None]
 
 
 class NextCategory(TypedDict):
@@ -358,6 +410,7 @@ class Ranked(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -483,6 +536,7 @@ class Score(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -559,6 +613,14 @@ class Wanted(TypedDict):
     """Whose scores to return; an id may occur more than once."""
 
     customer_ids: list[str]
+
+
+class Warned(TypedDict):
+    """What to know of the inputs before the score is used."""
+
+    missing: NotRequired[list[str]]
+    out_of_range: NotRequired[list[str]]
+    unknown: NotRequired[list[str]]
 
 
 class Problem(Exception):
@@ -654,6 +716,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -689,6 +752,7 @@ class Client:
                     "tier": tier,
                     "loyalty_class": loyalty_class,
                     "persona": persona,
+                    "channel": channel,
                     "journey": journey,
                     "journey_stage": journey_stage,
                     "reason": reason,
@@ -717,6 +781,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -743,6 +808,7 @@ class Client:
                 tier=tier,
                 loyalty_class=loyalty_class,
                 persona=persona,
+                channel=channel,
                 journey=journey,
                 journey_stage=journey_stage,
                 reason=reason,
@@ -774,6 +840,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -801,6 +868,7 @@ class Client:
                 "tier": tier,
                 "loyalty_class": loyalty_class,
                 "persona": persona,
+                "channel": channel,
                 "journey": journey,
                 "journey_stage": journey_stage,
                 "reason": reason,
@@ -819,6 +887,14 @@ class Client:
             },
             headers={},
         )
+
+    def compute_scores(self, body: Asked) -> ComputedScores:
+        """Compute the scores of up to 100 customers from the interactions given, and from nothing else.
+
+        The models, settings and comparisons are those of the current scoring run: the interactions of a customer as
+        that run knew them give its score, to the last bit. Nothing is stored.
+        """
+        return cast("ComputedScores", self._send("POST", "/v1/scores:compute", body=body, again=False).json())
 
     def alive(self) -> Alive:
         """Say that the process answers; the database is not asked."""

@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.acting.refusals import ActingRefused
+from fedelta.serve.live.pool import Busy, NotEquipped
+from fedelta.serve.live.worker import CannotScore
 from fedelta.serve.operational.idempotency import KeyReused
 from fedelta.serve.snapshots.listing import InvalidCursor
 from fedelta.serve.store import NothingPublished, SnapshotGone, Unavailable
@@ -47,6 +49,8 @@ TITLES = {
     "internal": "Something went wrong on our side",
     "not-ready": "No scores are published yet",
     "unavailable": "The database cannot be read",
+    "no-scoring": "Scores cannot be computed here",
+    "busy": "Too much waits to be scored",
 }
 _KINDS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _REFUSED = {
@@ -174,3 +178,16 @@ def answer_with_problems(app: FastAPI) -> None:
     async def unavailable(request: Request, _error: Unavailable) -> Response:
         detail = "The service cannot read its database just now: try again, or look at its log."
         return problem_response(request.state.request_id, 503, "unavailable", detail, headers=_RETRY_LATER)
+
+    @app.exception_handler(CannotScore)
+    async def cannot_score(request: Request, error: CannotScore) -> Response:
+        return problem_response(request.state.request_id, 409, "no-scoring", str(error))
+
+    @app.exception_handler(NotEquipped)
+    async def not_equipped(request: Request, error: NotEquipped) -> Response:
+        return problem_response(request.state.request_id, 503, "no-scoring", str(error), headers=_RETRY_LATER)
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> Response:
+        detail = f"{error} Send it again later, or let more processes score (--scoring-processes)."
+        return problem_response(request.state.request_id, 503, "busy", detail, headers={"Retry-After": "1"})

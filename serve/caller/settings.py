@@ -51,11 +51,30 @@ class TokenSettings:
     def __post_init__(self) -> None:
         if refused := sorted(set(self.algorithms) - {"RS256", "ES256", "EdDSA"}):
             raise SettingRefused(f"Tokens are signed by RS256, ES256 or EdDSA; got {', '.join(refused)}.")
-        address = urlsplit(self.jwks_url)
-        if address.scheme != "https" and (address.scheme, address.hostname) not in _LOOPBACK:
+        if not is_safe(self.jwks_url):
             raise SettingRefused(
                 f"The keys of the issuer must come over https, or from this machine; got {self.jwks_url!r}."
             )
+
+
+@dataclass(frozen=True)
+class OpenIdSettings:
+    """By whom people may sign in to the desk beside their password: an issuer of OpenID Connect that knows us."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    name: str = "OpenID Connect"  # as the button has it
+
+    def __post_init__(self) -> None:
+        if not is_safe(self.issuer):
+            raise SettingRefused(f"The issuer must be reached over https, or on this machine; got {self.issuer!r}.")
+
+
+def is_safe(address: str) -> bool:
+    """Whether what comes from an address comes over https, or from this machine."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme, parts.hostname) in _LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -78,10 +97,15 @@ class Settings:
     audit: Annotated[str, "what is audited: all, or changes without reads"] = "all"
     audit_days: Annotated[float, "days that the audit is kept; 0 for ever"] = 400
     stale_after_hours: Annotated[float, "hours since the publish from which on scores are marked as stale"] = 24
+    scoring_processes: Annotated[int, "processes of each worker that score on demand (350 MB each); 0: none"] = 2
+    scoring_start: Annotated[str, "when they begin: first-use, or startup"] = "first-use"
+    scoring_waiting: Annotated[int, "customers that may wait to be scored, in each worker"] = 500
+    scoring_seconds: Annotated[float, "seconds in which a request on demand must be scored"] = 20
     telemetry: Annotated[str, "off, or otlp: spans by OpenTelemetry, from the extra otel"] = "off"
     shared_folder: str | None = None  # what workers share: rates and metrics; made by `fedelta serve`
     limits: Limits = field(default_factory=Limits)
     tokens: TokenSettings | None = None
+    openid: OpenIdSettings | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 64:
@@ -90,6 +114,12 @@ class Settings:
             raise SettingRefused("A rate is 0 (none) or more requests a second, and its burst at least 1 request.")
         if self.telemetry not in {"off", "otlp"}:
             raise SettingRefused(f"Telemetry is off or otlp; got {self.telemetry!r}.")
+        if not 0 <= self.scoring_processes <= 64:
+            raise SettingRefused(f"There can be 0 to 64 processes that score; got {self.scoring_processes}.")
+        if self.scoring_start not in {"first-use", "startup"}:
+            raise SettingRefused(f"Processes that score begin at first-use or startup; got {self.scoring_start!r}.")
+        if self.scoring_waiting < 1 or not self.scoring_seconds > 0:
+            raise SettingRefused("At least 1 customer may wait to be scored, for more than 0 seconds.")
         if self.audit not in {"all", "changes"}:
             raise SettingRefused(f"What is audited is all or changes; got {self.audit!r}.")
         if not 0 <= self.audit_days < float("inf"):
@@ -119,8 +149,16 @@ class Settings:
         return cls(
             **values,  # type: ignore[arg-type]  # each converted by its field's type
             limits=Limits(**limits),  # type: ignore[arg-type]
+            openid=_openid(_read(OpenIdSettings, environment, "OPENID_")),
             tokens=TokenSettings(**tokens) if tokens else None,  # type: ignore[arg-type]
         )
+
+
+def _openid(values: dict[str, object]) -> OpenIdSettings | None:
+    if values and (missing := {"issuer", "client_id", "client_secret"} - set(values)):
+        names = ", ".join(sorted(f"{VARIABLES}OPENID_{name.upper()}" for name in missing))
+        raise SettingRefused(f"OpenID Connect needs an issuer, a client id and its secret: set {names} too.")
+    return OpenIdSettings(**values) if values else None  # type: ignore[arg-type]
 
 
 def _read(kind: type, environment: Mapping[str, str], group: str) -> dict[str, object]:
@@ -129,7 +167,7 @@ def _read(kind: type, environment: Mapping[str, str], group: str) -> dict[str, o
     hints = get_type_hints(kind)
     for each in fields(kind):
         variable = f"{VARIABLES}{group}{each.name.upper()}"
-        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens"}:
+        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens", "openid"}:
             continue
         try:
             if hints[each.name] in (int, float):
@@ -154,7 +192,7 @@ class Option:
 
 
 def options() -> Iterator[Option]:
-    """The settings that `fedelta serve` takes as options, in order. Those of tokens are variables only."""
+    """The settings that `fedelta serve` takes as options, in order. Tokens and OpenID Connect are variables only."""
     for kind, group in ((Settings, ""), (Limits, "limit_")):
         for name, hint in get_type_hints(kind, include_extras=True).items():
             if get_origin(hint) is Annotated:

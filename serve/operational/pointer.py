@@ -25,6 +25,7 @@ class Pointer:
     published_at: str
     customers: int
     about_digest: str
+    scoring: str | None  # names of `serve.snapshots.parts`
 
 
 _COLUMNS = tuple(snapshots.c[name] for name in Pointer.__slots__)
@@ -45,14 +46,15 @@ def about(connection: sa.Connection, tenant: str, snapshot_id: str) -> bytes | N
     return None if found is None else bytes(found)
 
 
-def describe(connection: sa.Connection, tenant: str, snapshot_id: str, document: bytes) -> None:
-    """Store another description of a kept snapshot."""
-    connection.execute(
-        snapshots.update().where(_is(tenant, snapshot_id)).values(about=document, about_digest=_digest(document))
-    )
+def describe(connection: sa.Connection, tenant: str, snapshot_id: str, document: bytes, *, scoring: str | None) -> None:
+    """Store another description of a kept snapshot, and what it is scored by."""
+    values = {"about": document, "about_digest": _digest(document), "scoring": scoring}
+    connection.execute(snapshots.update().where(_is(tenant, snapshot_id)).values(values))
 
 
-def switch(connection: sa.Connection, tenant: str, snapshot_id: str, document: bytes, *, actor: str) -> None:
+def switch(
+    connection: sa.Connection, tenant: str, snapshot_id: str, document: bytes, *, actor: str, scoring: str | None
+) -> None:
     """Make a snapshot the current one of its tenant, leave a line in the audit, and a message that says so."""
     facts = orjson.loads(document)
     turn = sa.select(sa.func.coalesce(sa.func.max(snapshots.c.turn), 0) + 1).where(snapshots.c.tenant == tenant)
@@ -61,6 +63,7 @@ def switch(connection: sa.Connection, tenant: str, snapshot_id: str, document: b
         "published_at": now(),
         "about": document,
         "about_digest": _digest(document),
+        "scoring": scoring,
     }
     before = next(iter(kept(connection, tenant)), None)
     if not connection.execute(snapshots.update().where(_is(tenant, snapshot_id)).values(values)).rowcount:

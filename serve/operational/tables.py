@@ -37,6 +37,7 @@ snapshots = sa.Table(
     sa.Column("customers", sa.Integer, nullable=False),
     sa.Column("about", sa.LargeBinary, nullable=False),  # JSON: model, metrics, thresholds
     sa.Column("about_digest", sa.String(16), nullable=False),
+    sa.Column("scoring", sa.Text),  # JSON: names of serve.snapshots.parts; null: nothing to score by
     sa.UniqueConstraint("tenant", "snapshot_id", name="snapshots_by_id"),
     sa.UniqueConstraint("tenant", "turn", name="snapshots_by_turn"),
 )

@@ -17,6 +17,7 @@ from fedelta.serve.operational.reports import store_report
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.operational.tenants import checked, ensure
 from fedelta.serve.snapshots.compare import tier_changes
+from fedelta.serve.snapshots.parts import Inputs, remove_unused, store_parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun, read_document
 from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfinished, write_snapshot
@@ -24,6 +25,9 @@ from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfini
 SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
 METRICS = Path("reports/evaluation.json")
+SCORING = Path("data/scoring")
+INTERACTIONS = Path("data/interactions")
+CUSTOMERS = Path("data/customers.parquet")
 SAVES = Path("reports/saves.json")
 KEPT_PREVIOUS = 2
 ACTOR = "fedelta publish"
@@ -41,17 +45,19 @@ class Published:
     switched: bool
     removed: int
     seconds: float
+    not_computed: str = ""  # why scores are not computed on demand; empty: they are
 
     def __str__(self) -> str:
         what = f"{self.customers:,} customers, {self.scored:,} scored, as of {self.as_of}"
+        also = f" Scores are not computed on demand: {self.not_computed}." if self.not_computed else ""
         if not self.switched:
-            return f"Snapshot {self.snapshot_id} is current already ({what}): no new one was made."
+            return f"Snapshot {self.snapshot_id} is current already ({what}): no new one was made.{also}"
         how = (
             f"{self.customers / max(self.seconds, 1e-3):,.0f} rows/s" if self.loaded else "kept from an earlier publish"
         )
         return (
             f"Published snapshot {self.snapshot_id} ({what}) in {self.seconds:.1f} s ({how}); "
-            f"removed {self.removed} older."
+            f"removed {self.removed} older.{also}"
         )
 
 
@@ -61,6 +67,9 @@ def publish(
     *,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    scoring: Path = SCORING,
+    interactions: Path = INTERACTIONS,
+    customers: Path = CUSTOMERS,
     saves: Path = SAVES,
     keep: int = KEPT_PREVIOUS,
     tenant: str = DEFAULT_TENANT,
@@ -77,6 +86,8 @@ def publish(
     ----------
     path : the scores file, with the columns of ``features.contract.SCORES``
     bundle, metrics : documents shown by ``/v1/models/current`` where present
+    scoring, interactions, customers : what the run scored by, copied beside the snapshot with the bundle, so that the
+        service can score on demand; where they are not there or of another run, it cannot
     saves : what contacting achieved, for the reports of campaigns, where present
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
@@ -86,6 +97,8 @@ def publish(
     ------
     RunRefused
         If the file or a document is not what it should be. Nothing is changed.
+    HistoriesRefused
+        If the interactions are not what a run writes. Nothing is changed.
     TenantRefused
         If no tenant can have such a name.
     DatabaseError
@@ -114,23 +127,28 @@ def publish(
             if run.snapshot_id() != snapshot_id:
                 remove_snapshot(file)
                 raise RunRefused(f"{path} changed while it was read: publish again when nothing writes it.")
+        inputs = Inputs(scoring, bundle, interactions, customers)
+        parts, not_computed = store_parts(folder, inputs, facts.model_version, facts.as_of, run.erased)
+        names = parts.names() if parts else None
         switched = not kept or kept[0].snapshot_id != snapshot_id
         with engine.begin() as connection:
             ensure(connection, tenant)
             take_turns(connection)
             hide(connection, tenant, snapshot_id, _erased_meanwhile(connection, database, tenant, run, file, hashed))
             if switched:
-                pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR)
+                pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR, scoring=names)
                 if before is not None:
                     changes = tier_changes(before, SnapshotFile(file))
                     pointer.tell(connection, tenant, "score.tier_changed", changes)
             else:
-                pointer.describe(connection, tenant, snapshot_id, document)
+                pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
             if report is not None:
                 store_report(connection, tenant, "saves", report)
             gone = pointer.retire(connection, tenant, keep)
+            needed = [one.scoring for one in pointer.kept(connection, tenant)]
         for one in gone:
             remove_snapshot(folder / f"{one}{SUFFIX}")
+        remove_unused(folder, needed)
     return Published(
         snapshot_id,
         facts.customers,
@@ -140,6 +158,7 @@ def publish(
         switched,
         len(gone),
         time.perf_counter() - began,
+        not_computed,
     )
 
 
@@ -149,6 +168,9 @@ def main(
     scores: Path = SCORES_FILE,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    scoring: Path = SCORING,
+    interactions: Path = INTERACTIONS,
+    customers: Path = CUSTOMERS,
     saves: Path = SAVES,
     receipt: Path | None = None,
     tenant: str = DEFAULT_TENANT,
@@ -158,7 +180,7 @@ def main(
 
     Raises
     ------
-    RunRefused, TenantRefused, DatabaseError
+    RunRefused, HistoriesRefused, TenantRefused, DatabaseError
         As `publish`.
     """
     published = publish(
@@ -166,6 +188,9 @@ def main(
         Database.at(database_url),
         bundle=bundle,
         metrics=metrics,
+        scoring=scoring,
+        interactions=interactions,
+        customers=customers,
         saves=saves,
         tenant=tenant,
         thresholds=thresholds,

@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 from acting_people import VERA, connected, current, held_out, planned, within
-from scoring_runs import Client, Publish, customer, full_url, running, unscored, write
+from scoring_runs import AS_OF, Client, Publish, customer, full_url, running, unscored, write
 
 from fedelta.cli import main
+from fedelta.features.contract import INTERACTIONS
 from fedelta.serve.acting import erasure
 from fedelta.serve.acting.cases import open_case
 from fedelta.serve.acting.notes import add_note
@@ -28,6 +29,7 @@ from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.erasures import make_key
 from fedelta.serve.operational.pointer import tell
 from fedelta.serve.operational.tables import audit, erased_rows, erasures, metadata, outbox
+from fedelta.serve.snapshots.histories import Histories, write_histories
 from fedelta.serve.snapshots.publish import publish
 
 
@@ -295,6 +297,27 @@ def test_other_processes_see_it_within_a_second(sqlite_database: Database, tmp_p
         time.sleep(1.0)
         for _ in range(20):
             assert httpx.get(f"{address}/v1/customers/ann/score", headers=headers).status_code == 404
+
+
+def test_the_histories_beside_a_snapshot_lose_who_was_erased(tmp_path: Path) -> None:
+    rows = [
+        dict.fromkeys(INTERACTIONS)
+        | {"interaction_id": str(n), "customer_id": who, "occurred_at": AS_OF, "kind": "purchase", "channel": "web"}
+        for n, who in enumerate(["ann", "ann", "bob"])
+    ]
+    interactions = tmp_path / "interactions"
+    interactions.mkdir()
+    pl.DataFrame(rows, schema=INTERACTIONS).write_parquet(interactions / "bucket-0.parquet")
+    pl.DataFrame({"customer_id": ["ann", "bob"]}).write_parquet(tmp_path / "customers.parquet")
+    for name, erased, left in (("all", frozenset[str](), ["ann", "ann", "bob"]), ("some", frozenset({"ann"}), ["bob"])):
+        (tmp_path / name).mkdir()
+        write_histories(tmp_path / name, interactions, tmp_path / "customers.parquet", erased)
+        histories = Histories(tmp_path / name)
+        assert histories.interactions(["ann", "bob"])["customer_id"].to_list() == left
+        known = histories.customers(["ann", "bob"])
+        assert known is not None
+        assert known["customer_id"].to_list() == list(dict.fromkeys(left))
+        histories.close()
 
 
 def test_the_tables_for_reverse_etl_lose_who_was_erased(

@@ -11,11 +11,16 @@ from fedelta.serve.caller.scopes import SCOPES
 from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import publish
 
-# No schema can say which cursors are ours: one that is not is 400, one of a run that is gone 410.
+# No schema can say which cursors are ours: one that is not is 400, one of a run that is gone 410; nor that times lie in
+# this or the last century, and that ids are there once: 422.
 CONFIG = """
 [[operations]]
 include-operation-id = "list_at_risk"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "410"]
+
+[[operations]]
+include-operation-id = "compute_scores"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "409", "422"]
 
 [[operations]]
 include-operation-id = ["list_cases", "list_treatments"]

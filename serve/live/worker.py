@@ -1,0 +1,195 @@
+"""What a process that scores does. Only here does the service use the scorer, and with it the extra `score`."""
+
+import os
+import signal
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from fedelta.features.attributes import Attribute
+from fedelta.features.errors import FedeltaError
+from fedelta.serve.live.rows import Columns, table_of
+from fedelta.serve.snapshots.document import COMPARED, encoded
+from fedelta.serve.snapshots.histories import Histories
+from fedelta.serve.snapshots.parts import Parts
+
+if TYPE_CHECKING:
+    from fedelta.scoring.scorer import Scorer
+
+_KEPT = 3  # snapshots whose models stay loaded
+
+
+class CannotScore(FedeltaError):
+    """What a snapshot is scored by cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A customer to be scored by interactions that were given."""
+
+    customer_id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    opted_out: bool | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Customers who are scored together, each id once."""
+
+    parts: Parts
+    snapshot_id: str
+    customers: tuple[Customer, ...]
+    interactions: Columns
+    as_of: datetime | None = None  # None: the run's
+    explain: bool | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The score of a customer: its document, as it is served, and warnings by kind where there are any."""
+
+    customer_id: str
+    document: bytes
+    status: str
+    as_of: datetime
+    warnings: Mapping[str, Sequence[str]]
+
+
+@dataclass
+class _Loaded:
+    scorer: "Scorer"
+    histories: Histories | None
+
+
+_loaded: OrderedDict[Parts, _Loaded] = OrderedDict()
+
+
+def begin() -> None:
+    """Prepare the process: one thread each for Polars and LightGBM, no signals of the terminal, end with the parent."""
+    os.environ |= {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="fedelta-parent", daemon=True).start()
+
+
+def warm(parts: Parts) -> None:
+    """Load what a snapshot is scored by.
+
+    Raises
+    ------
+    CannotScore
+        If it cannot be used.
+    """
+    _load(parts)
+
+
+def compute(batch: Batch) -> list[Answer]:
+    """Score customers by the interactions given, and by nothing else.
+
+    Raises
+    ------
+    CannotScore
+        If what the snapshot is scored by cannot be used.
+    """
+    scorer = _load(batch.parts).scorer
+    settings = scorer.context.settings
+    attributes, strange = _attributes(batch.customers, settings.attributes, batch.as_of or settings.as_of)
+    return _scored(scorer, batch, table_of(batch.interactions), attributes, strange)
+
+
+def _scored(
+    scorer: "Scorer",
+    batch: Batch,
+    events: pl.DataFrame,
+    attributes: pl.DataFrame | None,
+    strange: Mapping[str, list[str]],
+) -> list[Answer]:
+    try:
+        found = scorer.score(events, attributes, batch.as_of, batch.explain)
+    except FedeltaError as error:
+        raise CannotScore(str(error)) from None
+    rows = found.scores.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in COMPARED.items())
+    documents = encoded(rows, batch.snapshot_id).to_list()
+    answers = []
+    columns = (rows["customer_id"].to_list(), rows["status"].to_list(), rows["as_of"].to_list())
+    for document, customer_id, status, as_of in zip(documents, *columns, strict=True):
+        warnings: dict[str, Sequence[str]] = {}
+        if (one := found.warnings.get(customer_id)) is not None:
+            warnings = {"missing": one.missing, "out_of_range": one.out_of_range, "unknown": one.unknown}
+        if customer_id in strange:
+            warnings["unknown"] = (*warnings.get("unknown", ()), *strange[customer_id])
+        answers.append(Answer(customer_id, document.encode(), status, as_of, {k: v for k, v in warnings.items() if v}))
+    return answers
+
+
+def _attributes(
+    customers: Sequence[Customer], declared: Sequence[Attribute], as_of: datetime
+) -> tuple[pl.DataFrame, dict[str, list[str]]]:
+    """What was given of the customers, typed as the source declares it; and what it does not declare, by customer.
+
+    An attribute that was given without the time from which it is known counts as known.
+    """
+    strange: dict[str, list[str]] = {}
+    since = {one.known_from for one in declared if one.known_from}
+    types: dict[str, Any] = {one.name: pl.String if one.type == "categorical" else pl.Float64 for one in declared}
+    types |= dict.fromkeys(since, pl.Datetime("us", "UTC"))
+    columns: dict[str, list[Any]] = {name: [] for name in types}
+    for customer in customers:
+        for name, value in customer.attributes.items():
+            if value is not None and _as(types.get(name), value) is None:
+                strange.setdefault(customer.customer_id, []).append(f"{name}={value}")
+        for name, dtype in types.items():
+            value = _as(dtype, customer.attributes.get(name))
+            columns[name].append(as_of - timedelta(microseconds=1) if name in since and value is None else value)
+    whole = {"customer_id": [one.customer_id for one in customers], "opted_out": [one.opted_out for one in customers]}
+    schema = {"customer_id": pl.String, "opted_out": pl.Boolean, **types}
+    return pl.DataFrame(whole | columns, schema=schema), strange
+
+
+def _as(dtype: Any, value: Any) -> Any:
+    """The value as this type has it; None where it is no such value."""
+    if dtype is pl.String:
+        return value if isinstance(value, str) else None
+    if dtype is pl.Float64:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if dtype is not None and isinstance(value, str):
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return at if at.tzinfo is not None else None
+    return None
+
+
+def _load(parts: Parts) -> _Loaded:
+    if (found := _loaded.get(parts)) is None:
+        try:
+            from fedelta.scoring.scorer import Scorer  # noqa: PLC0415 (the process that serves must not load it)
+
+            scorer = Scorer.load(Path(parts.context), Path(parts.bundle))
+            histories = Histories(Path(parts.histories)) if parts.histories else None
+        except ModuleNotFoundError as error:
+            raise CannotScore(f"Scoring needs {error.name}: install the extra `score` beside `serve`.") from None
+        except (FedeltaError, OSError) as error:
+            raise CannotScore(str(error)) from None
+        found = _loaded[parts] = _Loaded(scorer, histories)
+        while len(_loaded) > _KEPT:
+            _, old = _loaded.popitem(last=False)
+            if old.histories is not None:
+                old.histories.close()
+    _loaded.move_to_end(parts)
+    return found
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
