@@ -78,7 +78,7 @@ def test_who_is_erased_is_gone_from_every_read_at_once(everything: Client, datab
     assert (page["total"], [one["customer_id"] for one in page["customers"]]) == (1, ["bob"])
     for form in ("csv", "ndjson"):
         text = everything.get(f"/v1/at-risk?format={form}").text
-        assert "ann" not in text
+        assert not re.search(r"\bann\b", text)
         assert "bob" in text
     parquet = everything.get("/v1/at-risk?format=parquet&holdout=include").content
     assert pl.read_parquet(parquet)["customer_id"].to_list() == ["bob"]
@@ -292,11 +292,11 @@ def test_other_processes_see_it_within_a_second(sqlite_database: Database, tmp_p
     publish(write(tmp_path / "run.parquet", customer("ann"), held_out("hal")), sqlite_database)
     headers = {"X-API-Key": create_key(sqlite_database, "crm", ["read:score"])[0]}
     with running(full_url(sqlite_database), options=["--workers", "2"]) as address:
-        assert httpx.get(f"{address}/v1/customers/ann/score", headers=headers).status_code == 200
+        assert httpx.get(f"{address}/v1/customers/ann/score", headers=headers, timeout=30).status_code == 200
         erase_here(sqlite_database, "ann")
         time.sleep(1.0)
         for _ in range(20):
-            assert httpx.get(f"{address}/v1/customers/ann/score", headers=headers).status_code == 404
+            assert httpx.get(f"{address}/v1/customers/ann/score", headers=headers, timeout=30).status_code == 404
 
 
 def test_the_histories_beside_a_snapshot_lose_who_was_erased(tmp_path: Path) -> None:
