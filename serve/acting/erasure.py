@@ -23,6 +23,7 @@ from fedelta.serve.operational.erasures import hashes, hide, make_key, must_fit,
 from fedelta.serve.operational.tables import (
     DEFAULT_TENANT,
     audit,
+    deliveries,
     erasures,
     idempotency_keys,
     metadata,
@@ -181,6 +182,8 @@ def _remove(connection: sa.Connection, tenant: str, customer_id: str) -> dict[st
                 continue
             its = sa.and_(*(each == row[each.name] for each in table.primary_key.columns))
             if after is None:
+                if table is outbox:
+                    connection.execute(deliveries.delete().where(deliveries.c.event_id == row["event_id"]))
                 connection.execute(table.delete().where(its))
             else:
                 connection.execute(table.update().where(its).values({column: orjson.dumps(after).decode()}))

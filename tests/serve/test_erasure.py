@@ -28,7 +28,7 @@ from fedelta.serve.caller.scopes import SCOPES
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.erasures import make_key
 from fedelta.serve.operational.pointer import tell
-from fedelta.serve.operational.tables import audit, erased_rows, erasures, metadata, outbox
+from fedelta.serve.operational.tables import audit, erased_rows, erasures, metadata, now, outbox, webhooks
 from fedelta.serve.snapshots.histories import Histories, write_histories
 from fedelta.serve.snapshots.publish import publish
 
@@ -97,6 +97,14 @@ def test_all_that_was_collected_is_gone_and_others_stay(everything: Client, data
             record_treatment(connection, VERA, Contact(who, case_id=case.id), file)
             record_outcomes(connection, VERA, [Came(who, "reached", case_id=case.id)], file)
         both = [{"customer_id": "ann", "risk_tier": "high"}, {"customer_id": "bob", "risk_tier": "low"}]
+        made = {
+            "url": "https://crm.example.org",
+            "types": " score.tier_changed ",
+            "secret": "x",
+            "created_by": "vera",
+            "failures": 0,
+        }
+        connection.execute(webhooks.insert().values(made | {"id": "w1", "tenant": "default", "created_at": now()}))
         tell(connection, "default", "score.tier_changed", [json.dumps({"changes": both}), '{"customer_id":"ann"}'])
     with database.engine() as engine:
         update_cases(engine, VERA, file)
