@@ -546,6 +546,7 @@ _of_tenant = click.option("--tenant", help="Whose (default: those of all).")
 @click.option("--scores", type=_FOLDER, default=Path("data/scores.parquet"), show_default=True)
 @click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
 @click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
+@click.option("--drift", type=_FOLDER, default=Path("reports/drift.json"), show_default=True)
 @click.option("--scoring", type=_FOLDER, default=Path("data/scoring"), show_default=True)
 @click.option("--interactions", type=_FOLDER, default=Path("data/interactions"), show_default=True)
 @click.option("--customers", type=_FOLDER, default=Path("data/customers.parquet"), show_default=True)
@@ -646,6 +647,21 @@ def _serve(host: str, port: int, database: str | None, **given: object) -> None:
     _enter_for_service(database)
     chosen = {name: value for name, value in given.items() if value != ()}
     serve(host, port, database, Settings.from_environment(chosen))
+
+
+@_in(SECTIONS[4])
+@fedelta.command("deliver")
+@click.option("--once", is_flag=True, help="Send what is due, then end.")
+@_database
+def _deliver(database: str | None, *, once: bool) -> None:
+    """Send messages to the endpoints of webhooks, as `serve` does too unless --webhook-delivery is off.
+
+    The variables FEDELTA_SERVE_WEBHOOK_… set how; see docs/webhooks.md.
+    """
+    from fedelta.serve.webhooks.command import main as deliver
+
+    _enter_for_service(database)
+    deliver(database, once=once)
 
 
 @_in(SECTIONS[4])
