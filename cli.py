@@ -264,10 +264,29 @@ def _run(*, no_dvc: bool) -> None:
 @_in(SECTIONS[1])
 @fedelta.command("stage")
 @click.argument("name", type=_Stage())
-def _stage(name: str) -> None:
+@click.option("--bucket", metavar="I/N", help="Of build_features: one of N shares, counted from 0, on this machine.")
+@click.option("--merge", is_flag=True, help="Of build_features: join the shares that machines have written.")
+def _stage(name: str, bucket: str | None, merge: bool) -> None:
     """Run one stage by itself (dvc repro runs them in order)."""
     _enter_project()
-    _stage_named(name)
+    if bucket is None and not merge:
+        _stage_named(name)
+        return
+    if name != "build_features" or (bucket and merge):
+        raise click.UsageError("Shares are of build_features: --bucket I/N on each machine, then --merge on one.")
+    from fedelta.pipeline import build_features, paths
+    from fedelta.pipeline.fan_out import Share
+    from fedelta.pipeline.project import must_be_of_source
+    from fedelta.pipeline.run_lock import sole_run
+
+    must_be_of_source()
+    if bucket is None:
+        with sole_run("stage build_features --merge"):
+            build_features.merge()
+        return
+    share = Share.parse(bucket)
+    with sole_run(f"share {bucket}", paths.FEATURE_SHARES / f".{share.number}-of-{share.of}.lock"):
+        build_features.build_share(share)
 
 
 @_in(SECTIONS[1])
@@ -582,6 +601,32 @@ def _playbooks(file: Path | None, tenant: str, database: str | None) -> None:
 
 
 @_in(SECTIONS[4])
+@fedelta.command("erase")
+@click.argument("customer_ids", nargs=-1, required=True, metavar="ID...")
+@_tenant
+@_database
+def _erase(customer_ids: tuple[str, ...], tenant: str, database: str | None) -> None:
+    """Erase customers: at once from what is served, with the next publish and `dvc repro` from all that is derived."""
+    from fedelta.serve.acting.erasure import main as erase
+
+    _enter_for_service(database)
+    _json([receipt.model_dump(mode="json") for receipt in erase(customer_ids, database, tenant=tenant)])
+
+
+@_in(SECTIONS[4])
+@fedelta.command("export-erased")
+@click.argument("folder", type=_FOLDER, default=Path("erased"))
+@_tenant
+@_database
+def _export_erased(folder: Path, tenant: str, database: str | None) -> None:
+    """Write the suppression list (keyed hashes of erased ids) to FOLDER (default: erased), for the stage `ingest`."""
+    from fedelta.serve.acting.erasure import export_list
+
+    _enter_for_service(database)
+    click.echo(export_list(folder, database, tenant=tenant))
+
+
+@_in(SECTIONS[4])
 @fedelta.command("export-treatments")
 @click.argument("folder", type=_FOLDER, default=Path("treatments"))
 @_tenant
@@ -628,6 +673,21 @@ def _serve(host: str, port: int, database: str | None, **given: object) -> None:
     _enter_for_service(database)
     chosen = {name: value for name, value in given.items() if value != ()}
     serve(host, port, database, Settings.from_environment(chosen))
+
+
+@_in(SECTIONS[4])
+@fedelta.command("deliver")
+@click.option("--once", is_flag=True, help="Send what is due, then end.")
+@_database
+def _deliver(database: str | None, *, once: bool) -> None:
+    """Send messages to the endpoints of webhooks, as `serve` does too unless --webhook-delivery is off.
+
+    The variables FEDELTA_SERVE_WEBHOOK_… set how; see docs/webhooks.md.
+    """
+    from fedelta.serve.webhooks.command import main as deliver
+
+    _enter_for_service(database)
+    deliver(database, once=once)
 
 
 @_in(SECTIONS[4])

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,22 @@ from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
-from fedelta.serve.operational.retention import forget_audit
+from fedelta.serve.operational.retention import forget_audit, forget_messages
 from fedelta.serve.operational.tables import DEFAULT_TENANT
-from fedelta.serve.routes import at_risk, campaigns, cases, customers, health, on_demand, outcomes, treatments
+from fedelta.serve.routes import (
+    at_risk,
+    campaigns,
+    cases,
+    customers,
+    erasure,
+    health,
+    on_demand,
+    outcomes,
+    treatments,
+    webhooks,
+)
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
+from fedelta.serve.webhooks.deliverer import Deliverer
 
 _log = logging.getLogger("fedelta.serve")
 _FORGET_EVERY = 3600.0  # seconds
@@ -56,7 +69,7 @@ def create_app(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
-    audit = Audit(written_to(store.written), metrics.dropped) if settings.audit == "all" else None
+    audit = Audit(written_to(store.written, store.erased), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager
@@ -65,7 +78,8 @@ def create_app(
             await asyncio.to_thread(database.migrate)
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
-        async with store.following(), _forgetting(store, settings.audit_days), _warming(store, pool, settings):
+        following, warming = store.following(), _warming(store, pool, settings)
+        async with following, warming, _forgetting(store, settings), _delivering(store, settings):
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
         for each in (pool, callers, audit, access_log, spans, rates, store):
@@ -88,6 +102,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.audit = audit
     app.state.access_log = access_log
+    app.state.webhook_networks = settings.webhooks.networks
     app.state.callers, app.state.rates = callers, rates
     app.state.openid = Provider(settings.openid, callers.threads) if settings.openid else None
     app.add_middleware(
@@ -106,7 +121,7 @@ def create_app(
     answer_with_problems(app)
     for room in (customers, at_risk, on_demand):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes, campaigns):
+    for each in (health, cases, treatments, outcomes, campaigns, erasure, webhooks):
         app.include_router(each.router)
     app.include_router(caller_routes)
     add_desk(app)
@@ -115,24 +130,39 @@ def create_app(
 
 
 @asynccontextmanager
-async def _forgetting(store: Store, days: float) -> AsyncIterator[None]:
-    """Forget what the audit no longer keeps, when the service starts and every hour from there."""
+async def _forgetting(store: Store, settings: Settings) -> AsyncIterator[None]:
+    """Forget what is no longer kept, when the service starts and every hour from there."""
+    kept = ((forget_audit, settings.audit_days), (forget_messages, settings.webhooks.keep_days))
 
     async def forget() -> None:
         while True:
-            with suppress(Unavailable):  # in an hour, then
-                while await store.write(lambda connection: forget_audit(connection, days)):
-                    await asyncio.sleep(0.1)  # others write too
+            for forget_some, days in kept:
+                with suppress(Unavailable):  # in an hour, then
+                    while days and await store.write(partial(forget_some, days=days)):
+                        await asyncio.sleep(0.1)  # others write too
             await asyncio.sleep(_FORGET_EVERY)
 
-    task = asyncio.create_task(forget()) if days else None
+    task = asyncio.create_task(forget())
     try:
         yield
     finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _delivering(store: Store, settings: Settings) -> AsyncIterator[None]:
+    """Send messages to the endpoints of webhooks meanwhile, unless another process does."""
+    if settings.webhooks.delivery == "off":
+        yield
+        return
+    deliverer = Deliverer(store, settings.webhooks)
+    deliverer.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(deliverer.stop)
 
 
 @asynccontextmanager

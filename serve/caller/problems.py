@@ -37,11 +37,16 @@ TITLES = {
     "unknown-case": "There is no such case",
     "unknown-campaign": "There is no such campaign",
     "control-group": "The customer is in the control group",
+    "erased": "The customer was erased",
     "opted-out": "The customer does not want to be contacted",
     "case-open": "There is such a case already",
     "changed-meanwhile": "Somebody else changed it meanwhile",
     "revision-needed": "The change does not say which revision it is of",
     "key-reused": "The idempotency key came before with another request",
+    "unknown-webhook": "There is no such endpoint",
+    "unknown-event": "There is no such event",
+    "too-many-webhooks": "There are too many endpoints",
+    "target-refused": "Messages are not sent to such an address",
     "cursor-expired": "The list this cursor belongs to is no longer kept",
     "too-large": "The body is too large",
     "invalid": "The request holds invalid values",
@@ -54,7 +59,7 @@ TITLES = {
 _KINDS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _REFUSED = {
     "unknown-customer": 404, "unknown-case": 404, "unknown-campaign": 404, "control-group": 409, "opted-out": 409,
-    "case-open": 409, "changed-meanwhile": 412, "invalid": 422,
+    "case-open": 409, "erased": 410, "changed-meanwhile": 412, "invalid": 422,
 }  # fmt: skip
 _RETRY_LATER = {"Retry-After": "5"}
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -34,6 +35,37 @@ class Limits:
     body_seconds: Annotated[float, "seconds from there to the end of its body"] = 30
     idle_seconds: Annotated[float, "seconds between two requests of a connection"] = 15
     write_seconds: Annotated[float, "seconds in which a reader takes nothing of an answer"] = 20
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """How messages are sent to others. Options ``--webhook-…``, variables ``FEDELTA_SERVE_WEBHOOK_…``."""
+
+    delivery: Annotated[str, "on: this service sends messages; off: `fedelta deliver` does, elsewhere"] = "on"
+    allow: Annotated[tuple[str, ...], "private networks that messages may be sent to, such as 10.1.0.0/16"] = ()
+    seconds: Annotated[float, "seconds that an endpoint has to take a message"] = 15
+    first_retry_seconds: Annotated[float, "seconds until the second attempt; each wait is 4 times the one before"] = 5
+    keep_trying_days: Annotated[float, "days until a message counts as failed; it can be replayed"] = 3
+    disable_days: Annotated[float, "days of nothing but failures until an endpoint is disabled"] = 5
+    keep_days: Annotated[float, "days that messages are kept, for replays; 0 for ever"] = 30
+
+    def __post_init__(self) -> None:
+        if self.delivery not in {"on", "off"}:
+            raise SettingRefused(f"Delivery of webhooks is on or off; got {self.delivery!r}.")
+        if not 0 < self.seconds <= 60:
+            raise SettingRefused(f"An endpoint has more than 0 and at most 60 seconds; got {self.seconds:g}.")
+        waits = (self.first_retry_seconds, self.keep_trying_days, self.disable_days, self.keep_days)
+        if not all(0 <= each < float("inf") for each in waits):
+            raise SettingRefused("The times of webhooks are 0 or more seconds or days.")
+        _ = self.networks
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of ``allow``."""
+        try:
+            return tuple(ip_network(each) for each in self.allow)
+        except ValueError as error:
+            raise SettingRefused(f"--webhook-allow takes networks such as 10.1.0.0/16: {error}.") from None
 
 
 @dataclass(frozen=True)
@@ -104,6 +136,7 @@ class Settings:
     telemetry: Annotated[str, "off, or otlp: spans by OpenTelemetry, from the extra otel"] = "off"
     shared_folder: str | None = None  # what workers share: rates and metrics; made by `fedelta serve`
     limits: Limits = field(default_factory=Limits)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     tokens: TokenSettings | None = None
     openid: OpenIdSettings | None = None
 
@@ -139,9 +172,8 @@ class Settings:
             If a variable cannot be read.
         """
         values = {**_read(cls, environment, ""), **{name: value for name, value in given.items() if value is not None}}
-        limits = _read(Limits, environment, "LIMIT_") | {
-            name.removeprefix("limit_"): values.pop(name) for name in [*values] if name.startswith("limit_")
-        }
+        limits = _read(Limits, environment, "LIMIT_") | _of_group(values, "limit_")
+        webhooks = _read(WebhookSettings, environment, "WEBHOOK_") | _of_group(values, "webhook_")
         tokens = _read(TokenSettings, environment, "TOKEN_")
         if tokens and (missing := {"issuer", "audience", "jwks_url"} - set(tokens)):
             names = ", ".join(sorted(f"{VARIABLES}TOKEN_{name.upper()}" for name in missing))
@@ -149,9 +181,15 @@ class Settings:
         return cls(
             **values,  # type: ignore[arg-type]  # each converted by its field's type
             limits=Limits(**limits),  # type: ignore[arg-type]
+            webhooks=WebhookSettings(**webhooks),  # type: ignore[arg-type]
             openid=_openid(_read(OpenIdSettings, environment, "OPENID_")),
             tokens=TokenSettings(**tokens) if tokens else None,  # type: ignore[arg-type]
         )
+
+
+def _of_group(values: dict[str, object], group: str) -> dict[str, object]:
+    """Take the values of a group of settings out of ``values``."""
+    return {name.removeprefix(group): values.pop(name) for name in [*values] if name.startswith(group)}
 
 
 def _openid(values: dict[str, object]) -> OpenIdSettings | None:
@@ -167,7 +205,7 @@ def _read(kind: type, environment: Mapping[str, str], group: str) -> dict[str, o
     hints = get_type_hints(kind)
     for each in fields(kind):
         variable = f"{VARIABLES}{group}{each.name.upper()}"
-        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens", "openid"}:
+        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens", "webhooks", "openid"}:
             continue
         try:
             if hints[each.name] in (int, float):
@@ -193,7 +231,7 @@ class Option:
 
 def options() -> Iterator[Option]:
     """The settings that `fedelta serve` takes as options, in order. Tokens and OpenID Connect are variables only."""
-    for kind, group in ((Settings, ""), (Limits, "limit_")):
+    for kind, group in ((Settings, ""), (Limits, "limit_"), (WebhookSettings, "webhook_")):
         for name, hint in get_type_hints(kind, include_extras=True).items():
             if get_origin(hint) is Annotated:
                 yield Option(group + name, get_args(hint)[0], getattr(kind, name), get_args(hint)[1])

@@ -65,9 +65,9 @@ async def show_experience(request: Request, caller: Annotated[Caller, Depends(ne
     moments = (experience or {}).get("moments", {})
     steps = [step for step in tolerance.get("steps", ()) if step["group"] == "all"]
     points = [
-        Left(str(step["number"]), *(step["left"][end] for end in ("value", "low", "high")), step["left_controls"])
+        Left(str(step["number"]), held["value"], held["low"], held["high"], step["left_controls"])
         for step in steps
-        if step["number"] is not None and step["left"] is not None
+        if step["number"] is not None and (held := step["left"]) is not None
     ]
     return await page.show(
         "base_experience.html.jinja",

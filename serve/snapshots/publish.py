@@ -7,9 +7,12 @@ from pathlib import Path
 
 import orjson
 import polars as pl
+import sqlalchemy as sa
 
 from fedelta.serve.operational import pointer, run_reports
 from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.erased import Erased
+from fedelta.serve.operational.erasures import hashes, hide, must_fit, read_key, take_turns
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.operational.tenants import checked, ensure
 from fedelta.serve.snapshots.compare import tier_changes
@@ -86,7 +89,8 @@ def publish(
     bundle, metrics : documents shown by ``/v1/models/current`` where present
     scoring, interactions, customers : what the run scored by, copied beside the snapshot with the bundle, so that the
         service can score on demand; where they are not there or of another run, it cannot
-    reports : the folder of the reports that the desk shows (`serve.snapshots.reports`), those that are there
+    reports : the folder of the reports that the desk shows (`serve.snapshots.reports`), those that are there;
+        alarms of ``drift.json`` are sent to others, once
     policy : what limits the contacts of a run, and the share of the control group, where the caller knows it
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
@@ -105,12 +109,16 @@ def publish(
     """
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
-    snapshot_id, facts = run.snapshot_id(), run.facts
-    found = read_reports(reports) if reports is not None else {}
+    snapshot_id, found = run.snapshot_id(), read_reports(reports) if reports is not None else {}
     if policy is not None:
         found["policy"] = orjson.dumps(policy)
     document = _about(run, snapshot_id, bundle, metrics, thresholds, found)
     database.migrate()
+    run, hashed = _without_erased(run, database, tenant)
+    if run.erased:
+        snapshot_id = run.snapshot_id()
+        document = _about(run, snapshot_id, bundle, metrics, thresholds, found)
+    facts = run.facts
     with database.sole_publisher(tenant), database.engine() as engine:
         with engine.execution_options(reads=True).begin() as connection:
             kept = pointer.kept(connection, tenant)
@@ -125,11 +133,13 @@ def publish(
                 remove_snapshot(file)
                 raise RunRefused(f"{path} changed while it was read: publish again when nothing writes it.")
         inputs = Inputs(scoring, bundle, interactions, customers)
-        parts, not_computed = store_parts(folder, inputs, facts.model_version, facts.as_of)
+        parts, not_computed = store_parts(folder, inputs, facts.model_version, facts.as_of, run.erased)
         names = parts.names() if parts else None
         switched = not kept or kept[0].snapshot_id != snapshot_id
         with engine.begin() as connection:
             ensure(connection, tenant)
+            take_turns(connection)
+            hide(connection, tenant, snapshot_id, _erased_meanwhile(connection, database, tenant, run, file, hashed))
             if switched:
                 pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR, scoring=names)
                 if before is not None:
@@ -138,6 +148,8 @@ def publish(
             else:
                 pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
             run_reports.store(connection, tenant, snapshot_id, found)
+            if "drift" in found:
+                pointer.alert(connection, tenant, orjson.loads(found["drift"]))
             gone = pointer.retire(connection, tenant, keep)
             run_reports.forget(connection, tenant, gone)
             needed = [one.scoring for one in pointer.kept(connection, tenant)]
@@ -226,6 +238,30 @@ def _about(
             "alarms": orjson.loads(reports["drift"]).get("alarms") if "drift" in reports else None,
         }
     )
+
+
+def _without_erased(run: ScoringRun, database: Database, tenant: str) -> tuple[ScoringRun, frozenset[str]]:
+    """The run without those who were erased, and the hashes of all who were."""
+    with database.engine() as engine, engine.execution_options(reads=True).begin() as connection:
+        hashed = hashes(connection, tenant)
+    if not hashed:
+        return run, hashed
+    erased = Erased(hashes=hashed, key=read_key(database))
+    must_fit(erased.key, hashed, database.erasure_key)
+    everybody = run.columns(["customer_id"])["customer_id"]
+    gone = frozenset(one for one in everybody if one in erased)
+    return (ScoringRun(run.path, gone) if gone else run), hashed
+
+
+def _erased_meanwhile(
+    connection: sa.Connection, database: Database, tenant: str, run: ScoringRun, file: Path, hashed: frozenset[str]
+) -> list[int]:
+    """The rows of a new snapshot of those who were erased while it was written."""
+    if not (new := hashes(connection, tenant) - hashed):
+        return []
+    erased = Erased(hashes=new, key=read_key(database))
+    everybody = run.columns(["customer_id"])["customer_id"]
+    return list(SnapshotFile(file).rows(one for one in everybody if one in erased).values())
 
 
 def _comparable(one: bytes, other: bytes) -> bool:
