@@ -29,7 +29,18 @@ from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit
 from fedelta.serve.operational.tables import DEFAULT_TENANT
-from fedelta.serve.routes import at_risk, campaigns, cases, customers, health, on_demand, outcomes, treatments
+from fedelta.serve.rescoring import Rescoring
+from fedelta.serve.routes import (
+    at_risk,
+    campaigns,
+    cases,
+    customers,
+    health,
+    interactions,
+    on_demand,
+    outcomes,
+    treatments,
+)
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
 
 _log = logging.getLogger("fedelta.serve")
@@ -49,6 +60,7 @@ def create_app(
     database = Database.at(database_url)
     store = Store(database, look_again=look_again)
     pool = Pool(settings.scoring_processes, most_waiting=settings.scoring_waiting, seconds=settings.scoring_seconds)
+    rescoring = Rescoring(store, pool)
     draining, metrics = Draining(settings.drain_seconds), Metrics()
     callers = Callers(store.key, settings.tokens, find_session=store.session)
     rates = Rates(
@@ -64,7 +76,12 @@ def create_app(
             await asyncio.to_thread(database.migrate)
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
-        async with store.following(), _forgetting(store, settings.audit_days), _warming(store, pool, settings):
+        async with (
+            store.following(),
+            _forgetting(store, settings.audit_days),
+            _warming(store, pool, settings),
+            rescoring.sweeping(),
+        ):
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
         for each in (pool, callers, audit, access_log, spans, rates, store):
@@ -83,6 +100,7 @@ def create_app(
     )
     app.state.store = store
     app.state.pool = pool
+    app.state.rescoring = rescoring
     app.state.stale_after_hours = settings.stale_after_hours
     app.state.metrics = metrics
     app.state.audit = audit
@@ -102,7 +120,7 @@ def create_app(
         shown=shown,
     )
     answer_with_problems(app)
-    for room in (customers, at_risk, on_demand):
+    for room in (customers, at_risk, on_demand, interactions):
         room.add_routes(app)
     for each in (health, cases, treatments, outcomes, campaigns):
         app.include_router(each.router)

@@ -151,6 +151,26 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             ],
         },
     },
+    "receive_interactions": {
+        "request": {
+            "interactions": [
+                {
+                    "customer_id": "C1",
+                    "interaction_id": "ticket-4",
+                    "occurred_at": "2024-01-02T16:05:00Z",
+                    "kind": "complaint",
+                    "channel": "phone",
+                    "resolved": False,
+                }
+            ]
+        },
+        "parameters": {"score": True},
+        "response": {
+            "accepted": 1,
+            "results": [{"interaction_id": "ticket-4", "status": "accepted", "errors": []}],
+            "scores": [{"customer_id": "C1", "status": "scored", "score": {**_SCORE, "live": True}}],
+        },
+    },
     "list_at_risk": {
         "parameters": {"tier": ["high", "critical"], "min_probability": 0.5, "limit": 50},
         "response": {

@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
@@ -20,8 +20,10 @@ from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database, reason
 from fedelta.serve.operational.pointer import Pointer
+from fedelta.serve.operational.received import Live, changed_since, scores_of
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
 from fedelta.serve.operational.stored_sessions import Person, find_session
+from fedelta.serve.snapshots.overlay import Overlay
 from fedelta.serve.snapshots.parts import Parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.write import SUFFIX
@@ -57,11 +59,33 @@ class Snapshot:
     file: SnapshotFile
     about: bytes
     parts: Parts | None  # what it is scored by
+    live: Overlay = field(default_factory=Overlay)  # scores that were made anew since
 
     @property
     def snapshot_id(self) -> str:
         """Its name."""
         return self.pointer.snapshot_id
+
+    def find(self, customer_id: str) -> bytes | None:
+        """The latest document of a customer, None for one it does not know; for the event loop."""
+        one = self.live.get(customer_id)
+        return self.file.find(customer_id) if one is None else one.document
+
+    def documents(self, customer_ids: Iterable[str]) -> dict[str, memoryview]:
+        """The latest documents of the customers it knows."""
+        ids = list(customer_ids)
+        found = self.file.views(ids)
+        for customer_id in ids:
+            if (one := self.live.get(customer_id)) is not None and one.document is not None:
+                found[customer_id] = memoryview(one.document)
+            elif one is not None:
+                found.pop(customer_id, None)
+        return found
+
+    def revision_of(self, customer_id: str) -> int:
+        """How often a customer's score was made anew; 0 if it is the snapshot's."""
+        one = self.live.get(customer_id)
+        return 0 if one is None else one.revision
 
     def age_seconds(self) -> float:
         """How long ago it was published."""
@@ -100,6 +124,10 @@ class Store:
             raise Unavailable(self._fault) if self._fault else NothingPublished
         return kept[0]
 
+    def served(self) -> list[Snapshot]:
+        """The current scoring run of each tenant, as far as is known."""
+        return [kept[0] for kept in self._served.values() if kept]
+
     async def kept(self, tenant: str, snapshot_id: str) -> Snapshot:
         """A scoring run that is kept, current or not. Raises as ``current``, and ``SnapshotGone``."""
         await self.current(tenant)
@@ -112,11 +140,6 @@ class Store:
         """The scoring runs that are kept, the current one first. Raises as ``current``."""
         await self.current(tenant)
         return self._served[tenant]
-
-    def revision_of(self, tenant: str, customer_id: str) -> int:
-        """How often a customer's score was made anew since the snapshot: 0 until scores are live."""
-        del tenant, customer_id
-        return 0
 
     @property
     def fault(self) -> str | None:
@@ -174,33 +197,44 @@ class Store:
         """Ask the database which snapshots are kept, and open those that are new. A fault is kept, not raised."""
         before, faults = self._served, []
         try:
-            found = self._guarded(lambda connection: _with_documents(connection, before), True)
+            found, changed = self._guarded(lambda connection: _looked(connection, before), True)
         except Unavailable as error:
             faults.append(str(error))
         else:
             served: dict[str, tuple[Snapshot, ...]] = {}
             for tenant in {one.tenant for one, _ in found}:
-                known = {one.snapshot_id: one.file for one in before.get(tenant, ())}
+                known = {one.snapshot_id: one for one in before.get(tenant, ())}
                 try:
                     served[tenant] = tuple(
-                        Snapshot(one, known.get(one.snapshot_id) or self._opened(one), document, self._parts(one))
+                        self._snapshot(one, document, known.get(one.snapshot_id))
                         for one, document in found
                         if one.tenant == tenant
                     )
                 except SnapshotUnreadable as error:
                     faults.append(str(error))
                     served[tenant] = before.get(tenant, ())
+            for tenant, (scores, latest) in changed.items():
+                self.take(served[tenant][0], scores)
+                served[tenant][0].live.seen = latest
             self._served = served
         fault = " ".join(faults) or None
         if fault != self._fault:
             _log.log(*((logging.WARNING, fault) if fault else (logging.INFO, "The database answers again.")))
         self._fault, self._looked_at = fault, time.monotonic()
 
+    @staticmethod
+    def take(snapshot: Snapshot, scores: Sequence[Live]) -> None:
+        """Let scores that were made anew be read in place of a snapshot's."""
+        snapshot.live.put(scores, snapshot.file.rows(one.customer_id for one in scores))
+
+    def _snapshot(self, one: Pointer, document: bytes, known: Snapshot | None) -> Snapshot:
+        parts = Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None
+        if known is None:
+            return Snapshot(one, self._opened(one), document, parts)
+        return Snapshot(one, known.file, document, parts, known.live)
+
     def _opened(self, one: Pointer) -> SnapshotFile:
         return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}")
-
-    def _parts(self, one: Pointer) -> Parts | None:
-        return Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None
 
     async def _ask(self) -> None:
         """Look, and wait for it, but not for a database that did not answer before."""
@@ -247,6 +281,23 @@ class Store:
                 self._engine.dispose()
             self._engine, self._file = self._database.connect(wait=BUSY_SECONDS, pool=_THREADS), file
         return self._engine
+
+
+def _looked(
+    connection: sa.Connection, before: Mapping[str, tuple[Snapshot, ...]]
+) -> tuple[list[tuple[Pointer, bytes]], dict[str, tuple[list[Live], str]]]:
+    """The kept snapshots, and by tenant the scores made anew since, and the time of the latest."""
+    found = _with_documents(connection, before)
+    current: dict[str, Pointer] = {}
+    for one, _ in found:
+        current.setdefault(one.tenant, one)
+    changed = {}
+    for tenant, one in current.items():
+        overlay = next((kept.live for kept in before.get(tenant, ()) if kept.snapshot_id == one.snapshot_id), Overlay())
+        revisions, latest = changed_since(connection, one, overlay.again_from)
+        if newer := overlay.newer(revisions):
+            changed[tenant] = scores_of(connection, one, newer), latest
+    return found, changed
 
 
 def _with_documents(
