@@ -27,7 +27,7 @@ from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.data_alarms import stop_on_alarm
 from fedelta.pipeline.feature_job import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.panel import read_panel, sampled_customers
 from fedelta.pipeline.params import load_params
 
 
@@ -46,27 +46,34 @@ def main() -> None:
         If the data that came in would give wrong scores.
     """
     stop_on_alarm(load_params())
-    found, rows, replay = check(datetime.now(UTC))
+    found, rows, replay, customers = check(datetime.now(UTC))
     found, accepted = without_accepted(found, load_params().leak_check.accept)
     document = {"leaks": [asdict(leak) for leak in found], "accepted": [asdict(leak) for leak in accepted]}
-    write_json(paths.LEAKAGE_REPORT, {"rows": rows, "replayed_rows": replay, **document})
+    write_json(
+        paths.LEAKAGE_REPORT,
+        {"rows": rows, "replayed_rows": replay, "sampled_customers": customers, **document},
+    )
     if found:
         worst = found[0]
         more = f"{f'{len(found) - 1} more in' if len(found) > 1 else 'See'} {paths.LEAKAGE_REPORT}."
         raise LeakFound(f"Leak ({worst.check}): {worst.column}: {worst.evidence}. Remedy: {worst.remedy}. {more}")
     replayed_too = f"; {replay:,} rows replayed without their future" if replay else ""
+    sampled = f" of a sample of {customers:,} customers" if customers else ""
     trusted = f"; accepted by params.yaml: {', '.join(sorted({leak.column for leak in accepted}))}" if accepted else ""
-    print(f"leak_check: no leak in {rows:,} rows{replayed_too}{trusted}")
+    print(f"leak_check: no leak in {rows:,} rows{sampled}{replayed_too}{trusted}")
 
 
-def check(now: datetime) -> tuple[list[Leak], int, int]:
-    """Leaks of the project's panel, gravest first, and how many rows were looked at and replayed."""
+def check(now: datetime) -> tuple[list[Leak], int, int, int | None]:
+    """Leaks of the project's panel, gravest first; how many rows were looked at and replayed, and of a sample of how
+    many customers (None: all of them).
+    """
     params = load_params()
     source = load_source(params.source)
     if source.kind == "table":  # there are no events to replay
         panel, used = read_panel(["refit"]), source.for_models(params.fairness.allow)
-        return leaks(panel, params.churn.definition, [a.name for a in used]), len(panel), 0
-    panel = read_panel(["train", "refit", "evaluate"])
+        return leaks(panel, params.churn.definition, [a.name for a in used]), len(panel), 0, None
+    sample = sampled_customers(params.engine.sample_customers)
+    panel = read_panel(["train", "refit", "evaluate"], among=sample)
     keys = panel.table[["cutoff", "horizon_days", "lead_days", "role"]].drop_duplicates()
     cutoffs = [
         Cutoff(at.to_pydatetime().replace(tzinfo=UTC), int(horizon), int(lead), role)
@@ -82,7 +89,8 @@ def check(now: datetime) -> tuple[list[Leak], int, int]:
         *leaks(panel, params.churn.definition, [a.name for a in job.attributes], days_since_kinds(panel, predicted)),
         *future_dated(to_pandas(dated.collect())["occurred_at"], pd.Timestamp(now.replace(tzinfo=None))),
     ]
-    return sorted(found, key=lambda leak: -leak.gravity), len(panel), len(stored)
+    customers = None if sample is None else len(sample)
+    return sorted(found, key=lambda leak: -leak.gravity), len(panel), len(stored), customers
 
 
 def days_since_kinds(panel: Panel, without: Collection[str]) -> pd.DataFrame:
@@ -90,7 +98,8 @@ def days_since_kinds(panel: Panel, without: Collection[str]) -> pd.DataFrame:
 
     An interaction counts from when it was known, where that is later than when it happened.
     """
-    events = pl.scan_parquet(paths.INTERACTIONS / "*.parquet")
+    ids = pl.Series(panel.table["customer_id"].unique().tolist(), dtype=pl.String)
+    events = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").filter(pl.col("customer_id").is_in(ids.implode()))
     times = [name for name in ("occurred_at", "known_at") if name in events.collect_schema()]
     events = events.select("customer_id", "kind", pl.max_horizontal(times).dt.replace_time_zone(None).alias("seen_at"))
     keys = pl.from_pandas(panel.table[["customer_id", "cutoff"]]).with_columns(pl.col("cutoff").dt.cast_time_unit("us"))

@@ -24,7 +24,7 @@ from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.monitoring.drift_report import Check, checked, document, headline
 from fedelta.pipeline.monitoring.months import calendar, data_tracks, months_of, sampled_features, watched
 from fedelta.pipeline.monitoring.table_monitor import table_checks
-from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.panel import read_panel, sampled_customers
 from fedelta.pipeline.params import load_params
 
 LEARNED = "The model learned from these outcomes: what it gets right here is no evidence."
@@ -62,7 +62,8 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
         checks, row = table_checks(contract, model, params)
         performed = {"performance_says": row["says"], "performance": [row]}
         return {"as_of": row["cutoff"], **document([*checks, performance_check(row)], {}), **performed}
-    panel = read_panel(["train", "refit", "evaluate", "score"])
+    sample = sampled_customers(params.engine.sample_customers)
+    panel = read_panel(["train", "refit", "evaluate", "score"], among=sample)
     learned = panel.training("delivered")
     watch = watched(learned.table, model, contract["importance"])
     when = calendar(params)
@@ -80,6 +81,7 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
         "as_of": f"{when.score_at:%Y-%m-%d}",
         **document([*checks, feeds, *map(performance_check, evidence)], effects),
         "performance_says": next((row["says"] for row in evidence), AHEAD),
+        "performance_customers": None if sample is None else len(sample),  # a sample; None: everybody
         "performance": known,
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import polars.selectors as cs
@@ -13,6 +14,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.features.labels import LATE
 from fedelta.models.panel import ORDER, Panel, to_pandas
 from fedelta.pipeline import paths
+from fedelta.pipeline.buckets.customer_hash import customer_hashes
 from fedelta.pipeline.declared import known_labels
 
 
@@ -42,15 +44,30 @@ def read_sorted(folder: Path) -> pl.LazyFrame:
     return pl.scan_parquet(folder / "*.parquet").sort(*ORDER)
 
 
-def read_panel(roles: Sequence[str], files: Files = CHURN) -> Panel:
+def read_panel(
+    roles: Sequence[str], files: Files = CHURN, *, among: pl.Series | None = None, whole: Sequence[str] = ()
+) -> Panel:
     """The rows of some roles with features, prior columns and outcomes.
+
+    Where the customers `among` which to look are given, the rows are theirs, and everybody's of the roles in `whole`.
 
     Raises
     ------
     NoRows
         If no customer can be scored at their cutoffs.
     """
-    return _read(pl.col("role").is_in(list(roles)), f"{' or '.join(roles)} cutoffs", files)
+    which = pl.col("role").is_in(list(roles))
+    if among is not None:
+        which &= pl.col("role").is_in(list(whole)) | pl.col("customer_id").is_in(among.implode())
+    return _read(which, f"{' or '.join(roles)} cutoffs", files)
+
+
+def sampled_customers(most: int, features: Path = paths.FEATURES) -> pl.Series | None:
+    """So many customers of a feature table, those of the lowest hashes; None where there are no more."""
+    ids = pl.scan_parquet(features / "*.parquet").select(pl.col("customer_id").unique()).collect()["customer_id"]
+    if len(ids) <= most:
+        return None
+    return ids.gather(np.argsort(customer_hashes(ids), kind="stable")[:most]).sort()
 
 
 def has_value_cutoffs() -> bool:

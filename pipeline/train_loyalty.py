@@ -20,7 +20,7 @@ from fedelta.models.panel import Panel, floats, horizon_end
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole, write_json
 from fedelta.pipeline.intake.sources import load_source
-from fedelta.pipeline.panel import read_panel
+from fedelta.pipeline.panel import read_panel, sampled_customers
 from fedelta.pipeline.params import Params, load_params
 
 Document = dict[str, Any]
@@ -159,9 +159,12 @@ def _in_year(cutoff: pd.Timestamp) -> pl.Expr:
 def main() -> None:
     """Learn loyalty and find personas of the project's customers."""
     params = load_params()
-    panel = read_panel(["train", "refit", "evaluate", "score"])
+    roles = ["train", "refit", "evaluate", "score"]
+    sample = sampled_customers(params.engine.sample_customers)
+    panel = read_panel(roles, among=sample, whole=["score"])
     model, found, report = train(panel, params, remembered_personas(paths.PERSONAS_BUNDLE, params.source))
     experience = load_source(params.source).experience(params.experience)
+    report["learned_customers"] = None if sample is None else len(sample)  # a sample; None: everybody
     report["personas"] = persona_report(found, panel.of_role("score").table, experience)
     with whole(paths.LOYALTY_BUNDLE) as folder:
         save_loyalty(model, folder, {})

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from fedelta.features.contract import PILLARS, RISK_TIERS, Action
+from fedelta.serve.acting.playbooks import list_playbooks
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.desk.cases import cases_of, owners
 from fedelta.serve.desk.listed import COLUMNS, ROWS, TABS, Column, Listed, Tab, columns_of
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.scored import Reason, Score, reasons, scores
@@ -37,6 +39,7 @@ EXPORTED: dict[Column, tuple[str, ...]] = {
     "spent": ("historic_value",),
     "reasons": ("reasons",),
     "bad": ("last_bad_experience_at", "last_bad_experience", "open_issue"),
+    "case": (),
     "action": ("action", "offer", "expected_profit", "contact_on"),
     "next": ("expected_next_order_at", "next_categories"),
     "journey": ("journey", "journey_stage"),
@@ -86,11 +89,22 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
         at = read_cursor(listed.query.cursor, listed.query.wanted())
         after, snapshot = at.rank, await page.store.kept(caller.tenant, at.snapshot_id)
     seen = await page.store.off_loop(_seen, page, snapshot, listed, after)
+    names = [row.score["customer_id"] for row in seen.rows]
+    held, people, playbooks = await page.store.read(
+        lambda connection: (
+            cases_of(connection, caller.tenant, names),
+            owners(connection, caller.tenant),
+            list(list_playbooks(connection, caller.tenant)),
+        )
+    )
     return await page.show(
         "customers.html.jinja",
         listed=listed,
         seen=seen,
         begun=not after,
+        cases=held,
+        owners=people,
+        playbooks=playbooks,
         columns=columns_of(listed),
         all_columns=COLUMNS,
         tabs=TABS,

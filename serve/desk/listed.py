@@ -19,7 +19,7 @@ from fedelta.serve.snapshots.read import SnapshotFile
 
 Items = tuple[tuple[str, str], ...]
 Column = Literal[
-    "risk", "value", "clv", "reasons", "bad", "action", "next", "journey", "persona", "loyalty", "spent", "team"
+    "risk", "value", "clv", "reasons", "bad", "action", "case", "next", "journey", "persona", "loyalty", "spent", "team"
 ]
 Tab = Literal["probably_here", "probably_gone", "all"]
 TABS: dict[Tab, str] = {
@@ -33,6 +33,7 @@ COLUMNS: dict[Column, str] = {
     "reasons": N_("Why"),
     "bad": N_("Last bad experience"),
     "action": N_("Suggested action"),
+    "case": N_("Case"),
     "clv": N_("Expected spend"),
     "spent": N_("Spent so far"),
     "next": N_("Next purchase"),
@@ -41,7 +42,7 @@ COLUMNS: dict[Column, str] = {
     "loyalty": N_("Loyalty"),
     "team": N_("Team"),
 }
-DEFAULT_COLUMNS: tuple[Column, ...] = ("risk", "value", "reasons", "bad", "action")
+DEFAULT_COLUMNS: tuple[Column, ...] = ("risk", "value", "reasons", "bad", "action", "case")
 ROWS = 50
 
 

@@ -1,16 +1,18 @@
 """``/desk``: what is to be done today."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 
+from fedelta.serve.acting.cases import Case, Filters, count_cases, list_cases, today
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.changes import LEAST, risen
 from fedelta.serve.desk.page import open_page
 from fedelta.serve.desk.scored import scores
-from fedelta.serve.snapshots.listing import AtRisk, Filters
+from fedelta.serve.snapshots import listing
 from fedelta.serve.snapshots.pages import page as page_of
 from fedelta.serve.snapshots.read import SnapshotFile
 
@@ -21,13 +23,20 @@ router = APIRouter()
 
 @router.get("/desk", include_in_schema=False)
 async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs("read:list"))]) -> Response:
-    """Show what got worse and who is new at risk since the last run."""
+    """Show the reader's cases that are due, what got worse and who is new at risk since the last run."""
     page = await open_page(request, caller)
     file, as_of = page.snapshot.file, page.snapshot.pointer.as_of
     rows, worse = await page.store.off_loop(risen, file, LEAST, FEW)
     new_rows, new = await page.store.off_loop(_newly_at_risk, file, as_of)
+    due, overdue, due_total = await page.store.read(
+        lambda connection: _due(connection, caller.tenant, page.person.email)
+    )
     return await page.show(
         "my_day.html.jinja",
+        due=due,
+        overdue=overdue,
+        due_total=due_total,
+        today=today(),
         worse=scores(file, rows),
         worse_total=worse,
         least=LEAST,
@@ -37,11 +46,21 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
     )
 
 
+def _due(connection: sa.Connection, tenant: str, me: str) -> tuple[list[Case], int, int]:
+    """The reader's open cases that are due, the first of them; how many are overdue, and how many they all are."""
+    tomorrow = Filters(("open",), owner=me, due_before=today() + timedelta(days=1))
+    found, _ = list_cases(connection, tenant, tomorrow, sort="due", limit=FEW * 2)
+    overdue = count_cases(connection, tenant, Filters(("open",), owner=me, due_before=today()))
+    return found, overdue, count_cases(connection, tenant, tomorrow)
+
+
 def _newly_at_risk(file: SnapshotFile, as_of: str | None) -> tuple[list[int], int]:
     """The rows of those whose tier became high or critical by the current run, most at stake first; their number."""
     if as_of is None:
         return [], 0
     since = datetime.fromisoformat(as_of)
-    filters = Filters(any_of={"risk_tier": ("high", "critical")}, tier_changed_since=since, presence="probably_here")
-    found, total = page_of(file, AtRisk(filters), 0, FEW)
+    filters = listing.Filters(
+        any_of={"risk_tier": ("high", "critical")}, tier_changed_since=since, presence="probably_here"
+    )
+    found, total = page_of(file, listing.AtRisk(filters), 0, FEW)
     return [row for _, row in found], total

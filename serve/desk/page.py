@@ -42,6 +42,7 @@ class Entry:
 
 NAVIGATION = (
     Entry("/desk", N_("My day"), "read:list"),
+    Entry("/desk/cases", N_("Cases"), "read:list"),
     Entry("/desk/customers", N_("Customers"), "read:list"),
     Entry("/desk/changes", N_("Changes"), "read:list"),
 )
@@ -97,6 +98,12 @@ class Page:
         secret = secret_of(self.request)
         assert secret is not None
         return form_token(secret)
+
+    @property
+    def address(self) -> str:
+        """Where it is, below the root, to come back to."""
+        query = self.request.url.query
+        return self.request.url.path.removeprefix(self.root) + (f"?{query}" if query else "")
 
     def may(self, scope: Scope) -> bool:
         """Whether the reader has the scope."""

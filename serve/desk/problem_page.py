@@ -19,6 +19,13 @@ _MEANING = {
     "internal": N_("Something went wrong on our side. It is in the log of the service."),
     "cursor-expired": N_("Newer scores were published since. Begin again at the top of the list."),
     "invalid-cursor": N_("This place of the list does not exist. Begin again at the top."),
+    "control-group": N_(
+        "This customer is in the control group, which is never contacted, assigned or exported: "
+        "what contacting achieves is measured against it."
+    ),
+    "opted-out": N_("This customer has opted out of being contacted."),
+    "unknown-case": N_("There is no such case."),
+    "case-open": N_("There is a case of this customer about the same already. Change that one."),
     "too-large": N_("That is too large."),
     "method-not-allowed": N_("There is no such page."),
 }

@@ -2,7 +2,18 @@
 
 from fastapi import FastAPI
 
-from fedelta.serve.desk import changes, customer, customers, my_day, settings, sign_in, static_files, views
+from fedelta.serve.desk import (
+    cases,
+    changes,
+    customer,
+    customers,
+    my_day,
+    opening,
+    settings,
+    sign_in,
+    static_files,
+    views,
+)
 
 ROUTERS = (
     static_files.router,
@@ -10,7 +21,9 @@ ROUTERS = (
     my_day.router,
     views.router,
     customers.router,
+    opening.router,
     customer.router,
+    cases.router,
     changes.router,
     settings.router,
 )

@@ -38,6 +38,32 @@ VALUES: Mapping[str, str] = {
     "empathy": N_("empathy"), "personalisation": N_("personalisation"), "time_and_effort": N_("time and effort"),
     "opted out": N_("opted out"), "contacted lately": N_("contacted lately"),
     "viewer": N_("viewer"), "agent": N_("agent"), "manager": N_("manager"), "admin": N_("admin"),
+    "open": N_("open"), "snoozed": N_("snoozed"), "done": N_("done"),
+    "reached": N_("reached"), "no_answer": N_("no answer"), "offered": N_("offered"), "accepted": N_("accepted"),
+    "saved": N_("saved"), "lost": N_("lost"), "lapsed": N_("lapsed"), "withdrawn": N_("withdrawn"),
+    "bad_experience": N_("a bad experience"), "tier_up": N_("a higher risk tier"),
+    "treated": N_("contacted"), "other": N_("other"),
+    "owner": N_("owner"), "due_on": N_("due"), "next_action": N_("next action"), "status": N_("status"),
+    "snoozed_until": N_("snoozed until"), "snoozed_until_event": N_("snoozed until there is"), "step": N_("step"),
+    "snooze_days": N_("snoozed for days"), "outcome": N_("outcome"), "channel": N_("by"),
+    "outcome_reason": N_("reason"), "playbook": N_("playbook"), "nobody": N_("nobody"),
+    "phone": N_("phone"), "e-mail": N_("e-mail"), "in person": N_("in person"),
+    # Codes of reasons, which cases are about.
+    "silence": N_("silence"), "only_once": N_("one purchase only"), "recent": N_("recent activity"),
+    "far_apart": N_("purchases far apart"), "never": N_("nothing so far"), "fewer_lately": N_("less activity lately"),
+    "more_lately": N_("more activity lately"), "nothing_recorded": N_("nothing recorded"),
+    "last_recorded": N_("last recorded"), "past_periods": N_("past periods"), "count": N_("how often"),
+    "rate": N_("a rate"), "spent": N_("spend"), "order_value": N_("value of orders"),
+    "last_order_against_mean": N_("last order"), "spending_trend": N_("trend of spend"), "returned": N_("returns"),
+    "bad_experiences": N_("bad experiences"), "no_bad_experience": N_("no bad experience"),
+    "open_issue": N_("open issue"), "waited": N_("waiting"), "delayed": N_("delays"), "effort": N_("effort"),
+    "last_contact": N_("last contact"), "rating": N_("ratings"), "through": N_("channel"),
+    "customer_since": N_("tenure"), "enrolled": N_("enrolment"), "pace": N_("pace"), "attribute": N_("an attribute"),
+    # Kinds of interactions.
+    "return": N_("return"), "visit": N_("visit"), "contact": N_("contact"), "complaint": N_("complaint"),
+    "delivery": N_("delivery"), "survey": N_("survey"), "message": N_("message"), "response": N_("response"),
+    "referral": N_("referral"), "review": N_("review"), "error": N_("error"), "outage": N_("outage"),
+    "enrolment": N_("enrolment"), "downgrade": N_("downgrade"), "cancellation": N_("cancellation"),
     "too_new": N_("too new to be scored"), "no_history": N_("without a history"),
     "already_churned": N_("has already left"), "ended": N_("the relationship has ended"), "erased": N_("erased"),
 }  # fmt: skip
@@ -97,11 +123,12 @@ class Words:
         at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
         return dates.format_date(at, "d MMM y", self.locale)
 
-    def moment(self, value: str | None) -> str:
+    def moment(self, value: dt.datetime | str | None) -> str:
         """A day and its time, in UTC."""
         if value is None:
             return _DASH
-        return dates.format_datetime(dt.datetime.fromisoformat(value), "d MMM y, HH:mm 'UTC'", locale=self.locale)
+        at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
+        return dates.format_datetime(at, "d MMM y, HH:mm 'UTC'", locale=self.locale)
 
     def listed(self, texts: Sequence[str]) -> str:
         """Several things in one sentence: a, b and c."""

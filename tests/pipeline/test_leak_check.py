@@ -14,6 +14,7 @@ from fedelta.models.learning import competition
 from fedelta.models.panel import ORDER
 from fedelta.pipeline import leak_check, paths
 from fedelta.pipeline.leak_check import LeakFound
+from fedelta.pipeline.panel import read_panel, sampled_customers
 from fedelta.pipeline.paths import PARAMS
 
 ATTRIBUTES = ("country", "plan")
@@ -55,6 +56,25 @@ def leaks_of(project: Path) -> list[dict[str, object]]:
     """The leaks that the report names."""
     found: list[dict[str, object]] = json.loads((project / paths.LEAKAGE_REPORT).read_text())["leaks"]
     return found
+
+
+def test_of_a_larger_base_a_sample_is_looked_at_and_the_report_says_so(project, capsys):
+    with inside(project):
+        settings = PARAMS.read_text()
+        PARAMS.write_text(settings.replace("buckets: 1}", "buckets: 1, sample_customers: 120}"))
+        try:
+            leak_check.main()
+        finally:
+            PARAMS.write_text(settings)
+        report = json.loads(paths.LEAKAGE_REPORT.read_text())
+        drawn = sampled_customers(120)
+        panel = read_panel(["evaluate", "score"], among=drawn, whole=["score"]).table
+        assert sampled_customers(10_000) is None
+    assert report["sampled_customers"] == 120
+    assert "of a sample of 120 customers" in capsys.readouterr().out
+    assert drawn is not None
+    assert set(panel.loc[panel["role"] == "evaluate", "customer_id"]) <= {*drawn}
+    assert panel.loc[panel["role"] == "score", "customer_id"].nunique() > 120
 
 
 def test_a_clean_project_passes_and_says_what_was_looked_at(project, capsys):

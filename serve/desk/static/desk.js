@@ -21,9 +21,9 @@
   // A key goes to the chosen row where there is one, else to the page: [data-key] is clicked, focused or opened.
   function press(key) {
     const within = rows()[place];
-    const target = within?.querySelector(`[data-key="${key}"]`) ?? document.querySelector(`[data-key="${key}"]`);
+    const seen = (place) => [...(place?.querySelectorAll(`[data-key="${key}"]`) ?? [])].find((each) => each.checkVisibility());
+    const target = seen(within) ?? seen(document);
     if (!target) return false;
-    target.closest("details")?.setAttribute("open", "");
     if (target.matches("a, button, summary, input[type=checkbox]")) target.click();
     else target.focus();
     return true;
@@ -45,6 +45,10 @@
     const act = Object.hasOwn(actions, event.key) ? actions[event.key] : /^[a-z0-9]$/.test(event.key) ? () => press(event.key) : null;
     if (act && act()) event.preventDefault();
   });
+
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open) event.target.querySelector("[data-focus]")?.focus();
+  }, true);
 
   document.addEventListener("focusin", (event) => {
     const found = rows(), row = event.target.closest("[data-row]");

@@ -1,15 +1,20 @@
 """The desk in a real browser: every page wide and narrow, in both languages, by eye of axe; keys; without scripts."""
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import desk_company as company
 import pytest
+import sqlalchemy as sa
 from desk_browser import NARROW, WIDE, visitor
 from desk_client import Desk
+from scoring_runs import full_url, running
 
 from fedelta.serve.desk.static_files import FOLDER
+from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.tables import outcomes
 
 PAGES = (
     "/desk",
@@ -17,6 +22,8 @@ PAGES = (
     "/desk/customers?shown=all&min_clv=999999",
     "/desk/changes",
     "/desk/settings",
+    "/desk/cases",
+    "/desk/cases?tab=done",
     "/desk/customers/C0036?in=shown%3Dall",
     "/desk/customers/fresh",
     "/desk/customers/nobody",
@@ -110,3 +117,50 @@ def desk_pages(visit: object) -> dict[str, int]:
     """Bytes of each page as it is sent to a browser that reads gzip."""
     desk: Desk = visit("agent")  # type: ignore[operator]
     return {path: int(desk.get(path).headers["content-length"]) for path in PAGES}
+
+
+@pytest.mark.parametrize(("size", "language"), [(WIDE, "en"), (NARROW, "it")], ids=["wide", "narrow"])
+def test_a_days_story_by_keys(
+    chromium: Path, own_server: str, size: tuple[int, int], language: str, desk_database: Database
+) -> None:
+    with visitor(chromium, own_server, size, language) as somebody:
+        somebody.sign_in(company.email("agent"))
+        page, keys = somebody.page, somebody.page.keyboard
+
+        def press(*names: str) -> None:
+            for name in names[:-1]:
+                keys.press(name)
+            with page.expect_navigation():
+                keys.press(names[-1])
+
+        for name in ("C0003", "C0004"):
+            somebody.open(f"/desk/customers/{name}")
+            press("a")  # opens a case, and takes it
+            assert page.locator(".case").count() == 1
+        somebody.open("/desk/cases")
+        assert somebody.faults() == []
+        press("j", "Enter")
+        keys.press("n")
+        keys.type("Ask for Maria")
+        with page.expect_navigation():
+            page.click("details[open] button.main")
+        assert "Ask for Maria" in page.locator(".notes").inner_text()
+        keys.press("o")
+        assert somebody.faults() == []
+        press("5")  # saved, and on to the next
+        assert page.locator("h1").inner_text() == "C0004"
+        press("z", "2")  # snoozed for a week, and on: there is none, so it stays
+        assert page.locator(".case .mark").count() >= 1
+        somebody.open("/desk/cases?tab=done")
+        assert page.locator("[data-row]").count() == 1
+        assert somebody.faults() == []
+        assert somebody.complaints == []
+    with desk_database.engine() as engine, engine.begin() as connection:
+        assert connection.execute(sa.select(outcomes.c.customer_id, outcomes.c.outcome)).all() == [("C0003", "saved")]
+
+
+@pytest.fixture
+def own_server(desk_database: Database) -> Iterator[str]:
+    """The address of a server over a database of the test's own."""
+    with running(full_url(desk_database)) as address:
+        yield address

@@ -4,11 +4,19 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import desk_company as company
+import polars as pl
 import pytest
 from desk_client import Desk
 from markupsafe import escape
+
+from fedelta.features.contract import INTERACTIONS
+from fedelta.serve.snapshots.histories import write_histories
+from fedelta.serve.snapshots.parts import Parts
 
 Visit = Callable[..., Desk]
 
@@ -165,3 +173,27 @@ def test_every_page_forbids_scripts_and_styles_of_others(desk: Desk) -> None:
         assert not re.search(r"<style|style=|<script(?! src=)| on\w+=", answer.text)
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["referrer-policy"] == "same-origin"
+
+
+def test_the_timeline_has_what_the_customer_went_through_where_the_run_came_with_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"interaction_id": "1", "customer_id": "C0036", "occurred_at": company.NOW - timedelta(days=36),
+         "kind": "delivery", "topic": company.MARKUP, "resolved": False},
+        {"interaction_id": "2", "customer_id": "C0036", "occurred_at": company.NOW - timedelta(days=9),
+         "kind": "purchase", "channel": "web", "amount": Decimal("12.00"), "rating": 0.8},
+    ]  # fmt: skip
+    (tmp_path / "interactions").mkdir()
+    pl.DataFrame(rows, schema=INTERACTIONS).write_parquet(tmp_path / "interactions" / "one.parquet")
+    (tmp_path / "histories").mkdir()
+    write_histories(tmp_path / "histories", tmp_path / "interactions", tmp_path / "none.parquet")
+    parts = Parts("", "", str(tmp_path / "histories"))
+    monkeypatch.setattr("fedelta.serve.store.Store._parts", lambda _store, _pointer: parts)
+    timeline = desk.get("/desk/customers/C0036").text.split('class="timeline"')[1]
+    assert 'purchase</span> <small dir="auto">web, €12, rated 80%' in timeline
+    bad = timeline[timeline.index('<li class="bad">') :].split("</li>")[0]
+    assert str(escape(company.MARKUP)) in bad
+    assert "not resolved, late delivery" in bad
+    assert timeline.count('class="bad"') == 1
+    assert "delivery" not in desk.get("/desk/customers/C0035").text.split('class="timeline"')[1]
