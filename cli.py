@@ -264,10 +264,29 @@ def _run(*, no_dvc: bool) -> None:
 @_in(SECTIONS[1])
 @fedelta.command("stage")
 @click.argument("name", type=_Stage())
-def _stage(name: str) -> None:
+@click.option("--bucket", metavar="I/N", help="Of build_features: one of N shares, counted from 0, on this machine.")
+@click.option("--merge", is_flag=True, help="Of build_features: join the shares that machines have written.")
+def _stage(name: str, bucket: str | None, merge: bool) -> None:
     """Run one stage by itself (dvc repro runs them in order)."""
     _enter_project()
-    _stage_named(name)
+    if bucket is None and not merge:
+        _stage_named(name)
+        return
+    if name != "build_features" or (bucket and merge):
+        raise click.UsageError("Shares are of build_features: --bucket I/N on each machine, then --merge on one.")
+    from fedelta.pipeline import build_features, paths
+    from fedelta.pipeline.fan_out import Share
+    from fedelta.pipeline.project import must_be_of_source
+    from fedelta.pipeline.run_lock import sole_run
+
+    must_be_of_source()
+    if bucket is None:
+        with sole_run("stage build_features --merge"):
+            build_features.merge()
+        return
+    share = Share.parse(bucket)
+    with sole_run(f"share {bucket}", paths.FEATURE_SHARES / f".{share.number}-of-{share.of}.lock"):
+        build_features.build_share(share)
 
 
 @_in(SECTIONS[1])
@@ -527,6 +546,7 @@ _of_tenant = click.option("--tenant", help="Whose (default: those of all).")
 @click.option("--scores", type=_FOLDER, default=Path("data/scores.parquet"), show_default=True)
 @click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
 @click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
+@click.option("--drift", type=_FOLDER, default=Path("reports/drift.json"), show_default=True)
 @click.option("--scoring", type=_FOLDER, default=Path("data/scoring"), show_default=True)
 @click.option("--interactions", type=_FOLDER, default=Path("data/interactions"), show_default=True)
 @click.option("--customers", type=_FOLDER, default=Path("data/customers.parquet"), show_default=True)
@@ -627,6 +647,21 @@ def _serve(host: str, port: int, database: str | None, **given: object) -> None:
     _enter_for_service(database)
     chosen = {name: value for name, value in given.items() if value != ()}
     serve(host, port, database, Settings.from_environment(chosen))
+
+
+@_in(SECTIONS[4])
+@fedelta.command("deliver")
+@click.option("--once", is_flag=True, help="Send what is due, then end.")
+@_database
+def _deliver(database: str | None, *, once: bool) -> None:
+    """Send messages to the endpoints of webhooks, as `serve` does too unless --webhook-delivery is off.
+
+    The variables FEDELTA_SERVE_WEBHOOK_… set how; see docs/webhooks.md.
+    """
+    from fedelta.serve.webhooks.command import main as deliver
+
+    _enter_for_service(database)
+    deliver(database, once=once)
 
 
 @_in(SECTIONS[4])

@@ -29,7 +29,7 @@ from fedelta.models.btyd.purchase_prior import prior_columns
 from fedelta.models.panel import to_pandas
 from fedelta.models.pyfunc import load_bundle
 from fedelta.models.scoring import score
-from fedelta.scoring.histories import indexes_of, recommended, with_margin_share
+from fedelta.scoring.histories import indexes_of, recommended, with_channel, with_margin_share
 from fedelta.scoring.scorer import MOST_CUSTOMERS, Scorer
 
 AT_CUTOFF, TIED, SINGLE = 10, 7, 25  # every so manyth customer has such an event
@@ -94,6 +94,7 @@ def batch(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame) -> pl.D
     table = table.hstack(attributes_at(table, customers, settings.attributes)) if settings.attributes else table
     rows = to_pandas(table)
     rows = rows.join(prior_columns(bundle.models.prior, rows[rows["status"] == "scored"]))
+    rows = with_channel(rows, events, settings.as_of)
     if settings.margins:
         rows = with_margin_share(rows, events, settings.as_of, settings.margins)
     seen = events.filter(seen_before(settings.as_of))

@@ -148,6 +148,7 @@ SCORES = pl.Schema(
         "loyalty_class": pl.String(),
         "loyalty_score": pl.Float64(),
         "persona": pl.String(),
+        "channel": pl.String(),  # of most interactions in a year
         "journey": pl.String(),
         "journey_stage": pl.String(),
         **{f"bad_experiences_{days}d": pl.Int32() for days in BAD_WINDOWS},

@@ -34,6 +34,7 @@ Floats = npt.NDArray[np.float64]
 Explained = Literal["nobody", "listed", "everybody"]
 KNOWN_VALUE = "known_value"
 MARGIN_SHARE = "margin_share"
+CHANNEL = "channel"
 LISTED = 500  # customers at the head of each list (to keep, to win back) who have reasons whatever their risk
 _CENTURY_DAYS = 36_525
 _LEVEL = 4.0  # by which the ends of an interval of lifetime value follow the chosen model of value at most
@@ -81,7 +82,8 @@ def score(
         Features and prior columns, times in UTC without a zone, of all customers with a history at the cutoff. Those
         whose `status` is not "scored" keep it and get no figures. `known_value`, if there, is what the company says
         each customer is worth over the horizon if they stay; value at risk then goes by it. `margin_share`, if there,
-        is the share of each one's spend that is worth keeping; else `policy.margin` is everybody's.
+        is the share of each one's spend that is worth keeping; else `policy.margin` is everybody's. `channel` is the
+        one that each mostly uses; null without it.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
     suppressed : mapping of str to str, optional
@@ -234,6 +236,7 @@ def _scored(
         "loyalty_class": loyalty_class.tolist(),
         "loyalty_score": loyalty_score,
         "persona": models.personas.assign(table).tolist(),
+        "channel": _texts(table, CHANNEL) if CHANNEL in table else None,
         "journey": _texts(table, "journey"),
         "journey_stage": _texts(table, "journey_stage"),
         **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},

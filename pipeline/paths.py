@@ -13,6 +13,7 @@ TREATMENTS = Path("treatments")  # beside data/: DVC asks for it, so git keeps i
 QUARANTINE = Path("data/quarantine")
 FEATURES = Path("data/features")
 LABELS = Path("data/labels")
+FEATURE_SHARES = Path("data/feature_shares")  # of both, by the machines that they are shared out among, until joined
 PRIOR = Path("data/prior.parquet")
 VALUE = Path("data/value")  # features and labels at the cutoffs of value; empty where they are those of churn
 VALUE_FEATURES = VALUE / "features"

@@ -21,7 +21,7 @@ from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
-from fedelta.pipeline.score_inputs import margin_shares, with_known_value, with_margin_share
+from fedelta.pipeline.score_inputs import margin_shares, with_channel, with_known_value, with_margin_share
 from fedelta.pipeline.treatments import read_treatments, suppressed_at
 from fedelta.pipeline.wording import wording_of
 from fedelta.scoring.bundle import load_models
@@ -40,8 +40,10 @@ def main() -> None:
         table = with_known_value(table, pl.read_parquet(paths.CUSTOMERS))
     if table.is_empty():
         raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
-    shares, recorded = (None, pl.DataFrame()) if table_of_customers else margin_shares(table["cutoff"][0])
-    table = with_margin_share(table, shares, recorded)
+    shares = None
+    if not table_of_customers:
+        shares, recorded = margin_shares(table["cutoff"][0])
+        table = with_channel(with_margin_share(table, shares, recorded), table["cutoff"][0])
     known = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()
     unseen = known.join(table.select("customer_id"), on="customer_id", how="anti")["customer_id"].to_list()
     as_of, churn = table["cutoff"][0], load_churn(paths.CHURN_DELIVERED)

@@ -4,10 +4,12 @@ from datetime import datetime
 
 import polars as pl
 
+from fedelta.features import usual_channel
 from fedelta.features.margins import COLUMNS, margins_before
+from fedelta.features.usual_channel import usual_channels
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.btyd.storage import load_prior
-from fedelta.models.scoring import KNOWN_VALUE, MARGIN_SHARE
+from fedelta.models.scoring import CHANNEL, KNOWN_VALUE, MARGIN_SHARE
 from fedelta.models.value.margins import MarginShares
 from fedelta.pipeline import paths
 
@@ -29,6 +31,13 @@ def margin_shares(as_of: datetime) -> tuple[MarginShares | None, pl.DataFrame]:
     interactions = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(COLUMNS)
     recorded = margins_before(interactions, as_of).sort("customer_id").collect(engine="streaming")
     return MarginShares.fit(recorded), recorded
+
+
+def with_channel(table: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """The table with `channel`, the one that each customer mostly uses."""
+    interactions = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(usual_channel.COLUMNS)
+    found = usual_channels(interactions, as_of).collect(engine="streaming")
+    return table.join(found.rename({"channel": CHANNEL}), on="customer_id", how="left", maintain_order="left")
 
 
 def with_margin_share(table: pl.DataFrame, shares: MarginShares | None, recorded: pl.DataFrame) -> pl.DataFrame:

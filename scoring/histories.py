@@ -17,6 +17,7 @@ from fedelta.features.experience_rules import ExperienceSettings, exercised
 from fedelta.features.interaction_frames import BadInteractions
 from fedelta.features.kernel import KernelSettings, columns_at
 from fedelta.features.margins import margins_before
+from fedelta.features.usual_channel import usual_channels
 from fedelta.features.visibility import seen_before
 from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
 from fedelta.models.experience.exposure import customer_counts
@@ -26,7 +27,7 @@ from fedelta.models.next_purchase.model import NextModel
 from fedelta.models.next_purchase.recommendations import recommend
 from fedelta.models.next_purchase.rows import Rows
 from fedelta.models.panel import rows_where
-from fedelta.models.scoring import MARGIN_SHARE
+from fedelta.models.scoring import CHANNEL, MARGIN_SHARE
 from fedelta.models.value.margins import MarginShares
 
 ORDER = ("customer_id", "occurred_at", "interaction_id")
@@ -85,6 +86,13 @@ def rows_of(
     scored = rows_where(rows, (rows["status"] == "scored").to_numpy(bool))
     answers = prior_columns(prior, scored)
     return pd.concat([rows, answers if scored is rows else answers.reindex(rows.index)], axis=1)
+
+
+def with_channel(rows: pd.DataFrame, events: pl.DataFrame, as_of: datetime) -> pd.DataFrame:
+    """The rows with the channel that each customer mostly uses."""
+    found = dict(usual_channels(events.lazy(), as_of).collect().rows())
+    held = pd.Series([found.get(customer) for customer in rows["customer_id"]], rows.index, dtype=object)
+    return rows.assign(**{CHANNEL: held})
 
 
 def with_margin_share(rows: pd.DataFrame, events: pl.DataFrame, as_of: datetime, shares: MarginShares) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.models.scoring import Explained, score
 from fedelta.scoring.bundle import Bundle
 from fedelta.scoring.context import BadContext, ScoringContext
-from fedelta.scoring.histories import indexes_of, recommended, rows_of, seen, with_margin_share
+from fedelta.scoring.histories import indexes_of, recommended, rows_of, seen, with_channel, with_margin_share
 from fedelta.scoring.inputs import InputWarnings, warnings_of
 
 MOST_CUSTOMERS = 100
@@ -117,6 +117,7 @@ class Scorer:
         cutoff = Cutoff(as_of, settings.horizon_days, settings.lead_days, "score")
         prior = self.bundle.models.prior
         rows = rows_of(events, attributes, cutoff, settings.kernel, settings.attributes, prior)
+        rows = with_channel(rows, events, as_of)
         return rows if settings.margins is None else with_margin_share(rows, events, as_of, settings.margins)
 
     def _suppressed(self, asked: Collection[str], attributes: pl.DataFrame | None) -> dict[str, SuppressionReason]:

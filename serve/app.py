@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
+from fedelta.serve.desk.openid import Provider
 from fedelta.serve.desk.problem_page import shown
 from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
-from fedelta.serve.operational.retention import forget_audit
+from fedelta.serve.operational.retention import forget_audit, forget_messages
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.rescoring import Rescoring
 from fedelta.serve.routes import (
@@ -40,8 +42,10 @@ from fedelta.serve.routes import (
     on_demand,
     outcomes,
     treatments,
+    webhooks,
 )
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
+from fedelta.serve.webhooks.deliverer import Deliverer
 
 _log = logging.getLogger("fedelta.serve")
 _FORGET_EVERY = 3600.0  # seconds
@@ -76,12 +80,9 @@ def create_app(
             await asyncio.to_thread(database.migrate)
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
-        async with (
-            store.following(),
-            _forgetting(store, settings.audit_days),
-            _warming(store, pool, settings),
-            rescoring.sweeping(),
-        ):
+        following, warming = store.following(), _warming(store, pool, settings)
+        forgetting, delivering = _forgetting(store, settings), _delivering(store, settings)
+        async with following, warming, forgetting, delivering, rescoring.sweeping():
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
         for each in (pool, callers, audit, access_log, spans, rates, store):
@@ -105,7 +106,9 @@ def create_app(
     app.state.metrics = metrics
     app.state.audit = audit
     app.state.access_log = access_log
+    app.state.webhook_networks = settings.webhooks.networks
     app.state.callers, app.state.rates = callers, rates
+    app.state.openid = Provider(settings.openid, callers.threads) if settings.openid else None
     app.add_middleware(
         Guard,
         routes=app,
@@ -122,7 +125,7 @@ def create_app(
     answer_with_problems(app)
     for room in (customers, at_risk, on_demand, interactions):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes, campaigns):
+    for each in (health, cases, treatments, outcomes, campaigns, webhooks):
         app.include_router(each.router)
     app.include_router(caller_routes)
     add_desk(app)
@@ -131,24 +134,39 @@ def create_app(
 
 
 @asynccontextmanager
-async def _forgetting(store: Store, days: float) -> AsyncIterator[None]:
-    """Forget what the audit no longer keeps, when the service starts and every hour from there."""
+async def _forgetting(store: Store, settings: Settings) -> AsyncIterator[None]:
+    """Forget what is no longer kept, when the service starts and every hour from there."""
+    kept = ((forget_audit, settings.audit_days), (forget_messages, settings.webhooks.keep_days))
 
     async def forget() -> None:
         while True:
-            with suppress(Unavailable):  # in an hour, then
-                while await store.write(lambda connection: forget_audit(connection, days)):
-                    await asyncio.sleep(0.1)  # others write too
+            for forget_some, days in kept:
+                with suppress(Unavailable):  # in an hour, then
+                    while days and await store.write(partial(forget_some, days=days)):
+                        await asyncio.sleep(0.1)  # others write too
             await asyncio.sleep(_FORGET_EVERY)
 
-    task = asyncio.create_task(forget()) if days else None
+    task = asyncio.create_task(forget())
     try:
         yield
     finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _delivering(store: Store, settings: Settings) -> AsyncIterator[None]:
+    """Send messages to the endpoints of webhooks meanwhile, unless another process does."""
+    if settings.webhooks.delivery == "off":
+        yield
+        return
+    deliverer = Deliverer(store, settings.webhooks)
+    deliverer.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(deliverer.stop)
 
 
 @asynccontextmanager

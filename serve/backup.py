@@ -1,8 +1,8 @@
 """``fedelta backup`` and ``fedelta restore``: the operational data at one instant, and the snapshots they name.
 
 A backup is a folder: ``manifest.json`` names every file with its SHA-256; ``operational/TABLE.ndjson`` holds a table,
-a row a line; ``snapshots/TENANT/`` the files of the snapshots. It is the same of SQLite and PostgreSQL, so a backup of
-one can be restored into the other, and no program but this one is needed.
+a row a line; ``snapshots/TENANT/`` the files of the snapshots and of what they score by. It is the same of SQLite and
+PostgreSQL, so a backup of one can be restored into the other, and no program but this one is needed.
 """
 
 import base64
@@ -24,7 +24,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import metadata, now, tenants
-from fedelta.serve.snapshots.parts import Parts
+from fedelta.serve.snapshots.parts import FOLDER, Parts
 from fedelta.serve.snapshots.write import BODIES, SUFFIX, UNFINISHED
 
 MANIFEST = "manifest.json"
@@ -125,7 +125,7 @@ def restore(database: Database, folder: Path, *, force: bool = False) -> Backup:
                 f"The database {database.place} is in use (its table {used.name} has rows): "
                 "name an empty one, or replace what it holds with --force."
             )
-        moves = held.enter_context(_verified(folder, made, database.snapshots))
+        staged = held.enter_context(_verified(folder, made, database.snapshots))
         with engine.begin() as connection:
             for table in reversed(metadata.sorted_tables):
                 table.drop(connection)
@@ -133,8 +133,7 @@ def restore(database: Database, folder: Path, *, force: bool = False) -> Backup:
             database.upgrade(connection, made.revision)
             _load(connection, folder, made)
             database.upgrade(connection)
-            for unfinished, path in moves:
-                unfinished.replace(path)
+            _move_in(staged, database.snapshots)
     return made
 
 
@@ -201,9 +200,13 @@ def _manifest(folder: Path) -> Backup:
 
 
 @contextmanager
-def _verified(folder: Path, made: Backup, target: Path) -> Iterator[list[tuple[Path, Path]]]:
-    """Copies of the snapshots' files beside the places that they are for, once every file is known to be whole."""
-    moves = []
+def _verified(folder: Path, made: Backup, target: Path) -> Iterator[Path]:
+    """A folder beside the snapshots with copies of the backup's, once every file of it is known to be whole."""
+    _make_folder(target)
+    for left in target.glob(f"restoring.*{UNFINISHED}"):
+        shutil.rmtree(left)
+    staged = target / f"restoring.{secrets.token_hex(4)}{UNFINISHED}"
+    staged.mkdir(mode=0o700)
     try:
         for name, expected in made.files.items():
             room, *parts = Path(name).parts
@@ -211,21 +214,31 @@ def _verified(folder: Path, made: Backup, target: Path) -> Iterator[list[tuple[P
                 raise BackupRefused(f"{folder} is no backup: it names the file {name!r}.")
             try:
                 if room == SNAPSHOTS:
-                    path = target.joinpath(*parts)
-                    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
-                    moves.append((unfinished, path))
                     with (folder / name).open("rb") as source:
-                        found = _copied(source, unfinished)
+                        found = _copied(source, staged.joinpath(*parts))
                 else:
                     found = _sha256(folder / name)
             except FileNotFoundError:
                 found = "missing"
             if found != expected:
                 raise BackupRefused(f"{folder / name} is damaged (SHA-256 {found}): nothing was restored.")
-        yield moves
+        yield staged
     finally:
-        for unfinished, _ in moves:
-            unfinished.unlink(missing_ok=True)
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _move_in(staged: Path, target: Path) -> None:
+    """Move files and parts to where they belong, each at once and whole; parts are named by their content."""
+    for tenant in staged.iterdir():
+        here = target / tenant.name
+        for path in (tenant / FOLDER).glob("*"):
+            _make_folder(here / FOLDER)
+            if not (here / FOLDER / path.name).exists():
+                path.rename(here / FOLDER / path.name)
+        for path in tenant.iterdir():
+            if path.is_file():
+                _make_folder(here)
+                path.replace(here / path.name)
 
 
 def _load(connection: sa.Connection, folder: Path, made: Backup) -> None:
@@ -273,12 +286,17 @@ def _opened(path: Path) -> BinaryIO:
 @contextmanager
 def _file(path: Path) -> Iterator[BinaryIO]:
     """A new file for us alone, on disk at the end."""
-    for folder in (path.parent.parent, path.parent):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_folder(path.parent)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def _make_folder(path: Path) -> None:
+    """A folder, and those above it that are missing, for us alone."""
+    for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        folder.mkdir(exist_ok=True, mode=0o700)
 
 
 def _copied(source: BinaryIO, path: Path) -> str:

@@ -89,6 +89,20 @@ _OUTCOME: dict[str, Any] = {
     "recorded_at": "2024-01-02T09:30:00Z",
     "recorded_by": "crm",
 }
+_WEBHOOK: dict[str, Any] = {
+    "id": "whk_0123456789abcdef",
+    "url": "https://crm.example.org/fedelta",
+    "types": ["score.tier_changed", "snapshot.published"],
+    "description": "the CRM",
+    "created_at": "2024-01-01T06:00:00Z",
+    "created_by": "admin",
+    "failing_since": None,
+    "paused_until": None,
+    "disabled_at": None,
+    "disabled_because": None,
+}
+_WITH_SECRET: dict[str, Any] = {**_WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+_OF_WEBHOOK: dict[str, Any] = {"webhook_id": "whk_0123456789abcdef"}
 _CAMPAIGN: dict[str, Any] = {
     "id": "spring",
     "entered": {"treated": 900, "held_out": 100},
@@ -318,6 +332,54 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                     "detail": "'C2' is in the control group, which is never contacted.",
                 },
             ]
+        },
+    },
+    "create_webhook": {
+        "request": {"url": "https://crm.example.org/fedelta", "types": ["score.tier_changed", "snapshot.published"]},
+        "response": _WITH_SECRET,
+        "links": {
+            name: {
+                "operationId": operation,
+                "parameters": {"webhook_id": "$response.body#/id"},
+                "description": description,
+            }
+            for name, operation, description in (
+                ("webhook", "read_webhook", "How the endpoint does."),
+                ("deliveries", "list_deliveries", "What was sent to it."),
+                ("rotate", "rotate_webhook", "A new secret for it."),
+                ("replay", "replay_webhook", "Sends events to it again."),
+                ("delete", "delete_webhook", "Its end."),
+            )
+        },
+    },
+    "list_webhooks": {"response": {"webhooks": [_WEBHOOK]}},
+    "read_webhook": {"parameters": _OF_WEBHOOK, "response": _WEBHOOK},
+    "delete_webhook": {"parameters": _OF_WEBHOOK, "response": _WEBHOOK},
+    "rotate_webhook": {"parameters": _OF_WEBHOOK, "response": _WITH_SECRET},
+    "enable_webhook": {"parameters": _OF_WEBHOOK, "response": _WEBHOOK},
+    "replay_webhook": {
+        "parameters": _OF_WEBHOOK,
+        "request": {"since": "2024-01-01T00:00:00Z"},
+        "response": {"queued": 12},
+    },
+    "list_deliveries": {
+        "parameters": {**_OF_WEBHOOK, "state": "delivered", "limit": 50},
+        "response": {
+            "deliveries": [
+                {
+                    "id": 9,
+                    "event_id": "evt_0123456789abcdef01234567",
+                    "type": "snapshot.published",
+                    "created_at": "2024-01-01T06:00:00Z",
+                    "state": "delivered",
+                    "attempts": 1,
+                    "due_at": "2024-01-01T06:00:00Z",
+                    "tried_at": "2024-01-01T06:00:01Z",
+                    "status": 204,
+                    "error": None,
+                }
+            ],
+            "next": None,
         },
     },
 }

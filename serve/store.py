@@ -164,6 +164,10 @@ class Store:
         """What ``change`` returns, as ``write`` has it; for worker threads."""
         return self._guarded(change, False)
 
+    def answered(self, ask: Callable[[sa.Connection], T]) -> T:
+        """What ``ask`` returns, as ``read`` has it; for worker threads."""
+        return self._guarded(ask, True)
+
     def key(self, prefix: str) -> StoredKey | None:
         """See ``find_key``; it waits for the database, so it is for worker threads. Raises ``Unavailable``."""
         return self._asked(lambda engine: find_key(engine, prefix))

@@ -250,6 +250,36 @@ class CurrentModel(TypedDict):
     clv: dict[str, Any] | None
 
 
+class Delivery(TypedDict):
+    """A message for one endpoint and what came of sending it."""
+
+    id: int
+    event_id: str
+    type: str
+    created_at: str
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    due_at: str
+    tried_at: str | None
+    status: int | None
+    error: str | None
+
+
+class DeliveryPage(TypedDict):
+    """Some deliveries, those queued last first; ``next`` is the cursor of those after them, null at the end."""
+
+    deliveries: list["Delivery"]
+    next: str | None
+
+
+class Endpoint(TypedDict):
+    """An endpoint to be made."""
+
+    url: str
+    types: NotRequired[list[Literal["score.tier_changed", "snapshot.published", "model.promoted", "drift.alert"]]]
+    description: NotRequired[str | None]
+
+
 class Fault(TypedDict):
     """One invalid value of a request."""
 
@@ -436,6 +466,7 @@ class Ranked(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -533,6 +564,19 @@ class RecordedOutcome(TypedDict):
     recorded_by: str
 
 
+class Replay(TypedDict):
+    """From where on to send again: an event, a time, or both."""
+
+    since_event: NotRequired[str | None]
+    since: NotRequired[str | None]
+
+
+class Replayed(TypedDict):
+    """How many messages are queued; those that are still to be sent anyway are not counted."""
+
+    queued: int
+
+
 class Rescored(TypedDict):
     """The score of a customer after what happened."""
 
@@ -576,6 +620,7 @@ class Score(TypedDict):
     loyalty_class: str | None
     loyalty_score: float | None
     persona: str | None
+    channel: str | None
     journey: str | None
     journey_stage: str | None
     bad_experiences_30d: int | None
@@ -661,6 +706,43 @@ class Warned(TypedDict):
     missing: NotRequired[list[str]]
     out_of_range: NotRequired[list[str]]
     unknown: NotRequired[list[str]]
+
+
+class Webhook(TypedDict):
+    """An endpoint: where messages are sent, and how it does."""
+
+    id: str
+    url: str
+    types: list[Literal["score.tier_changed", "snapshot.published", "model.promoted", "drift.alert"]]
+    description: str | None
+    created_at: str
+    created_by: str
+    failing_since: str | None
+    paused_until: str | None
+    disabled_at: str | None
+    disabled_because: str | None
+
+
+class WebhookWithSecret(TypedDict):
+    """An endpoint and its secret, which is shown this once."""
+
+    id: str
+    url: str
+    types: list[Literal["score.tier_changed", "snapshot.published", "model.promoted", "drift.alert"]]
+    description: str | None
+    created_at: str
+    created_by: str
+    failing_since: str | None
+    paused_until: str | None
+    disabled_at: str | None
+    disabled_because: str | None
+    secret: str
+
+
+class Webhooks(TypedDict):
+    """The endpoints, oldest first."""
+
+    webhooks: list["Webhook"]
 
 
 class Problem(Exception):
@@ -756,6 +838,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -791,6 +874,7 @@ class Client:
                     "tier": tier,
                     "loyalty_class": loyalty_class,
                     "persona": persona,
+                    "channel": channel,
                     "journey": journey,
                     "journey_stage": journey_stage,
                     "reason": reason,
@@ -819,6 +903,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -845,6 +930,7 @@ class Client:
                 tier=tier,
                 loyalty_class=loyalty_class,
                 persona=persona,
+                channel=channel,
                 journey=journey,
                 journey_stage=journey_stage,
                 reason=reason,
@@ -876,6 +962,7 @@ class Client:
         tier: Sequence[Literal["low", "medium", "high", "critical"]] | None = None,
         loyalty_class: Sequence[Literal["loyal", "latent", "spurious", "none"]] | None = None,
         persona: Sequence[str] | None = None,
+        channel: Sequence[str] | None = None,
         journey: Sequence[Literal["onboarding", "use", "maintenance", "renewal"]] | None = None,
         journey_stage: Sequence[Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]]
         | None = None,
@@ -903,6 +990,7 @@ class Client:
                 "tier": tier,
                 "loyalty_class": loyalty_class,
                 "persona": persona,
+                "channel": channel,
                 "journey": journey,
                 "journey_stage": journey_stage,
                 "reason": reason,
@@ -1133,6 +1221,80 @@ class Client:
         return cast(
             "CampaignReport", self._send("GET", f"/v1/campaigns/{quote(str(campaign_id), safe='')}/report").json()
         )
+
+    def list_webhooks(self) -> Webhooks:
+        """List the endpoints and how they do; without their secrets."""
+        return cast("Webhooks", self._send("GET", "/v1/webhooks").json())
+
+    def create_webhook(self, body: Endpoint) -> WebhookWithSecret:
+        """Make an endpoint, to which events are sent from now on. Its secret is shown this once."""
+        return cast("WebhookWithSecret", self._send("POST", "/v1/webhooks", body=body, again=False).json())
+
+    def read_webhook(self, webhook_id: str) -> Webhook:
+        """Return an endpoint and how it does; without its secret."""
+        return cast("Webhook", self._send("GET", f"/v1/webhooks/{quote(str(webhook_id), safe='')}").json())
+
+    def delete_webhook(self, webhook_id: str) -> Webhook:
+        """Delete an endpoint and what was still to be sent to it."""
+        return cast("Webhook", self._send("DELETE", f"/v1/webhooks/{quote(str(webhook_id), safe='')}").json())
+
+    def rotate_webhook(self, webhook_id: str) -> WebhookWithSecret:
+        """Give an endpoint a new secret, shown this once. For 24 hours messages carry a signature by the old one
+        too.
+        """
+        return cast(
+            "WebhookWithSecret",
+            self._send("POST", f"/v1/webhooks/{quote(str(webhook_id), safe='')}/rotate", again=False).json(),
+        )
+
+    def enable_webhook(self, webhook_id: str) -> Webhook:
+        """Send to an endpoint again that was disabled, or at once to one that is paused."""
+        return cast(
+            "Webhook", self._send("POST", f"/v1/webhooks/{quote(str(webhook_id), safe='')}/enable", again=False).json()
+        )
+
+    def replay_webhook(self, webhook_id: str, body: Replay) -> Replayed:
+        """Send events again, with the same ids; those from before the endpoint was made or while it was disabled
+        too.
+        """
+        return cast(
+            "Replayed",
+            self._send("POST", f"/v1/webhooks/{quote(str(webhook_id), safe='')}/replay", body=body, again=False).json(),
+        )
+
+    def list_deliveries(
+        self,
+        webhook_id: str,
+        *,
+        state: Literal["pending", "delivered", "failed"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> DeliveryPage:
+        """List what was sent to an endpoint, or is to be, and what came of it."""
+        return cast(
+            "DeliveryPage",
+            self._send(
+                "GET",
+                f"/v1/webhooks/{quote(str(webhook_id), safe='')}/deliveries",
+                query={"state": state, "limit": limit, "cursor": cursor},
+            ).json(),
+        )
+
+    def every_deliveries(
+        self,
+        webhook_id: str,
+        *,
+        state: Literal["pending", "delivered", "failed"] | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Delivery]:
+        """Yield the deliveries of every page of `list_deliveries`."""
+        cursor = None
+        while True:
+            page = self.list_deliveries(webhook_id, state=state, limit=limit, cursor=cursor)
+            yield from page["deliveries"]
+            if not page["next"]:
+                return
+            cursor = httpx.URL(page["next"]).params["cursor"]
 
     def read_metrics(self) -> str:
         """Return the metrics of all workers as Prometheus reads them."""

@@ -271,7 +271,7 @@ def docstring(words: str, indent: int) -> list[str]:
     """The lines of a docstring: its first sentence alone, the rest below."""
     paragraphs = [" ".join(each.split()) for each in words.strip().split("\n\n")]
     space = " " * indent
-    lines = [f'{space}"""{paragraphs[0]}']
+    lines = textwrap.wrap(f'"""{paragraphs[0]}', 116, initial_indent=space, subsequent_indent=space)
     for each in paragraphs[1:]:
         lines += ["", *textwrap.wrap(each, 118, initial_indent=space, subsequent_indent=space)]
     return [*lines[:-1], f'{lines[-1]}"""'] if len(lines) == 1 else [*lines, f'{space}"""']

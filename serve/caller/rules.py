@@ -12,7 +12,10 @@ from starlette.routing import BaseRoute
 from fedelta.serve.caller.auth import Needs
 
 # Addresses that anybody may read. Every other one needs a scope, and one that declares none is not there at all.
-OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/desk/sign-in", "/desk/static/{name}"})
+OPEN = frozenset({
+    "/healthz", "/readyz", "/openapi.json", "/docs", "/desk/sign-in", "/desk/sign-in/openid",
+    "/desk/sign-in/openid/back", "/desk/static/{name}",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -37,6 +38,37 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class WebhookSettings:
+    """How messages are sent to others. Options ``--webhook-…``, variables ``FEDELTA_SERVE_WEBHOOK_…``."""
+
+    delivery: Annotated[str, "on: this service sends messages; off: `fedelta deliver` does, elsewhere"] = "on"
+    allow: Annotated[tuple[str, ...], "private networks that messages may be sent to, such as 10.1.0.0/16"] = ()
+    seconds: Annotated[float, "seconds that an endpoint has to take a message"] = 15
+    first_retry_seconds: Annotated[float, "seconds until the second attempt; each wait is 4 times the one before"] = 5
+    keep_trying_days: Annotated[float, "days until a message counts as failed; it can be replayed"] = 3
+    disable_days: Annotated[float, "days of nothing but failures until an endpoint is disabled"] = 5
+    keep_days: Annotated[float, "days that messages are kept, for replays; 0 for ever"] = 30
+
+    def __post_init__(self) -> None:
+        if self.delivery not in {"on", "off"}:
+            raise SettingRefused(f"Delivery of webhooks is on or off; got {self.delivery!r}.")
+        if not 0 < self.seconds <= 60:
+            raise SettingRefused(f"An endpoint has more than 0 and at most 60 seconds; got {self.seconds:g}.")
+        waits = (self.first_retry_seconds, self.keep_trying_days, self.disable_days, self.keep_days)
+        if not all(0 <= each < float("inf") for each in waits):
+            raise SettingRefused("The times of webhooks are 0 or more seconds or days.")
+        _ = self.networks
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of ``allow``."""
+        try:
+            return tuple(ip_network(each) for each in self.allow)
+        except ValueError as error:
+            raise SettingRefused(f"--webhook-allow takes networks such as 10.1.0.0/16: {error}.") from None
+
+
+@dataclass(frozen=True)
 class TokenSettings:
     """Which JSON Web Tokens are taken: those of one issuer, for us."""
 
@@ -51,11 +83,30 @@ class TokenSettings:
     def __post_init__(self) -> None:
         if refused := sorted(set(self.algorithms) - {"RS256", "ES256", "EdDSA"}):
             raise SettingRefused(f"Tokens are signed by RS256, ES256 or EdDSA; got {', '.join(refused)}.")
-        address = urlsplit(self.jwks_url)
-        if address.scheme != "https" and (address.scheme, address.hostname) not in _LOOPBACK:
+        if not is_safe(self.jwks_url):
             raise SettingRefused(
                 f"The keys of the issuer must come over https, or from this machine; got {self.jwks_url!r}."
             )
+
+
+@dataclass(frozen=True)
+class OpenIdSettings:
+    """By whom people may sign in to the desk beside their password: an issuer of OpenID Connect that knows us."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    name: str = "OpenID Connect"  # as the button has it
+
+    def __post_init__(self) -> None:
+        if not is_safe(self.issuer):
+            raise SettingRefused(f"The issuer must be reached over https, or on this machine; got {self.issuer!r}.")
+
+
+def is_safe(address: str) -> bool:
+    """Whether what comes from an address comes over https, or from this machine."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme, parts.hostname) in _LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -85,7 +136,9 @@ class Settings:
     telemetry: Annotated[str, "off, or otlp: spans by OpenTelemetry, from the extra otel"] = "off"
     shared_folder: str | None = None  # what workers share: rates and metrics; made by `fedelta serve`
     limits: Limits = field(default_factory=Limits)
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     tokens: TokenSettings | None = None
+    openid: OpenIdSettings | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 64:
@@ -119,9 +172,8 @@ class Settings:
             If a variable cannot be read.
         """
         values = {**_read(cls, environment, ""), **{name: value for name, value in given.items() if value is not None}}
-        limits = _read(Limits, environment, "LIMIT_") | {
-            name.removeprefix("limit_"): values.pop(name) for name in [*values] if name.startswith("limit_")
-        }
+        limits = _read(Limits, environment, "LIMIT_") | _of_group(values, "limit_")
+        webhooks = _read(WebhookSettings, environment, "WEBHOOK_") | _of_group(values, "webhook_")
         tokens = _read(TokenSettings, environment, "TOKEN_")
         if tokens and (missing := {"issuer", "audience", "jwks_url"} - set(tokens)):
             names = ", ".join(sorted(f"{VARIABLES}TOKEN_{name.upper()}" for name in missing))
@@ -129,8 +181,22 @@ class Settings:
         return cls(
             **values,  # type: ignore[arg-type]  # each converted by its field's type
             limits=Limits(**limits),  # type: ignore[arg-type]
+            webhooks=WebhookSettings(**webhooks),  # type: ignore[arg-type]
+            openid=_openid(_read(OpenIdSettings, environment, "OPENID_")),
             tokens=TokenSettings(**tokens) if tokens else None,  # type: ignore[arg-type]
         )
+
+
+def _of_group(values: dict[str, object], group: str) -> dict[str, object]:
+    """Take the values of a group of settings out of ``values``."""
+    return {name.removeprefix(group): values.pop(name) for name in [*values] if name.startswith(group)}
+
+
+def _openid(values: dict[str, object]) -> OpenIdSettings | None:
+    if values and (missing := {"issuer", "client_id", "client_secret"} - set(values)):
+        names = ", ".join(sorted(f"{VARIABLES}OPENID_{name.upper()}" for name in missing))
+        raise SettingRefused(f"OpenID Connect needs an issuer, a client id and its secret: set {names} too.")
+    return OpenIdSettings(**values) if values else None  # type: ignore[arg-type]
 
 
 def _read(kind: type, environment: Mapping[str, str], group: str) -> dict[str, object]:
@@ -139,7 +205,7 @@ def _read(kind: type, environment: Mapping[str, str], group: str) -> dict[str, o
     hints = get_type_hints(kind)
     for each in fields(kind):
         variable = f"{VARIABLES}{group}{each.name.upper()}"
-        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens"}:
+        if (text := environment.get(variable)) is None or each.name in {"limits", "tokens", "webhooks", "openid"}:
             continue
         try:
             if hints[each.name] in (int, float):
@@ -164,8 +230,8 @@ class Option:
 
 
 def options() -> Iterator[Option]:
-    """The settings that `fedelta serve` takes as options, in order. Those of tokens are variables only."""
-    for kind, group in ((Settings, ""), (Limits, "limit_")):
+    """The settings that `fedelta serve` takes as options, in order. Tokens and OpenID Connect are variables only."""
+    for kind, group in ((Settings, ""), (Limits, "limit_"), (WebhookSettings, "webhook_")):
         for name, hint in get_type_hints(kind, include_extras=True).items():
             if get_origin(hint) is Annotated:
                 yield Option(group + name, get_args(hint)[0], getattr(kind, name), get_args(hint)[1])

@@ -38,13 +38,18 @@ class Tokens:
     def __init__(
         self, settings: TokenSettings, executor: Executor, fetch: Callable[[str], bytes] | None = None
     ) -> None:
-        self._settings, self._executor, self._fetch = settings, executor, fetch or _fetched
+        self._settings, self._executor, self._fetch = settings, executor, fetch or fetched
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._fetched_at = self._asked_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
     async def caller(self, token: str) -> tuple[Caller, float]:
-        """The holder of a good token, and when the token ends (seconds since 1970).
+        """The holder of a good token, and when the token ends (seconds since 1970). Raises as ``claims``."""
+        claims = await self.claims(token)
+        return self._caller(claims), float(claims["exp"]) + self._settings.leeway_seconds
+
+    async def claims(self, token: str) -> Mapping[str, Any]:
+        """What a good token says.
 
         Raises
         ------
@@ -65,7 +70,7 @@ class Tokens:
         if key.key_type != kind or (curve and key._jwk_data.get("crv") != curve):
             raise TokenRefused("its algorithm is not that of the issuer's key")
         try:
-            claims = jwt.decode(
+            claims: Mapping[str, Any] = jwt.decode(
                 token,
                 key.key,
                 algorithms=[algorithm],
@@ -78,7 +83,7 @@ class Tokens:
             raise TokenRefused("it has expired") from None
         except jwt.InvalidTokenError as error:
             raise TokenRefused(_REASONS.get(type(error), "it is not valid")) from None
-        return self._caller(claims), float(claims["exp"]) + self._settings.leeway_seconds
+        return claims
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         tenant, subject = claims.get(self._settings.tenant_claim), str(claims["sub"])
@@ -138,7 +143,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """An issuer's keys come from the address that was configured, from no other."""
 
 
-def _fetched(url: str) -> bytes:
+def fetched(url: str | urllib.request.Request) -> bytes:
+    """What an address answers, without following it elsewhere; it waits, so it is for worker threads."""
     opener = urllib.request.build_opener(_NoRedirects)
     with opener.open(url, timeout=5) as answer:  # the scheme is checked where it is set
         document: bytes = answer.read(_DOCUMENT_BYTES + 1)

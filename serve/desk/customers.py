@@ -164,7 +164,11 @@ def _seen(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Seen:
 
 def _facets(file: SnapshotFile) -> list[tuple[str, str, Any]]:
     """The filters of one value or another: parameter, title, values. Those without a choice are left out."""
-    own = (("persona", N_("Persona"), file.names["persona"]), ("team", N_("Team"), file.names["team"]))
+    own = (
+        ("persona", N_("Persona"), file.names["persona"]),
+        ("channel", N_("Channel"), file.names["channel"]),
+        ("team", N_("Team"), file.names["team"]),
+    )
     return [facet for facet in (*FACETS, *own) if facet[2]]
 
 

@@ -22,6 +22,13 @@ def who_has(connection: sa.Connection, email: str, password: str) -> Person | No
     return Person(*row[: len(_COLUMNS)]) if row is not None and right else None
 
 
+def vouched_for(connection: sa.Connection, email: str) -> Person | None:
+    """The user with this address, who may sign in; None if there is none."""
+    wanted = sa.select(*_COLUMNS).where(users.c.email == email.strip().lower(), users.c.disabled_at.is_(None))
+    row = connection.execute(wanted).first()
+    return None if row is None else Person(*row)
+
+
 def begin(connection: sa.Connection, person: Person, instead_of: bytes | None) -> str:
     """Begin a session, ending the one that the browser had (``instead_of``, a secret) and all that have run out.
 

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -175,11 +175,14 @@ class Database:
             f"Another process is publishing into {self.place}: wait for it to end, then publish again."
         )
         if (path := self.path) is None:
-            lock = sa.select(sa.func.pg_try_advisory_lock(_PUBLISHING, sa.func.hashtext(tenant)))
+            name = _PUBLISHING, sa.func.hashtext(tenant)
             with self.engine() as engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as held:
-                if not held.execute(lock).scalar_one():
+                if not held.execute(sa.select(sa.func.pg_try_advisory_lock(*name))).scalar_one():
                     raise refused
-                yield
+                try:
+                    yield
+                finally:  # the server would notice some time after the connection is closed
+                    held.execute(sa.select(sa.func.pg_advisory_unlock(*name)))
             return
         lock_file = Path(f"{path}.publishing.{tenant}")
         _make(lock_file)
@@ -229,9 +232,15 @@ def _is_sqlite(url: sa.URL) -> bool:
 
 
 def _make(path: Path) -> None:
-    """Make the file where there is none, and let nobody but its owner read it; its journal takes the same mode."""
+    """Make the file where there is none, and let nobody but its owner read it; its journal takes the same mode.
+
+    One that is there is not opened: closing it would take back the locks that SQLite holds on it for this process, and
+    the next process to end would remove the journal that this one still writes to.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if not path.exists():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     if path.stat().st_mode & 0o077 and path.stat().st_uid == os.geteuid():
         path.chmod(0o600)
 

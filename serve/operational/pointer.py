@@ -2,14 +2,14 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 import orjson
 import sqlalchemy as sa
 
-from fedelta.serve.operational.tables import audit, now, outbox, snapshots
+from fedelta.serve.operational.tables import audit, deliveries, now, outbox, snapshots, webhooks
 
 _MESSAGES_AT_ONCE = 50
 
@@ -73,6 +73,24 @@ def switch(
     record(connection, tenant, actor, "snapshot.published", snapshot_id, details)
     payload = {"snapshot_id": snapshot_id, "as_of": facts["as_of"], **details}
     tell(connection, tenant, "snapshot.published", [orjson.dumps(payload).decode()])
+    described = before and about(connection, tenant, before.snapshot_id)
+    previous = orjson.loads(described).get("model_version") if described else None
+    if previous is not None and facts["model_version"] not in (None, previous):
+        promoted = {"model_version": facts["model_version"], "previous_model_version": previous, **payload}
+        tell(connection, tenant, "model.promoted", [orjson.dumps(promoted).decode()])
+
+
+def alert(connection: sa.Connection, tenant: str, report: Mapping[str, object]) -> bool:
+    """Tell of the alarms of ``reports/drift.json``, unless these were the last that were reported; whether it did."""
+    if not (alarms := report.get("alarms")):
+        return False
+    digest = _digest(orjson.dumps(alarms))
+    last = sa.select(outbox.c.payload).where(outbox.c.tenant == tenant, outbox.c.type == "drift.alert")
+    before = connection.execute(last.order_by(outbox.c.id.desc()).limit(1)).scalar_one_or_none()
+    if before is not None and orjson.loads(before)["digest"] == digest:
+        return False
+    tell(connection, tenant, "drift.alert", [orjson.dumps({"alarms": alarms, "digest": digest}).decode()])
+    return True
 
 
 def retire(connection: sa.Connection, tenant: str, keep: int) -> list[str]:
@@ -100,7 +118,10 @@ def record(
 
 
 def tell(connection: sa.Connection, tenant: str, kind: str, payloads: Iterable[str]) -> int:
-    """Put messages of one type into the outbox, each a JSON object; how many."""
+    """Put messages of one type, each a JSON object, into the outbox, and queue them for endpoints; how many.
+
+    An endpoint that is disabled gets none: when it is enabled again, they can be replayed.
+    """
     at, count = now(), 0
     for some in _some(payloads):
         rows = [
@@ -114,8 +135,27 @@ def tell(connection: sa.Connection, tenant: str, kind: str, payloads: Iterable[s
             for one in some
         ]
         connection.execute(outbox.insert(), rows)
+        wanted = outbox.c.event_id.in_([row["event_id"] for row in rows])
+        queue(connection, sa.and_(wanted, webhooks.c.disabled_at.is_(None)))
         count += len(rows)
     return count
+
+
+def queue(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+    """Queue messages for the endpoints of their tenants that want their type.
+
+    ``which`` is a condition on ``outbox`` and ``webhooks``; none of the deliveries may be there already.
+    """
+    at = sa.literal(now())
+    wants = webhooks.c.types.contains(sa.literal(" ").concat(outbox.c.type).concat(" "))
+    rows = (
+        sa.select(webhooks.c.tenant, webhooks.c.id, outbox.c.event_id, sa.literal("pending"), sa.literal(0), at, at)
+        .join(outbox, outbox.c.tenant == webhooks.c.tenant)
+        .where(wants, which)
+        .order_by(outbox.c.id)
+    )
+    names = ("tenant", "webhook_id", "event_id", "state", "attempts", "queued_at", "due_at")
+    connection.execute(deliveries.insert().from_select(names, rows))
 
 
 def _some(payloads: Iterable[str]) -> Iterator[tuple[str, ...]]:

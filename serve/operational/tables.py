@@ -293,6 +293,50 @@ erased_rows = sa.Table(
     sa.Column("row", sa.Integer, primary_key=True),
 )
 
+# Where messages are sent. ``types`` has blanks around every type. Endpoints that failed for long are disabled.
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    _tenant(),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("types", sa.Text, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("secret", sa.Text, nullable=False),
+    sa.Column("previous_secret", sa.Text),  # signs too, until then
+    sa.Column("previous_until", sa.String(40)),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Column("created_by", sa.String(100), nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),  # since it last took a message
+    sa.Column("failing_since", sa.String(40)),
+    sa.Column("paused_until", sa.String(40)),
+    sa.Column("disabled_at", sa.String(40)),
+    sa.Column("disabled_because", sa.Text),
+    sa.Index("webhooks_by_tenant", "tenant", "id"),
+)
+
+# A message of the outbox for one endpoint. Who holds the lease may send it; a lease ends by itself.
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("webhook_id", sa.String(40), sa.ForeignKey("webhooks.id"), nullable=False),
+    sa.Column("event_id", sa.String(64), sa.ForeignKey("outbox.event_id"), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),  # pending, delivered, failed
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("queued_at", sa.String(40), nullable=False),
+    sa.Column("due_at", sa.String(40), nullable=False),
+    sa.Column("lease", sa.String(32)),
+    sa.Column("lease_until", sa.String(40)),
+    sa.Column("tried_at", sa.String(40)),
+    sa.Column("status", sa.Integer),  # of the last answer
+    sa.Column("error", sa.Text),  # why there was none
+    sa.UniqueConstraint("webhook_id", "event_id", name="deliveries_once"),
+    sa.Index("deliveries_due", "state", "due_at"),
+    sa.Index("deliveries_by_event", "event_id"),
+)
+
 
 # What happened to customers, as it was received: rows of the contract of interactions. ``counts_from`` is the later of
 # when it happened and when it was known. Times of this table and the next are to the microsecond.

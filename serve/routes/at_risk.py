@@ -70,6 +70,7 @@ class AtRiskQuery(BaseModel):
     tier: list[RiskTier] = Field([], description="May be repeated: any of these tiers. So may other filters by name.")
     loyalty_class: list[LoyaltyClass] = []
     persona: _Texts = Field([], description="Names of personas, as in the scores.")
+    channel: _Texts = Field([], description="Channel of most of a customer's interactions, as in the scores.")
     journey: list[Journey] = []
     journey_stage: list[JourneyStage] = []
     reason: _Texts = Field([], description="Codes of reasons: customers whose score has one of them.")
@@ -102,6 +103,7 @@ class AtRiskQuery(BaseModel):
                 "risk_tier": self.tier,
                 "loyalty_class": self.loyalty_class,
                 "persona": self.persona,
+                "channel": self.channel,
                 "journey": self.journey,
                 "journey_stage": self.journey_stage,
                 "action": self.action,

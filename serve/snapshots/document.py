@@ -48,6 +48,7 @@ MEANING = {
     "loyalty_class": "Class of loyalty: loyal, latent, spurious or none.",
     "loyalty_score": "Loyalty, 0 to 100.",
     "persona": "Name of the segment of similar customers.",
+    "channel": "Channel of most of the customer's interactions in the last 365 days.",
     "journey": "Journey the customer is on: onboarding, use, maintenance or renewal.",
     "journey_stage": "Stage of the journey: awareness, familiarity, consideration, purchase or loyalty.",
     **{f"bad_experiences_{days}d": f"Number of bad experiences in the last {days} days." for days in BAD_WINDOWS},

@@ -14,7 +14,7 @@ Presence = Literal["probably_here", "probably_gone"]
 LoyaltyClass = Literal["loyal", "latent", "spurious", "none"]
 Journey = Literal["onboarding", "use", "maintenance", "renewal"]
 JourneyStage = Literal["awareness", "familiarity", "consideration", "purchase", "loyalty"]
-AnyOf = Literal["risk_tier", "loyalty_class", "persona", "journey", "journey_stage", "action", "team"]
+AnyOf = Literal["risk_tier", "loyalty_class", "persona", "channel", "journey", "journey_stage", "action", "team"]
 
 
 @dataclass(frozen=True)

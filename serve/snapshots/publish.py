@@ -22,6 +22,7 @@ from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfini
 SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
 METRICS = Path("reports/evaluation.json")
+DRIFT = Path("reports/drift.json")
 SCORING = Path("data/scoring")
 INTERACTIONS = Path("data/interactions")
 CUSTOMERS = Path("data/customers.parquet")
@@ -64,6 +65,7 @@ def publish(
     *,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    drift: Path = DRIFT,
     scoring: Path = SCORING,
     interactions: Path = INTERACTIONS,
     customers: Path = CUSTOMERS,
@@ -83,6 +85,7 @@ def publish(
     ----------
     path : the scores file, with the columns of ``features.contract.SCORES``
     bundle, metrics : documents shown by ``/v1/models/current`` where present
+    drift : the report of ``fedelta monitor`` where present; its alarms are sent to others, once
     scoring, interactions, customers : what the run scored by, copied beside the snapshot with the bundle, so that the
         service can score on demand; where they are not there or of another run, it cannot
     saves : what contacting achieved, for the reports of campaigns, where present
@@ -104,6 +107,7 @@ def publish(
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
     snapshot_id, facts = run.snapshot_id(), run.facts
+    alarms = read_document(drift)
     document, report = _about(run, snapshot_id, bundle, metrics, thresholds), read_document(saves)
     database.migrate()
     with database.sole_publisher(tenant), database.engine() as engine:
@@ -132,6 +136,8 @@ def publish(
                     pointer.tell(connection, tenant, "score.tier_changed", changes)
             else:
                 pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
+            if alarms is not None:
+                pointer.alert(connection, tenant, alarms)
             if report is not None:
                 store_report(connection, tenant, "saves", report)
             gone = pointer.retire(connection, tenant, keep)
@@ -158,6 +164,7 @@ def main(
     scores: Path = SCORES_FILE,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
+    drift: Path = DRIFT,
     scoring: Path = SCORING,
     interactions: Path = INTERACTIONS,
     customers: Path = CUSTOMERS,
@@ -178,6 +185,7 @@ def main(
         Database.at(database_url),
         bundle=bundle,
         metrics=metrics,
+        drift=drift,
         scoring=scoring,
         interactions=interactions,
         customers=customers,

@@ -204,6 +204,13 @@ def test_recorded_margins_take_the_place_of_the_assumed_share(to_score: pd.DataF
     assert before["clv_margin"].null_count() == len(before)
 
 
+def test_the_usual_channel_is_passed_on(to_score: pd.DataFrame, models: Models):
+    known = to_score.assign(channel=["web" if number % 3 else None for number in range(len(to_score))])
+    held = score(known, models, POLICY, currency="EUR", model_version="v")[0].filter(status="scored")
+    web = set(known["customer_id"][known["channel"] == "web"])
+    assert held["channel"].to_list() == ["web" if name in web else None for name in held["customer_id"]]
+
+
 def test_where_leaving_is_seen_who_has_not_left_is_here_and_risks_what_they_are_expected_to_spend(
     to_score: pd.DataFrame, models: Models, clv: ClvModel
 ):

@@ -28,7 +28,7 @@ PUBLIC = {**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(PRIVATE.public_key())),
 def app(database: Database, publish_customers: Publish, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     publish_customers(customer("ann"))
     document = json.dumps({"keys": [PUBLIC]}).encode()
-    monkeypatch.setattr("fedelta.serve.caller.tokens._fetched", lambda _url: document)
+    monkeypatch.setattr("fedelta.serve.caller.tokens.fetched", lambda _url: document)
     settings = Settings(access_log="off", rate_per_second=0, failures_per_minute=100_000, tokens=ISSUER)
     return create_app(full_url(database), settings)
 

@@ -40,6 +40,7 @@ def contents(database: Database) -> dict[str, list[dict[str, object]]]:
             table.name: [
                 {name: bytes(value) if isinstance(value, memoryview) else value for name, value in row.items()}
                 for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()
+                if table is not audit or "." in row["action"]  # entries of reads come within a second
             ]
             for table in metadata.sorted_tables
         }
@@ -70,7 +71,7 @@ def test_what_is_restored_is_what_was_there_in_either_database(
     before = contents(database)
     assert before["outbox"]
     made = backup(database, tmp_path / "backup")
-    assert made.rows == {name: len(rows) for name, rows in before.items()}
+    assert made.rows == {name: len(rows) for name, rows in before.items()}  # nothing was read yet
     assert restore(empty, tmp_path / "backup") == made
     assert contents(empty) == before
     monkeypatch.setenv("FEDELTA_SNAPSHOTS", str(empty.snapshots))

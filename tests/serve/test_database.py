@@ -182,3 +182,26 @@ def test_the_store_writes_off_the_loop_and_works_again_when_the_server_does(post
     with postgres_database.engine() as engine, engine.begin() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(audit)).scalar_one() == 16
     store.close()
+
+
+def test_a_process_that_opens_the_database_again_keeps_its_locks_so_that_no_other_removes_its_journal(
+    sqlite_database: Database,
+) -> None:
+    url = sqlite_database.url.render_as_string(hide_password=False)
+    program = f"from fedelta.serve.operational.database import Database; Database.at({url!r}).migrate()"
+    with sqlite_database.engine() as engine, engine.connect() as open_all_the_time:
+        with engine.begin() as connection:
+            record(connection, "default", "me", "before", "x", {})
+        with sqlite_database.engine():
+            pass
+        open_all_the_time.rollback()
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
+        with engine.begin() as connection:
+            record(connection, "default", "me", "after", "x", {})
+        counted = (
+            "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM audit').fetchone())"
+        )
+        seen = subprocess.run(
+            [sys.executable, "-c", counted, str(sqlite_database.path)], check=True, capture_output=True, text=True
+        ).stdout
+    assert int(seen) == 2

@@ -48,7 +48,8 @@ def people(seed: int, rows: int, *, later: bool) -> pl.DataFrame:
         "value_at_risk": [None, 0.0, 1.0, 2.5], "expected_profit": [None, -1.5, 2.0], "p_here": [None, 0.2, 0.5, 0.9],
         "previous_probability": [None, 0.1, 0.5], "loyalty_class": [None, "loyal", "none"],
         "persona": [None, "quiet", "loud"], "journey": [None, "use"], "journey_stage": [None, "loyalty", "purchase"],
-        "action": [None, "keep"], "team": [None, "north", "south"], "open_issue": [None, True, False],
+        "channel": [None, "web", "store"], "action": [None, "keep"],
+        "team": [None, "north", "south"], "open_issue": [None, True, False],
         "held_out": [None, True, False, False], "suppression_reason": [None, None, "opted out"],
         "status": ["scored", "scored", "scored", "too_new"],
     }  # fmt: skip
@@ -121,7 +122,8 @@ FILTERS = st.builds(
     any_of=st.fixed_dictionaries(
         {},
         optional={
-            "risk_tier": some("low", "high", "medium"), "persona": some("quiet", "nobody's"), "journey": some("use"),
+            "risk_tier": some("low", "high", "medium"), "persona": some("quiet", "nobody's"),
+            "channel": some("web", "store", "nobody's"), "journey": some("use"),
             "journey_stage": some("loyalty", "purchase"), "loyalty_class": some("loyal", "none"),
             "action": some("keep"), "team": some("north", "south"),
         },

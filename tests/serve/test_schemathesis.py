@@ -38,6 +38,10 @@ include-operation-id = ["open_case", "record_treatment", "write_outcomes", "chan
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422"]
 
 [[operations]]
+include-operation-id = ["create_webhook", "replay_webhook", "list_deliveries"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+
+[[operations]]
 include-operation-id = "change_case"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "428"]
 """

@@ -1,0 +1,1 @@
+"""Webhooks: what happened, sent to others as Standard Webhooks has it."""
