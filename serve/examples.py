@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fedelta.serve.snapshots.document import Score
+from fedelta.serve.snapshots.document import MEANING
 
-_SCORE: dict[str, Any] = dict.fromkeys(Score.model_fields) | {
+_SCORE: dict[str, Any] = dict.fromkeys(MEANING) | {
     "customer_id": "C1",
     "as_of": "2024-01-01T00:00:00Z",
     "horizon_days": 90,
