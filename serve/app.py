@@ -37,6 +37,7 @@ from fedelta.serve.routes import (
     campaigns,
     cases,
     customers,
+    erasure,
     health,
     interactions,
     on_demand,
@@ -71,7 +72,7 @@ def create_app(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
-    audit = Audit(written_to(store.written), metrics.dropped) if settings.audit == "all" else None
+    audit = Audit(written_to(store.written, store.erased), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager
@@ -125,7 +126,7 @@ def create_app(
     answer_with_problems(app)
     for room in (customers, at_risk, on_demand, interactions):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes, campaigns, webhooks):
+    for each in (health, cases, treatments, outcomes, campaigns, erasure, webhooks):
         app.include_router(each.router)
     app.include_router(caller_routes)
     add_desk(app)

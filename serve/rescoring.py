@@ -16,7 +16,6 @@ from fedelta.serve.live.pool import MOST_CUSTOMERS, Busy, NotEquipped, Pool
 from fedelta.serve.live.worker import Again, CannotScore
 from fedelta.serve.operational.pointer import Pointer, kept
 from fedelta.serve.operational.received import Live, Remade, due, newest, received_of, remove_old, store_scores
-from fedelta.serve.operational.tables import from_now
 from fedelta.serve.store import NothingPublished, Snapshot, Store, Unavailable
 
 _SWEEP_SECONDS = 2.0
@@ -146,4 +145,4 @@ class Rescoring:
 
 def _clean(connection: sa.Connection, pointer: Pointer) -> None:
     ids = [one.snapshot_id for one in kept(connection, pointer.tenant)]
-    remove_old(connection, pointer.tenant, ids, from_now(hours=-1))
+    remove_old(connection, pointer.tenant, ids)

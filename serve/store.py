@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database, reason
+from fedelta.serve.operational.erased import NOBODY, Erased, ErasureKey
+from fedelta.serve.operational.erasures import erased_in, read_key
 from fedelta.serve.operational.pointer import Pointer
 from fedelta.serve.operational.received import Live, changed_since, scores_of
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
@@ -76,10 +78,8 @@ class Snapshot:
         ids = list(customer_ids)
         found = self.file.views(ids)
         for customer_id in ids:
-            if (one := self.live.get(customer_id)) is not None and one.document is not None:
+            if (one := self.live.get(customer_id)) is not None:
                 found[customer_id] = memoryview(one.document)
-            elif one is not None:
-                found.pop(customer_id, None)
         return found
 
     def revision_of(self, customer_id: str) -> int:
@@ -100,6 +100,7 @@ class Store:
         self._engine: sa.Engine | None = None
         self._file: tuple[int, int] | None = None
         self._served: Mapping[str, tuple[Snapshot, ...]] = {}
+        self._hashes: Mapping[str, frozenset[str]] = {}  # of who was erased, by tenant
         self._fault: str | None = None
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -140,6 +141,23 @@ class Store:
         """The scoring runs that are kept, the current one first. Raises as ``current``."""
         await self.current(tenant)
         return self._served[tenant]
+
+    async def refresh(self) -> None:
+        """Look anew, after what is being looked at: what was written before is seen when this returns."""
+        while self._looking is not None and not self._looking.done():
+            await asyncio.wait({self._looking})
+        self._looking = asyncio.create_task(self._look())
+        await asyncio.wait({self._looking})
+
+    def erased(self, tenant: str) -> Erased:
+        """Who of a tenant was erased, as far as this process has seen; for any thread."""
+        kept = self._served.get(tenant)
+        return kept[0].file.erased if kept else NOBODY
+
+    @property
+    def database(self) -> Database:
+        """Where it is."""
+        return self._database
 
     @property
     def fault(self) -> str | None:
@@ -201,22 +219,36 @@ class Store:
         """Ask the database which snapshots are kept, and open those that are new. A fault is kept, not raised."""
         before, faults = self._served, []
         try:
-            found, changed = self._guarded(lambda connection: _looked(connection, before), True)
+            found, changed, (hashes, hidden) = self._guarded(
+                lambda connection: (*_looked(connection, before), erased_in(connection, self._hashes)), True
+            )
         except Unavailable as error:
             faults.append(str(error))
         else:
+            self._hashes = hashes
+            key = read_key(self._database) if hashes else None
             served: dict[str, tuple[Snapshot, ...]] = {}
             for tenant in {one.tenant for one, _ in found}:
-                known = {one.snapshot_id: one for one in before.get(tenant, ())}
+                live = {one.snapshot_id: one.live for one in before.get(tenant, ())}
                 try:
                     served[tenant] = tuple(
-                        self._snapshot(one, document, known.get(one.snapshot_id))
+                        Snapshot(
+                            one,
+                            self._opened(one, hidden, hashes, key),
+                            document,
+                            self._parts(one),
+                            live.get(one.snapshot_id, Overlay()),
+                        )
                         for one, document in found
                         if one.tenant == tenant
                     )
                 except SnapshotUnreadable as error:
                     faults.append(str(error))
                     served[tenant] = before.get(tenant, ())
+            for tenant, kept in served.items():
+                for snapshot, old in zip(kept, before.get(tenant, ()), strict=False):
+                    if snapshot.file is not old.file:
+                        snapshot.live.drop(snapshot.file.erased)
             for tenant, (scores, latest) in changed.items():
                 self.take(served[tenant][0], scores)
                 served[tenant][0].live.seen = latest
@@ -231,14 +263,23 @@ class Store:
         """Let scores that were made anew be read in place of a snapshot's."""
         snapshot.live.put(scores, snapshot.file.rows(one.customer_id for one in scores))
 
-    def _snapshot(self, one: Pointer, document: bytes, known: Snapshot | None) -> Snapshot:
-        parts = Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None
-        if known is None:
-            return Snapshot(one, self._opened(one), document, parts)
-        return Snapshot(one, known.file, document, parts, known.live)
+    def _opened(
+        self,
+        one: Pointer,
+        hidden: Mapping[tuple[str, str], frozenset[int]],
+        hashes: Mapping[str, frozenset[str]],
+        key: ErasureKey | None,
+    ) -> SnapshotFile:
+        """The file of a snapshot: another one when somebody was erased, so that nothing kept of it shows them."""
+        rows = hidden.get((one.tenant, one.snapshot_id), NOBODY.rows)
+        erased = Erased(rows, hashes.get(one.tenant, NOBODY.hashes), key)
+        for known in self._served.get(one.tenant, ()):
+            if known.snapshot_id == one.snapshot_id and known.file.erased == erased:
+                return known.file
+        return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}", erased)
 
-    def _opened(self, one: Pointer) -> SnapshotFile:
-        return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}")
+    def _parts(self, one: Pointer) -> Parts | None:
+        return Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None
 
     async def _ask(self) -> None:
         """Look, and wait for it, but not for a database that did not answer before."""

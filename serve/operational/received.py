@@ -39,11 +39,11 @@ class Remade:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A score made anew, as it is read; ``document`` is None where the customer was forgotten."""
+    """A score made anew, as it is read."""
 
     customer_id: str
     revision: int
-    document: bytes | None
+    document: bytes
 
 
 def receive(connection: sa.Connection, tenant: str, rows: Sequence[Came]) -> set[str]:
@@ -117,7 +117,7 @@ def due(connection: sa.Connection, current: Pointer, limit: int) -> list[str]:
 
 
 def store_scores(connection: sa.Connection, tenant: str, snapshot_id: str, scores: Sequence[Remade]) -> list[Live]:
-    """Store scores, unless newer ones are there or the customer was forgotten meanwhile, and tell whose tier changed.
+    """Store scores, unless newer ones are there or the customer was erased meanwhile, and tell whose tier changed.
 
     The scores as they are now.
     """
@@ -148,7 +148,7 @@ def store_scores(connection: sa.Connection, tenant: str, snapshot_id: str, score
         connection.execute(row.on_conflict_do_update(index_elements=["tenant", "customer_id"], set_=values))
         stored.append(Live(one.customer_id, revision, one.document))
         previous = one.before if was is None or was.snapshot_id != snapshot_id else was.document
-        if previous is not None and (change := _tier_change(bytes(previous), one.document)) is not None:
+        if previous and (change := _tier_change(bytes(previous), one.document)) is not None:
             changes.append(change)
     if changes:
         payload = {"snapshot_id": snapshot_id, "previous_snapshot_id": snapshot_id, "live": True, "changes": changes}
@@ -176,30 +176,14 @@ def scores_of(connection: sa.Connection, current: Pointer, customer_ids: Sequenc
             live.c.customer_id.in_(some),
         )
         rows = connection.execute(which)
-        found += [Live(name, number, document and bytes(document)) for name, number, document in rows]
+        found += [Live(name, number, bytes(document)) for name, number, document in rows]
     return found
 
 
-def forget(connection: sa.Connection, tenant: str, customer_id: str) -> int:
-    """Delete what was received of a customer, exported or not, and their live score; how many interactions it was.
-
-    Every worker of the service drops the score within a second.
-    """
-    table, live = received_interactions, live_scores
-    mine = sa.and_(live.c.tenant == tenant, live.c.customer_id == customer_id)
-    at = precisely(datetime.now(UTC))
-    connection.execute(
-        live.update().where(mine).values(document=None, interactions=0, revision=live.c.revision + 1, changed_at=at)
-    )
-    gone = table.delete().where(table.c.tenant == tenant, table.c.customer_id == customer_id)
-    return connection.execute(gone).rowcount
-
-
-def remove_old(connection: sa.Connection, tenant: str, kept: Sequence[str], before: str) -> None:
-    """Delete the live scores of snapshots that are no longer kept, and what is left of who was forgotten before."""
+def remove_old(connection: sa.Connection, tenant: str, kept: Sequence[str]) -> None:
+    """Delete the live scores of snapshots that are no longer kept."""
     live = live_scores
-    old = live.c.snapshot_id.not_in(kept) | (live.c.document.is_(None) & (live.c.changed_at < before))
-    connection.execute(live.delete().where(live.c.tenant == tenant, old))
+    connection.execute(live.delete().where(live.c.tenant == tenant, live.c.snapshot_id.not_in(kept)))
 
 
 def _counts(connection: sa.Connection, tenant: str, customer_ids: Sequence[str]) -> dict[str, int]:

@@ -358,8 +358,7 @@ received_interactions = sa.Table(
     sa.Index("received_by_export", "tenant", "export", "id"),
 )
 
-# The latest score that was made anew for a customer, upon a snapshot and so many received interactions. ``document`` is
-# null where the customer was forgotten.
+# The latest score that was made anew for a customer, upon a snapshot and so many received interactions.
 live_scores = sa.Table(
     "live_scores",
     metadata,
@@ -369,7 +368,7 @@ live_scores = sa.Table(
     sa.Column("interactions", sa.Integer, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("changed_at", sa.String(40), nullable=False),
-    sa.Column("document", sa.LargeBinary),
+    sa.Column("document", sa.LargeBinary, nullable=False),
     sa.Index("live_scores_by_change", "tenant", "snapshot_id", "changed_at"),
 )
 

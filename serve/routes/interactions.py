@@ -21,6 +21,7 @@ from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.live.pool import Busy, NotEquipped
 from fedelta.serve.live.rows import Posted, validated
 from fedelta.serve.live.worker import CannotScore
+from fedelta.serve.operational.erased import Erased
 from fedelta.serve.operational.idempotency import once
 from fedelta.serve.operational.received import Came, Live, receive
 from fedelta.serve.operational.tenants import ensure
@@ -99,7 +100,7 @@ async def _receive(request: Request, key: Caller) -> Response:
     content, waits = await request.body(), _waits(request)
     idempotency_key = _key_of(request)
     kinds, channels = await _declared(store, key.tenant)
-    judged = await store.off_loop(_judge, content, kinds, channels)
+    judged = await store.off_loop(_judge, content, kinds, channels, store.erased(key.tenant))
     rows = [one.row for one in judged if one.row is not None]
     came = [_came(row) for row in rows]
 
@@ -198,16 +199,20 @@ def _receipts(judged: Sequence[_Judged], new: set[str]) -> dict[str, Any]:
     return {"accepted": len(new), "results": results}
 
 
-def _judge(content: bytes, kinds: frozenset[str] | None, channels: frozenset[str] | None) -> list[_Judged]:
+def _judge(
+    content: bytes, kinds: frozenset[str] | None, channels: frozenset[str] | None, erased: Erased
+) -> list[_Judged]:
     """What can be stored of a body, row by row."""
     try:
         rows: list[Any] = list(_ALL.validate_json(content).interactions)
     except ValidationError:
         rows = validated(_CAME, content).interactions
-    return [_judged(row, kinds, channels, datetime.now(UTC) + _AHEAD) for row in rows]
+    return [_judged(row, kinds, channels, erased, datetime.now(UTC) + _AHEAD) for row in rows]
 
 
-def _judged(row: Any, kinds: frozenset[str] | None, channels: frozenset[str] | None, until: datetime) -> _Judged:
+def _judged(
+    row: Any, kinds: frozenset[str] | None, channels: frozenset[str] | None, erased: Erased, until: datetime
+) -> _Judged:
     if not isinstance(row, Posted):
         name = row.get("interaction_id") if isinstance(row, dict) else None
         name = name if isinstance(name, str) else None
@@ -223,6 +228,8 @@ def _judged(row: Any, kinds: frozenset[str] | None, channels: frozenset[str] | N
         for name in ("occurred_at", "known_at")
         if (at := getattr(row, name)) is not None and at > until
     ]
+    if row.customer_id in erased:
+        faults.append({"where": "customer_id", "what": "the customer was erased"})
     for name, known in (("kind", kinds), ("channel", channels)):
         if known is not None and getattr(row, name) is not None and getattr(row, name) not in known:
             faults.append({"where": name, "what": f"the source has no such {name}: {', '.join(sorted(known))}"})

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+from fedelta.serve.operational.erased import Erased
 from fedelta.serve.operational.received import Live
 from fedelta.serve.operational.tables import precisely
 
@@ -45,9 +46,12 @@ class Overlay:
             if held is not None and held.revision > one.revision:
                 continue
             self._by_id[one.customer_id] = one
-            if (row := rows.get(one.customer_id)) is None:
-                continue
-            if one.document is None:
-                self._by_row.pop(row, None)
-            else:
+            if (row := rows.get(one.customer_id)) is not None:
                 self._by_row[row] = one.document
+
+    def drop(self, erased: Erased) -> None:
+        """Let go of who was erased."""
+        for customer_id in [one for one in self._by_id if one in erased]:
+            self._by_id.pop(customer_id, None)
+        for row in erased.rows:
+            self._by_row.pop(row, None)

@@ -24,11 +24,11 @@ from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.pointer import kept
-from fedelta.serve.operational.received import due, forget
-from fedelta.serve.operational.tables import live_scores, outbox, received_interactions
+from fedelta.serve.operational.received import due
+from fedelta.serve.operational.tables import outbox, received_interactions
 from fedelta.serve.snapshots.publish import publish
 
-SCOPES = ["read:score", "read:list", "write:interactions"]
+SCOPES = ["read:score", "read:list", "write:interactions", "erase"]
 _names = iter(range(1_000_000))
 
 
@@ -214,19 +214,23 @@ def test_what_is_due_is_swept_up_and_a_new_run_takes_over(live, project: Path, t
     assert scores["c0021"]["snapshot_id"] == run.snapshot_id
 
 
-def test_who_is_forgotten_has_the_score_of_no_interaction(live) -> None:
+def test_who_is_erased_has_no_live_score_and_nothing_more_is_received_of_them(live) -> None:
     _, client, database = live
-    post(client, happened("c0030", AS_OF + timedelta(hours=1)), query="?score=true")
-    assert client.get("/v1/customers/c0030/score").json()["live"] is True
-    with database.engine() as engine, engine.begin() as connection:
-        assert forget(connection, "default", "c0030") == 1
-        assert forget(connection, "another", "c0030") == 0
-    assert client.get("/v1/customers/c0030/score").status_code == 404
+    for name in ("c0030", "nobody-yet"):
+        post(client, happened(name, AS_OF + timedelta(hours=1), "purchase", amount=5), query="?score=true")
+        assert client.get(f"/v1/customers/{name}/score").json()["live"] is True
+        assert client.request("DELETE", f"/v1/customers/{name}").json()["removed"]["received_interactions"] == 1
+        assert client.get(f"/v1/customers/{name}/score").status_code == 404
+        batch = client.post("/v1/scores:batch", json={"customer_ids": [name]}).json()["results"]
+        assert batch == [{"customer_id": name, "status": "not_found"}]
+        answer = post(client, happened(name, AS_OF + timedelta(hours=2)), query="?score=true")
+        assert statuses(answer) == ["invalid"]
+        assert answer.json()["scores"] == []
+    every = client.get("/v1/at-risk?limit=1000&holdout=include&suppressed=include").json()["customers"]
+    assert "c0030" not in {one["customer_id"] for one in every}
     with database.engine() as engine, engine.begin() as connection:
         left = sa.select(sa.func.count()).where(received_interactions.c.customer_id == "c0030")
         assert connection.execute(left).scalar_one() == 0
-        documents = sa.select(live_scores.c.document).where(live_scores.c.customer_id == "c0030")
-        assert connection.execute(documents).scalars().all() == [None]
 
 
 # --- Storing ----------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("interactions", sa.Integer, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("changed_at", sa.String(40), nullable=False),
-        sa.Column("document", sa.LargeBinary),
+        sa.Column("document", sa.LargeBinary, nullable=False),
     )
     op.create_index("live_scores_by_change", "live_scores", ["tenant", "snapshot_id", "changed_at"])
 
