@@ -329,6 +329,14 @@ class Interaction(TypedDict):
     known_at: NotRequired[str | None]
 
 
+class InteractionResult(TypedDict):
+    """What became of one interaction."""
+
+    interaction_id: str | None
+    status: Literal["accepted", "duplicate", "invalid"]
+    errors: list["Fault"]
+
+
 class NextCategory(TypedDict):
     """A category the customer may buy of next."""
 
@@ -534,11 +542,21 @@ class Reason(TypedDict):
     date: str | None
 
 
+class Receipt(TypedDict):
+    """What an erasure removed where."""
+
+    hashed_id: str
+    erased_at: str
+    removed: dict[str, int]
+    hidden_in: list[str]
+    pending: list[str]
+
+
 class Received(TypedDict):
     """One result per interaction, in the order sent."""
 
     accepted: int
-    results: list["fedelta__serve__routes__interactions__Receipt"]
+    results: list["InteractionResult"]
     scores: NotRequired[list["Rescored"] | None]
 
 
@@ -735,24 +753,6 @@ class Webhooks(TypedDict):
     """The endpoints, oldest first."""
 
     webhooks: list["Webhook"]
-
-
-class fedelta__serve__acting__erasure__Receipt(TypedDict):
-    """What an erasure removed where."""
-
-    hashed_id: str
-    erased_at: str
-    removed: dict[str, int]
-    hidden_in: list[str]
-    pending: list[str]
-
-
-class fedelta__serve__routes__interactions__Receipt(TypedDict):
-    """What became of one interaction."""
-
-    interaction_id: str | None
-    status: Literal["accepted", "duplicate", "invalid"]
-    errors: list["Fault"]
 
 
 class Problem(Exception):
@@ -1232,15 +1232,12 @@ class Client:
             "CampaignReport", self._send("GET", f"/v1/campaigns/{quote(str(campaign_id), safe='')}/report").json()
         )
 
-    def erase_customer(self, customer_id: str) -> fedelta__serve__acting__erasure__Receipt:
+    def erase_customer(self, customer_id: str) -> Receipt:
         """Erase a customer, whether known or not: from reads, lists and what was collected at once, and for good.
 
         The receipt says what was removed where, and what goes with the next publish and the next training.
         """
-        return cast(
-            "fedelta__serve__acting__erasure__Receipt",
-            self._send("DELETE", f"/v1/customers/{quote(str(customer_id), safe='')}").json(),
-        )
+        return cast("Receipt", self._send("DELETE", f"/v1/customers/{quote(str(customer_id), safe='')}").json())
 
     def list_webhooks(self) -> Webhooks:
         """List the endpoints and how they do; without their secrets."""

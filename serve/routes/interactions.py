@@ -52,7 +52,7 @@ class _Came(BaseModel):
     interactions: list[Any] = Field(max_length=MOST_ROWS)
 
 
-class Receipt(BaseModel):
+class InteractionResult(BaseModel):
     """What became of one interaction."""
 
     interaction_id: str | None
@@ -76,7 +76,7 @@ class Received(BaseModel):
     """One result per interaction, in the order sent."""
 
     accepted: int
-    results: list[Receipt]
+    results: list[InteractionResult]
     scores: list[Rescored] | None = Field(
         None, description="present when asked for: of the customers of what is stored"
     )
