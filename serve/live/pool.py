@@ -52,6 +52,8 @@ class _Job:
             return False
         return (
             (mine.parts, mine.as_of, mine.explain) == (first.parts, first.as_of, first.explain)
+            and mine.what_if is None
+            and first.what_if is None
             and mine.interactions.keys() == first.interactions.keys()
             and len(ids) + len(self.ids) <= MOST_CUSTOMERS
             and ids.isdisjoint(self.ids)

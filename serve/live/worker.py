@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 import polars as pl
 from pydantic import TypeAdapter
 
 from fedelta.features.attributes import Attribute
+from fedelta.features.contract import INTERACTIONS
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.live.rows import Columns, Posted, columns_of, table_of, whole
 from fedelta.serve.snapshots.document import COMPARED, encoded
@@ -23,6 +24,7 @@ from fedelta.serve.snapshots.histories import Histories
 from fedelta.serve.snapshots.parts import Parts
 
 if TYPE_CHECKING:
+    from fedelta.features.experience_rules import ExperienceSettings
     from fedelta.scoring.scorer import Scorer
 
 _POSTED = TypeAdapter(list[Posted])
@@ -52,6 +54,7 @@ class Batch:
     interactions: Columns
     as_of: datetime | None = None  # None: the run's
     explain: bool | None = None
+    what_if: Literal["without", "resolved"] | None = None  # the last bad experience of each had been changed so
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,26 @@ def compute(batch: Batch) -> list[Answer]:
     scorer = _load(batch.parts).scorer
     settings = scorer.context.settings
     attributes, strange = _attributes(batch.customers, settings.attributes, batch.as_of or settings.as_of)
-    return _scored(scorer, batch, table_of(batch.interactions), attributes, strange)
+    events = table_of(batch.interactions)
+    if batch.what_if is not None:
+        events = _changed(events, batch.what_if, batch.as_of or settings.as_of, settings.experience)
+    return _scored(scorer, batch, events, attributes, strange)
+
+
+def _changed(
+    events: pl.DataFrame, how: Literal["without", "resolved"], as_of: datetime, experience: "ExperienceSettings"
+) -> pl.DataFrame:
+    """The histories with the last bad experience of each changed, as ``models.what_if`` has it."""
+    from fedelta.models.what_if import changed  # noqa: PLC0415 (the process that serves must not load it)
+
+    whole = events.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in INTERACTIONS.items() if name not in events.columns
+    ).select(INTERACTIONS.names())
+    parts = whole.sort("customer_id", "occurred_at", "interaction_id").partition_by("customer_id")
+    try:
+        return pl.concat([changed(part, as_of, experience, how)[0] for part in parts])
+    except FedeltaError as error:
+        raise CannotScore(str(error)) from None
 
 
 def recompute(again: Again) -> list[Answer]:
