@@ -31,7 +31,20 @@ from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit, forget_messages
 from fedelta.serve.operational.tables import DEFAULT_TENANT
-from fedelta.serve.routes import at_risk, campaigns, cases, customers, health, on_demand, outcomes, treatments, webhooks
+from fedelta.serve.rescoring import Rescoring
+from fedelta.serve.routes import (
+    at_risk,
+    campaigns,
+    cases,
+    customers,
+    erasure,
+    health,
+    interactions,
+    on_demand,
+    outcomes,
+    treatments,
+    webhooks,
+)
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
 from fedelta.serve.webhooks.deliverer import Deliverer
 
@@ -52,13 +65,14 @@ def create_app(
     database = Database.at(database_url)
     store = Store(database, look_again=look_again)
     pool = Pool(settings.scoring_processes, most_waiting=settings.scoring_waiting, seconds=settings.scoring_seconds)
+    rescoring = Rescoring(store, pool)
     draining, metrics = Draining(settings.drain_seconds), Metrics()
     callers = Callers(store.key, settings.tokens, find_session=store.session)
     rates = Rates(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
-    audit = Audit(written_to(store.written), metrics.dropped) if settings.audit == "all" else None
+    audit = Audit(written_to(store.written, store.erased), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager
@@ -68,7 +82,8 @@ def create_app(
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
         following, warming = store.following(), _warming(store, pool, settings)
-        async with following, warming, _forgetting(store, settings), _delivering(store, settings):
+        forgetting, delivering = _forgetting(store, settings), _delivering(store, settings)
+        async with following, warming, forgetting, delivering, rescoring.sweeping():
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
         for each in (pool, callers, audit, access_log, spans, rates, store):
@@ -87,6 +102,7 @@ def create_app(
     )
     app.state.store = store
     app.state.pool = pool
+    app.state.rescoring = rescoring
     app.state.stale_after_hours = settings.stale_after_hours
     app.state.metrics = metrics
     app.state.audit = audit
@@ -108,9 +124,9 @@ def create_app(
         shown=shown,
     )
     answer_with_problems(app)
-    for room in (customers, at_risk, on_demand):
+    for room in (customers, at_risk, on_demand, interactions):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes, campaigns, webhooks):
+    for each in (health, cases, treatments, outcomes, campaigns, erasure, webhooks):
         app.include_router(each.router)
     app.include_router(caller_routes)
     add_desk(app)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fedelta.serve.snapshots.document import Score
+from fedelta.serve.snapshots.document import MEANING
 
-_SCORE: dict[str, Any] = dict.fromkeys(Score.model_fields) | {
+_SCORE: dict[str, Any] = dict.fromkeys(MEANING) | {
     "customer_id": "C1",
     "as_of": "2024-01-01T00:00:00Z",
     "horizon_days": 90,
@@ -165,6 +165,26 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             ],
         },
     },
+    "receive_interactions": {
+        "request": {
+            "interactions": [
+                {
+                    "customer_id": "C1",
+                    "interaction_id": "ticket-4",
+                    "occurred_at": "2024-01-02T16:05:00Z",
+                    "kind": "complaint",
+                    "channel": "phone",
+                    "resolved": False,
+                }
+            ]
+        },
+        "parameters": {"score": True},
+        "response": {
+            "accepted": 1,
+            "results": [{"interaction_id": "ticket-4", "status": "accepted", "errors": []}],
+            "scores": [{"customer_id": "C1", "status": "scored", "score": {**_SCORE, "live": True}}],
+        },
+    },
     "list_at_risk": {
         "parameters": {"tier": ["high", "critical"], "min_probability": 0.5, "limit": 50},
         "response": {
@@ -212,6 +232,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "alive": {"response": {"status": "alive"}},
+    "erase_customer": {
+        "parameters": {"customer_id": "C9"},
+        "response": {
+            "hashed_id": "5f1c6d0e" + 56 * "a",
+            "erased_at": "2024-01-02T09:30:00Z",
+            "removed": {"cases": 1, "case_notes": 2, "treatments": 1, "outcomes": 1},
+            "hidden_in": ["3f2a9c0d51b7e864"],
+            "pending": ["snapshots: the rows are hidden, and removed by the next publish"],
+        },
+    },
     "list_campaigns": {
         "response": {"campaigns": [_CAMPAIGN]},
         "links": {

@@ -1,7 +1,8 @@
 """A list as a file, a piece at a time: NDJSON, CSV, Parquet, a spreadsheet. Memory holds some hundreds of rows."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, Any
 
 import polars as pl
@@ -89,17 +90,31 @@ def parquet(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[b
 
 
 def in_words(file: SnapshotFile) -> Iterator[pl.DataFrame]:
-    """All customers of a snapshot, some at a time: the columns of CSV but the rank, with the types of a scores file."""
+    """All customers of a snapshot who were not erased, some at a time.
+
+    The columns are those of CSV but the rank, with the types of a scores file.
+    """
     for start in range(0, file.customers, _PARQUET_ROWS):
-        rows = list(range(start, min(start + _PARQUET_ROWS, file.customers)))
+        some = range(start, min(start + _PARQUET_ROWS, file.customers))
+        rows = [row for row in some if row not in file.erased.rows]
         yield _in_words(_with_times(_frame(file, rows, rows))).drop("rank")
 
 
-def ranked(file: SnapshotFile, ranks: Iterable[int], rows: Iterable[int], separator: bytes) -> bytes:
-    """Documents, each with its rank in front, and what is between them: bytes that are copied once."""
+def ranked(
+    file: SnapshotFile,
+    ranks: Iterable[int],
+    rows: Iterable[int],
+    separator: bytes,
+    live: Mapping[int, bytes] = MappingProxyType({}),
+) -> bytes:
+    """Documents, each with its rank in front, and what is between them: bytes that are copied once.
+
+    Those of ``live``, by row, take the place of the file's.
+    """
     pieces: list[bytes | memoryview] = []
     for rank, row in zip(ranks, rows, strict=True):
-        pieces += (b'%b{"rank":%d,' % (separator if pieces else b"", rank), file.view(row, skip=1))
+        document = file.view(row, skip=1) if (newer := live.get(row)) is None else memoryview(newer)[1:]
+        pieces += (b'%b{"rank":%d,' % (separator if pieces else b"", rank), document)
     return b"".join(pieces)
 
 
