@@ -14,6 +14,7 @@ from fedelta.serve.desk import (
     sign_in,
     static_files,
     views,
+    what_if,
 )
 
 ROUTERS = (
@@ -25,6 +26,7 @@ ROUTERS = (
     opening.router,
     customer.router,
     cases.router,
+    what_if.router,
     changes.router,
     base.router,
     settings.router,
