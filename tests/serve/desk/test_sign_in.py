@@ -204,3 +204,16 @@ def test_over_https_the_cookie_is_secure_and_bound_to_the_host(desk_app: FastAPI
         assert client.get("https://fedelta/desk").status_code == 200
     finally:
         client.close()
+
+
+def test_a_new_password_ends_other_sessions_and_needs_the_present_one(visit: Visit, desk_app: FastAPI) -> None:
+    desk, elsewhere = visit("agent"), visit()
+    other = cookie(elsewhere.sign_in("agent"))
+    page, new = "/desk/settings", "another good password"
+    assert desk.send("/desk/settings/password", page, old="wrong", new=new).status_code == 422
+    assert desk.send("/desk/settings/password", page, old=company.PASSWORD, new="short").status_code == 422
+    assert desk.send("/desk/settings/password", page, old=company.PASSWORD, new=new).status_code == 303
+    desk_app.state.callers.forget(other.encode())  # as two seconds would
+    assert elsewhere.get("/desk").status_code == 303
+    assert desk.get("/desk").status_code == 200
+    assert visit().sign_in("agent", new).status_code == 303
