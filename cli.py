@@ -601,6 +601,32 @@ def _playbooks(file: Path | None, tenant: str, database: str | None) -> None:
 
 
 @_in(SECTIONS[4])
+@fedelta.command("erase")
+@click.argument("customer_ids", nargs=-1, required=True, metavar="ID...")
+@_tenant
+@_database
+def _erase(customer_ids: tuple[str, ...], tenant: str, database: str | None) -> None:
+    """Erase customers: at once from what is served, with the next publish and `dvc repro` from all that is derived."""
+    from fedelta.serve.acting.erasure import main as erase
+
+    _enter_for_service(database)
+    _json([receipt.model_dump(mode="json") for receipt in erase(customer_ids, database, tenant=tenant)])
+
+
+@_in(SECTIONS[4])
+@fedelta.command("export-erased")
+@click.argument("folder", type=_FOLDER, default=Path("erased"))
+@_tenant
+@_database
+def _export_erased(folder: Path, tenant: str, database: str | None) -> None:
+    """Write the suppression list (keyed hashes of erased ids) to FOLDER (default: erased), for the stage `ingest`."""
+    from fedelta.serve.acting.erasure import export_list
+
+    _enter_for_service(database)
+    click.echo(export_list(folder, database, tenant=tenant))
+
+
+@_in(SECTIONS[4])
 @fedelta.command("export-treatments")
 @click.argument("folder", type=_FOLDER, default=Path("treatments"))
 @_tenant

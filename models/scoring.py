@@ -1,6 +1,6 @@
 """From features to scores: one row per customer, with what to fear, what is at stake and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -13,7 +13,7 @@ import polars as pl
 from fedelta.features.contract import BAD_WINDOWS, RISK_TIERS, SCORES, NextStatus, SuppressionReason
 from fedelta.features.history import DAY_US
 from fedelta.models.base import Base, journeys_of, lists_of
-from fedelta.models.btyd.next_order import days_to_next_order, regularity
+from fedelta.models.btyd.next_order import days_to_next_order, regularity, regularity_columns
 from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, purchase_summary
 from fedelta.models.churn.model import ChurnModel
@@ -24,7 +24,7 @@ from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.panel import activity_in, floats, rows_where
 from fedelta.models.policy.actions import planned, risk_tier
 from fedelta.models.policy.settings import PolicySettings
-from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
+from fedelta.models.policy.stakes import Stakes, contract_stakes, joined_stakes, stakes
 from fedelta.models.reasons.wording import Wording
 from fedelta.models.rounding import PREDICTED, significant
 from fedelta.models.uplift.storage import UpliftModel
@@ -57,7 +57,7 @@ class Models:
 
 
 def score(
-    table: pd.DataFrame,
+    tables: pd.DataFrame | Iterable[pd.DataFrame],
     models: Models,
     policy: PolicySettings,
     *,
@@ -78,12 +78,13 @@ def score(
 
     Parameters
     ----------
-    table : DataFrame
+    tables : DataFrame, or iterable of them
         Features and prior columns, times in UTC without a zone, of all customers with a history at the cutoff. Those
         whose `status` is not "scored" keep it and get no figures. `known_value`, if there, is what the company says
         each customer is worth over the horizon if they stay; value at risk then goes by it. `margin_share`, if there,
         is the share of each one's spend that is worth keeping; else `policy.margin` is everybody's. `channel` is the
-        one that each mostly uses; null without it.
+        one that each mostly uses; null without it. An iterable yields parts of the table, anew whenever it is asked, so
+        that memory holds the features of one part only; no score depends on how a table is parted.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
     suppressed : mapping of str to str, optional
@@ -113,23 +114,23 @@ def score(
     base : Base
         The one given, or that of these customers.
     """
-    in_scope = (table["status"] == "scored").to_numpy(bool)
-    scored, rest = rows_where(table, in_scope), table.loc[~in_scope, ["customer_id", "status"]]
-    as_of, horizon = table["cutoff"].iloc[0], int(table["horizon_days"].iloc[0])
-    probability = _probability(scored, models.churn, out_of_fold or {})
-    at_stake = stakes_of(scored, probability, models, policy)
-    common = base.regularity if base else regularity(scored) if models.prior else None
-    frame = _scored(scored, models, policy, probability, at_stake, as_of=as_of, currency=currency, common=common)
-    if models.clv:
-        frame = frame.hstack(_value(scored, models, models.clv, annual_discount))
+    tables = [tables] if isinstance(tables, pd.DataFrame) else tables
+    common = base.regularity if base else _regularity(tables) if models.prior else None
+    parts = [
+        _part(table, models, policy, out_of_fold or {}, currency=currency, common=common, discount=annual_discount)
+        for table in tables
+    ]
+    as_of, horizon = parts[0].as_of, parts[0].horizon
+    frame = pl.concat([part.frame for part in parts], how="vertical_relaxed")
+    probability = np.concatenate([part.probability for part in parts])
     contacted, queue = planned(
-        scored["customer_id"].to_list(),
-        at_stake,
+        frame["customer_id"].to_list(),
+        joined_stakes([part.at_stake for part in parts]),
         policy,
         suppressed or {},
         as_of=base.as_of if base else as_of.to_pydatetime(),
         contacts=contacts,
-        gain=_gain(scored, at_stake, models.uplift),
+        gain=_joined([part.gain for part in parts]),
         queue=base.queue if base else "decide",
     )
     if base is None:
@@ -141,7 +142,7 @@ def score(
     frame = frame.hstack(pl.DataFrame(percentiles).fill_nan(None)).hstack(contacted)
     if explained != "nobody":
         asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
-        frame = _with_reasons(frame, scored, models.churn, asked, wording)
+        frame = _with_reasons(frame, tables, models.churn, asked, wording)
     if indexes is not None:
         frame = frame.join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left", maintain_order="left")
     if next_categories is not None:
@@ -151,8 +152,8 @@ def score(
         frame = joined.with_columns(next_categories_status=some)
     others = pl.DataFrame(
         {
-            "customer_id": [*rest["customer_id"], *unseen],
-            "status": [*rest["status"], *["no_history"] * len(unseen)],
+            "customer_id": [*(one for part in parts for one in part.others["customer_id"]), *unseen],
+            "status": [*(one for part in parts for one in part.others["status"]), *["no_history"] * len(unseen)],
         },
         schema={"customer_id": pl.String, "status": pl.String},
     )
@@ -163,6 +164,56 @@ def score(
         suppression_reason=pl.col("customer_id").replace_strict(suppressed or {}, default=None, return_dtype=pl.String),
         model_version=pl.lit(model_version),
     ).sort("customer_id"), base
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the features of some customers tell of them, whoever the others are."""
+
+    as_of: pd.Timestamp
+    horizon: int
+    others: pd.DataFrame  # customer_id and status of who is not scored
+    frame: pl.DataFrame
+    probability: Floats
+    at_stake: Stakes | None
+    gain: Floats | None
+
+
+def _part(
+    table: pd.DataFrame,
+    models: Models,
+    policy: PolicySettings,
+    out_of_fold: Mapping[str, float],
+    *,
+    currency: str,
+    common: float | None,
+    discount: float,
+) -> _Part:
+    in_scope = _in_scope(table)
+    scored, as_of = rows_where(table, in_scope), table["cutoff"].iloc[0]
+    probability = _probability(scored, models.churn, out_of_fold)
+    at_stake = stakes_of(scored, probability, models, policy)
+    frame = _scored(scored, models, policy, probability, at_stake, as_of=as_of, currency=currency, common=common)
+    if models.clv:
+        frame = frame.hstack(_value(scored, models, models.clv, discount))
+    others = table.loc[~in_scope, ["customer_id", "status"]]
+    gain = _gain(scored, at_stake, models.uplift)
+    return _Part(as_of, int(table["horizon_days"].iloc[0]), others, frame, probability, at_stake, gain)
+
+
+def _in_scope(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    return (table["status"] == "scored").to_numpy(bool)
+
+
+def _regularity(tables: Iterable[pd.DataFrame]) -> float:
+    """The regularity of orders of everybody in scope."""
+    known = [rows_where(table, _in_scope(table))[regularity_columns(table)] for table in tables]
+    return regularity(known[0] if len(known) == 1 else pd.concat(known))
+
+
+def _joined(parts: Sequence[Floats | None]) -> Floats | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None
 
 
 def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: PolicySettings) -> Stakes | None:
@@ -307,12 +358,17 @@ def _asked(frame: pl.DataFrame, policy: PolicySettings, base: Base) -> npt.NDArr
 
 def _with_reasons(
     frame: pl.DataFrame,
-    table: pd.DataFrame,
+    tables: Iterable[pd.DataFrame],
     churn: ChurnModel,
     asked: npt.NDArray[np.bool_],
     wording: Wording | None,
 ) -> pl.DataFrame:
-    held = reasons(churn, table[asked], wording, probability=frame["churn_probability"].to_numpy()[asked])
+    probability, found, at = frame["churn_probability"].to_numpy(), [], 0
+    for table in tables:
+        scored = rows_where(table, _in_scope(table))
+        mine, at = slice(at, at + len(scored)), at + len(scored)
+        found.append(reasons(churn, scored[asked[mine]], wording, probability=probability[mine][asked[mine]]))
+    held = pl.concat(found)
     place = pl.Series(np.where(asked, np.cumsum(asked) - 1, -1))
     return frame.with_columns(held.gather(place.set(place < 0, None)).alias("reasons"))
 

@@ -10,6 +10,7 @@ CUSTOMERS = Path("data/customers.parquet")
 DECLARED_LABELS = Path("data/declared_labels.parquet")  # what the company says of who left; empty without labels.sql
 SOURCE_TREATMENTS = Path("data/treatments.parquet")  # those of the source; empty without treatments.sql
 TREATMENTS = Path("treatments")  # beside data/: DVC asks for it, so git keeps it where it is empty
+ERASED = Path("erased")  # beside data/ as well: keyed hashes of who was erased
 QUARANTINE = Path("data/quarantine")
 FEATURES = Path("data/features")
 LABELS = Path("data/labels")

@@ -1,8 +1,10 @@
 """DVC stage ``score``: features at the scoring cutoff, the models and past treatments in; data/scores.parquet out."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+import pandas as pd
 import polars as pl
 
 from fedelta.features.contract import SCORES
@@ -28,6 +30,8 @@ from fedelta.scoring.bundle import load_models
 from fedelta.scoring.context import ScoringContext, Settings
 from fedelta.scoring.inputs import ranges_of
 
+_AT_ONCE = 50_000  # customers whose features models read
+
 
 def main() -> None:
     """Score every known customer of the project."""
@@ -50,7 +54,7 @@ def main() -> None:
     suppressed, contacts = suppressed_at(as_of, policy), contacts_of_a_year(read_treatments(), as_of)
     frozen = replace(settings_of(params, source, policy, churn, as_of), margins=shares)
     scores, base = score(
-        to_pandas(table),
+        _Parts(table),
         load_models(paths.BUNDLE, as_of, params.churn.definition),
         policy,
         currency=frozen.currency,
@@ -70,6 +74,17 @@ def main() -> None:
     with whole(paths.SCORES) as staged:
         scores.write_parquet(staged)
     print(f"score: {in_words(scores)}")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A table as models read it, some customers at a time."""
+
+    table: pl.DataFrame
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        """Each part, made anew."""
+        return map(to_pandas, self.table.iter_slices(_AT_ONCE))
 
 
 def settings_of(params: Params, source: Source, policy: PolicySettings, churn: ChurnModel, as_of: datetime) -> Settings:

@@ -31,7 +31,18 @@ from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit, forget_messages
 from fedelta.serve.operational.tables import DEFAULT_TENANT
-from fedelta.serve.routes import at_risk, campaigns, cases, customers, health, on_demand, outcomes, treatments, webhooks
+from fedelta.serve.routes import (
+    at_risk,
+    campaigns,
+    cases,
+    customers,
+    erasure,
+    health,
+    on_demand,
+    outcomes,
+    treatments,
+    webhooks,
+)
 from fedelta.serve.store import LOOK_AGAIN_SECONDS, NothingPublished, Store, Unavailable
 from fedelta.serve.webhooks.deliverer import Deliverer
 
@@ -58,7 +69,7 @@ def create_app(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
-    audit = Audit(written_to(store.written), metrics.dropped) if settings.audit == "all" else None
+    audit = Audit(written_to(store.written, store.erased), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager
@@ -110,7 +121,7 @@ def create_app(
     answer_with_problems(app)
     for room in (customers, at_risk, on_demand):
         room.add_routes(app)
-    for each in (health, cases, treatments, outcomes, campaigns, webhooks):
+    for each in (health, cases, treatments, outcomes, campaigns, erasure, webhooks):
         app.include_router(each.router)
     app.include_router(caller_routes)
     add_desk(app)

@@ -212,6 +212,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "alive": {"response": {"status": "alive"}},
+    "erase_customer": {
+        "parameters": {"customer_id": "C9"},
+        "response": {
+            "hashed_id": "5f1c6d0e" + 56 * "a",
+            "erased_at": "2024-01-02T09:30:00Z",
+            "removed": {"cases": 1, "case_notes": 2, "treatments": 1, "outcomes": 1},
+            "hidden_in": ["3f2a9c0d51b7e864"],
+            "pending": ["snapshots: the rows are hidden, and removed by the next publish"],
+        },
+    },
     "list_campaigns": {
         "response": {"campaigns": [_CAMPAIGN]},
         "links": {

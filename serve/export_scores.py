@@ -22,13 +22,12 @@ from polars.io.plugins import register_io_source
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fedelta.features.errors import FedeltaError
-from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.snapshots.current import current_run
 from fedelta.serve.snapshots.document import COLUMNS, MEANING
 from fedelta.serve.snapshots.exports import in_words
 from fedelta.serve.snapshots.read import SnapshotFile
-from fedelta.serve.snapshots.write import SUFFIX
 
 SCORES, CHANGES = "fedelta_scores", "fedelta_score_changes"
 
@@ -111,11 +110,11 @@ def export_scores(database: Database, to: str, *, tenant: str = DEFAULT_TENANT) 
     SnapshotUnreadable
         If the snapshot's files are lost.
     """
-    with database.engine() as engine, engine.execution_options(reads=True).begin() as connection:
-        current = next(iter(pointer.kept(connection, tenant)), None)
-    if current is None:
+    with database.engine() as engine:
+        found = current_run(engine, database, tenant)
+    if found is None:
         raise ExportRefused(f"Nothing is published for the tenant {tenant!r}: run `fedelta publish`.")
-    file = SnapshotFile(database.snapshots / tenant / f"{current.snapshot_id}{SUFFIX}")
+    current, file = found
     since = datetime.fromisoformat(current.published_at)
     if "://" in to:
         return _into_database(Database.at(to), file, tenant, since)

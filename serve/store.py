@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database, reason
+from fedelta.serve.operational.erased import NOBODY, Erased, ErasureKey
+from fedelta.serve.operational.erasures import erased_in, read_key
 from fedelta.serve.operational.pointer import Pointer
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
 from fedelta.serve.operational.stored_sessions import Person, find_session
@@ -76,6 +78,7 @@ class Store:
         self._engine: sa.Engine | None = None
         self._file: tuple[int, int] | None = None
         self._served: Mapping[str, tuple[Snapshot, ...]] = {}
+        self._hashes: Mapping[str, frozenset[str]] = {}  # of who was erased, by tenant
         self._fault: str | None = None
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
@@ -113,10 +116,27 @@ class Store:
         await self.current(tenant)
         return self._served[tenant]
 
+    async def refresh(self) -> None:
+        """Look anew, after what is being looked at: what was written before is seen when this returns."""
+        while self._looking is not None and not self._looking.done():
+            await asyncio.wait({self._looking})
+        self._looking = asyncio.create_task(self._look())
+        await asyncio.wait({self._looking})
+
+    def erased(self, tenant: str) -> Erased:
+        """Who of a tenant was erased, as far as this process has seen; for any thread."""
+        kept = self._served.get(tenant)
+        return kept[0].file.erased if kept else NOBODY
+
     def revision_of(self, tenant: str, customer_id: str) -> int:
         """How often a customer's score was made anew since the snapshot: 0 until scores are live."""
         del tenant, customer_id
         return 0
+
+    @property
+    def database(self) -> Database:
+        """Where it is."""
+        return self._database
 
     @property
     def fault(self) -> str | None:
@@ -178,16 +198,19 @@ class Store:
         """Ask the database which snapshots are kept, and open those that are new. A fault is kept, not raised."""
         before, faults = self._served, []
         try:
-            found = self._guarded(lambda connection: _with_documents(connection, before), True)
+            found, (hashes, hidden) = self._guarded(
+                lambda connection: (_with_documents(connection, before), erased_in(connection, self._hashes)), True
+            )
         except Unavailable as error:
             faults.append(str(error))
         else:
+            self._hashes = hashes
+            key = read_key(self._database) if hashes else None
             served: dict[str, tuple[Snapshot, ...]] = {}
             for tenant in {one.tenant for one, _ in found}:
-                known = {one.snapshot_id: one.file for one in before.get(tenant, ())}
                 try:
                     served[tenant] = tuple(
-                        Snapshot(one, known.get(one.snapshot_id) or self._opened(one), document, self._parts(one))
+                        Snapshot(one, self._opened(one, hidden, hashes, key), document, self._parts(one))
                         for one, document in found
                         if one.tenant == tenant
                     )
@@ -200,8 +223,20 @@ class Store:
             _log.log(*((logging.WARNING, fault) if fault else (logging.INFO, "The database answers again.")))
         self._fault, self._looked_at = fault, time.monotonic()
 
-    def _opened(self, one: Pointer) -> SnapshotFile:
-        return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}")
+    def _opened(
+        self,
+        one: Pointer,
+        hidden: Mapping[tuple[str, str], frozenset[int]],
+        hashes: Mapping[str, frozenset[str]],
+        key: ErasureKey | None,
+    ) -> SnapshotFile:
+        """The file of a snapshot: another one when somebody was erased, so that nothing kept of it shows them."""
+        rows = hidden.get((one.tenant, one.snapshot_id), NOBODY.rows)
+        erased = Erased(rows, hashes.get(one.tenant, NOBODY.hashes), key)
+        for known in self._served.get(one.tenant, ()):
+            if known.snapshot_id == one.snapshot_id and known.file.erased == erased:
+                return known.file
+        return SnapshotFile(self._database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}", erased)
 
     def _parts(self, one: Pointer) -> Parts | None:
         return Parts.of(self._database.snapshots / one.tenant, one.scoring) if one.scoring else None

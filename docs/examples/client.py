@@ -507,6 +507,16 @@ class Reason(TypedDict):
     date: str | None
 
 
+class Receipt(TypedDict):
+    """What an erasure removed where."""
+
+    hashed_id: str
+    erased_at: str
+    removed: dict[str, int]
+    hidden_in: list[str]
+    pending: list[str]
+
+
 class RecordedOutcome(TypedDict):
     """What came of a contact."""
 
@@ -1149,6 +1159,13 @@ class Client:
         return cast(
             "CampaignReport", self._send("GET", f"/v1/campaigns/{quote(str(campaign_id), safe='')}/report").json()
         )
+
+    def erase_customer(self, customer_id: str) -> Receipt:
+        """Erase a customer, whether known or not: from reads, lists and what was collected at once, and for good.
+
+        The receipt says what was removed where, and what goes with the next publish and the next training.
+        """
+        return cast("Receipt", self._send("DELETE", f"/v1/customers/{quote(str(customer_id), safe='')}").json())
 
     def list_webhooks(self) -> Webhooks:
         """List the endpoints and how they do; without their secrets."""

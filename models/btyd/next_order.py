@@ -55,6 +55,12 @@ def median_wait(r: float, alpha: float, c: float, gaps: Floats, span: Floats, si
     return np.where(np.isfinite(wait), np.maximum(wait, 0), (scale + silence) * (2 ** (1 / shape) - 1))
 
 
+def regularity_columns(table: pd.DataFrame) -> list[str]:
+    """What `regularity` reads."""
+    what = activity_in(table)
+    return [f"{what}_count", f"{what}_day_count", f"mean_{what}_gap_days", f"{what}_gap_deviation_days"]
+
+
 def regularity(table: pd.DataFrame) -> float:
     """Shape c of the gaps between a customer's orders: 1 as if by chance, more is regular, less comes in bursts.
 
@@ -62,9 +68,7 @@ def regularity(table: pd.DataFrame) -> float:
     customer's rate (moments of the Dirichlet distribution); c makes the mean over customers come true. Asked of those
     with two gaps or more and no two orders on a day.
     """
-    what = activity_in(table)
-    orders, days = (floats(table, f"{what}{name}_count") for name in ("", "_day"))
-    mean, deviation = floats(table, f"mean_{what}_gap_days"), floats(table, f"{what}_gap_deviation_days")
+    orders, days, mean, deviation = (floats(table, name) for name in regularity_columns(table))
     usable = (orders >= 3) & (orders == days) & np.isfinite(deviation) & (mean > 0)
     if usable.sum() < _FEWEST:
         return 1.0

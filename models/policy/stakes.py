@@ -1,6 +1,7 @@
 """What is at stake with each customer: who is still here, who is leaving, what they would take along, who is gone."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,14 @@ class Stakes:
     """Days since leaving that are expected, if gone."""
     spread: Floats
     """Standard deviation of the logarithm of a customer's own spend per day, given what they bought."""
+
+
+def joined_stakes(parts: Sequence[Stakes | None]) -> Stakes | None:
+    """Of the customers of several parts; None where nobody knows what they are worth."""
+    known = [part for part in parts if part is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    return Stakes(*(np.concatenate([getattr(part, field.name) for part in known]) for field in fields(Stakes)))
 
 
 def stakes(

@@ -22,7 +22,7 @@ class NoRoom(FedeltaError):
 
 
 def init(folder: Path = Path()) -> str:
-    """Write params.yaml, dvc.yaml, sources/ and treatments/ of a new project, and let DVC watch it where it can.
+    """Write params.yaml, dvc.yaml, sources/ and empty folders of a new project, and let DVC watch it where it can.
 
     The stages run the installed fedelta: what else lies in the folder (``models/``, ``cli.py``) does not matter.
 
@@ -37,13 +37,14 @@ def init(folder: Path = Path()) -> str:
             "`fedelta run` if it is a project."
         )
     shutil.copytree(PACKAGE / paths.SOURCES, folder / paths.SOURCES, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / paths.TREATMENTS).mkdir(exist_ok=True)
+    for watched_folder in (paths.TREATMENTS, paths.ERASED):
+        (folder / watched_folder).mkdir(exist_ok=True)
     (folder / FILE).write_text(stages_of_installed(), encoding="utf-8")
     if not (folder / ".gitignore").exists():
         (folder / ".gitignore").write_text(_IGNORED, encoding="utf-8")
     shutil.copy(PACKAGE / paths.PARAMS, folder / paths.PARAMS)  # last: with it, the folder is a project
     watched = "" if _made_watched(folder) else " DVC is not at hand here: `fedelta run` runs the stages without it."
-    return f"made a project in {folder.resolve()}: params.yaml, dvc.yaml, sources/, treatments/.{watched}"
+    return f"made a project in {folder.resolve()}: params.yaml, dvc.yaml, sources/, treatments/, erased/.{watched}"
 
 
 def stages_of_installed() -> str:
@@ -61,7 +62,10 @@ def stages_of_installed() -> str:
 
 
 def _is_data(dep: str) -> bool:
-    return dep.startswith(("data/", "reports/", "sources/", "${data}")) or dep == str(paths.TREATMENTS)
+    return dep.startswith(("data/", "reports/", "sources/", "${data}")) or dep in (
+        str(paths.TREATMENTS),
+        str(paths.ERASED),
+    )
 
 
 def watched(folder: Path = Path()) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from fedelta.features.errors import FedeltaError
+from fedelta.pipeline.intake.erased import read_erased, without_erased
 from fedelta.pipeline.intake.id_forms import define as define_id_form
 from fedelta.pipeline.intake.quarantine import (
     INTERACTION_COLUMNS,
@@ -260,14 +261,17 @@ def _judged_table(
     rules: Sequence[Rule],
     key: str = "",
 ) -> Judged:
-    what = f"{source.name}/{name}.sql"
+    what, erased = f"{source.name}/{name}.sql", read_erased()
     with _sql_errors(what, [f.table for f in source.files]):
         described = connection.execute(f"DESCRIBE {selects[name]}").fetchall()
     names = [str(row[0]).lower() for row in described]  # SQL does not tell Country from country
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise SourceError(f"{what} yields {', '.join(twice)} twice. Name every column once.")
-    types = [str(row[1]) for row in described]
-    sql = judged(selects[name], dict(zip(names, types, strict=True)), columns, rules, what)
+    came, select = dict(zip(names, (str(row[1]) for row in described), strict=True)), selects[name]
+    if erased is not None and "customer_id" in came:
+        select = without_erased(connection, select, names, erased)
+        came.setdefault("out_of_scope", "VARCHAR")
+    sql = judged(select, came, columns, rules, what)
     with _sql_errors(what, [f.table for f in source.files]):
         connection.execute(f"CREATE TABLE fedelta.{name} AS {sql}")
     rows = count_of(connection, f"SELECT count(*) FROM fedelta.{name}")

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import orjson
 from pydantic import AfterValidator, Field
 
-from fedelta.serve.acting.refusals import ActingRefused, InControlGroup, OptedOut, UnknownCustomer
+from fedelta.serve.acting.refusals import ActingRefused, InControlGroup, OptedOut, UnknownCustomer, WasErased
 from fedelta.serve.snapshots.read import SnapshotFile
 
 AT_ONCE = 500
@@ -77,6 +77,12 @@ def must_be_contactable(customer_id: str, known: Mapping[str, Facts]) -> Facts:
     if (refused := refusal(facts)) is not None:
         raise refused
     return facts
+
+
+def must_not_be_erased(customer_id: str, file: SnapshotFile) -> None:
+    """Raise ``WasErased`` for somebody of whom nothing may be kept."""
+    if customer_id in file.erased:
+        raise WasErased("The customer was erased: nothing about them is kept. Send no more of them.")
 
 
 def refusal(facts: Facts) -> ActingRefused | None:

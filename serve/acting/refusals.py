@@ -31,6 +31,12 @@ class OptedOut(ActingRefused):
     kind = "opted-out"
 
 
+class WasErased(ActingRefused):
+    """The customer was erased: nothing about them is kept."""
+
+    kind = "erased"
+
+
 class UnknownCase(ActingRefused):
     """There is no such case."""
 

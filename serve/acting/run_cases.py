@@ -28,11 +28,10 @@ from fedelta.serve.acting.cases import (
 from fedelta.serve.acting.customers import Facts, documents, facts_of, in_parts, storable
 from fedelta.serve.acting.playbooks import Step, steps_of
 from fedelta.serve.acting.treatments import utc
-from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import DEFAULT_TENANT, case_notes, cases, entries, from_now, now, treatments
+from fedelta.serve.snapshots.current import current_run
 from fedelta.serve.snapshots.read import SnapshotFile
-from fedelta.serve.snapshots.write import SUFFIX
 from fedelta.serve.store import NothingPublished
 
 ACTOR = "fedelta cases update"
@@ -150,11 +149,9 @@ def main(
 
 def current_file(engine: sa.Engine, database: Database, tenant: str) -> SnapshotFile:
     """The current run of a tenant. Raises ``NothingPublished`` and ``SnapshotUnreadable``."""
-    with engine.execution_options(reads=True).begin() as connection:
-        kept = pointer.kept(connection, tenant)
-    if not kept:
+    if (found := current_run(engine, database, tenant)) is None:
         raise NothingPublished(f"Nothing is published for the tenant {tenant!r}: run `fedelta publish` first.")
-    return SnapshotFile(database.snapshots / tenant / f"{kept[0].snapshot_id}{SUFFIX}")
+    return found[1]
 
 
 def _planned(file: SnapshotFile) -> pl.DataFrame:

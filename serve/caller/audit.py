@@ -9,6 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from fedelta.serve.caller.batches import Batches
+from fedelta.serve.operational.erased import NOBODY, Erased
 from fedelta.serve.operational.tables import audit as table
 
 _log = logging.getLogger("fedelta.serve")
@@ -53,15 +54,19 @@ class Audit:
         self._entries.close()
 
 
-def written_to(change: Callable[[Change], Any]) -> Callable[[list[Entry]], None]:
+def written_to(
+    change: Callable[[Change], Any], erased: Callable[[str], Erased] = lambda _tenant: NOBODY
+) -> Callable[[list[Entry]], None]:
     """Writes entries in one transaction of ``change``, or each in its own if one of them cannot be written.
+
+    Of customers who were ``erased`` (by tenant) they hold the hash.
 
     One that alone cannot (its tenant is not known here) is given up, which is logged: it would hold up the others.
     """
     insert = table.insert()
 
     def write(entries: list[Entry]) -> None:
-        rows = [_row(entry) for entry in entries]
+        rows = [_row(entry, erased(entry.tenant)) for entry in entries]
         try:
             change(lambda connection: _insert(connection, rows))
         except Exception as error:
@@ -86,8 +91,11 @@ def _refuses_a_row(error: BaseException) -> bool:
     return isinstance(error.__cause__ or error, sa.exc.IntegrityError | sa.exc.DataError)
 
 
-def _row(entry: Entry) -> dict[str, str]:
-    subject = (entry.customer_id or "").replace("\0", "�")  # PostgreSQL's text has no NUL
+def _row(entry: Entry, erased: Erased) -> dict[str, str]:
+    customer_id = entry.customer_id or ""
+    if erased.key is not None and customer_id in erased:
+        customer_id = erased.key.hashed(customer_id)
+    subject = customer_id.replace("\0", "�")  # PostgreSQL's text has no NUL
     details: dict[str, object] = {"status": entry.status, "request_id": entry.request_id, **(entry.noted or {})}
     if len(subject) > 200:
         details["customer_id"], subject = subject, subject[:200]

@@ -37,6 +37,7 @@ TITLES = {
     "unknown-case": "There is no such case",
     "unknown-campaign": "There is no such campaign",
     "control-group": "The customer is in the control group",
+    "erased": "The customer was erased",
     "opted-out": "The customer does not want to be contacted",
     "case-open": "There is such a case already",
     "changed-meanwhile": "Somebody else changed it meanwhile",
@@ -58,7 +59,7 @@ TITLES = {
 _KINDS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 _REFUSED = {
     "unknown-customer": 404, "unknown-case": 404, "unknown-campaign": 404, "control-group": 409, "opted-out": 409,
-    "case-open": 409, "changed-meanwhile": 412, "invalid": 422,
+    "case-open": 409, "erased": 410, "changed-meanwhile": 412, "invalid": 422,
 }  # fmt: skip
 _RETRY_LATER = {"Retry-After": "5"}
 

@@ -42,10 +42,11 @@ class Opening:
 
 @router.post("/desk/customers/cases", include_in_schema=False)
 async def open_cases(request: Request, caller: Annotated[Caller, Depends(needs("write:cases"))]) -> Response:
-    """Open a case for everybody of a list who may be contacted and has none: first what it would do, then do it."""
+    """Open a case for everybody of a list (or chosen of it) who may be contacted and has none, after a preview."""
     page, form = await open_page(request, caller), await posted(request)
     listed, actor = Listed.stored(field(form, "query"), page.words), actor_of(request, caller)
-    names, matched = await page.store.off_loop(_to_contact, page, listed)
+    chosen = [str(each) for each in form.getlist("chosen")]
+    names, matched = await page.store.off_loop(_to_contact, page, listed, chosen)
     if len(names) > MOST_IN_BULK:
         message = page.words.gettext("At most %(most)s cases are opened at once: narrow the list.")
         raise Problem(422, "invalid", message % {"most": page.words.number(MOST_IN_BULK)})
@@ -85,9 +86,12 @@ def _open(
     return Opening(matched, len(opened), len(names) - len(opened), receipt_id)
 
 
-def _to_contact(page: Page, listed: Listed) -> tuple[list[str], int]:
-    """The customers of a list who may be contacted, and how many it has in all."""
+def _to_contact(page: Page, listed: Listed, chosen: list[str]) -> tuple[list[str], int]:
+    """Who may be contacted of those chosen, or of the list where nobody was; and how many these are in all."""
     file = page.snapshot.file
+    if chosen:
+        known = facts_of(file, chosen)
+        return [name for name, facts in known.items() if facts.contactable], len(set(chosen))
     _, rows = listed.whole(file, to_contact=True)
     if len(rows) > MOST_IN_BULK:
         return [""] * len(rows), len(rows)

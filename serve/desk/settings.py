@@ -13,6 +13,7 @@ from fedelta.serve.desk.forms import field, posted, secret_of
 from fedelta.serve.desk.page import open_page
 from fedelta.serve.desk.passwords import LONGEST, SHORTEST, hashed
 from fedelta.serve.desk.sessions import who_has
+from fedelta.serve.desk.sign_in import may_try
 from fedelta.serve.desk.words import LANGUAGES, words
 from fedelta.serve.operational.stored_sessions import session_digest
 from fedelta.serve.operational.tables import sessions, users
@@ -50,6 +51,8 @@ async def change_password(request: Request, caller: Annotated[Caller, Depends(ne
         message = page.words.gettext("A password has %(least)s characters or more.")
         raise Problem(422, "invalid", message % {"least": SHORTEST})
     old = str(form.get("old", ""))[:LONGEST]
+    if not may_try(request, person.email):
+        raise Problem(429, "too-many-requests", page.words.gettext("Too many attempts. Try again in a few minutes."))
     if await page.store.read(lambda connection: who_has(connection, person.email, old)) is None:
         raise Problem(422, "invalid", page.words.gettext("The present password is another one."))
     secret = secret_of(request)

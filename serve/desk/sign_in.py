@@ -46,7 +46,7 @@ async def sign_in(request: Request) -> Response:
     store: Store = request.app.state.store
     form = await posted(request, request.cookies.get(_form_cookie(request), "").encode() or secrets.token_bytes())
     email, password, language = field(form, "email", 200), str(form.get("password", ""))[:LONGEST], _words(request)
-    if not _may_try(request, email):
+    if not may_try(request, email):
         return _form(request, language, language.gettext("Too many attempts. Try again in a few minutes."), email, 429)
     person = await store.read(lambda connection: sessions.who_has(connection, email, password))
     if person is None:
@@ -57,7 +57,7 @@ async def sign_in(request: Request) -> Response:
 @router.get("/desk/sign-in/openid", include_in_schema=False)
 async def sign_in_elsewhere(request: Request) -> Response:
     """Send the browser to the identity provider."""
-    if not _may_try(request, None):
+    if not may_try(request, None):
         language = _words(request)
         return _form(request, language, language.gettext("Too many attempts. Try again in a few minutes."), "", 429)
     attempt = Attempt.begun(_wanted(request, request.query_params.get("next", "")))
@@ -173,7 +173,7 @@ def _wanted(request: Request, address: str) -> str:
     return address if good and address.isprintable() and "\\" not in address else own
 
 
-def _may_try(request: Request, email: str | None) -> bool:
+def may_try(request: Request, email: str | None) -> bool:
     """Whether another attempt may be made, at a user or (None) at whom the identity provider vouches for: counted."""
     rates: Rates = request.app.state.rates
     peer = network_of(request.client.host if request.client else "")

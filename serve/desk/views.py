@@ -14,7 +14,7 @@ from fedelta.serve.desk.listed import Listed
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.operational.tables import now, views
 
-MOST = 100  # of a person
+MOST = 100  # of a person, and shown
 
 router = APIRouter()
 
@@ -38,6 +38,7 @@ async def views_of(page: Page) -> list[View]:
         sa.select(views)
         .where(views.c.tenant == person.tenant, sa.or_(views.c.user_id == person.user_id, views.c.shared))
         .order_by(sa.func.lower(views.c.name), views.c.view_id)
+        .limit(MOST)
     )
     rows = await page.store.read(lambda connection: connection.execute(wanted).all())
 

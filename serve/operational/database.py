@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_URL = "sqlite:///data/serve/fedelta.db"
 URL_VARIABLE = "FEDELTA_DATABASE_URL"
 SNAPSHOTS_VARIABLE = "FEDELTA_SNAPSHOTS"
+ERASURE_KEY_VARIABLE = "FEDELTA_ERASURE_KEY"
 BUSY_SECONDS = 15.0
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -56,6 +57,11 @@ class Database:
     def path(self) -> Path | None:
         """The SQLite file, None of PostgreSQL."""
         return Path(self.url.database or "") if _is_sqlite(self.url) else None
+
+    @property
+    def erasure_key(self) -> Path:
+        """The secret file by which ids of erased customers are hashed: beside the snapshots, or as named."""
+        return Path(os.environ.get(ERASURE_KEY_VARIABLE) or self.snapshots.parent / "erasure.key")
 
     @property
     def place(self) -> str:

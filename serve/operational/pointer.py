@@ -9,7 +9,7 @@ from itertools import islice
 import orjson
 import sqlalchemy as sa
 
-from fedelta.serve.operational.tables import audit, deliveries, now, outbox, snapshots, webhooks
+from fedelta.serve.operational.tables import audit, deliveries, erased_rows, now, outbox, snapshots, webhooks
 
 _MESSAGES_AT_ONCE = 50
 
@@ -94,9 +94,17 @@ def alert(connection: sa.Connection, tenant: str, report: Mapping[str, object]) 
 
 
 def retire(connection: sa.Connection, tenant: str, keep: int) -> list[str]:
-    """Forget all but the current snapshot and ``keep`` before it; the ids of those that went."""
-    gone = [pointer.snapshot_id for pointer in kept(connection, tenant)[keep + 1 :]]
+    """Forget all but the current snapshot and ``keep`` before it; the ids of those that went.
+
+    An earlier one that holds somebody who was erased goes too.
+    """
+    of_erased = sa.select(erased_rows.c.snapshot_id).where(erased_rows.c.tenant == tenant)
+    with_erased = set(connection.execute(of_erased).scalars())
+    every = [pointer.snapshot_id for pointer in kept(connection, tenant)]
+    gone = [one for place, one in enumerate(every) if place > keep or (place and one in with_erased)]
     if gone:
+        hidden = sa.and_(erased_rows.c.tenant == tenant, erased_rows.c.snapshot_id.in_(gone))
+        connection.execute(erased_rows.delete().where(hidden))
         connection.execute(snapshots.delete().where(snapshots.c.tenant == tenant, snapshots.c.snapshot_id.in_(gone)))
     return gone
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
 from fedelta.serve.acting import campaigns
@@ -33,9 +33,7 @@ async def list_campaigns(request: Request, key: Reader) -> Campaigns:
 
 
 @router.get("/v1/campaigns/{campaign_id}/report", responses=responses(401, 403, 404, 503))
-async def campaign_report(
-    campaign_id: Annotated[str, Path(max_length=100)], request: Request, key: Reader
-) -> CampaignReport:
+async def campaign_report(campaign_id: str, request: Request, key: Reader) -> CampaignReport:
     """Return what a campaign achieved: the report of `fedelta saves` that was last published with a run."""
     if not storable(campaign_id):
         raise UnknownCampaign("No campaign has such a name.")

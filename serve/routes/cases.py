@@ -21,6 +21,7 @@ from fedelta.serve.routes.writing import (
     IfMatch,
     actor_of,
     current_file,
+    each_once,
     etag,
     revision_of,
     written,
@@ -120,6 +121,7 @@ class BulkAnswer(BaseModel):
 @router.get("/v1/cases", responses=responses(400, 401, 403, 422, 503))
 async def list_cases(query: Annotated[CaseQuery, Query()], request: Request, key: Reader) -> CasePage:
     """List cases. Pages follow each other by keyset: none is missed or doubled because others were added."""
+    each_once(request, "status")
     store: Store = request.app.state.store
     found, following = await store.read(
         lambda connection: cases.list_cases(

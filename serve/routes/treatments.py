@@ -12,7 +12,7 @@ from fedelta.serve.acting.treatments import Contact, Treatment, TreatmentFilters
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import responses
 from fedelta.serve.caller.scopes import Caller
-from fedelta.serve.routes.writing import MOST_NUMBER, IdempotencyKey, actor_of, current_file, written_once
+from fedelta.serve.routes.writing import MOST_NUMBER, IdempotencyKey, actor_of, current_file, each_once, written_once
 from fedelta.serve.store import Store
 
 router = APIRouter(tags=["treatments"])
@@ -61,7 +61,7 @@ class TreatmentPage(BaseModel):
 @router.post(
     "/v1/treatments",
     response_class=Response,
-    responses={200: {"model": Treatment}, **responses(401, 403, 404, 409, 422, 503)},
+    responses={200: {"model": Treatment}, **responses(401, 403, 404, 409, 410, 422, 503)},
 )
 async def record_treatment(
     contact: ContactMade,
@@ -92,6 +92,7 @@ async def list_treatments(
     key: Annotated[Caller, Depends(needs("read:list", "write:outcome"))],
 ) -> TreatmentPage:
     """List the contacts that were made, the latest first."""
+    each_once(request)
     store: Store = request.app.state.store
     filters = TreatmentFilters(query.customer_id, query.campaign, query.since)
     found, following = await store.read(

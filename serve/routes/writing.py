@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 
 import sqlalchemy as sa
 from fastapi import Header, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
 from fedelta.serve.acting.actor import Actor
@@ -31,6 +32,21 @@ IdempotencyKey = Annotated[
 IfMatch = Annotated[
     str | None, Header(max_length=100, description="The ETag of the case as it was read, or * for any.")
 ]
+
+
+def each_once(request: Request, *but: str) -> None:
+    """Refuse a parameter that comes twice, of which one would be left out of account; ``but`` these may.
+
+    Raises
+    ------
+    RequestValidationError
+        422.
+    """
+    given = [name for name, _ in request.query_params.multi_items()]
+    if twice := sorted({name for name in given if name not in but and given.count(name) > 1}):
+        raise RequestValidationError(
+            [{"type": "twice", "loc": ("query", name), "msg": "is given more than once"} for name in twice]
+        )
 
 
 def actor_of(request: Request, key: Caller) -> Actor:

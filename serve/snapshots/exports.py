@@ -89,9 +89,13 @@ def parquet(file: SnapshotFile, ranks: pl.Series, rows: pl.Series) -> Iterator[b
 
 
 def in_words(file: SnapshotFile) -> Iterator[pl.DataFrame]:
-    """All customers of a snapshot, some at a time: the columns of CSV but the rank, with the types of a scores file."""
+    """All customers of a snapshot who were not erased, some at a time.
+
+    The columns are those of CSV but the rank, with the types of a scores file.
+    """
     for start in range(0, file.customers, _PARQUET_ROWS):
-        rows = list(range(start, min(start + _PARQUET_ROWS, file.customers)))
+        some = range(start, min(start + _PARQUET_ROWS, file.customers))
+        rows = [row for row in some if row not in file.erased.rows]
         yield _in_words(_with_times(_frame(file, rows, rows))).drop("rank")
 
 

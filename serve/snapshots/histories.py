@@ -7,7 +7,7 @@ in which piece and where in it a customer is. ``customers.arrow`` has what is kn
 import mmap
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -34,14 +34,15 @@ class HistoriesRefused(FedeltaError):
     """The interactions or customers of a run are not what a run writes."""
 
 
-def write_histories(folder: Path, interactions: Path, customers: Path) -> None:
-    """Write the files into an empty folder; memory holds one file of the run.
+def write_histories(folder: Path, interactions: Path, customers: Path, erased: Collection[str] = frozenset()) -> None:
+    """Write the files into an empty folder, without customers who were erased; memory holds one file of the run.
 
     Raises
     ------
     HistoriesRefused
         If a file cannot be read, or a customer's interactions lie in two of them.
     """
+    kept = ~pl.col("customer_id").is_in(sorted(erased)) if erased else pl.lit(value=True)
     try:
         with (
             closing(sqlite3.connect(_made(folder / _INDEX), isolation_level=None)) as index,
@@ -54,7 +55,7 @@ def write_histories(folder: Path, interactions: Path, customers: Path) -> None:
             piece = 0
             for path in sorted(interactions.glob("*.parquet")):
                 events = pl.read_parquet(path, columns=INTERACTIONS.names(), glob=False)
-                for rows, places in _pieces(events.cast(INTERACTIONS).sort(_ORDER)):
+                for rows, places in _pieces(events.filter(kept).cast(INTERACTIONS).sort(_ORDER)):
                     begins = file.tell()
                     rows.write_ipc(file, compression="lz4")
                     index.execute("INSERT INTO pieces VALUES (?, ?, ?)", (piece, begins, file.tell()))
@@ -62,7 +63,7 @@ def write_histories(folder: Path, interactions: Path, customers: Path) -> None:
                     index.executemany("INSERT INTO histories VALUES (?, ?, ?, ?)", each)
                     piece += 1
             if customers.is_file():
-                known = pl.read_parquet(customers, glob=False)
+                known = pl.read_parquet(customers, glob=False).filter(kept)
                 known.write_ipc(_made(folder / _CUSTOMERS), compression="lz4")
                 each_row = ((name, row) for row, name in enumerate(known["customer_id"]))
                 index.executemany("INSERT INTO customers VALUES (?, ?)", each_row)

@@ -160,7 +160,7 @@ def _mask(file: SnapshotFile, filters: Filters) -> pl.Series:
         if key in held:
             held.move_to_end(key)
             return held[key]
-    mask: pl.Series | None = None
+    mask = file.shown()
     for condition in _conditions(file, filters):
         bits = condition.of(file.column)
         mask = bits if mask is None else mask & bits

@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,12 +51,15 @@ class Parts:
         return cls(**{part: name and str(folder / FOLDER / name) for part, name in found.items()})  # type: ignore[arg-type]
 
 
-def store_parts(folder: Path, inputs: Inputs, model_version: str | None, as_of: str | None) -> tuple[Parts | None, str]:
+def store_parts(
+    folder: Path, inputs: Inputs, model_version: str | None, as_of: str | None, erased: Collection[str] = frozenset()
+) -> tuple[Parts | None, str]:
     """Copy what a run scored by into a tenant's folder; None and why where that is not there or of another run.
 
     Parameters
     ----------
     model_version, as_of : those of the scores
+    erased : whose histories are left out
     """
     try:
         settings = json.loads((inputs.context / SETTINGS).read_bytes())
@@ -74,9 +77,9 @@ def store_parts(folder: Path, inputs: Inputs, model_version: str | None, as_of: 
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
     histories = None
     if settings.get("source") != "table" and any(inputs.interactions.glob("*.parquet")):
-        found = _hash_of(_files(inputs.interactions), inputs.customers)
+        found = _hash_of(_files(inputs.interactions), inputs.customers, erased=erased)
         name = into / f"histories-{found}"
-        histories = _placed(name, lambda new: write_histories(new, inputs.interactions, inputs.customers))
+        histories = _placed(name, lambda new: write_histories(new, inputs.interactions, inputs.customers, erased))
     context = _placed(into / f"context-{content_hash(inputs.context)}", lambda new: _copied(inputs.context, new))
     bundle = _placed(into / f"bundle-{models}", lambda new: _copied(inputs.bundle, new))
     return Parts(context, bundle, histories), ""
@@ -105,8 +108,10 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _hash_of(files: Iterable[Path], *more: Path) -> str:
+def _hash_of(files: Iterable[Path], *more: Path, erased: Collection[str]) -> str:
     digest = hashlib.sha256(b"1")  # raise it when the same interactions would give other histories
+    for customer_id in sorted(erased):
+        digest.update(b"\0" + customer_id.encode("utf-8", "surrogatepass"))
     for path in (*files, *(one for one in more if one.is_file())):
         digest.update(path.name.encode())
         with path.open("rb") as file:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import orjson
 import polars as pl
+import sqlalchemy as sa
 
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.erased import Erased
+from fedelta.serve.operational.erasures import hashes, hide, must_fit, read_key, take_turns
 from fedelta.serve.operational.reports import store_report
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.operational.tenants import checked, ensure
@@ -106,10 +109,14 @@ def publish(
     """
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
-    snapshot_id, facts = run.snapshot_id(), run.facts
-    alarms = read_document(drift)
+    snapshot_id, alarms = run.snapshot_id(), read_document(drift)
     document, report = _about(run, snapshot_id, bundle, metrics, thresholds), read_document(saves)
     database.migrate()
+    run, hashed = _without_erased(run, database, tenant)
+    if run.erased:
+        snapshot_id = run.snapshot_id()
+        document = _about(run, snapshot_id, bundle, metrics, thresholds)
+    facts = run.facts
     with database.sole_publisher(tenant), database.engine() as engine:
         with engine.execution_options(reads=True).begin() as connection:
             kept = pointer.kept(connection, tenant)
@@ -124,11 +131,13 @@ def publish(
                 remove_snapshot(file)
                 raise RunRefused(f"{path} changed while it was read: publish again when nothing writes it.")
         inputs = Inputs(scoring, bundle, interactions, customers)
-        parts, not_computed = store_parts(folder, inputs, facts.model_version, facts.as_of)
+        parts, not_computed = store_parts(folder, inputs, facts.model_version, facts.as_of, run.erased)
         names = parts.names() if parts else None
         switched = not kept or kept[0].snapshot_id != snapshot_id
         with engine.begin() as connection:
             ensure(connection, tenant)
+            take_turns(connection)
+            hide(connection, tenant, snapshot_id, _erased_meanwhile(connection, database, tenant, run, file, hashed))
             if switched:
                 pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR, scoring=names)
                 if before is not None:
@@ -220,6 +229,30 @@ def _about(
             "clv": clv,
         }
     )
+
+
+def _without_erased(run: ScoringRun, database: Database, tenant: str) -> tuple[ScoringRun, frozenset[str]]:
+    """The run without those who were erased, and the hashes of all who were."""
+    with database.engine() as engine, engine.execution_options(reads=True).begin() as connection:
+        hashed = hashes(connection, tenant)
+    if not hashed:
+        return run, hashed
+    erased = Erased(hashes=hashed, key=read_key(database))
+    must_fit(erased.key, hashed, database.erasure_key)
+    everybody = run.columns(["customer_id"])["customer_id"]
+    gone = frozenset(one for one in everybody if one in erased)
+    return (ScoringRun(run.path, gone) if gone else run), hashed
+
+
+def _erased_meanwhile(
+    connection: sa.Connection, database: Database, tenant: str, run: ScoringRun, file: Path, hashed: frozenset[str]
+) -> list[int]:
+    """The rows of a new snapshot of those who were erased while it was written."""
+    if not (new := hashes(connection, tenant) - hashed):
+        return []
+    erased = Erased(hashes=new, key=read_key(database))
+    everybody = run.columns(["customer_id"])["customer_id"]
+    return list(SnapshotFile(file).rows(one for one in everybody if one in erased).values())
 
 
 def _comparable(one: bytes, other: bytes) -> bool:

@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 
 from fedelta.features.errors import FedeltaError
+from fedelta.serve.operational.erased import NOBODY, Erased
 from fedelta.serve.snapshots.write import BODIES
 
 _AT_ONCE = 500  # values bound in one statement
@@ -28,8 +29,8 @@ class SnapshotUnreadable(FedeltaError):
 class SnapshotFile:
     """One snapshot. ``find`` is for one thread, the event loop's; the rest for any, some at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.snapshot_id = path, path.stem
+    def __init__(self, path: Path, erased: Erased = NOBODY) -> None:
+        self.path, self.snapshot_id, self.erased = path, path.stem, erased
         opened: list[sqlite3.Connection] = []
         self._finalizer = weakref.finalize(self, _close, opened)
         try:
@@ -56,7 +57,7 @@ class SnapshotFile:
     def find(self, customer_id: str) -> bytes | None:
         """The document of a customer, None for one it does not know."""
         found = self._find("SELECT row FROM scores WHERE customer_id = ?", (customer_id,)).fetchone()
-        return None if found is None else self.body(found[0])
+        return None if found is None or found[0] in self.erased.rows else self.body(found[0])
 
     def body(self, row: int) -> bytes:
         """The document of the customer at this row of the scores file."""
@@ -107,8 +108,23 @@ class SnapshotFile:
             }
         )
 
+    def shown(self) -> pl.Series | None:
+        """A bit for each position: False for those who were erased; None: nobody was."""
+        if not self.erased.rows:
+            return None
+        hidden = self.column("position").gather(sorted(self.erased.rows)).drop_nulls()
+        return pl.Series([True], dtype=pl.Boolean).new_from_index(0, self.listed).scatter(hidden, False)
+
+    def row_of(self, customer_id: str) -> int | None:
+        """The row of a customer, erased or not."""
+        return next((row for _, row in self._every_row([customer_id])), None)
+
     def _rows(self, customer_ids: Iterable[str]) -> Iterator[tuple[str, int]]:
-        """(customer_id, row) of those it knows."""
+        """(customer_id, row) of those it knows and who were not erased."""
+        found = self._every_row(customer_ids)
+        return (each for each in found if each[1] not in self.erased.rows) if self.erased.rows else found
+
+    def _every_row(self, customer_ids: Iterable[str]) -> Iterator[tuple[str, int]]:
         wanted = list(dict.fromkeys(customer_ids))
         for start in range(0, len(wanted), _AT_ONCE):
             some: Sequence[str] = wanted[start : start + _AT_ONCE]

@@ -48,11 +48,14 @@ class ScoringRun:
     """The scores file of one run. Making one reads nothing; ``facts`` checks it whole."""
 
     path: Path
+    erased: frozenset[str] = frozenset()  # who is in the file and must not be in the run
 
     def snapshot_id(self) -> str:
         """The run's name: a digest of the file, so that the same scores are the same snapshot."""
         with _opened(self.path) as file:
             digest = hashlib.file_digest(file, lambda: hashlib.sha256(DOCUMENT_VERSION))
+        for customer_id in sorted(self.erased):
+            digest.update(b"\0" + customer_id.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -103,13 +106,20 @@ class ScoringRun:
         Memory holds some chunks (``_READ_AT_ONCE`` rows) and one row group.
         """
         try:
-            table = self._table()
-            for start in range(0, self.facts.customers, _READ_AT_ONCE):
-                yield from table.slice(start, _READ_AT_ONCE).collect().iter_slices(rows)
+            table = self._file()
+            for start in range(0, table.select(pl.len()).collect().item(), _READ_AT_ONCE):
+                for some in table.slice(start, _READ_AT_ONCE).collect().iter_slices(rows):
+                    yield some.filter(self._kept()) if self.erased else some
         except (PolarsError, OSError) as error:
             raise _unreadable(self.path, error) from error
 
     def _table(self) -> pl.LazyFrame:
+        return self._file().filter(self._kept()) if self.erased else self._file()
+
+    def _kept(self) -> pl.Expr:
+        return ~pl.col("customer_id").is_in(sorted(self.erased)).fill_null(value=False)
+
+    def _file(self) -> pl.LazyFrame:
         table = pl.scan_parquet(self.path, glob=False)
         _refuse_columns(self.path, table.collect_schema())
         return _conformed(table)

@@ -353,3 +353,14 @@ def test_measured_effects_decide_whom_to_contact(to_score: pd.DataFrame, models:
     assert chosen["customer_id"].str.ends_with("1").all()
     staying = chosen["value_at_risk"] / (chosen["p_here"] * chosen["p_leaves"])
     assert chosen["expected_profit"].to_list() == pytest.approx((0.1 * staying - 0.01).to_list(), rel=1e-5)
+
+
+def test_no_score_depends_on_the_parts_that_a_table_is_read_in(to_score: pd.DataFrame, models: Models):
+    table = to_score.assign(status=np.where(to_score["customer_id"] == "c0003", "already_churned", "scored"))
+    whole, base = score(table, models, POLICY, currency="EUR", model_version="v1", unseen=["zoe"])
+    for size in (1, 7, len(table) - 1):
+        parts = [table[at : at + size] for at in range(0, len(table), size)]
+        found, same = score(parts, models, POLICY, currency="EUR", model_version="v1", unseen=["zoe"])
+        assert found.equals(whole)
+        assert (same.regularity, same.lists) == (base.regularity, base.lists)
+        assert same.probabilities.tolist() == base.probabilities.tolist()

@@ -28,7 +28,7 @@ from fedelta.pipeline.paths import PARAMS
 from fedelta.pipeline.stages import Stage, read_stages
 
 BIN = Path(sys.executable).parent
-CODE = ("features", "models", "pages", "pipeline", "serve", "sources", "treatments")
+CODE = ("features", "models", "pages", "pipeline", "serve", "sources", "treatments", "erased")
 DATABASES = ("data/serve", "data/published.json", "data/tracked.json", "mlflow.db", "mlartifacts")
 
 
@@ -88,7 +88,7 @@ def test_a_second_init_says_what_is_there_already(project: Path):
 
 def test_stages_of_an_installed_package_depend_on_data_alone(project: Path):
     code = {dep for stage in stages_of(project) for dep in stage.deps if dep.split("/")[0] in CODE}
-    assert code == {"sources/demo", "treatments"}
+    assert code == {"sources/demo", "treatments", "erased"}
 
 
 def test_raw_files_become_scores_of_every_customer(project: Path):

@@ -8,10 +8,9 @@ import sqlalchemy as sa
 from scoring_runs import customer, reason
 
 from fedelta.serve.acting.actor import Actor
+from fedelta.serve.acting.run_cases import current_file
 from fedelta.serve.operational.database import Database
-from fedelta.serve.operational.pointer import kept
 from fedelta.serve.snapshots.read import SnapshotFile
-from fedelta.serve.snapshots.write import SUFFIX
 
 T = TypeVar("T")
 VERA = Actor("default", "vera")
@@ -51,5 +50,5 @@ def within(database: Database, act: Callable[[sa.Connection], T]) -> T:
 
 def current(database: Database, tenant: str = "default") -> SnapshotFile:
     """The current run of a tenant."""
-    pointer = within(database, lambda connection: kept(connection, tenant)[0])
-    return SnapshotFile(database.snapshots / tenant / f"{pointer.snapshot_id}{SUFFIX}")
+    with database.engine() as engine:
+        return current_file(engine, database, tenant)

@@ -26,10 +26,15 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "409",
 include-operation-id = ["list_cases", "list_treatments"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403"]
 
+# Whoever is erased is gone: not those that other operations are about.
+[[operations]]
+include-operation-id = "erase_customer"
+parameters = { "path.customer_id" = "C9" }
+
 # Nor which values go together, which playbooks there are, who is in the control group, which keys came before.
 [[operations]]
 include-operation-id = ["open_case", "record_treatment", "write_outcomes", "change_cases"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "410", "412", "422"]
 
 [[operations]]
 include-operation-id = ["create_webhook", "replay_webhook", "list_deliveries"]

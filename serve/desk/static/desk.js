@@ -18,13 +18,18 @@
     found[place].scrollIntoView({ block: "nearest" });
   }
 
+  // Whoever opens a form by its key or button writes at once.
+  function into(details) {
+    if (details?.open) details.querySelector("[data-focus]")?.focus();
+  }
+
   // A key goes to the chosen row where there is one, else to the page: [data-key] is clicked, focused or opened.
   function press(key) {
     const within = rows()[place];
     const seen = (place) => [...(place?.querySelectorAll(`[data-key="${key}"]`) ?? [])].find((each) => each.checkVisibility());
     const target = seen(within) ?? seen(document);
     if (!target) return false;
-    if (target.matches("a, button, summary, input[type=checkbox]")) target.click();
+    if (target.matches("a, button, summary, input[type=checkbox]")) { target.click(); into(target.closest("details")); }
     else target.focus();
     return true;
   }
@@ -46,9 +51,7 @@
     if (act && act()) event.preventDefault();
   });
 
-  document.addEventListener("toggle", (event) => {
-    if (event.target.open) event.target.querySelector("[data-focus]")?.focus();
-  }, true);
+  document.addEventListener("toggle", (event) => into(event.target), true);
 
   document.addEventListener("focusin", (event) => {
     const found = rows(), row = event.target.closest("[data-row]");

@@ -194,3 +194,10 @@ def test_everybody_of_a_list_gets_a_case_after_a_preview(desk: Desk, desk_databa
     assert number[0] in " ".join(row.details for row in stored(desk_database, audit))
     again = desk.send("/desk/customers/cases", "/desk", **wanted)
     assert "Open 0 cases" in again.text
+
+
+def test_the_chosen_of_a_list_get_cases_and_nobody_else(desk: Desk, desk_database: Database) -> None:
+    form = {"query": "shown=all", "owner": "", "due_on": "", "chosen": ["C0003", "C0001", "C0004"], "expected": "2"}
+    receipt = desk.send("/desk/customers/cases", "/desk", **form)  # type: ignore[arg-type]
+    assert "Receipt" in receipt.text
+    assert {case.customer_id for case in stored(desk_database, cases)} == {"C0003", "C0004"}

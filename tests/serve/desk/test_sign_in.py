@@ -6,7 +6,7 @@ from collections.abc import Callable
 import desk_company as company
 import pytest
 import sqlalchemy as sa
-from desk_client import Desk
+from desk_client import Desk, token_of
 from fastapi import FastAPI
 from scoring_runs import Client
 
@@ -190,3 +190,30 @@ def test_passwords_are_kept_as_argon2id(desk_database: Database) -> None:
         kept = connection.execute(sa.select(users.c.password)).scalars().all()
     assert all(each.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for each in kept)
     assert len(set(kept)) == len(kept)
+
+
+def test_over_https_the_cookie_is_secure_and_bound_to_the_host(desk_app: FastAPI) -> None:
+    client = Client(desk_app)
+    try:
+        form = client.get("https://fedelta/desk/sign-in")
+        fields = {"token": token_of(form), "email": company.email("agent"), "password": company.PASSWORD}
+        answer = client.post("https://fedelta/desk/sign-in", data=fields, headers={"origin": "https://fedelta"})
+        (begun,) = (each for each in answer.headers.get_list("set-cookie") if each.startswith("__Host-fedelta="))
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(begun.split("; "))
+        assert "Domain" not in begun
+        assert client.get("https://fedelta/desk").status_code == 200
+    finally:
+        client.close()
+
+
+def test_a_new_password_ends_other_sessions_and_needs_the_present_one(visit: Visit, desk_app: FastAPI) -> None:
+    desk, elsewhere = visit("agent"), visit()
+    other = cookie(elsewhere.sign_in("agent"))
+    page, new = "/desk/settings", "another good password"
+    assert desk.send("/desk/settings/password", page, old="wrong", new=new).status_code == 422
+    assert desk.send("/desk/settings/password", page, old=company.PASSWORD, new="short").status_code == 422
+    assert desk.send("/desk/settings/password", page, old=company.PASSWORD, new=new).status_code == 303
+    desk_app.state.callers.forget(other.encode())  # as two seconds would
+    assert elsewhere.get("/desk").status_code == 303
+    assert desk.get("/desk").status_code == 200
+    assert visit().sign_in("agent", new).status_code == 303
