@@ -92,8 +92,12 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         for start in range(0, len(data), _SLICE):
             self._feed(data[start : start + _SLICE])
-            if self._lingering or self.transport.is_closing():
+            if self._ended():
                 return
+
+    def _ended(self) -> bool:
+        """Whether nothing more of the connection is read as a request."""
+        return self._lingering or self.transport.is_closing()
 
     def _feed(self, data: bytes) -> None:
         if self._reading_headers:
