@@ -639,6 +639,19 @@ def _export_treatments(folder: Path, tenant: str, database: str | None) -> None:
     export(folder, database, tenant=tenant)
 
 
+@_in(SECTIONS[4])
+@fedelta.command("export-interactions")
+@click.argument("folder", type=_FOLDER)
+@_tenant
+@_database
+def _export_interactions(folder: Path, tenant: str, database: str | None) -> None:
+    """Write what the service received since the last export to FOLDER, beside the files of the source."""
+    from fedelta.serve.export_interactions import main as export
+
+    _enter_for_service(database)
+    export(folder, database, tenant=tenant)
+
+
 def _settings(command: _F) -> _F:
     """An option for each setting of the service."""
     from fedelta.serve.caller.settings import options

@@ -31,6 +31,7 @@ from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.retention import forget_audit, forget_messages
 from fedelta.serve.operational.tables import DEFAULT_TENANT
+from fedelta.serve.rescoring import Rescoring
 from fedelta.serve.routes import (
     at_risk,
     campaigns,
@@ -38,6 +39,7 @@ from fedelta.serve.routes import (
     customers,
     erasure,
     health,
+    interactions,
     on_demand,
     outcomes,
     treatments,
@@ -63,6 +65,7 @@ def create_app(
     database = Database.at(database_url)
     store = Store(database, look_again=look_again)
     pool = Pool(settings.scoring_processes, most_waiting=settings.scoring_waiting, seconds=settings.scoring_seconds)
+    rescoring = Rescoring(store, pool)
     draining, metrics = Draining(settings.drain_seconds), Metrics()
     callers = Callers(store.key, settings.tokens, find_session=store.session)
     rates = Rates(
@@ -79,7 +82,8 @@ def create_app(
         except DatabaseError as error:
             _log.warning("%s The service goes on with what it can read.", error)
         following, warming = store.following(), _warming(store, pool, settings)
-        async with following, warming, _forgetting(store, settings), _delivering(store, settings):
+        forgetting, delivering = _forgetting(store, settings), _delivering(store, settings)
+        async with following, warming, forgetting, delivering, rescoring.sweeping():
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
         for each in (pool, callers, audit, access_log, spans, rates, store):
@@ -98,6 +102,7 @@ def create_app(
     )
     app.state.store = store
     app.state.pool = pool
+    app.state.rescoring = rescoring
     app.state.stale_after_hours = settings.stale_after_hours
     app.state.metrics = metrics
     app.state.audit = audit
@@ -119,7 +124,7 @@ def create_app(
         shown=shown,
     )
     answer_with_problems(app)
-    for room in (customers, at_risk, on_demand):
+    for room in (customers, at_risk, on_demand, interactions):
         room.add_routes(app)
     for each in (health, cases, treatments, outcomes, campaigns, erasure, webhooks):
         app.include_router(each.router)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fedelta.serve.snapshots.document import Score
+from fedelta.serve.snapshots.document import MEANING
 
-_SCORE: dict[str, Any] = dict.fromkeys(Score.model_fields) | {
+_SCORE: dict[str, Any] = dict.fromkeys(MEANING) | {
     "customer_id": "C1",
     "as_of": "2024-01-01T00:00:00Z",
     "horizon_days": 90,
@@ -163,6 +163,26 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                     "score": _SCORE,
                 }
             ],
+        },
+    },
+    "receive_interactions": {
+        "request": {
+            "interactions": [
+                {
+                    "customer_id": "C1",
+                    "interaction_id": "ticket-4",
+                    "occurred_at": "2024-01-02T16:05:00Z",
+                    "kind": "complaint",
+                    "channel": "phone",
+                    "resolved": False,
+                }
+            ]
+        },
+        "parameters": {"score": True},
+        "response": {
+            "accepted": 1,
+            "results": [{"interaction_id": "ticket-4", "status": "accepted", "errors": []}],
+            "scores": [{"customer_id": "C1", "status": "scored", "score": {**_SCORE, "live": True}}],
         },
     },
     "list_at_risk": {

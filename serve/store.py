@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
@@ -22,8 +22,10 @@ from fedelta.serve.operational.database import Database, reason
 from fedelta.serve.operational.erased import NOBODY, Erased, ErasureKey
 from fedelta.serve.operational.erasures import erased_in, read_key
 from fedelta.serve.operational.pointer import Pointer
+from fedelta.serve.operational.received import Live, changed_since, scores_of
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
 from fedelta.serve.operational.stored_sessions import Person, find_session
+from fedelta.serve.snapshots.overlay import Overlay
 from fedelta.serve.snapshots.parts import Parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.write import SUFFIX
@@ -59,11 +61,31 @@ class Snapshot:
     file: SnapshotFile
     about: bytes
     parts: Parts | None  # what it is scored by
+    live: Overlay = field(default_factory=Overlay)  # scores that were made anew since
 
     @property
     def snapshot_id(self) -> str:
         """Its name."""
         return self.pointer.snapshot_id
+
+    def find(self, customer_id: str) -> bytes | None:
+        """The latest document of a customer, None for one it does not know; for the event loop."""
+        one = self.live.get(customer_id)
+        return self.file.find(customer_id) if one is None else one.document
+
+    def documents(self, customer_ids: Iterable[str]) -> dict[str, memoryview]:
+        """The latest documents of the customers it knows."""
+        ids = list(customer_ids)
+        found = self.file.views(ids)
+        for customer_id in ids:
+            if (one := self.live.get(customer_id)) is not None:
+                found[customer_id] = memoryview(one.document)
+        return found
+
+    def revision_of(self, customer_id: str) -> int:
+        """How often a customer's score was made anew; 0 if it is the snapshot's."""
+        one = self.live.get(customer_id)
+        return 0 if one is None else one.revision
 
     def age_seconds(self) -> float:
         """How long ago it was published."""
@@ -103,6 +125,10 @@ class Store:
             raise Unavailable(self._fault) if self._fault else NothingPublished
         return kept[0]
 
+    def served(self) -> list[Snapshot]:
+        """The current scoring run of each tenant, as far as is known."""
+        return [kept[0] for kept in self._served.values() if kept]
+
     async def kept(self, tenant: str, snapshot_id: str) -> Snapshot:
         """A scoring run that is kept, current or not. Raises as ``current``, and ``SnapshotGone``."""
         await self.current(tenant)
@@ -127,11 +153,6 @@ class Store:
         """Who of a tenant was erased, as far as this process has seen; for any thread."""
         kept = self._served.get(tenant)
         return kept[0].file.erased if kept else NOBODY
-
-    def revision_of(self, tenant: str, customer_id: str) -> int:
-        """How often a customer's score was made anew since the snapshot: 0 until scores are live."""
-        del tenant, customer_id
-        return 0
 
     @property
     def database(self) -> Database:
@@ -198,8 +219,8 @@ class Store:
         """Ask the database which snapshots are kept, and open those that are new. A fault is kept, not raised."""
         before, faults = self._served, []
         try:
-            found, (hashes, hidden) = self._guarded(
-                lambda connection: (_with_documents(connection, before), erased_in(connection, self._hashes)), True
+            found, changed, (hashes, hidden) = self._guarded(
+                lambda connection: (*_looked(connection, before), erased_in(connection, self._hashes)), True
             )
         except Unavailable as error:
             faults.append(str(error))
@@ -208,20 +229,39 @@ class Store:
             key = read_key(self._database) if hashes else None
             served: dict[str, tuple[Snapshot, ...]] = {}
             for tenant in {one.tenant for one, _ in found}:
+                live = {one.snapshot_id: one.live for one in before.get(tenant, ())}
                 try:
                     served[tenant] = tuple(
-                        Snapshot(one, self._opened(one, hidden, hashes, key), document, self._parts(one))
+                        Snapshot(
+                            one,
+                            self._opened(one, hidden, hashes, key),
+                            document,
+                            self._parts(one),
+                            live.get(one.snapshot_id, Overlay()),
+                        )
                         for one, document in found
                         if one.tenant == tenant
                     )
                 except SnapshotUnreadable as error:
                     faults.append(str(error))
                     served[tenant] = before.get(tenant, ())
+            for tenant, kept in served.items():
+                for snapshot, old in zip(kept, before.get(tenant, ()), strict=False):
+                    if snapshot.file is not old.file:
+                        snapshot.live.drop(snapshot.file.erased)
+            for tenant, (scores, latest) in changed.items():
+                self.take(served[tenant][0], scores)
+                served[tenant][0].live.seen = latest
             self._served = served
         fault = " ".join(faults) or None
         if fault != self._fault:
             _log.log(*((logging.WARNING, fault) if fault else (logging.INFO, "The database answers again.")))
         self._fault, self._looked_at = fault, time.monotonic()
+
+    @staticmethod
+    def take(snapshot: Snapshot, scores: Sequence[Live]) -> None:
+        """Let scores that were made anew be read in place of a snapshot's."""
+        snapshot.live.put(scores, snapshot.file.rows(one.customer_id for one in scores))
 
     def _opened(
         self,
@@ -286,6 +326,23 @@ class Store:
                 self._engine.dispose()
             self._engine, self._file = self._database.connect(wait=BUSY_SECONDS, pool=_THREADS), file
         return self._engine
+
+
+def _looked(
+    connection: sa.Connection, before: Mapping[str, tuple[Snapshot, ...]]
+) -> tuple[list[tuple[Pointer, bytes]], dict[str, tuple[list[Live], str]]]:
+    """The kept snapshots, and by tenant the scores made anew since, and the time of the latest."""
+    found = _with_documents(connection, before)
+    current: dict[str, Pointer] = {}
+    for one, _ in found:
+        current.setdefault(one.tenant, one)
+    changed = {}
+    for tenant, one in current.items():
+        overlay = next((kept.live for kept in before.get(tenant, ()) if kept.snapshot_id == one.snapshot_id), Overlay())
+        revisions, latest = changed_since(connection, one, overlay.again_from)
+        if newer := overlay.newer(revisions):
+            changed[tenant] = scores_of(connection, one, newer), latest
+    return found, changed
 
 
 def _with_documents(

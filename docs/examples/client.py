@@ -304,6 +304,12 @@ class Given(TypedDict):
     interactions: NotRequired[list["Interaction"]]
 
 
+class Happened(TypedDict):
+    """What happened, to any customers."""
+
+    interactions: list["Posted"]
+
+
 class Interaction(TypedDict):
     """Something that happened to a customer; what is left out or null is unknown."""
 
@@ -321,6 +327,14 @@ class Interaction(TypedDict):
     topic: NotRequired[str | None]
     margin: NotRequired[float | None]
     known_at: NotRequired[str | None]
+
+
+class InteractionResult(TypedDict):
+    """What became of one interaction."""
+
+    interaction_id: str | None
+    status: Literal["accepted", "duplicate", "invalid"]
+    errors: list["Fault"]
 
 
 class NextCategory(TypedDict):
@@ -392,6 +406,26 @@ class Outcomes(TypedDict):
     """Outcomes to record."""
 
     outcomes: list["OutcomeOfContact"]
+
+
+class Posted(TypedDict):
+    """An interaction, and whose it was."""
+
+    interaction_id: str
+    occurred_at: str
+    kind: str
+    channel: NotRequired[str | None]
+    amount: NotRequired[float | None]
+    rating: NotRequired[float | None]
+    resolved: NotRequired[bool | None]
+    wait_hours: NotRequired[float | None]
+    delay_hours: NotRequired[float | None]
+    effort: NotRequired[float | None]
+    reach: NotRequired[int | None]
+    topic: NotRequired[str | None]
+    margin: NotRequired[float | None]
+    known_at: NotRequired[str | None]
+    customer_id: str
 
 
 class ProblemDocument(TypedDict):
@@ -478,6 +512,7 @@ class Ranked(TypedDict):
     status: Literal["scored", "too_new", "no_history", "already_churned", "ended", "erased"]
     status_reason: str | None
     snapshot_id: str
+    live: NotRequired[bool]
     rank: int
 
 
@@ -517,6 +552,14 @@ class Receipt(TypedDict):
     pending: list[str]
 
 
+class Received(TypedDict):
+    """One result per interaction, in the order sent."""
+
+    accepted: int
+    results: list["InteractionResult"]
+    scores: NotRequired[list["Rescored"] | None]
+
+
 class RecordedOutcome(TypedDict):
     """What came of a contact."""
 
@@ -542,6 +585,14 @@ class Replayed(TypedDict):
     """How many messages are queued; those that are still to be sent anyway are not counted."""
 
     queued: int
+
+
+class Rescored(TypedDict):
+    """The score of a customer after what happened."""
+
+    customer_id: str
+    status: Literal["scored", "pending", "not_scored"]
+    score: NotRequired["Score | None"]
 
 
 class Score(TypedDict):
@@ -617,6 +668,7 @@ class Score(TypedDict):
     status: Literal["scored", "too_new", "no_history", "already_churned", "ended", "erased"]
     status_reason: str | None
     snapshot_id: str
+    live: NotRequired[bool]
 
 
 class Tier(TypedDict):
@@ -975,6 +1027,26 @@ class Client:
         that run knew them give its score, to the last bit. Nothing is stored.
         """
         return cast("ComputedScores", self._send("POST", "/v1/scores:compute", body=body, again=False).json())
+
+    def receive_interactions(
+        self, body: Happened, *, score: bool | None = None, idempotency_key: str | None = None
+    ) -> Received:
+        """Store up to 1,000 interactions, and make the scores of their customers anew.
+
+        What is acknowledged is on disk. Each interaction has a result of its own; one whose id was there before is a
+        duplicate. Scores are made from whole histories: those of the current scoring run and what was received since.
+        They are read in place of the run's, alone, in batches and on pages of the list, marked `live`.
+        """
+        return cast(
+            "Received",
+            self._send(
+                "POST",
+                "/v1/interactions",
+                query={"score": score},
+                headers={"idempotency-key": idempotency_key},
+                body=body,
+            ).json(),
+        )
 
     def alive(self) -> Alive:
         """Say that the process answers; the database is not asked."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 import sqlalchemy as sa
@@ -29,6 +30,7 @@ from fedelta.serve.operational.tables import (
     metadata,
     now,
     outbox,
+    views,
 )
 from fedelta.serve.operational.tenants import ensure
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
@@ -170,6 +172,8 @@ def _remove(connection: sa.Connection, tenant: str, customer_id: str) -> dict[st
         if "customer_id" in table.c:
             its = sa.and_(table.c.tenant == tenant, table.c.customer_id == customer_id)
             removed[str(table.name)] = connection.execute(table.delete().where(its)).rowcount
+    if named := _views_for(connection, tenant, customer_id):
+        removed["views"] = connection.execute(views.delete().where(views.c.view_id.in_(named))).rowcount
     for table, column in _DOCUMENTS:
         text = table.c[column]
         rows = connection.execute(
@@ -189,6 +193,12 @@ def _remove(connection: sa.Connection, tenant: str, customer_id: str) -> dict[st
                 connection.execute(table.update().where(its).values({column: orjson.dumps(after).decode()}))
             removed[str(table.name)] = removed.get(str(table.name), 0) + 1
     return {name: count for name, count in removed.items() if count}
+
+
+def _views_for(connection: sa.Connection, tenant: str, customer_id: str) -> list[int]:
+    """The saved views of the desk that search for the id."""
+    of_tenant = sa.select(views.c.view_id, views.c.query).where(views.c.tenant == tenant)
+    return [row.view_id for row in connection.execute(of_tenant) if ("q", customer_id) in parse_qsl(row.query)]
 
 
 def _hide(connection: sa.Connection, database: Database, tenant: str, customer_id: str) -> list[str]:

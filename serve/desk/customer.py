@@ -25,6 +25,7 @@ from fedelta.serve.desk.cases import CHANNELS, Panel, Queue, owners, panels, tra
 from fedelta.serve.desk.listed import Listed
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.scored import Score, reasons
+from fedelta.serve.desk.what_if import scorable
 from fedelta.serve.snapshots.histories import Histories
 from fedelta.serve.store import Snapshot
 
@@ -104,6 +105,7 @@ async def show_customer(
         timeline=_timeline(page, history, known, lived),
         interactions=len(lived),
         known=known,
+        what_if=score["last_bad_experience"] is not None and scorable(page) is not None,
         codes=list(dict.fromkeys(reason.code for reason in reasons(score, page.words) if reason.raises)),
         neighbours=neighbours,
         today=today(),

@@ -83,7 +83,7 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
     """Show a page of the list."""
     page = await open_page(request, caller)
     listed = Listed.asked(request, page.words)
-    request.scope["state"]["audit"] = {"query": listed.text}
+    request.scope["state"]["audit"] = listed.noted
     after, snapshot = 0, page.snapshot
     if listed.query.cursor:
         at = read_cursor(listed.query.cursor, listed.query.wanted())
@@ -131,7 +131,7 @@ async def export_customers(
         message = page.words.gettext("A sheet holds %(most)s customers, and these are more: take CSV.")
         raise Problem(422, "invalid", message % {"most": page.words.number(MOST_ROWS)})
     names = ("customer_id", *(name for column in columns_of(listed) for name in EXPORTED[column]))
-    request.scope["state"]["audit"] = {"query": listed.text, "customers": len(rows), "columns": names}
+    request.scope["state"]["audit"] = {**listed.noted, "customers": len(rows), "columns": names}
     pieces = (
         exports.csv(file, ranks, rows, names, bom=True) if form == "csv" else exports.xlsx(file, ranks, rows, names)
     )

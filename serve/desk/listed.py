@@ -107,6 +107,11 @@ class Listed:
         """Its query string."""
         return urlencode(self.items)
 
+    @property
+    def noted(self) -> dict[str, object]:
+        """It, for the audit: an id that was searched for stands by itself, so that erasure finds it."""
+        return {"query": self.but(q=None), "q": self.query.q}
+
     def but(self, **changed: str | Sequence[str] | None) -> str:
         """Its query string with other values; None takes a parameter away."""
         kept = [item for item in self.items if item[0] not in changed]

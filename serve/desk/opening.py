@@ -82,7 +82,7 @@ def _open(
         reason = facts.main_reason or "other"
         if facts.contactable and insert_case(connection, actor, reason, facts, file.snapshot_id, values) is not None:
             opened.append(customer_id)
-    actor.note(connection, "cases.opened", "", receipt_id=receipt_id, query=listed.text, customer_ids=opened)
+    actor.note(connection, "cases.opened", "", receipt_id=receipt_id, customer_ids=opened, **listed.noted)
     return Opening(matched, len(opened), len(names) - len(opened), receipt_id)
 
 

@@ -13,6 +13,7 @@ from fedelta.serve.desk import (
     sign_in,
     static_files,
     views,
+    what_if,
 )
 
 ROUTERS = (
@@ -24,6 +25,7 @@ ROUTERS = (
     opening.router,
     customer.router,
     cases.router,
+    what_if.router,
     changes.router,
     settings.router,
 )

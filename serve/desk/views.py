@@ -73,7 +73,7 @@ async def save_view(request: Request, caller: Annotated[Caller, Depends(needs("r
             raise Problem(422, "invalid", page.words.gettext("You have a hundred views: remove one first."))
         connection.execute(views.insert().values(row))
 
-    await page.change("view.saved", name, insert, query=listed.text, shared=row["shared"])
+    await page.change("view.saved", name, insert, shared=row["shared"], **listed.noted)
     return page.to(f"/desk/customers?{listed.text}", page.words.gettext("The view is saved."))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.live import worker
 from fedelta.serve.live.rows import joined
-from fedelta.serve.live.worker import Answer, Batch, CannotScore
+from fedelta.serve.live.worker import Again, Answer, Batch, CannotScore
 from fedelta.serve.snapshots.parts import Parts
 
 MOST_CUSTOMERS = 100  # that the scorer takes at once
@@ -37,18 +37,23 @@ class Busy(FedeltaError):
 
 @dataclass
 class _Job:
-    batch: Batch
+    batch: Batch | Again
     done: "asyncio.Future[list[Answer]]"
     ids: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ids = frozenset(one.customer_id for one in self.batch.customers)
+        of = self.batch.customers
+        self.ids = frozenset(one if isinstance(one, str) else one.customer_id for one in of)
 
-    def goes_with(self, first: Batch, ids: frozenset[str]) -> bool:
+    def goes_with(self, first: Batch | Again, ids: frozenset[str]) -> bool:
         """Whether it can be scored in one go with others: of the same run, time and columns, no customer twice."""
         mine = self.batch
+        if isinstance(mine, Again) or isinstance(first, Again):
+            return False
         return (
             (mine.parts, mine.as_of, mine.explain) == (first.parts, first.as_of, first.explain)
+            and mine.what_if is None
+            and first.what_if is None
             and mine.interactions.keys() == first.interactions.keys()
             and len(ids) + len(self.ids) <= MOST_CUSTOMERS
             and ids.isdisjoint(self.ids)
@@ -74,8 +79,8 @@ class Pool:
         if importlib.util.find_spec("lightgbm") is None:
             raise NotEquipped("Scoring needs more packages: install the extra `score` beside `serve`.")
 
-    async def score(self, batch: Batch) -> list[Answer]:
-        """The answers of a batch of at most ``MOST_CUSTOMERS``, in any order.
+    async def score(self, batch: Batch | Again) -> list[Answer]:
+        """The answers of a batch of at most ``MOST_CUSTOMERS``, in its order.
 
         Raises
         ------
@@ -116,14 +121,14 @@ class Pool:
         return bool(self._busy) or any(one is not None for one in self._free)
 
     def close(self) -> None:
-        """End the processes; what waits fails."""
+        """End the processes when they are done with what they are at; what waits fails."""
         self._closed = True
         for task in self._tasks:
             with suppress(RuntimeError):  # the loop has ended
                 task.get_loop().call_soon_threadsafe(task.cancel)
         for one in (*self._busy, *self._free):
             if one is not None:
-                one.shutdown(wait=False, cancel_futures=True)
+                one.shutdown(cancel_futures=True)
         self._free, self._busy = [], set()
 
     def _pump(self) -> None:
@@ -156,7 +161,7 @@ class Pool:
     async def _scored(self, process: ProcessPoolExecutor | None, jobs: Sequence[_Job]) -> ProcessPoolExecutor | None:
         """Score jobs together, and one by one where that fails; the process that is left, or the one in its place."""
         try:
-            process, answers = await self._asked(process, worker.compute, _together(jobs))
+            process, answers = await self._asked(process, *_together(jobs))
         except Exception as error:
             if isinstance(error, BrokenProcessPool):
                 process = None
@@ -170,7 +175,8 @@ class Pool:
         by_id = {one.customer_id: one for one in answers}
         for job in jobs:
             if not job.done.done():
-                job.done.set_result([by_id[customer.customer_id] for customer in job.batch.customers])
+                asked = (one if isinstance(one, str) else one.customer_id for one in job.batch.customers)
+                job.done.set_result([by_id[customer_id] for customer_id in asked])
         return process
 
     async def _asked(
@@ -224,10 +230,14 @@ def _begun() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=worker.begin)
 
 
-def _together(jobs: Sequence[_Job]) -> Batch:
-    if len(jobs) == 1:
-        return jobs[0].batch
+def _together(jobs: Sequence[_Job]) -> tuple[Callable[[Any], list[Answer]], Batch | Again]:
+    """What is to be done for some jobs, and with what."""
     first = jobs[0].batch
-    customers = tuple(one for job in jobs for one in job.batch.customers)
-    rows = joined(job.batch.interactions for job in jobs)
-    return Batch(first.parts, first.snapshot_id, customers, rows, first.as_of, first.explain)
+    if isinstance(first, Again):
+        return worker.recompute, first
+    if len(jobs) == 1:
+        return worker.compute, first
+    batches = [job.batch for job in jobs if isinstance(job.batch, Batch)]
+    customers = tuple(one for batch in batches for one in batch.customers)
+    rows = joined(batch.interactions for batch in batches)
+    return worker.compute, Batch(first.parts, first.snapshot_id, customers, rows, first.as_of, first.explain)

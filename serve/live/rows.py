@@ -50,6 +50,12 @@ class Interaction(BaseModel):
     known_at: Time | None = Field(None, description="When the company learned of it, where that is later.")
 
 
+class Posted(Interaction):
+    """An interaction, and whose it was."""
+
+    customer_id: Id
+
+
 # Columns by name, each a list: how rows go to the processes that score, and what takes least to make a table of.
 Columns = dict[str, list[Any]]
 
@@ -71,6 +77,14 @@ def table_of(columns: Mapping[str, Sequence[Any]]) -> pl.DataFrame:
     """What `columns_of` made as a table of the contract's types, as far as it has the columns."""
     schema = {name: INTERACTIONS[name] for name in INTERACTIONS if name in columns}
     return pl.DataFrame({name: columns[name] for name in schema}, schema=schema)
+
+
+def whole(table: pl.DataFrame) -> pl.DataFrame:
+    """The table with all columns of the contract."""
+    return table.select(
+        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in INTERACTIONS.items()
+    )
 
 
 def joined(parts: Iterable[Columns]) -> Columns:

@@ -9,20 +9,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
 import polars as pl
+from pydantic import TypeAdapter
 
 from fedelta.features.attributes import Attribute
+from fedelta.features.contract import INTERACTIONS
 from fedelta.features.errors import FedeltaError
-from fedelta.serve.live.rows import Columns, table_of
+from fedelta.serve.live.rows import Columns, Posted, columns_of, table_of, whole
 from fedelta.serve.snapshots.document import COMPARED, encoded
 from fedelta.serve.snapshots.histories import Histories
 from fedelta.serve.snapshots.parts import Parts
 
 if TYPE_CHECKING:
+    from fedelta.features.experience_rules import ExperienceSettings
     from fedelta.scoring.scorer import Scorer
 
+_POSTED = TypeAdapter(list[Posted])
 _KEPT = 3  # snapshots whose models stay loaded
 
 
@@ -49,6 +54,19 @@ class Batch:
     interactions: Columns
     as_of: datetime | None = None  # None: the run's
     explain: bool | None = None
+    what_if: Literal["without", "resolved"] | None = None  # the last bad experience of each had been changed so
+
+
+@dataclass(frozen=True)
+class Again:
+    """Customers whose scores are made anew, from what the run knew of them and what was received since."""
+
+    parts: Parts
+    snapshot_id: str
+    customers: tuple[str, ...]
+    received: tuple[bytes, ...]  # interactions as JSON, of these customers
+    newest: datetime | None  # from when the latest interaction of all customers counts: the scores are as of then
+    before: Mapping[str, bytes]  # the documents of the snapshot, of those who have one
 
 
 @dataclass(frozen=True)
@@ -100,7 +118,53 @@ def compute(batch: Batch) -> list[Answer]:
     scorer = _load(batch.parts).scorer
     settings = scorer.context.settings
     attributes, strange = _attributes(batch.customers, settings.attributes, batch.as_of or settings.as_of)
-    return _scored(scorer, batch, table_of(batch.interactions), attributes, strange)
+    events = table_of(batch.interactions)
+    if batch.what_if is not None:
+        events = _changed(events, batch.what_if, batch.as_of or settings.as_of, settings.experience)
+    return _scored(scorer, batch, events, attributes, strange)
+
+
+def _changed(
+    events: pl.DataFrame, how: Literal["without", "resolved"], as_of: datetime, experience: "ExperienceSettings"
+) -> pl.DataFrame:
+    """The histories with the last bad experience of each changed, as ``models.what_if`` has it."""
+    from fedelta.models.what_if import changed  # noqa: PLC0415 (the process that serves must not load it)
+
+    whole = events.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in INTERACTIONS.items() if name not in events.columns
+    ).select(INTERACTIONS.names())
+    parts = whole.sort("customer_id", "occurred_at", "interaction_id").partition_by("customer_id")
+    try:
+        return pl.concat([changed(part, as_of, experience, how)[0] for part in parts])
+    except FedeltaError as error:
+        raise CannotScore(str(error)) from None
+
+
+def recompute(again: Again) -> list[Answer]:
+    """Score customers by their whole histories.
+
+    The time of the scores is the later of the run's and of the newest interaction, which counts; of an interaction that
+    is in the history too, the history's is taken. Compared are they with the snapshot's.
+
+    Raises
+    ------
+    CannotScore
+        If what the snapshot is scored by cannot be used.
+    """
+    loaded = _load(again.parts)
+    scorer, known = loaded.scorer, None
+    posted = _POSTED.validate_json(b"[%b]" % b",".join(again.received))
+    received = table_of(columns_of([(row.customer_id, row) for row in posted]))
+    events = whole(received)
+    if loaded.histories is not None:
+        history = loaded.histories.interactions(again.customers)
+        events = pl.concat([history, events.join(history, on="interaction_id", how="anti")])
+        known = loaded.histories.customers(again.customers)
+    at = scorer.context.settings.as_of
+    if again.newest is not None:
+        at = max(at, again.newest + timedelta(microseconds=1))
+    batch = Batch(again.parts, again.snapshot_id, (), {}, at)
+    return _scored(scorer, batch, events, known, {}, {name: orjson.loads(one) for name, one in again.before.items()})
 
 
 def _scored(
@@ -109,12 +173,13 @@ def _scored(
     events: pl.DataFrame,
     attributes: pl.DataFrame | None,
     strange: Mapping[str, list[str]],
+    before: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Answer]:
     try:
         found = scorer.score(events, attributes, batch.as_of, batch.explain)
     except FedeltaError as error:
         raise CannotScore(str(error)) from None
-    rows = found.scores.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in COMPARED.items())
+    rows = _compared(found.scores, before or {})
     documents = encoded(rows, batch.snapshot_id).to_list()
     answers = []
     columns = (rows["customer_id"].to_list(), rows["status"].to_list(), rows["as_of"].to_list())
@@ -126,6 +191,22 @@ def _scored(
             warnings["unknown"] = (*warnings.get("unknown", ()), *strange[customer_id])
         answers.append(Answer(customer_id, document.encode(), status, as_of, {k: v for k, v in warnings.items() if v}))
     return answers
+
+
+def _compared(scores: pl.DataFrame, before: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
+    """The scores beside the documents that they take the place of: what a publish adds by comparing."""
+    if not before:
+        return scores.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in COMPARED.items())
+    old = [before.get(name, {}) for name in scores["customer_id"]]
+    was = pl.Series([one.get("churn_probability") for one in old], dtype=pl.Float64)
+    tier = pl.Series([one.get("risk_tier") for one in old], dtype=pl.String)
+    since = pl.Series([one.get("tier_changed_at") for one in old], dtype=pl.String)
+    stamped = since.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC")
+    return scores.with_columns(
+        previous_probability=was,
+        delta=pl.col("churn_probability") - was,
+        tier_changed_at=pl.when(pl.col("risk_tier") != tier).then("as_of").otherwise(stamped),
+    )
 
 
 def _attributes(

@@ -338,9 +338,49 @@ deliveries = sa.Table(
 )
 
 
+# What happened to customers, as it was received: rows of the contract of interactions. ``counts_from`` is the later of
+# when it happened and when it was known. Times of this table and the next are to the microsecond.
+received_interactions = sa.Table(
+    "received_interactions",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("interaction_id", sa.String(200), nullable=False),
+    sa.Column("customer_id", sa.String(200), nullable=False),
+    sa.Column("counts_from", sa.String(40), nullable=False),
+    sa.Column("received_at", sa.String(40), nullable=False),
+    sa.Column("row", sa.Text, nullable=False),  # JSON: all columns that came
+    sa.Column("export", sa.Integer),  # the number of the export that has it; null: none yet
+    sa.UniqueConstraint("tenant", "interaction_id", name="received_by_id"),
+    sa.Index("received_by_customer", "tenant", "customer_id", "id"),
+    sa.Index("received_by_time", "tenant", "counts_from"),
+    sa.Index("received_by_receipt", "tenant", "received_at"),
+    sa.Index("received_by_export", "tenant", "export", "id"),
+)
+
+# The latest score that was made anew for a customer, upon a snapshot and so many received interactions.
+live_scores = sa.Table(
+    "live_scores",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("customer_id", sa.String(200), primary_key=True),
+    sa.Column("snapshot_id", sa.String(64), nullable=False),
+    sa.Column("interactions", sa.Integer, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("changed_at", sa.String(40), nullable=False),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Index("live_scores_by_change", "tenant", "snapshot_id", "changed_at"),
+)
+
+
 def now() -> str:
     """The present time, as it is stored."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def precisely(at: datetime) -> str:
+    """A time to the microsecond, as it is stored where order counts."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def from_now(*, days: float = 0, hours: float = 0) -> str:

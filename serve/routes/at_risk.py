@@ -198,7 +198,9 @@ async def _page(request: Request, store: Store, snapshot: Snapshot, asked: _Aske
     rows, total = found
     following = _next(request, asked, snapshot, rows, limit)
     shown = rows[:limit]
-    customers = exports.ranked(snapshot.file, (rank for rank, _ in shown), (row for _, row in shown), b",")
+    customers = exports.ranked(
+        snapshot.file, (rank for rank, _ in shown), (row for _, row in shown), b",", snapshot.live.by_row
+    )
     about = {
         "snapshot_id": snapshot.snapshot_id,
         "as_of": snapshot.pointer.as_of,

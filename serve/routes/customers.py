@@ -14,8 +14,7 @@ from fedelta.serve.caller.problems import Problem, responses
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.routes.direct import direct
 from fedelta.serve.snapshots.document import Score
-from fedelta.serve.snapshots.read import SnapshotFile
-from fedelta.serve.store import Store
+from fedelta.serve.store import Snapshot, Store
 
 MOST_IDS = 1_000
 JSON = "application/json"
@@ -27,12 +26,12 @@ async def _score(request: Request, key: Caller) -> Response:
     store: Store = request.app.state.store
     customer_id: str = request.path_params["customer_id"]
     snapshot = await store.current(key.tenant)
-    body = snapshot.file.find(customer_id)
+    body = snapshot.find(customer_id)
     if body is None:
         shown = customer_id if len(customer_id) <= 80 else f"{customer_id[:80]}…"
         detail = f"There is no score of {shown!r}: new customers appear after the next scoring run."
         raise Problem(404, "unknown-customer", detail)
-    etag = f'"{snapshot.snapshot_id}.{store.revision_of(key.tenant, customer_id)}"'
+    etag = f'"{snapshot.snapshot_id}.{snapshot.revision_of(customer_id)}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     if _has(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
@@ -94,8 +93,8 @@ async def _scores(request: Request, key: Caller) -> Response:
     customer_ids = _ids(await request.body())
     snapshot = await store.current(key.tenant)
     if len(customer_ids) <= _FEW:
-        return Response(_batch(snapshot.file, customer_ids), media_type=JSON)
-    return Response(await store.off_loop(_batch, snapshot.file, customer_ids), media_type=JSON)
+        return Response(_batch(snapshot, customer_ids), media_type=JSON)
+    return Response(await store.off_loop(_batch, snapshot, customer_ids), media_type=JSON)
 
 
 async def read_scores(
@@ -146,9 +145,9 @@ def _ids(body: bytes) -> Sequence[str]:
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from error
 
 
-def _batch(file: SnapshotFile, customer_ids: Sequence[str]) -> bytes:
-    bodies = file.views(customer_ids)
-    pieces: list[bytes | memoryview] = [b'{"snapshot_id":"%b","results":[' % file.snapshot_id.encode()]
+def _batch(snapshot: Snapshot, customer_ids: Sequence[str]) -> bytes:
+    bodies = snapshot.documents(customer_ids)
+    pieces: list[bytes | memoryview] = [b'{"snapshot_id":"%b","results":[' % snapshot.snapshot_id.encode()]
     for place, customer_id in enumerate(customer_ids):
         name, separator = orjson.dumps(customer_id), b"," if place else b""
         if (body := bodies.get(customer_id)) is None:

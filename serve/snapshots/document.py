@@ -152,7 +152,11 @@ def _field(name: str) -> Any:
     return (kind | None, Field(description=MEANING[name]))
 
 
+_LIVE = "True where the score was made anew since the run, upon what happened to the customer; else left out."
 # For the OpenAPI description alone: documents are served as the bytes that were stored.
 Score: type[BaseModel] = create_model(
-    "Score", __doc__="The latest score of one customer.", **{name: _field(name) for name in MEANING}
+    "Score",
+    __doc__="The latest score of one customer.",
+    **{name: _field(name) for name in MEANING},
+    live=(bool, Field(False, description=_LIVE)),
 )

@@ -1,7 +1,8 @@
 """A list as a file, a piece at a time: NDJSON, CSV, Parquet, a spreadsheet. Memory holds some hundreds of rows."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import IO, Any
 
 import polars as pl
@@ -99,11 +100,21 @@ def in_words(file: SnapshotFile) -> Iterator[pl.DataFrame]:
         yield _in_words(_with_times(_frame(file, rows, rows))).drop("rank")
 
 
-def ranked(file: SnapshotFile, ranks: Iterable[int], rows: Iterable[int], separator: bytes) -> bytes:
-    """Documents, each with its rank in front, and what is between them: bytes that are copied once."""
+def ranked(
+    file: SnapshotFile,
+    ranks: Iterable[int],
+    rows: Iterable[int],
+    separator: bytes,
+    live: Mapping[int, bytes] = MappingProxyType({}),
+) -> bytes:
+    """Documents, each with its rank in front, and what is between them: bytes that are copied once.
+
+    Those of ``live``, by row, take the place of the file's.
+    """
     pieces: list[bytes | memoryview] = []
     for rank, row in zip(ranks, rows, strict=True):
-        pieces += (b'%b{"rank":%d,' % (separator if pieces else b"", rank), file.view(row, skip=1))
+        document = file.view(row, skip=1) if (newer := live.get(row)) is None else memoryview(newer)[1:]
+        pieces += (b'%b{"rank":%d,' % (separator if pieces else b"", rank), document)
     return b"".join(pieces)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import math
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,45 +13,30 @@ import httpx
 import polars as pl
 import pytest
 from fastapi import FastAPI
-from live_project import AS_OF, make
-from made_once import made_once
+from live_project import AS_OF
+from live_service import compute, given, histories, known_of, plain, published, scored_project, served
 from scoring_runs import Client, Publish, customer, full_url
 
-from fedelta.features.contract import INTERACTIONS
-from fedelta.pipeline import paths
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.operational.database import Database
-from fedelta.serve.snapshots.publish import Published, publish
-
-WHOLE = ("previous_probability", "delta", "tier_changed_at")  # what a publish adds by comparing
+from fedelta.serve.snapshots.publish import Published
 
 
 @pytest.fixture(scope="module")
 def project() -> Path:
-    """300 customers and some odd ones, scored."""
-    return made_once("live-project", make)
+    return scored_project()
 
 
 @pytest.fixture(scope="module")
 def parts(project: Path) -> dict[str, pl.DataFrame]:
-    """The interactions of each customer."""
-    events = pl.read_parquet(project / paths.INTERACTIONS / "*.parquet").select(INTERACTIONS.names())
-    return {str(name): part for (name,), part in events.partition_by("customer_id", as_dict=True).items()}
+    return histories(project)
 
 
 @pytest.fixture(scope="module")
 def known(project: Path) -> dict[str, dict[str, Any]]:
-    return {row["customer_id"]: row for row in pl.read_parquet(project / paths.CUSTOMERS).to_dicts()}
-
-
-def published(project: Path, database: Database, **other: Any) -> Published:
-    where: dict[str, Any] = {
-        "bundle": project / paths.BUNDLE, "scoring": project / paths.SCORING,
-        "interactions": project / paths.INTERACTIONS, "customers": project / paths.CUSTOMERS,
-    }  # fmt: skip
-    return publish(project / paths.SCORES, database, **(where | other))
+    return known_of(project)
 
 
 @pytest.fixture(scope="module")
@@ -69,43 +54,6 @@ def scored(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     app.state.store.close()
 
 
-def given(name: str, parts: dict[str, pl.DataFrame], known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A customer as a request has it: what is null is left out."""
-    about = known[name]
-    rows = [
-        {column: _json(value) for column, value in row.items() if value is not None and column != "customer_id"}
-        for row in parts[name].to_dicts()
-    ]
-    attributes = {
-        column: _json(value)
-        for column, value in about.items()
-        if column in ("country", "plan", "plan_since") and value is not None
-    }
-    return {
-        "customer_id": name, "attributes": attributes, "opted_out": about["opted_out"], "interactions": rows,
-    }  # fmt: skip
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value if isinstance(value, str | bool | int | float) else float(value)
-
-
-def compute(client: Client, customers: Sequence[dict[str, Any]], **asked: Any) -> httpx.Response:
-    return client.post("/v1/scores:compute", json={"customers": customers, **asked})
-
-
-def served(client: Client, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The documents of the run, without what a publish adds by comparing."""
-    answer = client.post("/v1/scores:batch", json={"customer_ids": list(names)}).json()
-    return {one["customer_id"]: _plain(one["score"]) for one in answer["results"]}
-
-
-def _plain(score: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in score.items() if name not in WHOLE}
-
-
 def test_every_customer_gets_the_score_of_the_run_alone_or_with_others(scored, parts, known) -> None:
     _, client, run = scored
     names = sorted(parts)
@@ -117,7 +65,7 @@ def test_every_customer_gets_the_score_of_the_run_alone_or_with_others(scored, p
             assert answer["snapshot_id"] == run.snapshot_id
             assert [one["customer_id"] for one in answer["results"]] == some  # in the order asked
             for one in answer["results"]:
-                assert _plain(one["score"]) == expected[one["customer_id"]]
+                assert plain(one["score"]) == expected[one["customer_id"]]
                 assert one["status"] == one["score"]["status"]
 
 
@@ -127,7 +75,7 @@ def test_odd_customers_get_the_score_of_the_run(scored, parts, known) -> None:
     names = ["single", "late", "unheard", "c0001", "c0002", "c0003", "c0005", "c0007"]
     answer = compute(client, [given(name, parts, known) for name in names]).json()
     expected = served(client, names)
-    assert {one["customer_id"]: _plain(one["score"]) for one in answer["results"]} == expected
+    assert {one["customer_id"]: plain(one["score"]) for one in answer["results"]} == expected
     nobody = compute(client, [{"customer_id": "nobody"}]).json()["results"]
     assert [(one["status"], one["score"]["churn_probability"]) for one in nobody] == [("no_history", None)]
 
@@ -160,7 +108,7 @@ def test_requests_of_one_moment_are_scored_together_and_each_gets_its_own(scored
         (one,) = answer.json()["results"]
         assert one["customer_id"] == name
         if name != names[3]:
-            assert _plain(one["score"]) == expected[name]
+            assert plain(one["score"]) == expected[name]
     assert sum(asked) == 13
     assert max(asked) > 5
 

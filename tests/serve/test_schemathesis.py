@@ -22,6 +22,12 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403",
 include-operation-id = "compute_scores"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "409", "422"]
 
+# Each interaction has a status of its own: one that is invalid stops no other.
+[[operations]]
+include-operation-id = "receive_interactions"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "422"]
+checks.negative_data_rejection.expected-statuses = ["2xx", "400", "401", "403", "404", "406", "422", "428", "5xx"]
+
 [[operations]]
 include-operation-id = ["list_cases", "list_treatments"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403"]

@@ -11,10 +11,15 @@ from pathlib import Path
 import desk_company as company
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from desk_client import Desk
 from markupsafe import escape
+from scoring_runs import full_url
 
 from fedelta.features.contract import INTERACTIONS
+from fedelta.serve.acting.erasure import main as erase
+from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.tables import audit, views
 from fedelta.serve.snapshots.histories import write_histories
 from fedelta.serve.snapshots.parts import Parts
 
@@ -197,3 +202,16 @@ def test_the_timeline_has_what_the_customer_went_through_where_the_run_came_with
     assert "not resolved, late delivery" in bad
     assert timeline.count('class="bad"') == 1
     assert "delivery" not in desk.get("/desk/customers/C0035").text.split('class="timeline"')[1]
+
+
+def test_who_was_erased_is_on_no_page_and_in_no_view(desk: Desk, visit: Visit, desk_database: Database) -> None:
+    for query in ("q=C0036", "q=C003"):
+        desk.send("/desk/views", "/desk", name=query, query=query)
+    erase(["C0036"], full_url(desk_database))
+    assert desk.get("/desk/customers/C0036").status_code == 404
+    for path in ("/desk/customers?shown=all&q=C003", "/desk/changes", "/desk", "/desk/customers.csv?shown=all"):
+        assert "C0036" not in desk.get(path).text
+    with desk_database.engine() as engine, engine.begin() as connection:
+        assert connection.execute(sa.select(views.c.query)).scalars().all() == ["q=C003"]
+        entries = connection.execute(sa.select(audit.c.details)).scalars().all()
+    assert "C0036" not in " ".join(entries)

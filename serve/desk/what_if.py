@@ -1,0 +1,95 @@
+"""``/desk/what-if/ID``: the score of a customer had the last bad experience not been, or been settled at once."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+
+from fedelta.serve.caller.auth import needs
+from fedelta.serve.caller.problems import Problem
+from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.desk.page import Page, open_page
+from fedelta.serve.desk.scored import Score
+from fedelta.serve.desk.words import N_
+from fedelta.serve.live.pool import Busy, NotEquipped, Pool
+from fedelta.serve.live.worker import Batch, CannotScore, Customer
+from fedelta.serve.snapshots.histories import Histories
+from fedelta.serve.snapshots.parts import Parts
+
+WAYS: dict[Literal["without", "resolved"], str] = {
+    "without": N_("Without it"),
+    "resolved": N_("Settled at once"),
+}
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """A score that would have been; None where there is nothing to change that way."""
+
+    title: str
+    score: Score | None
+
+
+@router.get("/desk/what-if/{customer_id:path}", include_in_schema=False)
+async def show_what_if(
+    customer_id: str, request: Request, caller: Annotated[Caller, Depends(needs("read:score"))]
+) -> Response:
+    """Show what the model associates with the history, had its last bad experience been otherwise."""
+    page = await open_page(request, caller)
+    found = await page.store.off_loop(page.snapshot.file.views, [customer_id])
+    if customer_id not in found or (parts := scorable(page)) is None:
+        raise Problem(404, "not-found", page.words.gettext("There is no such page."))
+    known = await page.store.off_loop(_known, parts, customer_id)
+    scores = [Otherwise(title, await _scored(page, parts, *known, how)) for how, title in WAYS.items()]
+    return await page.show(
+        "what_if.html.jinja", customer_id=customer_id, score=orjson.loads(found[customer_id]), otherwise=scores
+    )
+
+
+def scorable(page: Page) -> Parts | None:
+    """What the current run is scored by, with histories, where this service can score; else None."""
+    pool: Pool = page.request.app.state.pool
+    try:
+        pool.check()
+    except NotEquipped:
+        return None
+    parts = page.snapshot.parts
+    return parts if parts is not None and parts.histories is not None else None
+
+
+async def _scored(
+    page: Page, parts: Parts, customer: Customer, rows: dict[str, list[Any]], how: Literal["without", "resolved"]
+) -> Score | None:
+    pool: Pool = page.request.app.state.pool
+    batch = Batch(parts, page.snapshot.snapshot_id, (customer,), rows, explain=False, what_if=how)
+    try:
+        (answer,) = await pool.score(batch)
+    except CannotScore:
+        return None
+    except Busy:
+        raise Problem(
+            503, "unavailable", page.words.gettext("Too much waits to be scored just now. Try again in a moment.")
+        ) from None
+    score: Score = orjson.loads(answer.document)
+    return score
+
+
+def _known(parts: Parts, customer_id: str) -> tuple[Customer, dict[str, list[Any]]]:
+    """A customer, and what the customer went through."""
+    assert parts.histories is not None
+    with closing(Histories(Path(parts.histories))) as histories:
+        rows = histories.interactions([customer_id])
+        customers = histories.customers([customer_id])
+    row = next(iter(customers.to_dicts()), {}) if customers is not None else {}
+    attributes = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in row.items()
+        if name not in {"customer_id", "opted_out"}
+    }
+    return Customer(customer_id, attributes, row.get("opted_out")), rows.to_dict(as_series=False)
