@@ -80,10 +80,9 @@ def effects(job: Job, seen: Part) -> tuple[ToleranceCurve, Moments] | tuple[None
     """The tolerance curve and the moments of truth; None where no experience was bad."""
     if seen.experiences.is_empty():
         return None, None
-    table = seen.episodes.sort("customer_id", "occurred_at", "interaction_id", "among")
     by = ("pillar", "rule", "channel", *job.segments)
     with threadpool_limits(1):  # thousands of small tasks: threads took five times as long to share them
         return (
-            tolerance_curve(table, job.horizon_days, by=by, definition=job.relationship.definition),
-            moments_of_truth(table, job.horizon_days, definition=job.relationship.definition),
+            tolerance_curve(seen.episodes, job.horizon_days, by=by, definition=job.relationship.definition),
+            moments_of_truth(seen.episodes, job.horizon_days, definition=job.relationship.definition),
         )

@@ -89,6 +89,6 @@ def ranges_of(rows: pl.LazyFrame, read: Encoding) -> Mapping[str, tuple[float, f
     ends = rows.select(
         *(pl.col(name).cast(pl.Float64).min().alias(f"{name} low") for name in names),
         *(pl.col(name).cast(pl.Float64).max().alias(f"{name} high") for name in names),
-    ).collect()
+    ).collect(engine="streaming")
     found = {name: (ends[f"{name} low"][0], ends[f"{name} high"][0]) for name in names}
     return {name: (low, high) for name, (low, high) in found.items() if low is not None}

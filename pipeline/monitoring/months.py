@@ -74,7 +74,8 @@ def data_tracks(interactions: pl.LazyFrame, bad: pl.LazyFrame, calendar: Calenda
     volumes = _monthly(interactions, calendar).group_by("month", "kind", "channel")
     counted = volumes.agg(pl.len().alias("n"), *(pl.col(name).count() for name in _COLUMNS))
     rules = _monthly(bad, calendar).group_by("month", "kind", "rule").agg(pl.len().alias("n"))
-    return tracks(counted.collect(), rules.collect(), calendar.months, _COLUMNS)
+    of_all, of_bad = (table.collect(engine="streaming") for table in (counted, rules))
+    return tracks(of_all, of_bad, calendar.months, _COLUMNS)
 
 
 def sampled_features(params: Params, calendar: Calendar, customers: int) -> pd.DataFrame:

@@ -18,7 +18,9 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import BadRule, ExperienceSettings, Rule
 from fedelta.features.kernel import KernelSettings, features_at
 from fedelta.features.registry import FEATURES
-from fedelta.pipeline.buckets.shuffle import buckets, shuffle
+from fedelta.pipeline.buckets import shuffle as shuffle_module
+from fedelta.pipeline.buckets.customer_hash import customer_hashes
+from fedelta.pipeline.buckets.shuffle import HASH, buckets, shuffle
 from fedelta.pipeline.feature_job import Job, build
 from fedelta.pipeline.span import NoInteractions, span
 
@@ -114,6 +116,18 @@ def test_the_order_of_the_rows_changes_no_bit_of_the_features(
 ):
     for name, other in (("reversed", events.reverse()), ("mixed", events.sample(fraction=1.0, shuffle=True, seed=9))):
         assert_same(built(shuffled(other, tmp_path / name), tmp_path / f"{name} built", 3), one_bucket)
+
+
+def test_which_bucket_a_customer_is_dealt_into_changes_no_bit_of_the_features(
+    events: pl.DataFrame,
+    one_bucket: tuple[pl.DataFrame, pl.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(shuffle_module, "customer_hashes", lambda ids: customer_hashes(ids) * np.uint64(3))
+    elsewhere = shuffled(events, tmp_path / "elsewhere")
+    assert pl.read_parquet(elsewhere)[HASH].unique().len() == events["customer_id"].n_unique()
+    assert_same(built(elsewhere, tmp_path, 5), one_bucket)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 6), st.integers(1, 9))
