@@ -546,11 +546,10 @@ _of_tenant = click.option("--tenant", help="Whose (default: those of all).")
 @click.option("--scores", type=_FOLDER, default=Path("data/scores.parquet"), show_default=True)
 @click.option("--bundle", type=_FOLDER, default=Path("data/bundle"), show_default=True)
 @click.option("--metrics", type=_FOLDER, default=Path("reports/evaluation.json"), show_default=True)
-@click.option("--drift", type=_FOLDER, default=Path("reports/drift.json"), show_default=True)
+@click.option("--reports", type=_FOLDER, default=Path("reports"), show_default=True, help="What the desk shows of it.")
 @click.option("--scoring", type=_FOLDER, default=Path("data/scoring"), show_default=True)
 @click.option("--interactions", type=_FOLDER, default=Path("data/interactions"), show_default=True)
 @click.option("--customers", type=_FOLDER, default=Path("data/customers.parquet"), show_default=True)
-@click.option("--saves", type=_FOLDER, default=Path("reports/saves.json"), show_default=True)
 @click.option("--receipt", type=_FOLDER, help="A file to say in which snapshot is current.")
 @click.option("--cases", is_flag=True, help="Then bring cases to it, as `fedelta cases update` does.")
 @_tenant
@@ -560,7 +559,8 @@ def _publish(database: str | None, tenant: str, *, cases: bool, **given: Any) ->
     from fedelta.serve.snapshots.publish import main as publish
 
     _enter_for_service(database)
-    publish(database, thresholds=_tiers_of_project(), tenant=tenant, **given)
+    tiers, policy = _policy_of_project()
+    publish(database, thresholds=tiers, policy=policy, tenant=tenant, **given)
     if cases:
         from fedelta.serve.acting.run_cases import main as update
 
@@ -634,6 +634,19 @@ def _export_erased(folder: Path, tenant: str, database: str | None) -> None:
 def _export_treatments(folder: Path, tenant: str, database: str | None) -> None:
     """Write entries, contacts and outcomes to FOLDER (default: treatments), for the stage `measure`."""
     from fedelta.serve.acting.export_treatments import main as export
+
+    _enter_for_service(database)
+    export(folder, database, tenant=tenant)
+
+
+@_in(SECTIONS[4])
+@fedelta.command("export-interactions")
+@click.argument("folder", type=_FOLDER)
+@_tenant
+@_database
+def _export_interactions(folder: Path, tenant: str, database: str | None) -> None:
+    """Write what the service received since the last export to FOLDER, beside the files of the source."""
+    from fedelta.serve.export_interactions import main as export
 
     _enter_for_service(database)
     export(folder, database, tenant=tenant)
@@ -895,15 +908,26 @@ def _new_password() -> str:
     return password
 
 
-def _tiers_of_project() -> dict[str, float] | None:
-    """The least churn probability of each risk tier, as the project's params.yaml has it; None where there is none."""
+def _policy_of_project() -> tuple[dict[str, float] | None, dict[str, object] | None]:
+    """Of params.yaml: the least churn probability of each risk tier, and what limits the contacts of a run.
+
+    None where there is none.
+    """
     from fedelta.pipeline.paths import project_folder
 
     if project_folder(Path.cwd()) is None or importlib.util.find_spec("ruamel") is None:
-        return None  # no project, or a server without the extra `pipeline`
+        return None, None  # no project, or a server without the extra `pipeline`
     from fedelta.pipeline.params import load_params
 
-    return dict(load_params().policy.tiers)
+    policy = load_params().policy
+    limits: dict[str, object] = {
+        "capacity": policy.capacity,
+        "budget": policy.budget,
+        "per_day": sum(team.per_day for team in policy.teams.values()) if policy.teams else None,
+        "run_days": policy.run_days,
+        "holdout": policy.holdout.share,
+    }
+    return dict(policy.tiers), limits
 
 
 def _stage_named(name: str) -> None:

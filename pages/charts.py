@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from fedelta.pages import svg
-from fedelta.pages.findings import Comparison, capital
+from fedelta.pages.sentences import capital
+
+if TYPE_CHECKING:
+    from fedelta.pages.findings import Comparison
 
 Points = Sequence[tuple[float, float]]
 
@@ -155,7 +158,7 @@ def deciles(rows: Sequence[tuple[float, float]], label: str) -> Markup:
     return frame.svg("Mean predicted and mean actual by tenth", *bars)
 
 
-def differences(rows: Sequence[Comparison], label: str, *, lower_is_better: bool, digits: int) -> Markup:
+def differences(rows: "Sequence[Comparison]", label: str, *, lower_is_better: bool, digits: int) -> Markup:
     """A line per rival: how the model differs from it, with the interval; clear of the zero line it is significant."""
     ends = ("model better", "rival better") if lower_is_better else ("rival better", "model better")
     held = [

@@ -6,7 +6,7 @@ from typing import Any
 from fedelta.features.contract import LEVELS, PILLARS
 from fedelta.features.journeys import JOURNEYS
 from fedelta.pages.charts import Left, Range
-from fedelta.pages.findings import listed
+from fedelta.pages.sentences import listed
 
 Json = Mapping[str, Any]
 

@@ -12,6 +12,7 @@ from fedelta.models.churn.candidates import candidates
 from fedelta.models.churn.selection import MINIMUM_RELEVANT_DIFFERENCE
 from fedelta.models.explain import says, theme_of
 from fedelta.models.learning.season import NEAR_DAYS, YEAR_DAYS
+from fedelta.pages.sentences import listed
 
 Kind = Literal["baseline", "part"]  # a rival on the same rows, or a step on the way to the chosen model
 Outcome = Literal["better", "worse", "not significant", "too small to matter", "identical", "the model itself"]
@@ -392,19 +393,9 @@ def why(verdict: str) -> str:
     return re.sub("|".join(rf"\b{name}\b" for name in names), lambda found: candidate(found[0]), verdict)
 
 
-def capital(words: str) -> str:
-    """Words as they begin a sentence or a row."""
-    return words[:1].upper() + words[1:]
-
-
 def in_order(models: Iterable[str]) -> list[str]:
     """The chosen model, then its rivals, then its parts."""
     return sorted(models, key=lambda model: 0 if model == "chosen" else 2 if model in _PARTS else 1)
-
-
-def listed(names: Sequence[str], word: str = "and") -> str:
-    """Names as in a sentence."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
 def _absent(baselines: Sequence[Comparison], metric: Metric) -> list[str]:

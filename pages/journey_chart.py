@@ -1,14 +1,14 @@
 """The journey map: touchpoints as boxes down the page, ways forward as arcs at their right, ways back at their left."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from fedelta.pages import svg
-from fedelta.pages.findings import capital
+from fedelta.pages.sentences import capital
 
 # Roughly the order in which customers come by them; kinds that a source declares itself come last.
 ORDER = (
@@ -24,6 +24,13 @@ _BULGE = _LEFT - 24
 _WORDS = (26.0, 12.0)  # of a share, for keeping them apart
 
 
+Say = Callable[[str], str]  # another language for a message
+
+
+def _plain(touchpoint: str) -> str:
+    return capital(touchpoint.replace("_", " "))
+
+
 @dataclass(frozen=True)
 class Way:
     """A way from one box to another, by their places from the top, and its share of all that follows the first."""
@@ -34,22 +41,30 @@ class Way:
     share: float
 
 
-def journey_chart(journey: Mapping[str, Any]) -> Markup:
-    """The map of one journey of `reports/experience.json`: its busiest touchpoints and ways."""
+def journey_chart(journey: Mapping[str, Any], say: Say = str, name: Say = _plain) -> Markup:
+    """The map of one journey of `reports/experience.json`: its busiest touchpoints and ways.
+
+    `say` puts messages, `name` touchpoints into the language of the page.
+    """
     stops = sorted(journey["touchpoints"][:BOXES], key=lambda stop: _place(stop["touchpoint"]))
     ways = _ways(stops, journey["transitions"])
     most = max([way.times for way in ways], default=1)
     arcs = [_arc(way, len(stops)) for way in ways]
     return svg.picture(
         _TOP + _STEP * len(stops),
-        f"Journey map: {journey['journey']}. Touchpoints from first to last, and how customers move between them",
+        say("Journey map: %(journey)s. Touchpoints from first to last, and how customers move between them")
+        % {"journey": say(journey["journey"])},
         [
-            svg.text(_LEFT - 8, 12, "back ↑", "note end"),
-            svg.text(_LEFT + _BOX + 8, 12, "onward ↓", "note"),
+            svg.text(_LEFT - 8, 12, say("back ↑"), "note end"),
+            svg.text(_LEFT + _BOX + 8, 12, say("onward ↓"), "note"),
             *(svg.curve(arc, 1 + 7 * math.sqrt(way.times / most), "way") for way, arc in zip(ways, arcs, strict=True)),
             *(svg.area(_tip(arc), "tip") for arc in arcs),
             *_shares(ways, arcs),
-            *(mark for place, stop in enumerate(stops) for mark in _stop(place, stop, journey["transitions"])),
+            *(
+                mark
+                for place, stop in enumerate(stops)
+                for mark in _stop(place, stop, journey["transitions"], say, name)
+            ),
         ],
     )
 
@@ -106,19 +121,21 @@ def _along(arc: Sequence[tuple[float, float]], t: float) -> tuple[float, float]:
     return x, y
 
 
-def _stop(place: int, stop: Mapping[str, Any], transitions: Sequence[Mapping[str, Any]]) -> Iterator[Markup]:
+def _stop(
+    place: int, stop: Mapping[str, Any], transitions: Sequence[Mapping[str, Any]], say: Say, name: Say
+) -> Iterator[Markup]:
     """A box: its name, how often it is met, after how many the customer stops; the redder, the more goes badly."""
-    name, top = stop["touchpoint"], _TOP + _STEP * place
-    again = next((move["share"] for move in transitions if move["touchpoint"] == move["next"] == name), None)
+    own, top = stop["touchpoint"], _TOP + _STEP * place
+    again = next((move["share"] for move in transitions if move["touchpoint"] == move["next"] == own), None)
     facts = [
         _short(stop["interactions"]),
-        "" if stop["drop_off"] is None else f"{stop['drop_off']:.0%} stop",
-        f"{stop['bad_share']:.0%} bad" if stop["bad_share"] else "",
-        "" if again is None or again < AGAIN else f"{again:.0%} again",
+        "" if stop["drop_off"] is None else say("%(share)s stop") % {"share": f"{stop['drop_off']:.0%}"},
+        say("%(share)s bad") % {"share": f"{stop['bad_share']:.0%}"} if stop["bad_share"] else "",
+        "" if again is None or again < AGAIN else say("%(share)s again") % {"share": f"{again:.0%}"},
     ]
     yield svg.box(_LEFT, top, _BOX, _HEIGHT, "stop")
     yield svg.box(_LEFT, top, _BOX, _HEIGHT, "bad", opacity=0.6 * stop["bad_share"])
-    yield svg.text(svg.WIDTH / 2, top + 15, capital(name.replace("_", " ")), "inside strong")
+    yield svg.text(svg.WIDTH / 2, top + 15, name(own), "inside strong")
     yield svg.text(svg.WIDTH / 2, top + 29, " · ".join(fact for fact in facts if fact), "inside")
 
 

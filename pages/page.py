@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fedelta.pages.findings import capital
+from fedelta.pages.sentences import capital
 
 
 def environment() -> Environment:

@@ -24,6 +24,7 @@ from fedelta.pages import charts, findings, saves_section
 from fedelta.pages import experience_section as report_experience
 from fedelta.pages.journey_chart import journey_chart
 from fedelta.pages.page import environment
+from fedelta.pages.sentences import listed
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.params import load_params
@@ -159,7 +160,7 @@ def render(inputs: Inputs) -> str:
                 tell=report_experience,
                 spurious=spurious_of(inputs.scores, inputs.loyalty["spurious"]),
                 journey_chart=journey_chart,
-                listed=findings.listed,
+                listed=listed,
                 leading=leading,
                 risk=risk,
                 at_risk=AT_RISK,

@@ -29,7 +29,7 @@ from fedelta.serve.desk.routes import add_desk
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.live.pool import Pool
 from fedelta.serve.operational.database import Database, DatabaseError
-from fedelta.serve.operational.retention import forget_audit, forget_messages
+from fedelta.serve.operational.retention import REQUEST_DAYS, forget_audit, forget_messages, forget_requests
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.rescoring import Rescoring
 from fedelta.serve.routes import (
@@ -137,7 +137,10 @@ def create_app(
 @asynccontextmanager
 async def _forgetting(store: Store, settings: Settings) -> AsyncIterator[None]:
     """Forget what is no longer kept, when the service starts and every hour from there."""
-    kept = ((forget_audit, settings.audit_days), (forget_messages, settings.webhooks.keep_days))
+    kept = (
+        (forget_audit, settings.audit_days), (forget_messages, settings.webhooks.keep_days),
+        (forget_requests, REQUEST_DAYS),
+    )  # fmt: skip
 
     async def forget() -> None:
         while True:

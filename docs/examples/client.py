@@ -231,7 +231,7 @@ class ContactMade(TypedDict):
 
 
 class CurrentModel(TypedDict):
-    """The current scoring run and the model behind it. The last four are null where the run came without them."""
+    """The current scoring run and the model behind it. What the run came without is null."""
 
     age_seconds: int
     stale: bool
@@ -248,6 +248,8 @@ class CurrentModel(TypedDict):
     metrics: dict[str, Any] | None
     churn: dict[str, Any] | None
     clv: dict[str, Any] | None
+    reports: NotRequired[dict[str, str]]
+    alarms: NotRequired[list[str] | None]
 
 
 class Delivery(TypedDict):

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-import numpy as np
 import polars as pl
 
 from fedelta.features.contract import SuppressionReason
@@ -91,9 +90,9 @@ def contact_curve(scores: pl.DataFrame, capacity: int | None = None) -> pl.DataF
     """
     known = scores.filter(pl.col("expected_profit").is_not_null(), ~pl.col("held_out"))
     free = known.filter(pl.col("suppression_reason").is_null()).sort(-pl.col("expected_profit"), "customer_id")
-    profit = free["expected_profit"].to_numpy()
+    profit = free["expected_profit"]
     best = int((profit > 0).sum())
-    points = {0, best, free.height, *np.linspace(0, free.height, _STEPS, dtype=np.int64).tolist()}
+    points = {best, *(free.height * step // (_STEPS - 1) for step in range(_STEPS))}
     if capacity is not None:
         points.add(min(capacity, free.height))
     rows = sorted(points)
@@ -106,7 +105,7 @@ def contact_curve(scores: pl.DataFrame, capacity: int | None = None) -> pl.DataF
         {
             "contacts": rows,
             **{name: [held[n] for n in rows] for name, held in sums.items()},
-            "last_profit": [float(profit[n - 1]) if n else None for n in rows],
+            "last_profit": [profit[n - 1] if n else None for n in rows],
             "mark": [marks.get(n) for n in rows],
         },
         schema_overrides={"contacts": pl.Int64, "last_profit": pl.Float64, "mark": pl.String},

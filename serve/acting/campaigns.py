@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
 from fedelta.serve.acting.refusals import UnknownCampaign
-from fedelta.serve.operational.reports import read_report
+from fedelta.serve.operational.run_reports import latest
 from fedelta.serve.operational.tables import entries, outcomes, treatments
 
 SAVES = "saves"
@@ -85,7 +85,7 @@ def campaign_report(connection: sa.Connection, tenant: str, campaign_id: str) ->
         raise UnknownCampaign(
             f"No entry, contact or report is of a campaign {campaign_id!r}: GET /v1/campaigns lists all."
         )
-    published_at, report = read_report(connection, tenant, SAVES) or (None, {})
+    published_at, report = latest(connection, tenant, SAVES) or (None, {})
     comparisons = report.get("comparisons", [])
     own = next((one for one in comparisons if one["by"] == "campaign" and one["group"] == campaign_id), None)
     waiting = "It is not compared yet: `fedelta export-treatments`, then `dvc repro`, publish the next report."
@@ -102,7 +102,7 @@ def campaign_report(connection: sa.Connection, tenant: str, campaign_id: str) ->
 
 
 def _comparisons(connection: sa.Connection, tenant: str) -> list[dict[str, Any]]:
-    found = read_report(connection, tenant, SAVES)
+    found = latest(connection, tenant, SAVES)
     return found[1].get("comparisons", []) if found else []
 
 

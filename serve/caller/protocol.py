@@ -16,6 +16,7 @@ from fedelta.serve.caller.problems import new_request_id, problem_bytes
 from fedelta.serve.caller.settings import Limits
 
 _SLICE = 16_384  # what is parsed at once while headers are open, so that no header outgrows its limit unseen
+_MOST_DISCARDED = 4_000_000  # bytes that a client may send on after it was refused
 _LINGER_SECONDS = 2.0
 
 
@@ -62,7 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()  # when what is waited for now began: a request, its headers, its body
         self._paused_since = self._closing_since = 0.0
         self._refusal: tuple[int, str, str] | None = None
-        self._lingering = False
+        self._lingering, self._discarded = False, 0
 
     # What asyncio calls
 
@@ -82,14 +83,21 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, in slices while headers are open; stop as soon as a limit is broken."""
         if self._lingering:
+            self._discarded += len(data)
+            if self._discarded > _MOST_DISCARDED:
+                self.transport.abort()
             return
         if len(data) <= _SLICE:
             self._feed(data)
             return
         for start in range(0, len(data), _SLICE):
             self._feed(data[start : start + _SLICE])
-            if self.transport.is_closing():
+            if self._ended():
                 return
+
+    def _ended(self) -> bool:
+        """Whether nothing more of the connection is read as a request."""
+        return self._lingering or self.transport.is_closing()
 
     def _feed(self, data: bytes) -> None:
         if self._reading_headers:

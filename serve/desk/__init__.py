@@ -21,6 +21,8 @@ How to add a page, ``/desk/base`` as the example:
    macros from ``forms.html.jinja``). Neither scripts nor styles in it: these are ``static/desk.js`` and ``desk.css``.
    Figures have filters: ``number``, ``share``, ``points``, ``money``, ``day``, ``moment``, ``value`` (a word of the
    data). A chart is a function of ``charts.py``, with a table of its figures behind it (the macro ``charts.figure``).
+   What the stages found out is read by ``await report(page, "experience")`` (``reports.py``), None where the run came
+   without it: the page then shows the command that makes it.
 4. Words: English in the template (``{% trans %}…{% endtrans %}`` or ``_("…")``) or the code
    (``page.words.gettext("…")``, ``N_("…")`` where it is shown later). ``tests/serve/desk/desk_catalogue.py``, run as a
    program, adds what is new to ``locale/it/LC_MESSAGES/desk.po``, where the translation is written by hand. A test

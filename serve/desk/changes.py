@@ -47,7 +47,7 @@ async def show_changes(
     before = runs[1] if len(runs) > 1 else None
     file = page.snapshot.file
     rows, total = await page.store.off_loop(risen, file, moved, ROWS)
-    changed = await page.store.off_loop(_explained, page, file, before.file if before else None, rows)
+    changed = await page.store.off_loop(_explained, page, before.file if before else None, rows)
     return await page.show(
         "changes.html.jinja", changed=changed, total=total, least=moved, choices=CHOICES, before=before, most=ROWS
     )
@@ -61,8 +61,8 @@ def risen(file: SnapshotFile, least: float, limit: int) -> tuple[list[int], int]
     return [row for _, row in found], total
 
 
-def _explained(page: Page, file: SnapshotFile, before: SnapshotFile | None, rows: list[int]) -> list[Changed]:
-    now = scores(file, rows)
+def _explained(page: Page, before: SnapshotFile | None, rows: list[int]) -> list[Changed]:
+    now = scores(page.snapshot, rows)
     earlier = {} if before is None else before.views([score["customer_id"] for score in now])
     found = []
     for score in now:

@@ -1,10 +1,8 @@
 """``/desk/customers/ID``: everything that is known of one customer."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -23,13 +21,12 @@ from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk import charts
 from fedelta.serve.desk.cases import CHANNELS, Panel, Queue, owners, panels, trail
 from fedelta.serve.desk.listed import Listed
+from fedelta.serve.desk.lived import MOST, interactions_of
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.scored import Score, reasons
 from fedelta.serve.desk.what_if import scorable
-from fedelta.serve.snapshots.histories import Histories
+from fedelta.serve.operational.received import received_of
 from fedelta.serve.store import Snapshot
-
-MOST = 200  # interactions
 
 router = APIRouter()
 
@@ -74,12 +71,12 @@ async def show_customer(
 ) -> Response:
     """Show one customer."""
     page = await open_page(request, caller)
-    file = page.snapshot.file
-    found = await page.store.off_loop(file.views, [customer_id])
+    found = await page.store.off_loop(page.snapshot.documents, [customer_id])
     if customer_id not in found:
         text = page.words.gettext("No customer has the id “%(id)s”. New customers appear after the next scoring run.")
         raise Problem(404, "unknown-customer", text % {"id": customer_id[:80]})
-    lived = await page.store.off_loop(_interactions, page, customer_id)
+    received = await page.store.read(lambda connection: received_of(connection, caller.tenant, [customer_id]))
+    lived = await page.store.off_loop(interactions_of, page, customer_id, received.get(customer_id, ()))
     known = await page.store.read(lambda connection: _known(connection, caller.tenant, customer_id))
     listed = Listed.stored(request.query_params["in"], page.words) if "in" in request.query_params else None
     queue = Queue.stored(request.query_params["cases"]) if "cases" in request.query_params else None
@@ -90,7 +87,7 @@ async def show_customer(
         names = await page.store.read(lambda connection: trail(connection, caller.tenant, queue, page.person.email))
         neighbours = _in_queue(queue, names, customer_id)
     history = await page.store.off_loop(_history, await page.store.runs(caller.tenant), customer_id)
-    score = history[-1][1]
+    score = history[-1]
     return await page.show(
         "customer.html.jinja",
         customer_id=customer_id,
@@ -98,12 +95,13 @@ async def show_customer(
         reasons=reasons(score, page.words),
         pillars=[(name, score[f"pillar_{name}"]) for name in PILLARS],
         history=history,
-        history_chart=charts.history(page.words, [(run.pointer.as_of, each) for run, each in history]),
+        history_chart=charts.history(page.words, [(each["as_of"], each) for each in history]),
         value_chart=charts.interval(
             page.words, score["clv_low"], score["clv_expected"], score["clv_high"], score["currency"]
         ),
         timeline=_timeline(page, history, known, lived),
         interactions=len(lived),
+        most=MOST,
         known=known,
         what_if=score["last_bad_experience"] is not None and scorable(page) is not None,
         codes=list(dict.fromkeys(reason.code for reason in reasons(score, page.words) if reason.raises)),
@@ -114,10 +112,18 @@ async def show_customer(
     )
 
 
-def _history(runs: tuple[Snapshot, ...], customer_id: str) -> list[tuple[Snapshot, Score]]:
-    """The customer's scores in the runs that are kept, the earliest first."""
-    found = ((run, run.file.views([customer_id]).get(customer_id)) for run in reversed(runs))
-    return [(run, orjson.loads(document)) for run, document in found if document is not None]
+def _history(runs: tuple[Snapshot, ...], customer_id: str) -> list[Score]:
+    """The customer's scores in the runs that are kept, each as published and as made anew; the earliest first."""
+    found: list[Score] = []
+    for run in reversed(runs):
+        for documents in (run.file.views, run.documents):
+            if (document := documents([customer_id]).get(customer_id)) is not None:
+                score = orjson.loads(document)
+                if not found or found[-1]["as_of"] != score["as_of"]:
+                    found.append(score)
+                else:
+                    found[-1] = score
+    return found
 
 
 def _known(connection: sa.Connection, tenant: str, customer_id: str) -> Known:
@@ -130,23 +136,12 @@ def _known(connection: sa.Connection, tenant: str, customer_id: str) -> Known:
     )
 
 
-def _interactions(page: Page, customer_id: str) -> list[dict[str, Any]]:
-    """What the customer went through, the latest ``MOST`` of it; nothing where the run came without it."""
-    parts = page.snapshot.parts
-    if parts is None or parts.histories is None:
-        return []
-    with closing(Histories(Path(parts.histories))) as histories:
-        return histories.interactions([customer_id]).sort("occurred_at").tail(MOST).to_dicts()
-
-
-def _timeline(
-    page: Page, history: list[tuple[Snapshot, Score]], known: Known, lived: list[dict[str, Any]]
-) -> list[Event]:
+def _timeline(page: Page, history: list[Score], known: Known, lived: list[dict[str, Any]]) -> list[Event]:
     """What is known to have happened, the latest first."""
     words, events = page.words, []
     say: Any = words.gettext
     before: Score | None = None
-    for _, score in history:
+    for score in history:
         if score["status"] == "scored" and (before is None or before["risk_tier"] != score["risk_tier"]):
             title = say("Risk: %(tier)s, %(share)s") % {
                 "tier": words.value(score["risk_tier"]), "share": words.share(score["churn_probability"]),
@@ -156,7 +151,7 @@ def _timeline(
                 text = say("It was %(tier)s before.") % {"tier": words.value(before["risk_tier"])}
             events.append(Event(score["as_of"], title, text))
         before = score
-    score = history[-1][1]
+    score = history[-1]
     latest_bad = score["last_bad_experience_at"]
     if latest_bad and not any(_iso(each["occurred_at"]) == _iso(datetime.fromisoformat(latest_bad)) for each in lived):
         title = say("Bad experience: %(rule)s") % {"rule": words.value(score["last_bad_experience"])}
@@ -215,8 +210,9 @@ def _iso(at: datetime) -> str:
 def _in_list(page: Page, listed: Listed, customer_id: str) -> Neighbours | None:
     file = page.snapshot.file
     _, rows = listed.whole(file)
-    place = rows.index_of(file.rows([customer_id])[customer_id])
-    if place is None:
+    row = file.rows([customer_id]).get(customer_id)
+    place = None if row is None else rows.index_of(row)
+    if place is None:  # in no list yet, or filtered out
         return None
     around = [orjson.loads(file.body(rows[at]))["customer_id"] if 0 <= at < len(rows) else None
               for at in (place - 1, place + 1)]  # fmt: skip

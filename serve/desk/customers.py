@@ -150,7 +150,7 @@ def _seen(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Seen:
     shown = found[:ROWS]
     rows = [
         Row(rank, score, reasons(score, page.words))
-        for (rank, _), score in zip(shown, scores(file, (row for _, row in shown)), strict=True)
+        for (rank, _), score in zip(shown, scores(snapshot, (row for _, row in shown)), strict=True)
     ]
     following = None
     if len(found) > ROWS:

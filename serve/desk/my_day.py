@@ -37,10 +37,10 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
         overdue=overdue,
         due_total=due_total,
         today=today(),
-        worse=scores(file, rows),
+        worse=scores(page.snapshot, rows),
         worse_total=worse,
         least=LEAST,
-        new=scores(file, new_rows),
+        new=scores(page.snapshot, new_rows),
         new_total=new,
         since=as_of,
     )

@@ -45,6 +45,7 @@ NAVIGATION = (
     Entry("/desk/cases", N_("Cases"), "read:list"),
     Entry("/desk/customers", N_("Customers"), "read:list"),
     Entry("/desk/changes", N_("Changes"), "read:list"),
+    Entry("/desk/base", N_("The base"), "read:list"),
 )
 
 
@@ -181,7 +182,7 @@ def environment(language: str) -> Environment:
     made.policies["ext.i18n.trimmed"] = True
     made.filters |= {
         name: getattr(spoken, name)
-        for name in ("number", "share", "points", "money", "day", "moment", "value", "listed")
+        for name in ("number", "share", "points", "money", "day", "moment", "value", "listed", "lasting", "touchpoint")
     } | {"segment": partial(quote, safe=""), "query": urlencode}
     made.globals |= {"words": spoken, "static": address, "htmx": address(HTMX), "_n": spoken.ngettext}
     return made

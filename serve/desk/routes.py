@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from fedelta.serve.desk import (
+    base,
     cases,
     changes,
     customer,
@@ -27,6 +28,7 @@ ROUTERS = (
     cases.router,
     what_if.router,
     changes.router,
+    base.router,
     settings.router,
 )
 

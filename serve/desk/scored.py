@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from fedelta.serve.desk.words import Words
-from fedelta.serve.snapshots.read import SnapshotFile
+from fedelta.serve.store import Snapshot
 
 Score = Mapping[str, Any]  # a score document, as serve.snapshots.document.MEANING has it
 
@@ -26,9 +26,10 @@ class Reason:
     date: str | None
 
 
-def scores(file: SnapshotFile, rows: Iterable[int]) -> list[Score]:
-    """The documents at some rows of the scores file."""
-    return [orjson.loads(file.body(row)) for row in rows]
+def scores(snapshot: Snapshot, rows: Iterable[int]) -> list[Score]:
+    """The latest documents of the customers at some rows of the scores file."""
+    live = snapshot.live.by_row
+    return [orjson.loads(live.get(row) or snapshot.file.body(row)) for row in rows]
 
 
 def reasons(score: Score, words: Words) -> list[Reason]:

@@ -1,22 +1,28 @@
 """``/desk/what-if/ID``: the score of a customer had the last bad experience not been, or been settled at once."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
+from fedelta.features.contract import INTERACTIONS
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.desk.lived import interactions_of
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.scored import Score
 from fedelta.serve.desk.words import N_
 from fedelta.serve.live.pool import Busy, NotEquipped, Pool
+from fedelta.serve.live.rows import Columns
 from fedelta.serve.live.worker import Batch, CannotScore, Customer
+from fedelta.serve.operational.received import received_of
 from fedelta.serve.snapshots.histories import Histories
 from fedelta.serve.snapshots.parts import Parts
 
@@ -42,14 +48,15 @@ async def show_what_if(
 ) -> Response:
     """Show what the model associates with the history, had its last bad experience been otherwise."""
     page = await open_page(request, caller)
-    found = await page.store.off_loop(page.snapshot.file.views, [customer_id])
+    found = await page.store.off_loop(page.snapshot.documents, [customer_id])
     if customer_id not in found or (parts := scorable(page)) is None:
         raise Problem(404, "not-found", page.words.gettext("There is no such page."))
-    known = await page.store.off_loop(_known, parts, customer_id)
-    scores = [Otherwise(title, await _scored(page, parts, *known, how)) for how, title in WAYS.items()]
-    return await page.show(
-        "what_if.html.jinja", customer_id=customer_id, score=orjson.loads(found[customer_id]), otherwise=scores
-    )
+    received = await page.store.read(lambda connection: received_of(connection, caller.tenant, [customer_id]))
+    known = await page.store.off_loop(_known, page, parts, customer_id, received.get(customer_id, ()))
+    score = orjson.loads(found[customer_id])
+    as_of = datetime.fromisoformat(score["as_of"])
+    scores = [Otherwise(title, await _scored(page, parts, *known, as_of, how)) for how, title in WAYS.items()]
+    return await page.show("what_if.html.jinja", customer_id=customer_id, score=score, otherwise=scores)
 
 
 def scorable(page: Page) -> Parts | None:
@@ -64,10 +71,10 @@ def scorable(page: Page) -> Parts | None:
 
 
 async def _scored(
-    page: Page, parts: Parts, customer: Customer, rows: dict[str, list[Any]], how: Literal["without", "resolved"]
+    page: Page, parts: Parts, customer: Customer, rows: Columns, as_of: datetime, how: Literal["without", "resolved"]
 ) -> Score | None:
     pool: Pool = page.request.app.state.pool
-    batch = Batch(parts, page.snapshot.snapshot_id, (customer,), rows, explain=False, what_if=how)
+    batch = Batch(parts, page.snapshot.snapshot_id, (customer,), rows, as_of, explain=False, what_if=how)
     try:
         (answer,) = await pool.score(batch)
     except CannotScore:
@@ -80,11 +87,10 @@ async def _scored(
     return score
 
 
-def _known(parts: Parts, customer_id: str) -> tuple[Customer, dict[str, list[Any]]]:
+def _known(page: Page, parts: Parts, customer_id: str, received: Sequence[bytes]) -> tuple[Customer, Columns]:
     """A customer, and what the customer went through."""
     assert parts.histories is not None
     with closing(Histories(Path(parts.histories))) as histories:
-        rows = histories.interactions([customer_id])
         customers = histories.customers([customer_id])
     row = next(iter(customers.to_dicts()), {}) if customers is not None else {}
     attributes = {
@@ -92,4 +98,11 @@ def _known(parts: Parts, customer_id: str) -> tuple[Customer, dict[str, list[Any
         for name, value in row.items()
         if name not in {"customer_id", "opted_out"}
     }
-    return Customer(customer_id, attributes, row.get("opted_out")), rows.to_dict(as_series=False)
+    lived = interactions_of(page, customer_id, received, None)
+    columns = {name: [each[name] for each in lived] for name in INTERACTIONS if name != "customer_id"}
+    for name in ("amount", "margin"):
+        columns[name] = [None if value is None else Decimal(str(value)) for value in columns[name]]
+    return Customer(customer_id, attributes, row.get("opted_out")), {
+        "customer_id": [customer_id] * len(lived),
+        **columns,
+    }

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from babel import Locale, dates, lists, numbers
+from babel import Locale, dates, lists, numbers, units
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
@@ -37,6 +37,18 @@ VALUES: Mapping[str, str] = {
     "integrity": N_("integrity"), "resolution": N_("resolution"), "expectations": N_("expectations"),
     "empathy": N_("empathy"), "personalisation": N_("personalisation"), "time_and_effort": N_("time and effort"),
     "opted out": N_("opted out"), "contacted lately": N_("contacted lately"),
+    # How interactions touch customers, and channels.
+    "digital": N_("digital"), "physical": N_("physical"), "human": N_("human"), "all": N_("all"),
+    "email": N_("e-mail"), "app": N_("app"), "web": N_("web"), "store": N_("store"),
+    "organic_search": N_("organic search"), "direct": N_("direct"), "social": N_("social media"),
+    "paid_search": N_("paid search"), "display": N_("display"), "partner": N_("partner"), "chat": N_("chat"),
+    # Rules of bad experiences, and their levels.
+    "late_delivery": N_("late delivery"), "failed_expectation": N_("failed expectation"),
+    "unresolved_contact": N_("unresolved contact"), "repeated_contact": N_("repeated contact"),
+    "slow_answer": N_("slow answer"), "high_effort": N_("high effort"), "low_rating": N_("low rating"),
+    "bad_review": N_("bad review"), "faulty_return": N_("faulty return"), "cancelled_order": N_("cancelled order"),
+    "poor_fit": N_("poor fit"), "returned_goods": N_("returned goods"),
+    "needs": N_("needs"), "ease": N_("ease"), "enjoyable": N_("enjoyable"), "silent": N_("silent"),
     "viewer": N_("viewer"), "agent": N_("agent"), "manager": N_("manager"), "admin": N_("admin"),
     "open": N_("open"), "snoozed": N_("snoozed"), "done": N_("done"),
     "reached": N_("reached"), "no_answer": N_("no answer"), "offered": N_("offered"), "accepted": N_("accepted"),
@@ -129,6 +141,20 @@ class Words:
             return _DASH
         at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
         return dates.format_datetime(at, "d MMM y, HH:mm 'UTC'", locale=self.locale)
+
+    def touchpoint(self, name: str) -> str:
+        """What a touchpoint of the journey map is called: visit (digital)."""
+        kind, _, touch = name.partition(" (")
+        text = self.value(kind)
+        return f"{text[:1].upper()}{text[1:]}{f' ({self.value(touch[:-1])})' if touch else ''}"
+
+    def lasting(self, days: float | None) -> str:
+        """A time between two moments, in the unit that people take for it."""
+        if days is None:
+            return _DASH
+        hours = 24 * days
+        amount, unit = (days, "day") if hours >= 48 else (hours, "hour") if hours >= 1.5 else (60 * hours, "minute")
+        return units.format_unit(round(amount), f"duration-{unit}", "short", locale=self.locale)
 
     def listed(self, texts: Sequence[str]) -> str:
         """Several things in one sentence: a, b and c."""

@@ -1,10 +1,11 @@
-"""How long the audit and messages are kept."""
+"""How long the audit, messages and the keys of requests are kept."""
 
 import sqlalchemy as sa
 
-from fedelta.serve.operational.tables import audit, deliveries, from_now, outbox
+from fedelta.serve.operational.tables import audit, deliveries, from_now, idempotency_keys, outbox
 
 AT_ONCE = 5_000
+REQUEST_DAYS = 30.0  # that an idempotency key is known
 
 
 def forget_audit(connection: sa.Connection, days: float, at_once: int = AT_ONCE) -> bool:
@@ -33,3 +34,16 @@ def forget_messages(connection: sa.Connection, days: float, at_once: int = AT_ON
         )
         connection.execute(outbox.delete().where(between))
     return len(gone) == at_once
+
+
+def forget_requests(connection: sa.Connection, days: float, at_once: int = AT_ONCE) -> bool:
+    """Delete idempotency keys that are older than ``days``, some at a time; whether there may be more."""
+    table = idempotency_keys
+    oldest = sa.select(table.c.created_at).order_by(table.c.created_at).offset(at_once - 1).limit(1)
+    last = connection.execute(oldest).scalar_one_or_none()
+    before = from_now(days=-days)
+    old = table.c.created_at < before
+    if last is not None:
+        old = sa.and_(old, table.c.created_at <= last)
+    connection.execute(table.delete().where(old))
+    return last is not None and last < before

@@ -264,14 +264,55 @@ idempotency_keys = sa.Table(
     sa.Index("idempotency_keys_by_age", "created_at"),
 )
 
-# Documents that come with a run and are replaced by those of the next: reports/saves.json as ``saves``.
+# Documents that go with a run that is kept: reports/saves.json as ``saves``.
 reports = sa.Table(
     "reports",
     metadata,
     sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("snapshot_id", sa.String(64), primary_key=True),
     sa.Column("name", sa.String(60), primary_key=True),
-    sa.Column("published_at", sa.String(40), nullable=False),
     sa.Column("document", sa.LargeBinary, nullable=False),
+)
+
+# What a tenant has set for all its people: ``document`` is JSON.
+tenant_settings = sa.Table(
+    "tenant_settings",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("name", sa.String(60), primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+# Files of outcomes that somebody sent, for a day.
+imports = sa.Table(
+    "imports",
+    metadata,
+    sa.Column("import_id", sa.String(32), primary_key=True),
+    _tenant(),
+    sa.Column("user_id", _ID, sa.ForeignKey("users.user_id"), nullable=False),
+    sa.Column("file_name", sa.String(200), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Index("imports_by_age", "created_at"),
+)
+
+# Views that somebody wants to hear of: the whole list (``digest``) or who entered it (``entered``), at an hour of days
+# in a time zone. ``reported_in`` is the run that was reported last.
+subscriptions = sa.Table(
+    "subscriptions",
+    metadata,
+    sa.Column("subscription_id", _ID, primary_key=True),
+    _tenant(),
+    sa.Column("user_id", _ID, sa.ForeignKey("users.user_id"), nullable=False),
+    sa.Column("view_id", _ID, sa.ForeignKey("views.view_id", ondelete="CASCADE"), nullable=False),
+    sa.Column("kind", sa.String(10), nullable=False),
+    sa.Column("days", sa.String(7), nullable=False),  # of the week, 1 for Monday: 12345
+    sa.Column("hour", sa.Integer, nullable=False),
+    sa.Column("time_zone", sa.String(60), nullable=False),
+    sa.Column("reported_at", sa.String(40)),
+    sa.Column("reported_in", sa.String(64)),
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.UniqueConstraint("user_id", "view_id", "kind", name="subscriptions_once"),
 )
 
 # Who was erased: a keyed hash of the id, never the id.

@@ -43,7 +43,7 @@ class Tier(BaseModel):
 
 
 class CurrentModel(Age):
-    """The current scoring run and the model behind it. The last four are null where the run came without them."""
+    """The current scoring run and the model behind it. What the run came without is null."""
 
     published_at: str
     snapshot_id: str
@@ -58,6 +58,10 @@ class CurrentModel(Age):
     metrics: dict[str, Any] | None = Field(description="reports/evaluation.json")
     churn: dict[str, Any] | None = Field(description="the churn model's contract")
     clv: dict[str, Any] | None = Field(description="the CLV model's contract")
+    reports: dict[str, str] = Field(default={}, description="the reports that the desk shows: a digest by name")
+    alarms: list[str] | None = Field(
+        default=None, description="what the stage `monitor` finds out of the ordinary; null: the run came without it"
+    )
 
 
 @router.get("/healthz", tags=["health"])

@@ -60,7 +60,7 @@ class DeliveryQuery(BaseModel):
 
     state: DeliveryState | None = None
     limit: int = Field(100, ge=1, le=MOST_ROWS)
-    cursor: str | None = Field(None, max_length=2_000, description="Taken from `next`. Keep the state.")
+    cursor: str | None = Field(None, max_length=200, description="Taken from `next`. Keep the state.")
 
 
 class DeliveryPage(BaseModel):

@@ -14,7 +14,10 @@ SORTS = {
     "delta": "delta",
     "expected_profit": "expected_profit",
 }
-NUMBERS = ("value_at_risk", "churn_probability", "clv_expected", "delta", "expected_profit", "p_here")
+NUMBERS = (
+    "value_at_risk", "churn_probability", "clv_expected", "delta", "expected_profit", "p_here", "p_saved",
+    "contact_cost", "win_back_value",
+)  # fmt: skip
 KINDS = ("risk_tier", "loyalty_class", "persona", "channel", "journey", "journey_stage", "action", "team")
 READ = ("customer_id", "status", "as_of", "previous_probability", "open_issue", "held_out", "suppression_reason")
 OF_REASONS = ("code", "theme")

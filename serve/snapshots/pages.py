@@ -23,7 +23,7 @@ _RUNS_OF_A_LIST = 4
 _MANY = 100_000  # customers
 _BLOCK = 8_192  # ranks
 _KEPT_MASKS = 64  # of a snapshot: 8 MB of a million customers
-_HERE = 0.5
+HERE = 0.5
 
 _keeping = Lock()
 _masks: WeakKeyDictionary[SnapshotFile, OrderedDict[str, pl.Series]] = WeakKeyDictionary()
@@ -231,7 +231,7 @@ def _numbers(filters: Filters) -> Iterator[_Condition]:
             yield _Condition(column, _at_least(value))
     if filters.presence is not None:
         here = filters.presence == "probably_here"
-        yield _Condition("p_here", (lambda p: p >= _HERE) if here else (lambda p: p < _HERE))
+        yield _Condition("p_here", (lambda p: p >= HERE) if here else (lambda p: p < HERE))
     if (since := filters.tier_changed_since) is not None:
         yield _Condition("tier_changed_at", lambda at: at >= pl.Series([since], dtype=at.dtype))
 

@@ -9,27 +9,26 @@ import orjson
 import polars as pl
 import sqlalchemy as sa
 
-from fedelta.serve.operational import pointer
+from fedelta.serve.operational import pointer, run_reports
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.erased import Erased
 from fedelta.serve.operational.erasures import hashes, hide, must_fit, read_key, take_turns
-from fedelta.serve.operational.reports import store_report
 from fedelta.serve.operational.tables import DEFAULT_TENANT
 from fedelta.serve.operational.tenants import checked, ensure
 from fedelta.serve.snapshots.compare import tier_changes
 from fedelta.serve.snapshots.parts import Inputs, remove_unused, store_parts
 from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
+from fedelta.serve.snapshots.reports import read_reports
 from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun, read_document
 from fedelta.serve.snapshots.write import SUFFIX, remove_snapshot, remove_unfinished, write_snapshot
 
 SCORES_FILE = Path("data/scores.parquet")
 BUNDLE = Path("data/bundle")
 METRICS = Path("reports/evaluation.json")
-DRIFT = Path("reports/drift.json")
 SCORING = Path("data/scoring")
 INTERACTIONS = Path("data/interactions")
 CUSTOMERS = Path("data/customers.parquet")
-SAVES = Path("reports/saves.json")
+REPORTS = Path("reports")
 KEPT_PREVIOUS = 2
 ACTOR = "fedelta publish"
 
@@ -68,11 +67,11 @@ def publish(
     *,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
-    drift: Path = DRIFT,
     scoring: Path = SCORING,
     interactions: Path = INTERACTIONS,
     customers: Path = CUSTOMERS,
-    saves: Path = SAVES,
+    reports: Path | None = None,
+    policy: Mapping[str, object] | None = None,
     keep: int = KEPT_PREVIOUS,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -88,10 +87,11 @@ def publish(
     ----------
     path : the scores file, with the columns of ``features.contract.SCORES``
     bundle, metrics : documents shown by ``/v1/models/current`` where present
-    drift : the report of ``fedelta monitor`` where present; its alarms are sent to others, once
     scoring, interactions, customers : what the run scored by, copied beside the snapshot with the bundle, so that the
         service can score on demand; where they are not there or of another run, it cannot
-    saves : what contacting achieved, for the reports of campaigns, where present
+    reports : the folder of the reports that the desk shows (`serve.snapshots.reports`), those that are there;
+        alarms of ``drift.json`` are sent to others, once
+    policy : what limits the contacts of a run, and the share of the control group, where the caller knows it
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
     thresholds : the least churn probability of each risk tier but the lowest, where the caller knows it
@@ -109,13 +109,15 @@ def publish(
     """
     began = time.perf_counter()
     run, folder = ScoringRun(path), database.snapshots / checked(tenant)
-    snapshot_id, alarms = run.snapshot_id(), read_document(drift)
-    document, report = _about(run, snapshot_id, bundle, metrics, thresholds), read_document(saves)
+    snapshot_id, found = run.snapshot_id(), read_reports(reports) if reports is not None else {}
+    if policy is not None:
+        found["policy"] = orjson.dumps(policy)
+    document = _about(run, snapshot_id, bundle, metrics, thresholds, found)
     database.migrate()
     run, hashed = _without_erased(run, database, tenant)
     if run.erased:
         snapshot_id = run.snapshot_id()
-        document = _about(run, snapshot_id, bundle, metrics, thresholds)
+        document = _about(run, snapshot_id, bundle, metrics, thresholds, found)
     facts = run.facts
     with database.sole_publisher(tenant), database.engine() as engine:
         with engine.execution_options(reads=True).begin() as connection:
@@ -145,11 +147,11 @@ def publish(
                     pointer.tell(connection, tenant, "score.tier_changed", changes)
             else:
                 pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
-            if alarms is not None:
-                pointer.alert(connection, tenant, alarms)
-            if report is not None:
-                store_report(connection, tenant, "saves", report)
+            run_reports.store(connection, tenant, snapshot_id, found)
+            if "drift" in found:
+                pointer.alert(connection, tenant, orjson.loads(found["drift"]))
             gone = pointer.retire(connection, tenant, keep)
+            run_reports.forget(connection, tenant, gone)
             needed = [one.scoring for one in pointer.kept(connection, tenant)]
         for one in gone:
             remove_snapshot(folder / f"{one}{SUFFIX}")
@@ -173,11 +175,11 @@ def main(
     scores: Path = SCORES_FILE,
     bundle: Path = BUNDLE,
     metrics: Path = METRICS,
-    drift: Path = DRIFT,
     scoring: Path = SCORING,
     interactions: Path = INTERACTIONS,
     customers: Path = CUSTOMERS,
-    saves: Path = SAVES,
+    reports: Path = REPORTS,
+    policy: Mapping[str, object] | None = None,
     receipt: Path | None = None,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -194,11 +196,11 @@ def main(
         Database.at(database_url),
         bundle=bundle,
         metrics=metrics,
-        drift=drift,
         scoring=scoring,
         interactions=interactions,
         customers=customers,
-        saves=saves,
+        reports=reports,
+        policy=policy,
         tenant=tenant,
         thresholds=thresholds,
     )
@@ -208,7 +210,12 @@ def main(
 
 
 def _about(
-    run: ScoringRun, snapshot_id: str, bundle: Path, metrics: Path, thresholds: Mapping[str, float] | None
+    run: ScoringRun,
+    snapshot_id: str,
+    bundle: Path,
+    metrics: Path,
+    thresholds: Mapping[str, float] | None,
+    reports: Mapping[str, bytes],
 ) -> bytes:
     """The JSON object of ``/v1/models/current``."""
     facts = run.facts
@@ -227,6 +234,8 @@ def _about(
             "metrics": read_document(metrics),
             "churn": churn,
             "clv": clv,
+            "reports": run_reports.digests(reports),
+            "alarms": orjson.loads(reports["drift"]).get("alarms") if "drift" in reports else None,
         }
     )
 

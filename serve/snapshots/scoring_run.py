@@ -17,7 +17,7 @@ from fedelta.features.errors import FedeltaError
 
 ONE_PER_RUN = ("as_of", "horizon_days", "model_version")
 _READ_AT_ONCE = 100_000  # rows: a row group is decoded anew for each part of it that is read
-DOCUMENT_VERSION = b"5"  # raise it when the same scores would give other documents
+DOCUMENT_VERSION = b"6"  # raise it when the same scores would give other documents or columns
 
 _FLOATS = [name for name, dtype in SCORES.items() if dtype == pl.Float64()]
 

@@ -61,18 +61,20 @@ def test_the_report_of_the_stage_comes_with_a_publish_and_stays_until_the_next(
 ) -> None:
     publish_customers(planned("ann"))
     publish = ["publish", "--scores", str(tmp_path / "scores.parquet"), "--database", full_url(database)]
-    assert main([*publish, "--saves", str(json_file(tmp_path / "saves.json", SAVES))]) == 0
+    reports = json_file(tmp_path / "reports" / "saves.json", SAVES)
+    assert main([*publish, "--reports", str(reports.parent)]) == 0
     report = analyst.get("/v1/campaigns/spring/report").json()
     assert (report["comparison"], report["says"], report["as_of"]) == (SPRING, "Too early.", "2024-05-31")
     assert report["overall"]["says"] == "In all."
     assert report["campaign"]["measured"] is True
-    assert main(publish) == 0
+    reports.unlink()
+    publish_customers(planned("ann", churn_probability=0.1))
     assert analyst.get("/v1/campaigns/spring/report").json() == report
-    json_file(tmp_path / "reports" / "saves.json", nothing_measured("Nothing yet."))
-    assert main(publish) == 0
+    json_file(reports, nothing_measured("Nothing yet."))
+    assert main([*publish, "--reports", str(reports.parent)]) == 0
     assert analyst.get("/v1/campaigns/spring/report").status_code == 404
-    (tmp_path / "reports" / "saves.json").write_text("[]")
-    assert main(publish) == 1
+    reports.write_text("[]")
+    assert main([*publish, "--reports", str(reports.parent)]) == 1
 
 
 def test_a_name_that_no_campaign_can_have_is_not_found(analyst: Client, publish_customers: Publish) -> None:

@@ -17,7 +17,8 @@ from fedelta.serve.app import create_app
 from fedelta.serve.caller.keys import create_key
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.idempotency import once
-from fedelta.serve.operational.tables import outcomes, treatments
+from fedelta.serve.operational.retention import forget_requests
+from fedelta.serve.operational.tables import idempotency_keys, outcomes, treatments
 
 
 @pytest.fixture
@@ -82,6 +83,20 @@ def test_requests_that_come_at_once_with_one_key_are_carried_out_once(database: 
     with ThreadPoolExecutor(4) as threads:
         assert set(threads.map(send, range(4))) == {"answer 1"}
     assert acted == [1]
+
+
+def test_keys_of_requests_are_forgotten_some_at_a_time(database: Database) -> None:
+    for number in range(5):
+        within(database, lambda c, key=f"k{number}": once(c, "default", "crm", "x", key, b"", lambda: ""))  # type: ignore[misc]
+    with connected(database) as connection:
+        old = idempotency_keys.c.key != "k4"
+        connection.execute(sa.update(idempotency_keys).where(old).values(created_at="2024-01-01T00:00:00Z"))
+    rounds = 1
+    while within(database, lambda connection: forget_requests(connection, 30, at_once=2)):
+        rounds += 1
+        assert rounds < 5
+    with connected(database) as connection:
+        assert connection.execute(sa.select(idempotency_keys.c.key)).scalars().all() == ["k4"]
 
 
 @pytest.mark.parametrize(("who", "kind"), [("hal", "control-group"), ("olga", "opted-out")])

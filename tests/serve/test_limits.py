@@ -76,7 +76,7 @@ def answers(served: tuple[str, str]) -> None:
 def refusals(served: tuple[str, str]) -> dict[str, int]:
     """What was refused or cut off so far, by reason, as the metrics have it."""
     text = httpx.get(f"{served[0]}/metrics", headers={"X-API-Key": served[1]}, timeout=20).text
-    found = re.findall(r'^fedelta_refused_total{reason="(\w+)"} (\d+)', text, re.MULTILINE)
+    found = re.findall(r'^fedelta_refused_total{reason="([\w-]+)"} (\d+)', text, re.MULTILINE)
     return {reason: int(count) for reason, count in found}
 
 
@@ -125,6 +125,13 @@ def test_a_hundred_megabytes_of_header_are_not_even_read(served: tuple[str, str]
                     answers(served)
     assert sent < 100_000_000 or declared == START
     answers(served)
+
+
+def test_a_header_that_comes_all_at_once_is_refused_once(served: tuple[str, str]) -> None:
+    before = refusals(served)
+    assert problem(send(served[0], b"GET /healthz HTTP/1.1\r\nX-Large: " + b"x" * 2_000_000))[0] == 431
+    after = refusals(served)
+    assert sum(after.values()) - sum(before.values()) == 1
 
 
 def test_a_request_that_comes_byte_by_byte_is_ended(served: tuple[str, str]) -> None:

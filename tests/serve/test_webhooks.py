@@ -104,9 +104,9 @@ def test_changed_tiers_a_new_model_and_alarms_are_told_once(
     made = endpoint(admin, receiver, "score.tier_changed", "model.promoted", "drift.alert")
     before = [customer(f"c{number:04}", risk_tier="low") for number in range(1_200)]
     after = [customer(f"c{number:04}", risk_tier="high", model_version="m2") for number in range(1_200)]
-    drift = json_file(tmp_path / "drift.json", {"alarms": ["Feature tenure_days changed."]})
+    json_file(tmp_path / "drift.json", {"alarms": ["Feature tenure_days changed."]})
     for rows in (before, after, before[:1_000]):
-        publish(write(tmp_path / "run.parquet", *rows), database, drift=drift)
+        publish(write(tmp_path / "run.parquet", *rows), database, reports=tmp_path)
     deliver(database)
     told = [message.verified(made["secret"]) for message in receiver.messages]
     changed = [one["data"] for one in told if one["type"] == "score.tier_changed"]

@@ -4,12 +4,13 @@ import io
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from fedelta.serve.desk.words import CATALOGUES, LANGUAGES
 
 CODE = CATALOGUES.parent
+PAGES = CODE.parents[1] / "pages"  # of which the journey map is in the reader's language too
 METHODS = [("**.py", "python"), ("**.jinja", "jinja2.ext.babel_extract")]
 OPTIONS = {"**.jinja": {"trimmed": "true", "newstyle_gettext": "true"}}
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "N_": None, "say": None}
@@ -22,6 +23,8 @@ def messages() -> Catalog:
         CODE, METHODS, OPTIONS, KEYWORDS, directory_filter=lambda _folder: True
     ):
         found.add(message, locations=[(file, None)], auto_comments=comments)
+    for _, message, comments, _ in extract_from_file("python", PAGES / "journey_chart.py", KEYWORDS):
+        found.add(message, locations=[("journey_chart.py", None)], auto_comments=comments)
     return found
 
 

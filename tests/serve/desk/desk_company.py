@@ -11,6 +11,7 @@ from fedelta.serve.desk.users import ROLES, add_user
 from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import publish
 
+REPORTS = Path(__file__).parent / "reports"  # of the demo, shortened
 PASSWORD = "correct horse battery"
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 LONG = "customer-" + "x" * 191
@@ -58,7 +59,7 @@ def run(database: Database, folder: Path, count: int = 120) -> None:
             unscored("gone", "already_churned") | {"as_of": as_of},
         ]
         path = write(folder / "scores.parquet", *rows, *extra)
-        publish(path, database, bundle=folder / "bundle", metrics=folder / "metrics.json")
+        publish(path, database, bundle=folder / "bundle", metrics=folder / "metrics.json", reports=REPORTS)
 
 
 def _customer(place: int, as_of: datetime, number: int) -> Mapping[str, Any]:

@@ -9,16 +9,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import desk_company as company
+import orjson
 import polars as pl
 import pytest
 import sqlalchemy as sa
 from desk_client import Desk
+from fastapi import FastAPI
 from markupsafe import escape
 from scoring_runs import full_url
 
 from fedelta.features.contract import INTERACTIONS
 from fedelta.serve.acting.erasure import main as erase
 from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.received import Live
 from fedelta.serve.operational.tables import audit, views
 from fedelta.serve.snapshots.histories import write_histories
 from fedelta.serve.snapshots.parts import Parts
@@ -215,3 +218,16 @@ def test_who_was_erased_is_on_no_page_and_in_no_view(desk: Desk, visit: Visit, d
         assert connection.execute(sa.select(views.c.query)).scalars().all() == ["q=C003"]
         entries = connection.execute(sa.select(audit.c.details)).scalars().all()
     assert "C0036" not in " ".join(entries)
+
+
+def test_a_score_made_anew_is_shown_in_place_of_the_runs(desk: Desk, desk_app: FastAPI) -> None:
+    desk.get("/desk")
+    (snapshot, *_) = desk_app.state.store._served["default"]
+    document = orjson.loads(snapshot.file.views(["C0036"])["C0036"])
+    document |= {"as_of": "2024-03-02T08:00:00.000000Z", "churn_probability": 0.911, "risk_tier": "critical"}
+    desk_app.state.store.take(snapshot, [Live("C0036", 1, orjson.dumps(document))])
+    page = desk.get("/desk/customers/C0036").text
+    assert "<b>91%</b> critical" in page
+    assert "Scored anew as of 2 Mar 2024, 08:00 UTC" in page
+    assert "It was high before." in page
+    assert "<b>91%</b> critical" in desk.get("/desk/customers?shown=all&q=C0036").text
