@@ -1,7 +1,7 @@
 """``fedelta publish``: write a scoring run to a file of its own, then switch to it in one transaction."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,7 @@ def publish(
         parts, not_computed = store_parts(folder, inputs, facts.model_version, facts.as_of, run.erased)
         names = parts.names() if parts else None
         switched = not kept or kept[0].snapshot_id != snapshot_id
+        entered = _entered(engine, tenant, before, SnapshotFile(file)) if switched and before is not None else []
         with engine.begin() as connection:
             ensure(connection, tenant)
             take_turns(connection)
@@ -144,7 +145,7 @@ def publish(
                 pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR, scoring=names)
                 if before is not None:
                     changes = tier_changes(before, SnapshotFile(file))
-                    pointer.tell(connection, tenant, "score.tier_changed", changes)
+                    _tell(connection, tenant, {"score.tier_changed": changes, "customer.entered_view": entered})
             else:
                 pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
             run_reports.store(connection, tenant, snapshot_id, found)
@@ -276,6 +277,18 @@ def _before(folder: Path, snapshot_id: str) -> SnapshotFile | None:
         return SnapshotFile(folder / f"{snapshot_id}{SUFFIX}")
     except SnapshotUnreadable:
         return None
+
+
+def _tell(connection: sa.Connection, tenant: str, messages: Mapping[str, Iterable[str]]) -> None:
+    for kind, payloads in messages.items():
+        pointer.tell(connection, tenant, kind, payloads)
+
+
+def _entered(engine: sa.Engine, tenant: str, before: SnapshotFile, after: SnapshotFile) -> list[str]:
+    from fedelta.serve.webhooks.entered import entered_views  # noqa: PLC0415 (views are the desk's, which publishes)
+
+    with engine.execution_options(reads=True).begin() as connection:
+        return list(entered_views(connection, tenant, before, after))
 
 
 def _compared(before: SnapshotFile | None) -> pl.DataFrame | None:
