@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from receivers import Receiver, receiving
 from scoring_runs import REPOSITORY, Client, Publish, customer, full_url, json_file, many, running, write
 
+from fedelta.cli import main
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import Settings, WebhookSettings
@@ -122,7 +123,7 @@ def test_changed_tiers_a_new_model_and_alarms_are_told_once(
 
 
 def test_who_entered_a_shared_view_is_sent_to_who_asked_for_it(
-    database: Database, admin: Client, receiver: Receiver, publish_customers: Publish
+    database: Database, admin: Client, receiver: Receiver, tmp_path: Path
 ) -> None:
     made = endpoint(admin, receiver, "customer.entered_view")
     with database.engine() as engine, engine.begin() as connection:
@@ -136,10 +137,11 @@ def test_who_entered_a_shared_view_is_sent_to_who_asked_for_it(
         ):
             row = {"tenant": "default", "user_id": user_id, "name": name, "query": query, "shared": shared}
             connection.execute(views.insert().values(created_at=from_now(), **row))
-    publish_customers(customer("ann", risk_tier="high"), customer("bob"), customer("cleo", risk_tier="low"))
-    publish_customers(
-        customer("ann", risk_tier="high"), customer("bob", risk_tier="high"), customer("dan", risk_tier="high")
-    )
+    high = {"risk_tier": "high"}
+    before = [customer("ann", **high), customer("bob"), customer("cleo", risk_tier="low")]
+    for rows in (before, [customer("ann", **high), customer("bob", **high), customer("dan", **high)]):
+        scores = str(write(tmp_path / "scores.parquet", *rows))
+        assert main(["publish", "--scores", scores, "--database", full_url(database)]) == 0
     deliver(database)
     (message,) = receiver.messages
     data = message.verified(made["secret"])["data"]
