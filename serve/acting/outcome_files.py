@@ -1,4 +1,4 @@
-"""Outcomes from a CSV file: each row is one, or is refused with a reason; what is recorded already is left alone."""
+"""Outcomes from a CSV file: each row is one, or is refused with a reason; what is recorded is not recorded again."""
 
 import csv
 import io
