@@ -556,11 +556,12 @@ _of_tenant = click.option("--tenant", help="Whose (default: those of all).")
 @_database
 def _publish(database: str | None, tenant: str, *, cases: bool, **given: Any) -> None:
     """Write the scores to a snapshot of the service's and make it current, in one transaction."""
+    from fedelta.serve.desk.entered import entered_views
     from fedelta.serve.snapshots.publish import main as publish
 
     _enter_for_service(database)
     tiers, policy = _policy_of_project()
-    publish(database, thresholds=tiers, policy=policy, tenant=tenant, **given)
+    publish(database, thresholds=tiers, policy=policy, entered=entered_views, tenant=tenant, **given)
     if cases:
         from fedelta.serve.acting.run_cases import main as update
 

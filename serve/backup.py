@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -21,12 +21,18 @@ import orjson
 import sqlalchemy as sa
 
 from fedelta.features.errors import FedeltaError
+from fedelta.serve.acting.actor import Actor
+from fedelta.serve.acting.erasure import erase, hash_in_audit
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
-from fedelta.serve.operational.tables import metadata, now, tenants
+from fedelta.serve.operational.erased import Erased
+from fedelta.serve.operational.erasures import hashes, must_fit, read_key
+from fedelta.serve.operational.tables import erasures, metadata, now, tenants
 from fedelta.serve.snapshots.parts import FOLDER, Parts
+from fedelta.serve.snapshots.read import SnapshotFile
 from fedelta.serve.snapshots.write import BODIES, SUFFIX, UNFINISHED
 
+ACTOR = "fedelta restore"
 MANIFEST = "manifest.json"
 TABLES = "operational"
 SNAPSHOTS = "snapshots"
@@ -97,7 +103,8 @@ def restore(database: Database, folder: Path, *, force: bool = False) -> Backup:
     """Make the database and its snapshots what they were when the backup in ``folder`` was made.
 
     Every file is verified before anything is changed; the tables change in one transaction. A restore that fails or
-    dies leaves the database as it was. A running service sees it as it sees a publish.
+    dies leaves the database as it was. A running service sees it as it sees a publish. Customers whom this database has
+    erased since are erased again.
 
     Parameters
     ----------
@@ -127,6 +134,7 @@ def restore(database: Database, folder: Path, *, force: bool = False) -> Backup:
             )
         staged = held.enter_context(_verified(folder, made, database.snapshots))
         with engine.begin() as connection:
+            erased = connection.execute(sa.select(erasures)).mappings().all()
             for table in reversed(metadata.sorted_tables):
                 table.drop(connection)
             connection.execute(sa.text("DELETE FROM alembic_version"))
@@ -134,6 +142,8 @@ def restore(database: Database, folder: Path, *, force: bool = False) -> Backup:
             _load(connection, folder, made)
             database.upgrade(connection)
             _move_in(staged, database.snapshots)
+            for tenant in {row["tenant"] for row in erased}:
+                _erase_again(connection, database, tenant, [row for row in erased if row["tenant"] == tenant])
     return made
 
 
@@ -239,6 +249,38 @@ def _move_in(staged: Path, target: Path) -> None:
             if path.is_file():
                 _make_folder(here)
                 path.replace(here / path.name)
+
+
+def _erase_again(connection: sa.Connection, database: Database, tenant: str, before: Sequence[sa.RowMapping]) -> None:
+    """Erase those again who were erased since the backup was made: restoring it brings nobody back."""
+    since = {row["hashed_id"]: row for row in before}
+    for hashed in hashes(connection, tenant):
+        since.pop(hashed, None)
+    if not since:
+        return
+    key, actor = read_key(database), Actor(tenant, ACTOR)
+    must_fit(key, since, database.erasure_key)
+    gone = Erased(hashes=frozenset(since), key=key)
+    for customer_id in _everybody(connection, database, tenant):
+        if key is not None and customer_id in gone:
+            erase(connection, database, actor, customer_id, key)
+            after: int | None = 0
+            while after is not None:
+                after = hash_in_audit(connection, tenant, customer_id, key.hashed(customer_id), after)
+    if rows := [dict(since[hashed]) for hashed in set(since) - hashes(connection, tenant)]:
+        connection.execute(erasures.insert(), rows)
+
+
+def _everybody(connection: sa.Connection, database: Database, tenant: str) -> set[str]:
+    """The ids of all customers of a tenant that are stored anywhere."""
+    found: set[str] = set()
+    for table in metadata.sorted_tables:
+        if "customer_id" in table.c:
+            its = sa.select(table.c.customer_id).where(table.c.tenant == tenant).distinct()
+            found.update(connection.execute(its).scalars())
+    for one in pointer.kept(connection, tenant):
+        found.update(SnapshotFile(database.snapshots / tenant / f"{one.snapshot_id}{SUFFIX}").everybody())
+    return found
 
 
 def _load(connection: sa.Connection, folder: Path, made: Backup) -> None:

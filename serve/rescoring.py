@@ -12,6 +12,7 @@ from functools import partial
 import sqlalchemy as sa
 
 from fedelta.features.errors import FedeltaError
+from fedelta.serve.acting.run_cases import wake_cases
 from fedelta.serve.live.pool import MOST_CUSTOMERS, Busy, NotEquipped, Pool
 from fedelta.serve.live.worker import Again, CannotScore
 from fedelta.serve.operational.pointer import Pointer, kept
@@ -137,7 +138,12 @@ class Rescoring:
             for one in answers
             for name in [one.customer_id]
         ]
-        store = partial(store_scores, tenant=tenant, snapshot_id=snapshot.snapshot_id, scores=made)
+
+        def store(connection: sa.Connection) -> list[Live]:
+            stored = store_scores(connection, tenant, snapshot.snapshot_id, made)
+            wake_cases(connection, tenant, {one.customer_id: one.document for one in stored})
+            return stored
+
         stored = await self._store.write(store)
         await self._store.off_loop(self._store.take, snapshot, stored)
         return stored

@@ -278,7 +278,13 @@ class Endpoint(TypedDict):
     """An endpoint to be made."""
 
     url: str
-    types: NotRequired[list[Literal["score.tier_changed", "snapshot.published", "model.promoted", "drift.alert"]]]
+    types: NotRequired[
+        list[
+            Literal[
+                "score.tier_changed", "customer.entered_view", "snapshot.published", "model.promoted", "drift.alert"
+            ]
+        ]
+    ]
     description: NotRequired[str | None]
 
 
@@ -725,7 +731,9 @@ class Webhook(TypedDict):
 
     id: str
     url: str
-    types: list[Literal["score.tier_changed", "snapshot.published", "model.promoted", "drift.alert"]]
+    types: list[
+        Literal["score.tier_changed", "customer.entered_view", "snapshot.published", "model.promoted", "drift.alert"]
+    ]
     description: str | None
     created_at: str
     created_by: str
@@ -740,7 +748,9 @@ class WebhookWithSecret(TypedDict):
 
     id: str
     url: str
-    types: list[Literal["score.tier_changed", "snapshot.published", "model.promoted", "drift.alert"]]
+    types: list[
+        Literal["score.tier_changed", "customer.entered_view", "snapshot.published", "model.promoted", "drift.alert"]
+    ]
     description: str | None
     created_at: str
     created_by: str

@@ -197,9 +197,12 @@ def list_cases(
     return [Case.model_validate(dict(row)) for row in rows], following
 
 
-def case_rows(connection: sa.Connection, tenant: str, filters: Filters) -> list[tuple[Case, str | None]]:
+def case_rows(
+    connection: sa.Connection, tenant: str, filters: Filters, *further: sa.ColumnElement[bool]
+) -> list[tuple[Case, str | None]]:
     """All cases that pass the filters, in order of number, each with the facts by which an event is recognised."""
-    which = _shown().add_columns(cases.c.snoozed_facts).where(*_conditions(tenant, filters)).order_by(cases.c.id)
+    which = _shown().add_columns(cases.c.snoozed_facts).where(*_conditions(tenant, filters), *further)
+    which = which.order_by(cases.c.id)
     return [(Case.model_validate(dict(row)), row["snoozed_facts"]) for row in connection.execute(which).mappings()]
 
 

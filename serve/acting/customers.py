@@ -49,7 +49,7 @@ class Facts:
 
 def facts_of(file: SnapshotFile, customer_ids: Iterable[str]) -> dict[str, Facts]:
     """The facts of those customers whom the run knows. For worker threads."""
-    return {customer_id: _facts(orjson.loads(document)) for customer_id, document in documents(file, customer_ids)}
+    return {customer_id: facts_in(document) for customer_id, document in documents(file, customer_ids)}
 
 
 def documents(file: SnapshotFile, customer_ids: Iterable[str]) -> Iterator[tuple[str, memoryview]]:
@@ -111,7 +111,10 @@ def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
         yield values[start : start + AT_ONCE]
 
 
-def _facts(document: Mapping[str, object]) -> Facts:
+def facts_in(score: bytes | memoryview) -> Facts:
+    """The facts in a score document."""
+    document: Mapping[str, object] = orjson.loads(score)
+
     def number(name: str) -> float | None:
         value = document[name]
         return value if isinstance(value, int | float) else None

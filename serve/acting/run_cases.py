@@ -3,7 +3,7 @@
 It also notes who came onto the list, and who of the control group would have: what is measured later compares the two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,6 @@ from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import (
     AWAKE,
     Case,
-    Event,
     Filters,
     at_first_step,
     case_rows,
@@ -25,7 +24,7 @@ from fedelta.serve.acting.cases import (
     event_of,
     insert_case,
 )
-from fedelta.serve.acting.customers import Facts, documents, facts_of, in_parts, storable
+from fedelta.serve.acting.customers import Facts, documents, facts_in, facts_of, in_parts, storable
 from fedelta.serve.acting.playbooks import Step, steps_of
 from fedelta.serve.acting.treatments import utc
 from fedelta.serve.operational.database import Database
@@ -109,16 +108,22 @@ def update_cases(
     return done
 
 
-def wake_cases(connection: sa.Connection, tenant: str, customer_id: str, event: Event) -> int:
-    """Open the cases of a customer that are snoozed until this event, which has just happened; how many."""
-    waiting = sa.and_(
-        cases.c.tenant == tenant,
-        cases.c.customer_id == customer_id,
-        cases.c.status == "snoozed",
-        cases.c.snoozed_until_event == event,
-    )
-    values = {"status": "open", **AWAKE, "updated_at": now(), "revision": cases.c.revision + 1}
-    return connection.execute(cases.update().where(waiting).values(values)).rowcount
+def wake_cases(connection: sa.Connection, tenant: str, scores: Mapping[str, bytes]) -> int:
+    """Open the cases that are snoozed until something that scores made anew show; how many.
+
+    Parameters
+    ----------
+    scores : the documents by customer
+    """
+    woken = 0
+    for some in in_parts(sorted(scores)):
+        waits = sa.and_(cases.c.customer_id.in_(some), cases.c.snoozed_until_event.is_not(None))
+        for case, facts_then in case_rows(connection, tenant, Filters(status=("snoozed",)), waits):
+            facts = facts_in(scores[case.customer_id])
+            if event_of(case, facts_then, facts):
+                _set(connection, Actor(tenant, ACTOR), case, None, {"status": "open", **AWAKE}, facts)
+                woken += 1
+    return woken
 
 
 def main(
@@ -194,10 +199,18 @@ def _news(case: Case, facts_then: str | None, facts: Facts, wanted: bool, done: 
 
 
 def _set(
-    connection: sa.Connection, actor: Actor, case: Case, snapshot_id: str, values: dict[str, object], facts: Facts
+    connection: sa.Connection,
+    actor: Actor,
+    case: Case,
+    snapshot_id: str | None,
+    values: dict[str, object],
+    facts: Facts,
 ) -> None:
-    """A priority alone is no change that others could overwrite, so the revision stays."""
-    values = {**values, "priority": facts.value_at_risk, "updated_in": snapshot_id}
+    """A priority alone is no change that others could overwrite, so the revision stays.
+
+    Without a ``snapshot_id`` the facts are those since the last run.
+    """
+    values = {**values, "priority": facts.value_at_risk, "updated_in": snapshot_id or case.updated_in}
     if "status" in values:
         values |= {"updated_at": now(), "revision": case.revision + 1}
         actor.note(connection, "case.changed", case.customer_id, case_id=case.id, fields=["status"])

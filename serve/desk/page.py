@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedelta.serve.caller.scopes import Caller, Scope
 from fedelta.serve.desk.forms import form_token, secret_of
+from fedelta.serve.desk.reports import about
 from fedelta.serve.desk.static_files import HTMX, address
 from fedelta.serve.desk.words import N_, Words, preferred, words
 from fedelta.serve.operational.pointer import record
@@ -46,6 +47,7 @@ NAVIGATION = (
     Entry("/desk/customers", N_("Customers"), "read:list"),
     Entry("/desk/changes", N_("Changes"), "read:list"),
     Entry("/desk/base", N_("The base"), "read:list"),
+    Entry("/desk/health", N_("Model health"), "read:list"),
 )
 
 
@@ -92,6 +94,11 @@ class Page:
     def stale(self) -> bool:
         """Whether the scores are older than the service allows."""
         return self.latest is not None and bool(age_of(self.latest, self.request)["stale"])
+
+    @property
+    def alarms(self) -> int:
+        """How many things the monitor found out of the ordinary."""
+        return 0 if self.latest is None else len(about(self.latest.about).get("alarms") or ())
 
     @property
     def token(self) -> str:

@@ -4,14 +4,16 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import lru_cache, partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fedelta.serve.desk.page import Page
 from fedelta.serve.operational.run_reports import read
 from fedelta.serve.snapshots.reports import REPORTS
 from fedelta.serve.store import Snapshot
+
+if TYPE_CHECKING:
+    from fedelta.serve.desk.page import Page
 
 Json = Mapping[str, Any]
 
@@ -27,7 +29,7 @@ def about(document: bytes) -> Json:
     return found
 
 
-async def report(page: Page, name: str, snapshot: Snapshot | None = None) -> Json | None:
+async def report(page: "Page", name: str, snapshot: Snapshot | None = None) -> Json | None:
     """A report of the current run, or of another; None where it came without it. Raises ``Unavailable``."""
     run = snapshot or page.snapshot
     digest = about(run.about).get("reports", {}).get(name)

@@ -8,6 +8,7 @@ from fedelta.serve.desk import (
     changes,
     customer,
     customers,
+    health,
     my_day,
     opening,
     settings,
@@ -29,6 +30,7 @@ ROUTERS = (
     what_if.router,
     changes.router,
     base.router,
+    health.router,
     settings.router,
 )
 

@@ -48,6 +48,7 @@ VALUES: Mapping[str, str] = {
     "slow_answer": N_("slow answer"), "high_effort": N_("high effort"), "low_rating": N_("low rating"),
     "bad_review": N_("bad review"), "faulty_return": N_("faulty return"), "cancelled_order": N_("cancelled order"),
     "poor_fit": N_("poor fit"), "returned_goods": N_("returned goods"),
+    "promoted": N_("promoted"), "not promoted": N_("not promoted"), "rolled back": N_("rolled back"),
     "needs": N_("needs"), "ease": N_("ease"), "enjoyable": N_("enjoyable"), "silent": N_("silent"),
     "viewer": N_("viewer"), "agent": N_("agent"), "manager": N_("manager"), "admin": N_("admin"),
     "open": N_("open"), "snoozed": N_("snoozed"), "done": N_("done"),

@@ -1,7 +1,7 @@
 """``fedelta publish``: write a scoring run to a file of its own, then switch to it in one transaction."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,8 @@ CUSTOMERS = Path("data/customers.parquet")
 REPORTS = Path("reports")
 KEPT_PREVIOUS = 2
 ACTOR = "fedelta publish"
+
+Entered = Callable[[sa.Connection, str, SnapshotFile, SnapshotFile], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def publish(
     customers: Path = CUSTOMERS,
     reports: Path | None = None,
     policy: Mapping[str, object] | None = None,
+    entered: Entered | None = None,
     keep: int = KEPT_PREVIOUS,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -92,6 +95,7 @@ def publish(
     reports : the folder of the reports that the desk shows (`serve.snapshots.reports`), those that are there;
         alarms of ``drift.json`` are sent to others, once
     policy : what limits the contacts of a run, and the share of the control group, where the caller knows it
+    entered : gives the messages of who entered which view, from the run before and this one
     keep : how many earlier snapshots stay, for lists begun on them and for going back
     tenant : whose customers they are; made where it is not known yet
     thresholds : the least churn probability of each risk tier but the lowest, where the caller knows it
@@ -143,8 +147,7 @@ def publish(
             if switched:
                 pointer.switch(connection, tenant, snapshot_id, document, actor=ACTOR, scoring=names)
                 if before is not None:
-                    changes = tier_changes(before, SnapshotFile(file))
-                    pointer.tell(connection, tenant, "score.tier_changed", changes)
+                    _tell_of_changes(connection, tenant, before, SnapshotFile(file), entered)
             else:
                 pointer.describe(connection, tenant, snapshot_id, document, scoring=names)
             run_reports.store(connection, tenant, snapshot_id, found)
@@ -180,6 +183,7 @@ def main(
     customers: Path = CUSTOMERS,
     reports: Path = REPORTS,
     policy: Mapping[str, object] | None = None,
+    entered: Entered | None = None,
     receipt: Path | None = None,
     tenant: str = DEFAULT_TENANT,
     thresholds: Mapping[str, float] | None = None,
@@ -201,6 +205,7 @@ def main(
         customers=customers,
         reports=reports,
         policy=policy,
+        entered=entered,
         tenant=tenant,
         thresholds=thresholds,
     )
@@ -276,6 +281,14 @@ def _before(folder: Path, snapshot_id: str) -> SnapshotFile | None:
         return SnapshotFile(folder / f"{snapshot_id}{SUFFIX}")
     except SnapshotUnreadable:
         return None
+
+
+def _tell_of_changes(
+    connection: sa.Connection, tenant: str, before: SnapshotFile, after: SnapshotFile, entered: Entered | None
+) -> None:
+    pointer.tell(connection, tenant, "score.tier_changed", tier_changes(before, after))
+    if entered is not None:
+        pointer.tell(connection, tenant, "customer.entered_view", entered(connection, tenant, before, after))
 
 
 def _compared(before: SnapshotFile | None) -> pl.DataFrame | None:

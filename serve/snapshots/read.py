@@ -81,6 +81,12 @@ class SnapshotFile:
         """Where in the scores file the customers are that it knows."""
         return dict(self._rows(customer_ids))
 
+    def everybody(self) -> Iterator[str]:
+        """The ids of all its customers, erased or not."""
+        with self._connection() as connection:
+            for (customer_id,) in connection.execute("SELECT customer_id FROM scores"):
+                yield customer_id
+
     def has_column(self, name: str) -> bool:
         """Whether there is a column of this name; those of reasons exist where somebody has the reason."""
         return name in self._stored

@@ -4,7 +4,9 @@ from typing import Literal, get_args
 
 import orjson
 
-EventType = Literal["score.tier_changed", "snapshot.published", "model.promoted", "drift.alert"]
+EventType = Literal[
+    "score.tier_changed", "customer.entered_view", "snapshot.published", "model.promoted", "drift.alert"
+]
 TYPES: tuple[EventType, ...] = get_args(EventType)
 
 

@@ -14,6 +14,7 @@ from postgres import Server
 from scoring_runs import Client, Publish, customer, full_url, many, running
 
 from fedelta.cli import main
+from fedelta.serve.acting.erasure import main as erase
 from fedelta.serve.app import create_app
 from fedelta.serve.backup import BackupRefused, backup, restore
 from fedelta.serve.caller.keys import create_key, revoke_key
@@ -111,6 +112,20 @@ def test_a_database_in_use_is_replaced_only_by_force_and_then_whole(
     restore(database, tmp_path / "backup", force=True)
     assert contents(database) == before
     assert client.get("/v1/customers/ann/score").json()["risk_tier"] == "high"  # the service was not restarted
+
+
+def test_restoring_brings_back_nobody_who_was_erased_since(
+    database: Database, publish_customers: Publish, tmp_path: Path
+) -> None:
+    key = filled(database, publish_customers)
+    backup(database, tmp_path / "backup")
+    erase(["ann", "never met"], full_url(database))
+    restore(database, tmp_path / "backup", force=True)
+    assert scores_of(database, key, "ann").status_code in (404, 410)
+    assert scores_of(database, key, "bob").status_code == 200
+    restored = contents(database)
+    assert len(restored["erasures"]) == 2
+    assert "ann" not in str(restored["outbox"])
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "manifest"])

@@ -87,11 +87,11 @@ def test_requests_of_one_moment_are_scored_together_and_each_gets_its_own(scored
     compute(client, [given(names[0], parts, known)])  # the process has begun
     asked = []
     pool = app.state.pool
-    asks = pool._asked
+    unseen = pool._asked
 
     async def seen(process: Any, what: Any, value: Any) -> Any:
         asked.append(len(value.customers))
-        return await asks(process, what, value)
+        return await unseen(process, what, value)
 
     pool._asked = seen
     try:
@@ -103,7 +103,7 @@ def test_requests_of_one_moment_are_scored_together_and_each_gets_its_own(scored
 
         answers = client._runner.run(together())
     finally:
-        pool._asked = asks
+        pool._asked = unseen
     for name, answer in zip((*names, names[0]), answers, strict=True):
         (one,) = answer.json()["results"]
         assert one["customer_id"] == name

@@ -15,6 +15,7 @@ from fedelta.features.contract import TREATMENTS
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import Case, Filters, change_case, count_cases, list_cases, open_case
+from fedelta.serve.acting.customers import documents
 from fedelta.serve.acting.notes import add_note
 from fedelta.serve.acting.outcomes import Came, record_outcomes
 from fedelta.serve.acting.run_cases import Updated, update_cases, wake_cases
@@ -151,13 +152,17 @@ def test_a_snoozed_case_is_open_when_what_it_waits_for_happens(
     assert (ann.status, ann.snoozed_until_event) == ("open", None)
 
 
-def test_an_event_that_comes_in_between_opens_what_waits_for_it(database: Database, publish_customers: Publish) -> None:
-    publish_customers(planned("ann"))
+def test_a_score_made_anew_opens_what_waits_for_it(database: Database, publish_customers: Publish) -> None:
+    publish_customers(planned("ann", historic_value_gross=10.0), planned("bob"))
     update(database)
-    change(database, every_case(database)["ann"], snoozed_until_event="purchase")
-    assert within(database, lambda c: wake_cases(c, "default", "ann", "bad_experience")) == 0
-    assert within(database, lambda c: wake_cases(c, "default", "ann", "purchase")) == 1
-    assert every_case(database)["ann"].status == "open"
+    for case in every_case(database).values():
+        change(database, case, snoozed_until_event="purchase")
+    before = json.loads(dict(documents(current(database), ["ann"]))["ann"].tobytes())
+    for bought, woken in ((10.0, 0), (30.0, 1)):
+        made = json.dumps(before | {"historic_value_gross": bought, "value_at_risk": 77.0}).encode()
+        assert within(database, lambda c, made=made: wake_cases(c, "default", {"ann": made})) == woken  # type: ignore[misc]
+    found = every_case(database)
+    assert (found["ann"].status, found["ann"].priority, found["bob"].status) == ("open", 77.0, "snoozed")
 
 
 def test_both_arms_enter_by_one_rule_and_again_only_when_the_horizon_is_over(

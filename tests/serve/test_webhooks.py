@@ -15,12 +15,13 @@ import sqlalchemy as sa
 from receivers import Receiver, receiving
 from scoring_runs import REPOSITORY, Client, Publish, customer, full_url, json_file, many, running, write
 
+from fedelta.cli import main
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import Settings, WebhookSettings
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.pointer import tell
-from fedelta.serve.operational.tables import audit, deliveries, from_now, outbox, webhooks
+from fedelta.serve.operational.tables import audit, deliveries, from_now, outbox, users, views, webhooks
 from fedelta.serve.snapshots.publish import publish
 from fedelta.serve.store import Store
 from fedelta.serve.webhooks.deliverer import Deliverer
@@ -119,6 +120,32 @@ def test_changed_tiers_a_new_model_and_alarms_are_told_once(
     assert sorted(promoted) == ["m1", "m2"]
     assert [one["data"]["alarms"] for one in told if one["type"] == "drift.alert"] == [["Feature tenure_days changed."]]
     assert "snapshot.published" not in receiver.types()  # nobody asked for it
+
+
+def test_who_entered_a_shared_view_is_sent_to_who_asked_for_it(
+    database: Database, admin: Client, receiver: Receiver, tmp_path: Path
+) -> None:
+    made = endpoint(admin, receiver, "customer.entered_view")
+    with database.engine() as engine, engine.begin() as connection:
+        person = {"tenant": "default", "email": "vera@example.org", "name": "vera", "role": "agent", "shortcuts": True}
+        vera = users.insert().values(created_at=from_now(), **person).returning(users.c.user_id)
+        user_id = connection.execute(vera).scalar_one()
+        for name, query, shared in (
+            ("hot", "tier=high&shown=all", True),
+            ("own", "tier=high", False),
+            ("old", "tier=x", True),
+        ):
+            row = {"tenant": "default", "user_id": user_id, "name": name, "query": query, "shared": shared}
+            connection.execute(views.insert().values(created_at=from_now(), **row))
+    high = {"risk_tier": "high"}
+    before = [customer("ann", **high), customer("bob"), customer("cleo", risk_tier="low")]
+    for rows in (before, [customer("ann", **high), customer("bob", **high), customer("dan", **high)]):
+        scores = str(write(tmp_path / "scores.parquet", *rows))
+        assert main(["publish", "--scores", scores, "--database", full_url(database)]) == 0
+    deliver(database)
+    (message,) = receiver.messages
+    data = message.verified(made["secret"])["data"]
+    assert (data["view"], sorted(data["customer_ids"])) == ("hot", ["bob", "dan"])
 
 
 def test_what_is_refused_is_sent_again_with_the_same_id_until_it_is_taken(

@@ -59,7 +59,7 @@ def run(database: Database, folder: Path, count: int = 120) -> None:
             unscored("gone", "already_churned") | {"as_of": as_of},
         ]
         path = write(folder / "scores.parquet", *rows, *extra)
-        publish(path, database, bundle=folder / "bundle", metrics=folder / "metrics.json", reports=REPORTS)
+        publish(path, database, bundle=folder / "bundle", metrics=REPORTS / "evaluation.json", reports=REPORTS)
 
 
 def _customer(place: int, as_of: datetime, number: int) -> Mapping[str, Any]:

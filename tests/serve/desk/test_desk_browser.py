@@ -26,6 +26,7 @@ PAGES = (
     "/desk/base/experience",
     "/desk/base/journeys?journey=onboarding",
     "/desk/base/personas",
+    "/desk/health",
     "/desk/cases",
     "/desk/cases?tab=done",
     "/desk/customers/C0036?in=shown%3Dall",
