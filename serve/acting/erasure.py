@@ -145,7 +145,7 @@ def main(
                 with engine.begin() as connection:
                     after = hash_in_audit(connection, tenant, customer_id, key.hashed(customer_id), after)
         with engine.execution_options(reads=True).begin() as connection:
-            list_for_project(connection, tenant)
+            list_for_project(connection, database, tenant)
     return receipts
 
 
@@ -159,9 +159,10 @@ def export_list(folder: Path, database_url: str | None = None, *, tenant: str = 
         return f"{path}: {len(hashes(connection, tenant)):,} erased. The key to it is {database.erasure_key}."
 
 
-def list_for_project(connection: sa.Connection, tenant: str) -> None:
-    """Bring the list of the project in the present folder up to date, where there is one; of its tenant alone."""
-    if tenant == DEFAULT_TENANT and os.access(LIST_FOLDER, os.W_OK):
+def list_for_project(connection: sa.Connection, database: Database, tenant: str) -> None:
+    """Bring the list of the project in the present folder up to date, if that is where the snapshots lie."""
+    of_project = database.snapshots.absolute().is_relative_to(Path.cwd())
+    if of_project and tenant == DEFAULT_TENANT and os.access(LIST_FOLDER, os.W_OK):
         write_list(connection, tenant, LIST_FOLDER)
 
 

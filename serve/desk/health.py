@@ -53,7 +53,9 @@ async def show_health(request: Request, caller: Annotated[Caller, Depends(needs(
     """Show the current bundle, how good it is, how it does now, and the data of the last run."""
     page = await open_page(request, caller)
     run = about(page.snapshot.about)
-    found = {name: await report(page, name) for name in ("drift", "data", "backtest", "promotions", "fairness")}
+    found: dict[str, Any] = {
+        name: await report(page, name) for name in ("drift", "data", "backtest", "promotions", "fairness")
+    }
     metrics = run["metrics"] or {}
     tenths = metrics.get("deciles", {}).get("churn", [])
     return await page.show(

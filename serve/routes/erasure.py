@@ -34,6 +34,6 @@ async def erase_customer(
             hash_in_audit, tenant=key.tenant, customer_id=customer_id, hashed=receipt.hashed_id, after=after
         )
         after = await store.write(hash_some)
-    await store.read(lambda connection: list_for_project(connection, key.tenant))
+    await store.read(lambda connection: list_for_project(connection, store.database, key.tenant))
     await store.refresh()
     return receipt

@@ -260,6 +260,16 @@ def test_the_list_has_hashes_alone_and_the_project_gets_it(
     assert (tmp_path / "elsewhere" / "default.txt").read_text().splitlines() == lines
 
 
+def test_a_project_does_not_list_who_was_erased_elsewhere(
+    everything: Client, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project" / "erased").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    erase(everything, "ann")
+    erase_here(database, "bob")
+    assert list(Path("erased").iterdir()) == []
+
+
 def test_the_command_prints_a_receipt_for_each(
     database: Database, publish_customers: Publish, capsys: pytest.CaptureFixture[str]
 ) -> None:
