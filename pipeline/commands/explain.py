@@ -313,5 +313,5 @@ def _score_of(customer_id: str) -> dict[str, Any]:
 
 def _events_of(customer_id: str) -> pl.DataFrame:
     """The customer's interactions, sorted by time and id; only the row groups of the customer's hash are read."""
-    (hashed,) = customer_hashes(pl.Series([customer_id])).tolist()
+    hashed = int(customer_hashes(pl.Series([customer_id]))[0])
     return Bucket(0, hashed, hashed, paths.INTERACTIONS).read().filter(pl.col("customer_id") == customer_id)
