@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from fedelta.serve.desk import (
     base,
+    campaigns,
     cases,
     changes,
     customer,
@@ -11,6 +12,7 @@ from fedelta.serve.desk import (
     health,
     my_day,
     opening,
+    outcome_import,
     settings,
     sign_in,
     static_files,
@@ -30,6 +32,8 @@ ROUTERS = (
     what_if.router,
     changes.router,
     base.router,
+    campaigns.router,
+    outcome_import.router,
     health.router,
     settings.router,
 )
