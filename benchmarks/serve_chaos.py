@@ -390,23 +390,22 @@ def contacts(wire: Wire, key: str) -> Counter[str]:
 def kill_publishes(database: Database, key: str, folder: Path, customers: int) -> bool:
     """Kill `fedelta publish` at random moments; look which snapshot is served, and that it is whole."""
     table, rounds = run(customers), 12
+    command = [sys.executable, "-m", "fedelta.cli", "publish", "--scores", str(folder / "scores.parquet")]
+    command += ["--database", database.url.render_as_string(hide_password=False)]
+    changed(table, folder, 900, 0)
     began = time.monotonic()
-    publish(changed(table, folder, 900, 0), database)
-    whole = time.monotonic() - began + 1.0
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    whole = time.monotonic() - began
     switched, faults = 0, []
     with serving(database) as (wire, _):
         client = Client(wire, key)
         before = client.ask("GET", "/readyz")[1]["snapshot_id"]
         for number in range(rounds):
-            path = changed(table, folder, 901 + number, 0)
-            command = [sys.executable, "-m", "fedelta.cli", "publish", "--scores", str(path)]
-            url = database.url.render_as_string(hide_password=False)
-            with subprocess.Popen(
-                [*command, "--database", url], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            ) as process:
-                time.sleep(random.uniform(0.3, 2.5 * whole))  # starting takes a while too
+            changed(table, folder, 901 + number, 0)
+            with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                time.sleep(random.uniform(0.4 * whole, 1.1 * whole))
                 process.kill()
-            time.sleep(1.2)
+            time.sleep(2)
             now = client.ask("GET", "/readyz")[1]["snapshot_id"]
             switched += now != before
             for each in range(0, customers, max(1, customers // 50)):

@@ -114,7 +114,7 @@ def _design(params: Params) -> Design:
     source = load_source(params.source)
     _, last = span(paths.INTERACTIONS)
     money = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(pl.col("amount").is_not_null().any())
-    shares, _ = margin_shares(midnight_after(last))
+    shares, _ = margin_shares(paths.INTERACTIONS, midnight_after(last))
     return Design(
         horizon_days=params.horizon_days,
         until=midnight_after(last),

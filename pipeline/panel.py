@@ -1,6 +1,6 @@
 """The panel on disk: feature and label files in, one table sorted by cutoff and customer out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +45,17 @@ def read_sorted(folder: Path) -> pl.LazyFrame:
 
 
 def read_panel(
-    roles: Sequence[str], files: Files = CHURN, *, among: pl.Series | None = None, whole: Sequence[str] = ()
+    roles: Sequence[str],
+    files: Files = CHURN,
+    *,
+    among: pl.Series | None = None,
+    whole: Sequence[str] = (),
+    columns: Collection[str] | None = None,
 ) -> Panel:
     """The rows of some roles with features, prior columns and outcomes.
 
-    Where the customers `among` which to look are given, the rows are theirs, and everybody's of the roles in `whole`.
+    Where the customers `among` which to look are given, the rows are theirs, and everybody's of the roles in `whole`;
+    where `columns` are, the features are those.
 
     Raises
     ------
@@ -59,7 +65,7 @@ def read_panel(
     which = pl.col("role").is_in(list(roles))
     if among is not None:
         which &= pl.col("role").is_in(list(whole)) | pl.col("customer_id").is_in(among.implode())
-    return _read(which, f"{' or '.join(roles)} cutoffs", files)
+    return _read(which, f"{' or '.join(roles)} cutoffs", files, columns)
 
 
 def sampled_customers(most: int, features: Path = paths.FEATURES) -> pl.Series | None:
@@ -99,9 +105,11 @@ def has_evaluation(features: Path = paths.FEATURES) -> bool:
     return bool(roles.collect().item())
 
 
-def _read(which: pl.Expr, where: str, files: Files = CHURN) -> Panel:
+def _read(which: pl.Expr, where: str, files: Files = CHURN, columns: Collection[str] | None = None) -> Panel:
     features, labels, prior = files.features, files.labels, files.prior
     wanted = pl.scan_parquet(features / "*.parquet").filter(which)
+    if columns is not None:
+        wanted = wanted.select(name for name in wanted.collect_schema().names() if name in columns)
     table = (
         wanted.join(pl.scan_parquet(labels / "*.parquet"), on=ORDER, how="left")
         .join(pl.scan_parquet(prior), on=ORDER, how="left")

@@ -46,8 +46,8 @@ def main() -> None:
         raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
     shares = None
     if not table_of_customers:
-        shares, recorded = margin_shares(table["cutoff"][0])
-        table = with_channel(with_margin_share(table, shares, recorded), table["cutoff"][0])
+        shares, sums = margin_shares(paths.INTERACTIONS, table["cutoff"][0])
+        table = with_channel(with_margin_share(table, shares, sums), paths.INTERACTIONS, table["cutoff"][0])
     known = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()
     unseen = known.join(table.select("customer_id"), on="customer_id", how="anti")["customer_id"].to_list()
     as_of, churn = table["cutoff"][0], load_churn(paths.CHURN_DELIVERED)

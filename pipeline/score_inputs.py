@@ -1,11 +1,12 @@
 """What scoring needs beside features and models: purchase models, recorded margins, the value that a company states."""
 
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 
-from fedelta.features import usual_channel
-from fedelta.features.margins import COLUMNS, margins_before
+from fedelta.features import margins, usual_channel
+from fedelta.features.margins import margins_before
 from fedelta.features.usual_channel import usual_channels
 from fedelta.models.btyd.purchase_prior import PurchasePrior
 from fedelta.models.btyd.storage import load_prior
@@ -26,24 +27,29 @@ def read_prior(as_of: datetime) -> PurchasePrior | None:
     return load_prior(paths.BTYD_BUNDLE, as_of)
 
 
-def margin_shares(as_of: datetime) -> tuple[MarginShares | None, pl.DataFrame]:
+def margin_shares(interactions: Path, as_of: datetime) -> tuple[MarginShares | None, pl.DataFrame]:
     """The shares of spend that are left after costs, learned from the purchases before a cutoff; and their sums."""
-    interactions = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(COLUMNS)
-    recorded = margins_before(interactions, as_of).sort("customer_id").collect(engine="streaming")
-    return MarginShares.fit(recorded), recorded
+    sums = sums_of_margins(interactions, as_of)
+    return MarginShares.fit(sums), sums
 
 
-def with_channel(table: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+def sums_of_margins(interactions: Path, as_of: datetime) -> pl.DataFrame:
+    """What `features.margins.margins_before` says of stored interactions."""
+    purchases = pl.scan_parquet(interactions / "*.parquet").select(margins.COLUMNS)
+    return margins_before(purchases, as_of).sort("customer_id").collect(engine="streaming")
+
+
+def with_channel(table: pl.DataFrame, interactions: Path, as_of: datetime) -> pl.DataFrame:
     """The table with `channel`, the one that each customer mostly uses."""
-    interactions = pl.scan_parquet(paths.INTERACTIONS / "*.parquet").select(usual_channel.COLUMNS)
-    found = usual_channels(interactions, as_of).collect(engine="streaming")
-    return table.join(found.rename({"channel": CHANNEL}), on="customer_id", how="left", maintain_order="left")
+    met = pl.scan_parquet(interactions / "*.parquet").select(usual_channel.COLUMNS)
+    found = usual_channels(met, as_of).collect(engine="streaming").rename({"channel": CHANNEL})
+    return table.join(found, on="customer_id", how="left", maintain_order="left")
 
 
-def with_margin_share(table: pl.DataFrame, shares: MarginShares | None, recorded: pl.DataFrame) -> pl.DataFrame:
+def with_margin_share(table: pl.DataFrame, shares: MarginShares | None, sums: pl.DataFrame) -> pl.DataFrame:
     """The table with `margin_share`, where margins are recorded."""
     if shares is None:
         return table
-    sums = table.select("customer_id").join(recorded, on="customer_id", how="left", maintain_order="left")
-    amount, margin = (sums[name].fill_null(0.0).to_numpy() for name in ("amount", "margin"))
+    own = table.select("customer_id").join(sums, on="customer_id", how="left", maintain_order="left")
+    amount, margin = (own[name].fill_null(0.0).to_numpy() for name in ("amount", "margin"))
     return table.with_columns(pl.Series(MARGIN_SHARE, shares.share(amount, margin)))

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from fedelta.features.experience_rules import ExperienceSettings
+from fedelta.models.loyalty.columns import COLUMNS
 from fedelta.models.loyalty.evidence import attitude_adds, spurious_of_value, what_they_did
 from fedelta.models.loyalty.model import CLASSES, LoyaltyModel, fit_loyalty
 from fedelta.models.loyalty.persona_cards import cards
@@ -161,7 +162,7 @@ def main() -> None:
     params = load_params()
     roles = ["train", "refit", "evaluate", "score"]
     sample = sampled_customers(params.engine.sample_customers)
-    panel = read_panel(roles, among=sample, whole=["score"])
+    panel = read_panel(roles, among=sample, whole=["score"], columns=COLUMNS)
     model, found, report = train(panel, params, remembered_personas(paths.PERSONAS_BUNDLE, params.source))
     experience = load_source(params.source).experience(params.experience)
     report["learned_customers"] = None if sample is None else len(sample)  # a sample; None: everybody

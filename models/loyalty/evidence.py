@@ -19,12 +19,12 @@ Floats = npt.NDArray[np.float64]
 Figure = dict[str, float | None]
 
 _FEWEST_OF_A_KIND = 20  # who left and who stayed, in both sets of rows, for a comparison to be worth its name
-_BEHAVIOUR = (
+BEHAVIOUR = (
     "days_since_last_purchase", "days_since_first_purchase", "purchase_day_count", "purchase_count_90d",
     "purchase_count_365d", "spend_365d", "mean_spend", "purchase_overdue_ratio", "visit_count_90d",
     "interaction_count_90d", "pareto_expected_orders",
 )  # fmt: skip
-_CHANCES = ("pareto_p_any", "bg_p_any")
+CHANCES = ("pareto_p_any", "bg_p_any")
 _SAID = {"contacts": "answers", "ratings": "ratings"}
 _ADVICE = {
     "contacts": "settle the contact that was left open",
@@ -148,8 +148,8 @@ def _mean(values: Floats, resampling: Resampling) -> Figure | None:
 
 
 def _inputs(table: pd.DataFrame, model: LoyaltyModel, with_attitude: bool) -> Floats:
-    columns = [np.log1p(np.maximum(np.nan_to_num(floats(table, name)), 0)) for name in _BEHAVIOUR]
-    for name in _CHANCES:
+    columns = [np.log1p(np.maximum(np.nan_to_num(floats(table, name)), 0)) for name in BEHAVIOUR]
+    for name in CHANCES:
         p = np.clip(np.nan_to_num(floats(table, name)), 1e-4, 1 - 1e-4)
         columns.append(np.log(p) - np.log1p(-p))
     columns.append(np.log1p(spoken(table, model.weights)[1]))

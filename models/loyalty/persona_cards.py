@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 _NOTABLE = 0.25  # standard deviations from the base that are worth a line
 _LINES = 5
-_DONE = {
+DONE = {
     "purchase": "purchases", "visit": "visits", "delivery": "deliveries", "contact": "contacts", "return": "returns",
     "review": "reviews", "referral": "referrals",
 }  # fmt: skip
@@ -88,7 +88,7 @@ def _apart(model: PersonaModel, effect: Floats, mine: pd.DataFrame, table: pd.Da
 
 
 def _does(mine: pd.DataFrame) -> tuple[str, ...]:
-    means = {label: _mean(mine, f"{kind}_count_365d") for kind, label in _DONE.items()}
+    means = {label: _mean(mine, f"{kind}_count_365d") for kind, label in DONE.items()}
     done = ", ".join(f"{mean:.2g} {label}" for label, mean in means.items() if mean >= 0.05)
     gaps = floats(mine, "mean_purchase_gap_days")
     gaps = gaps[~np.isnan(gaps)]

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -26,6 +25,7 @@ from fedelta.models.value.model import ClvModel
 from fedelta.models.value.storage import load_clv
 from fedelta.models.what_if import CAUTION, Change, How, NothingToChange, changed
 from fedelta.pipeline import paths
+from fedelta.pipeline.buckets.customer_hash import customer_hashes
 from fedelta.pipeline.buckets.shuffle import Bucket
 from fedelta.pipeline.feature_job import Job, job_for
 from fedelta.pipeline.intake.sources import load_source
@@ -313,6 +313,5 @@ def _score_of(customer_id: str) -> dict[str, Any]:
 
 def _events_of(customer_id: str) -> pl.DataFrame:
     """The customer's interactions, sorted by time and id; only the row groups of the customer's hash are read."""
-    with duckdb.connect() as connection:
-        ((hashed,),) = connection.execute("SELECT hash(?::VARCHAR)", [customer_id]).fetchall()
+    hashed = int(customer_hashes(pl.Series([customer_id]))[0])
     return Bucket(0, hashed, hashed, paths.INTERACTIONS).read().filter(pl.col("customer_id") == customer_id)

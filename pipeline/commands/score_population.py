@@ -29,6 +29,7 @@ from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year, suppressed_customers
 from fedelta.models.scoring import score
+from fedelta.models.value.margins import MarginShares
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.buckets.shuffle import bounded_buckets
@@ -41,7 +42,7 @@ from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.score import in_words
-from fedelta.pipeline.score_inputs import with_known_value
+from fedelta.pipeline.score_inputs import sums_of_margins, with_channel, with_known_value, with_margin_share
 from fedelta.pipeline.span import span
 from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of
@@ -86,7 +87,7 @@ def main(data: Path, out: Path | None, at: str | None) -> None:
     churn, contract = load_churn(paths.CHURN_DELIVERED), read_contract(paths.CHURN_DELIVERED)
     context = ScoringContext.load(paths.SCORING).of_bundle(paths.BUNDLE)
     with tempfile.TemporaryDirectory(prefix="fedelta-score-") as scratch:
-        population = read_population(source, data, params, churn, at, Path(scratch))
+        population = read_population(source, data, params, churn, context.settings.margins, at, Path(scratch))
     table = with_prior(population.table)
     if missing := [name for name in churn.encoding.names if name not in table.columns]:
         raise CannotScore(
@@ -157,7 +158,13 @@ def scored(
 
 
 def read_population(
-    source: Source, data: Path, params: Params, churn: ChurnModel, at: str | None, scratch: Path
+    source: Source,
+    data: Path,
+    params: Params,
+    churn: ChurnModel,
+    shares: MarginShares | None,
+    at: str | None,
+    scratch: Path,
 ) -> Population:
     """The customers of the files in `data` and their features, by way of a scratch folder."""
     outputs = Outputs.within(scratch)
@@ -198,6 +205,8 @@ def read_population(
     table = read_sorted(folders["features"]).collect()
     if table.is_empty():
         raise CannotScore(f"Nobody in {data} has a history before {when:%Y-%m-%d}, so there is nobody to score.")
+    sums = sums_of_margins(outputs.interactions, when)
+    table = with_channel(with_margin_share(table, shares, sums), outputs.interactions, when)
     return Population(
         table,
         pl.read_parquet(outputs.customers),

@@ -1,13 +1,13 @@
 """``/desk/customers``: the list, and its export."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
-from fedelta.features.contract import PILLARS, RISK_TIERS, Action
+from fedelta.features.contract import RISK_TIERS, Action
 from fedelta.serve.acting.playbooks import list_playbooks
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
@@ -47,14 +47,17 @@ EXPORTED: dict[Column, tuple[str, ...]] = {
     "loyalty": ("loyalty_class", "loyalty_score"),
     "team": ("team",),
 }
-FACETS = (
-    ("tier", N_("Risk"), RISK_TIERS[::-1]),
-    ("journey", N_("Journey"), get_args(Journey)),
-    ("journey_stage", N_("Stage"), get_args(JourneyStage)),
-    ("loyalty_class", N_("Loyalty"), get_args(LoyaltyClass)),
-    ("action", N_("Suggested action"), get_args(Action)),
-    ("theme", N_("Reason about"), PILLARS),
-)
+# Filters by a column of the run: parameter, title, and values in our order (without one: in that of the alphabet).
+FACETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "risk_tier": ("tier", N_("Risk"), RISK_TIERS[::-1]),
+    "journey": ("journey", N_("Journey"), get_args(Journey)),
+    "journey_stage": ("journey_stage", N_("Stage"), get_args(JourneyStage)),
+    "loyalty_class": ("loyalty_class", N_("Loyalty"), get_args(LoyaltyClass)),
+    "action": ("action", N_("Suggested action"), get_args(Action)),
+    "persona": ("persona", N_("Persona"), ()),
+    "channel": ("channel", N_("Channel"), ()),
+    "team": ("team", N_("Team"), ()),
+}
 
 router = APIRouter()
 
@@ -162,14 +165,16 @@ def _seen(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Seen:
     return Seen(rows, total, counts, following)
 
 
-def _facets(file: SnapshotFile) -> list[tuple[str, str, Any]]:
-    """The filters of one value or another: parameter, title, values. Those without a choice are left out."""
-    own = (
-        ("persona", N_("Persona"), file.names["persona"]),
-        ("channel", N_("Channel"), file.names["channel"]),
-        ("team", N_("Team"), file.names["team"]),
-    )
-    return [facet for facet in (*FACETS, *own) if facet[2]]
+def _facets(file: SnapshotFile) -> list[tuple[str, str, Sequence[str]]]:
+    """The filters by values that the run has: parameter, title, values."""
+    found: list[tuple[str, str, Sequence[str]]] = [
+        (name, title, [each for each in order if each in met] if order else met)
+        for column, (name, title, order) in FACETS.items()
+        if (met := file.names.get(column, []))
+    ]
+    if themes := file.reasons_met("theme"):
+        found.append(("theme", N_("Reason about"), themes))
+    return found
 
 
 def _chips(page: Page, listed: Listed) -> list[tuple[str, str]]:

@@ -36,6 +36,7 @@ async def posted(request: Request, secret: bytes | None = None) -> FormData:
     form = await request.form(max_files=1, max_fields=2_000)
     token, secret = form.get(FIELD), secret or secret_of(request)
     if secret is None or not isinstance(token, str) or not _is_ours(token, secret):
+        await form.close()
         raise Problem(403, "form-refused", "The form has no good token: open its page anew and send it again.")
     return form
 

@@ -70,7 +70,11 @@ async def show_health(request: Request, caller: Annotated[Caller, Depends(needs(
         checks=CHECKS,
         equation=EQUATION,
         command_of=command_of,
-        **found,
+        drift=found["drift"],
+        data=found["data"],
+        backtest=found["backtest"],
+        promotions=found["promotions"],
+        fairness=found["fairness"],
     )
 
 

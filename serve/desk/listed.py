@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 from fastapi import Request
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from starlette.datastructures import QueryParams
 
 from fedelta.serve.caller.problems import Problem
@@ -53,6 +53,13 @@ class ListQuery(AtRiskQuery):
     shown: Tab = "probably_here"
     q: str | None = Field(None, max_length=200)
     col: list[Column] = Field(list(DEFAULT_COLUMNS))
+
+    @model_validator(mode="after")
+    def _gone_by_profit(self) -> "ListQuery":
+        """Who is gone has little at stake: they come by the profit of a contact, unless another order is asked for."""
+        if self.shown == "probably_gone" and "sort" not in self.model_fields_set:
+            self.sort = "expected_profit"
+        return self
 
     def wanted(self) -> AtRisk:
         """See ``AtRiskQuery``."""

@@ -28,7 +28,7 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
     file, as_of = page.snapshot.file, page.snapshot.pointer.as_of
     rows, worse = await page.store.off_loop(risen, file, LEAST, FEW)
     new_rows, new = await page.store.off_loop(_newly_at_risk, file, as_of)
-    due, overdue, due_total = await page.store.read(
+    due, overdue, due_total, unassigned = await page.store.read(
         lambda connection: _due(connection, caller.tenant, page.person.email)
     )
     return await page.show(
@@ -36,6 +36,8 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
         due=due,
         overdue=overdue,
         due_total=due_total,
+        unassigned=unassigned,
+        first_run=len(await page.store.runs(caller.tenant)) == 1,
         today=today(),
         worse=scores(page.snapshot, rows),
         worse_total=worse,
@@ -46,12 +48,13 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
     )
 
 
-def _due(connection: sa.Connection, tenant: str, me: str) -> tuple[list[Case], int, int]:
-    """The reader's open cases that are due, the first of them; how many are overdue, and how many they all are."""
+def _due(connection: sa.Connection, tenant: str, me: str) -> tuple[list[Case], int, int, int]:
+    """The first of the reader's open cases that are due; how many are overdue, how many due, how many nobody's."""
     tomorrow = Filters(("open",), owner=me, due_before=today() + timedelta(days=1))
     found, _ = list_cases(connection, tenant, tomorrow, sort="due", limit=FEW * 2)
     overdue = count_cases(connection, tenant, Filters(("open",), owner=me, due_before=today()))
-    return found, overdue, count_cases(connection, tenant, tomorrow)
+    unassigned = count_cases(connection, tenant, Filters(("open",), unassigned=True))
+    return found, overdue, count_cases(connection, tenant, tomorrow), unassigned
 
 
 def _newly_at_risk(file: SnapshotFile, as_of: str | None) -> tuple[list[int], int]:

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from fedelta.serve.desk import (
     base,
+    campaigns,
     cases,
     changes,
     customer,
@@ -11,9 +12,11 @@ from fedelta.serve.desk import (
     health,
     my_day,
     opening,
+    outcome_import,
     settings,
     sign_in,
     static_files,
+    team,
     views,
     what_if,
 )
@@ -30,7 +33,10 @@ ROUTERS = (
     what_if.router,
     changes.router,
     base.router,
+    campaigns.router,
+    outcome_import.router,
     health.router,
+    team.router,
     settings.router,
 )
 

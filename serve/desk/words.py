@@ -65,13 +65,16 @@ VALUES: Mapping[str, str] = {
     "silence": N_("silence"), "only_once": N_("one purchase only"), "recent": N_("recent activity"),
     "far_apart": N_("purchases far apart"), "never": N_("nothing so far"), "fewer_lately": N_("less activity lately"),
     "more_lately": N_("more activity lately"), "nothing_recorded": N_("nothing recorded"),
-    "last_recorded": N_("last recorded"), "past_periods": N_("past periods"), "count": N_("how often"),
-    "rate": N_("a rate"), "spent": N_("spend"), "order_value": N_("value of orders"),
+    "last_recorded": N_("last recorded"), "past_periods": N_("past periods"), "count": N_("activity"),
+    "rate": N_("behaviour"), "spent": N_("spend"), "order_value": N_("value of orders"),
     "last_order_against_mean": N_("last order"), "spending_trend": N_("trend of spend"), "returned": N_("returns"),
     "bad_experiences": N_("bad experiences"), "no_bad_experience": N_("no bad experience"),
     "open_issue": N_("open issue"), "waited": N_("waiting"), "delayed": N_("delays"), "effort": N_("effort"),
     "last_contact": N_("last contact"), "rating": N_("ratings"), "through": N_("channel"),
     "customer_since": N_("tenure"), "enrolled": N_("enrolment"), "pace": N_("pace"), "attribute": N_("an attribute"),
+    # Themes of reasons.
+    "activity": N_("activity"), "channels": N_("channels"), "experience": N_("experience"),
+    "purchases": N_("purchases"), "ratings": N_("ratings"), "rhythm": N_("rhythm"), "tenure": N_("tenure"),
     # Kinds of interactions.
     "return": N_("return"), "visit": N_("visit"), "contact": N_("contact"), "complaint": N_("complaint"),
     "delivery": N_("delivery"), "survey": N_("survey"), "message": N_("message"), "response": N_("response"),

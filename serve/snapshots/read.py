@@ -14,6 +14,7 @@ import polars as pl
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational.erased import NOBODY, Erased
+from fedelta.serve.snapshots.columns import reason_column
 from fedelta.serve.snapshots.write import BODIES
 
 _AT_ONCE = 500  # values bound in one statement
@@ -90,6 +91,11 @@ class SnapshotFile:
     def has_column(self, name: str) -> bool:
         """Whether there is a column of this name; those of reasons exist where somebody has the reason."""
         return name in self._stored
+
+    def reasons_met(self, kind: str) -> list[str]:
+        """The codes or themes of reasons that somebody has."""
+        begins = reason_column(kind, "")
+        return sorted(name.removeprefix(begins) for name in self._stored if name.startswith(begins))
 
     def column(self, name: str) -> pl.Series:
         """A column of `serve.snapshots.columns`, read when it is first asked for."""

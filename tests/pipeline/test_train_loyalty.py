@@ -39,6 +39,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_columns_that_the_stage_reads_are_all_that_it_takes(project: Path, monkeypatch: pytest.MonkeyPatch):
+    with_voices()
+    written = []
+    for columns in (train_loyalty.COLUMNS, None):
+        monkeypatch.setattr(train_loyalty, "COLUMNS", columns)
+        train_loyalty.main()
+        written.append({path: path.read_bytes() for path in (LOYALTY_REPORT, *LOYALTY_BUNDLE.rglob("*.json"))})
+    assert written[0] == written[1]
+
+
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(made, tmp_path / "project")

@@ -26,6 +26,15 @@ class Desk:
     def post(self, path: str, **fields: str) -> httpx.Response:
         return self._client.post(path, data=fields, headers={**ORIGIN, "accept-language": self._language})
 
+    def send_file(self, path: str, page: str, name: str, content: bytes) -> httpx.Response:
+        """Post a file by a form of a page, with its token."""
+        return self._client.post(
+            path,
+            data={"token": token_of(self.get(page))},
+            files={"file": (name, content, "text/csv")},
+            headers={**ORIGIN, "accept-language": self._language},
+        )
+
     def sign_in(self, role: str, password: str = company.PASSWORD) -> httpx.Response:
         address = role if "@" in role else company.email(role)
         return self.send("/desk/sign-in", "/desk/sign-in", email=address, password=password)

@@ -27,6 +27,9 @@ PAGES = (
     "/desk/base/journeys?journey=onboarding",
     "/desk/base/personas",
     "/desk/health",
+    "/desk/team",
+    "/desk/campaigns",
+    "/desk/campaigns?budget=30",
     "/desk/cases",
     "/desk/cases?tab=done",
     "/desk/customers/C0036?in=shown%3Dall",
@@ -50,7 +53,7 @@ def test_every_page_is_accessible_fits_its_window_and_asks_nothing_of_others(
     with visitor(chromium, served, size, language, dark=dark) as somebody:
         somebody.open("/desk/sign-in")
         found["/desk/sign-in"] = somebody.faults()
-        somebody.sign_in(company.email("agent"))
+        somebody.sign_in(company.email("manager"))
         for path in PAGES:
             somebody.open(path)
             somebody.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
@@ -120,7 +123,7 @@ def test_a_page_is_light(desk_pages: dict[str, int]) -> None:
 @pytest.fixture
 def desk_pages(visit: object) -> dict[str, int]:
     """Bytes of each page as it is sent to a browser that reads gzip."""
-    desk: Desk = visit("agent")  # type: ignore[operator]
+    desk: Desk = visit("manager")  # type: ignore[operator]
     return {path: int(desk.get(path).headers["content-length"]) for path in PAGES}
 
 

@@ -1,0 +1,192 @@
+"""Outcomes from a CSV file: each row is one, or is refused with a reason; what is recorded is not recorded again."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from typing import Literal, cast
+
+import sqlalchemy as sa
+
+from fedelta.serve.acting.actor import Actor
+from fedelta.serve.acting.cases import Outcome
+from fedelta.serve.acting.outcomes import OUTCOMES, Came, record_outcomes
+from fedelta.serve.acting.refusals import ActingRefused, NotAllowed
+from fedelta.serve.acting.treatments import utc
+from fedelta.serve.operational.tables import outcomes
+from fedelta.serve.snapshots.read import SnapshotFile
+
+Field = Literal["customer_id", "outcome", "occurred_at", "reason"]
+FIELDS: tuple[Field, ...] = ("customer_id", "outcome", "occurred_at", "reason")
+NEEDED: tuple[Field, ...] = ("customer_id", "outcome")
+MOST_ROWS = 20_000
+
+# What columns are commonly called.
+_NAMES: Mapping[Field, tuple[str, ...]] = {
+    "customer_id": ("customer_id", "customer", "id", "cliente", "id cliente", "client"),
+    "outcome": ("outcome", "result", "status", "esito", "risultato"),
+    "occurred_at": ("occurred_at", "date", "when", "day", "data", "giorno", "quando"),
+    "reason": ("reason", "note", "notes", "why", "motivo", "nota", "note"),
+}
+
+
+class FileRefused(ActingRefused):
+    """It is no CSV file with a header that we can read."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file: its header and its rows, each with a cell for each column."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    @classmethod
+    def read(cls, content: bytes) -> "Table":
+        """The table of a file in UTF-8, separated by commas, semicolons or tabs. Raises ``FileRefused``."""
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise FileRefused("The file is not in UTF-8: save it as CSV UTF-8.") from None
+        if "\0" in text:
+            raise FileRefused("The file is no text.")
+        first = text.partition("\n")[0]
+        separator = max(",;\t", key=first.count)
+        try:
+            lines = [row for row in csv.reader(io.StringIO(text), delimiter=separator, strict=True) if any(row)]
+        except csv.Error as error:
+            raise FileRefused(f"The file is no CSV: {error}.") from None
+        if len(lines) < 2:
+            raise FileRefused("The file needs a header and a row or more.")
+        if len(lines) > MOST_ROWS + 1:
+            raise FileRefused(f"A file may have {MOST_ROWS:,} rows: split it.")
+        header = tuple(name.strip() for name in lines[0])
+        width = len(header)
+        return cls(header, [(*row[:width], *[""] * (width - len(row))) for row in lines[1:]])
+
+    def suggested(self) -> dict[Field, int]:
+        """The columns whose names say what they hold."""
+        names = [name.lower().replace("_", " ") for name in self.header]
+        known = {field: {each.replace("_", " ") for each in _NAMES[field]} for field in FIELDS}
+        places = {field: [place for place, name in enumerate(names) if name in known[field]] for field in FIELDS}
+        return {field: found[0] for field, found in places.items() if found}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What becomes of a row, numbered from 1: recorded, already there, or refused with a kind of problem."""
+
+    number: int
+    cells: tuple[str, ...]
+    came: Came | None
+    verdict: Literal["recorded", "already", "refused"]
+    problem: str | None = None  # its kind
+    detail: str = ""
+
+
+def record_file(
+    connection: sa.Connection,
+    actor: Actor,
+    table: Table,
+    columns: Mapping[Field, int],
+    file: SnapshotFile,
+    *,
+    words: Mapping[str, Outcome],
+    day: date,
+    happened: bool,
+    dry_run: bool,
+) -> list[Judged]:
+    """Record the outcomes of a file, or see what would be recorded; the same file again records nothing more.
+
+    Parameters
+    ----------
+    columns : the place of the column of each field
+    words : outcomes as people write them, in lower case
+    day : when those happened whose row does not say
+    happened : see ``Contact``
+    """
+    found = [_read(number, row, columns, words, day, happened) for number, row in enumerate(table.rows, 1)]
+    known = _known(connection, actor.tenant, [one.came for one in found if one.came])
+    fresh: list[int] = []
+    for place, one in enumerate(found):
+        if one.came is not None:
+            if (key := _key(one.came)) in known:
+                found[place] = replace(one, verdict="already")
+            else:
+                known.add(key)
+                fresh.append(place)
+    wanted = [cast("Came", found[place].came) for place in fresh]
+    with connection.begin_nested() as turn:
+        results = record_outcomes(connection, actor, wanted, file)
+        if dry_run:
+            turn.rollback()
+    for place, result in zip(fresh, results, strict=True):
+        if isinstance(result, ActingRefused):
+            found[place] = replace(found[place], verdict="refused", problem=result.kind, detail=str(result))
+    return found
+
+
+def errors_csv(table: Table, judged: Sequence[Judged], errors: Mapping[int, str]) -> bytes:
+    """The rows that were refused, as they came, with a last column that says why."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*table.header, "error"])
+    writer.writerows([*one.cells, errors[one.number]] for one in judged if one.verdict == "refused")
+    return b"\xef\xbb\xbf" + text.getvalue().encode()
+
+
+def _read(
+    number: int,
+    row: tuple[str, ...],
+    columns: Mapping[Field, int],
+    words: Mapping[str, Outcome],
+    day: date,
+    happened: bool,
+) -> Judged:
+    cells = {field: row[place].strip() for field, place in columns.items()}
+    outcome = words.get(cells["outcome"].lower())
+    if not cells["customer_id"]:
+        return Judged(number, row, None, "refused", "no-customer")
+    if outcome is None:
+        return Judged(number, row, None, "refused", "no-outcome", cells["outcome"])
+    try:
+        at = _time(cells.get("occurred_at", "")) or datetime.combine(day, time(), UTC)
+    except ValueError:
+        return Judged(number, row, None, "refused", "no-time", cells["occurred_at"])
+    reason = cells.get("reason") or None
+    return Judged(number, row, Came(cells["customer_id"], outcome, reason, at, happened=happened), "recorded")
+
+
+def _time(text: str) -> datetime | None:
+    """A day or a time, of UTC where it names no zone: 2024-03-01, 01/03/2024, 2024-03-01T09:30."""
+    if not text:
+        return None
+    if text.count("/") == 2:
+        at = datetime.strptime(text.split(maxsplit=1)[0], "%d/%m/%Y")  # noqa: DTZ007 (its zone follows)
+    else:
+        at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+_Key = tuple[str, str, str, str]
+
+
+def _key(came: Came) -> _Key:
+    if came.occurred_at is None:
+        raise NotAllowed("An outcome of a file has a time.")
+    return came.customer_id, came.outcome, utc(came.occurred_at), came.reason or ""
+
+
+def _known(connection: sa.Connection, tenant: str, several: Sequence[Came]) -> set[_Key]:
+    """Outcomes that are recorded already, of the times of these."""
+    if not several:
+        return set()
+    times = [_key(came)[2] for came in several]
+    columns = (outcomes.c.customer_id, outcomes.c.outcome, outcomes.c.occurred_at, outcomes.c.reason)
+    which = sa.and_(outcomes.c.tenant == tenant, outcomes.c.occurred_at.between(min(times), max(times)))
+    return {(who, what, at, why or "") for who, what, at, why in connection.execute(sa.select(*columns).where(which))}
+
+
+assert {*NEEDED} <= {*FIELDS}
+assert OUTCOMES

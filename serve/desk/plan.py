@@ -1,0 +1,99 @@
+"""What contacting customers of the run would bring, by how many are contacted: the numbers of `fedelta plan`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from markupsafe import Markup
+
+from fedelta.models.policy.plan import contact_curve
+from fedelta.pages.charts import Frame
+from fedelta.serve.desk.base_charts import counts_axis
+from fedelta.serve.desk.words import Words
+from fedelta.serve.snapshots.listing import AtRisk, Filters
+from fedelta.serve.snapshots.pages import whole
+from fedelta.serve.snapshots.read import SnapshotFile
+
+Json = Mapping[str, Any]
+
+_NEEDED = ("p_saved", "contact_cost")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The curve of a run; ``chosen`` and ``optimum`` are two of its rows."""
+
+    curve: Sequence[Json]
+    chosen: Json
+    optimum: Json
+
+    @property
+    def most(self) -> int:
+        """How many customers may be contacted."""
+        most: int = self.curve[-1]["contacts"]
+        return most
+
+
+def plan_of(file: SnapshotFile, capacity: int | None, budget: float | None) -> Plan | None:
+    """The plan for so many contacts, or as many as a budget pays for; None where nothing is known of profit."""
+    if not all(file.has_column(name) for name in _NEEDED) or _known(file).null_count() == file.listed:
+        return None
+    if budget is not None:
+        cost = file.column("contact_cost").fill_null(0.0).gather(_positions(file)).cum_sum()
+        capacity = int((cost <= budget).sum())
+    rows = contact_curve(_scores(file), capacity).to_dicts()
+    optimum = max(rows, key=lambda row: (row["mark"] == "optimum", row["profit"]))
+    chosen = (
+        optimum
+        if capacity is None
+        else next(row for row in rows if row["contacts"] >= min(capacity, rows[-1]["contacts"]))
+    )
+    return Plan(rows, chosen, optimum)
+
+
+def to_contact(file: SnapshotFile, contacts: int) -> tuple[pl.Series, pl.Series]:
+    """The ranks and rows of the most profitable customers who may be contacted: never of the control group."""
+    wanted = AtRisk(Filters(holdout="exclude", suppressed="exclude"), "expected_profit")
+    return whole(file, wanted, 0, contacts, _known(file).is_not_null())
+
+
+def chart(words: Words, plan: Plan, currency: str | None) -> Markup:
+    """Expected profit by the number of contacts; the best and the chosen number are marked."""
+    top = max([1.0, *(row["profit"] for row in plan.curve)])
+    x = counts_axis(words, max(plan.most, 1), words.gettext("customers contacted, most profitable first"))
+    title = words.gettext("expected profit, %(currency)s") % {"currency": currency or ""}
+    y = counts_axis(words, top, title)
+    frame = Frame(x, y, 260)
+    points = [(row["contacts"], row["profit"]) for row in plan.curve if row["profit"] >= 0]
+    chosen = plan.chosen
+    return frame.svg(
+        words.gettext("Expected profit by number of customers contacted"),
+        frame.line([(chosen["contacts"], 0), (chosen["contacts"], y.high)], "guide"),
+        frame.line(points, "series"),
+        *(frame.dot(row["contacts"], row["profit"]) for row in (chosen, plan.optimum) if row["profit"] >= 0),
+    )
+
+
+def some(curve: Sequence[Json], rows: int = 12) -> list[Json]:
+    """Some points of a curve, and every one that is marked."""
+    step = max(len(curve) // rows, 1)
+    return [row for number, row in enumerate(curve) if number % step == 0 or row["mark"]]
+
+
+def _known(file: SnapshotFile) -> pl.Series:
+    return file.column("expected_profit")
+
+
+def _scores(file: SnapshotFile) -> pl.DataFrame:
+    names = ("customer_id", "expected_profit", "held_out", *_NEEDED)
+    return pl.DataFrame({name: file.column(name) for name in names}).with_columns(
+        suppression_reason=pl.when(pl.lit(file.column("suppressed"))).then(pl.lit("suppressed"))
+    )
+
+
+def _positions(file: SnapshotFile) -> pl.Series:
+    """The places in the columns of those who may be contacted, most profitable first."""
+    order = file.column("order expected_profit")
+    free = ~(file.column("held_out") | file.column("suppressed")) & _known(file).is_not_null()
+    return order.filter(free.gather(order))
