@@ -15,6 +15,7 @@ Of a scored project (`dvc repro`), published into a folder of its own and served
 import argparse
 import asyncio
 import json
+import os
 import re
 import socket
 import statistics
@@ -190,7 +191,8 @@ def mlflow_serve(data: Path, folder: Path, ids: Sequence[str]) -> None:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model), "--env-manager", "local",
                "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    found = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen(command, env=found, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
                 until = time.monotonic() + 120
