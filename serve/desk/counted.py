@@ -96,29 +96,35 @@ def currency_of(file: SnapshotFile) -> str | None:
 
 
 def _counted(file: SnapshotFile) -> Counted:
-    risk, stake = file.column("churn_probability"), file.column("value_at_risk")
-    tier, names = file.column("risk_tier"), file.names["risk_tier"]
+    shown = file.shown()  # who was erased is not counted
+
+    def column(name: str) -> pl.Series:
+        values = file.column(name)
+        return values if shown is None else values.filter(shown)
+
+    risk, stake = column("churn_probability"), column("value_at_risk")
+    tier, names = column("risk_tier"), file.names["risk_tier"]
     risky = tier.is_in([number for number, name in enumerate(names) if name in AT_RISK])
     money = stake.null_count() < len(stake)
     rows = pl.DataFrame({"risk": risk, "at_risk": risky, "stake": stake})
     group = partial(_groups, rows, money=money)
-    back = file.column("win_back_value") if file.has_column("win_back_value") else pl.Series([], dtype=pl.Float64)
+    back = column("win_back_value") if file.has_column("win_back_value") else pl.Series([], dtype=pl.Float64)
     by_tier = {one.value: one for one in group(tier, names)}
     return Counted(
-        file.listed,
+        len(risk),
         _total(risky),
-        _total(file.column("p_here") < HERE),
-        _total(file.column("open_issue")),
-        _total(file.column("held_out")),
-        _total(file.column("suppressed")),
+        _total(column("p_here") < HERE),
+        _total(column("open_issue")),
+        _total(column("held_out")),
+        _total(column("suppressed")),
         _mean(risk),
         float(stake.sum()) if money else None,
         float(back.sum()) if len(back) > back.null_count() else None,
         currency_of(file),
         [by_tier[name] for name in reversed(RISK_TIERS) if name in by_tier],
-        {kind: group(file.column(kind), file.names[kind]) for kind in KINDS if file.has_column(kind)},
+        {kind: group(column(kind), file.names[kind]) for kind in KINDS if file.has_column(kind)},
         _at_least(risk, [round(number / BINS, 2) for number in range(BINS)]),
-        _at_least(file.column("clv_expected"), _edges(file.column("clv_expected"))),
+        _at_least(column("clv_expected"), _edges(column("clv_expected"))),
     )
 
 

@@ -87,13 +87,16 @@ def _known(file: SnapshotFile) -> pl.Series:
 
 def _scores(file: SnapshotFile) -> pl.DataFrame:
     names = ("customer_id", "expected_profit", "held_out", *_NEEDED)
-    return pl.DataFrame({name: file.column(name) for name in names}).with_columns(
-        suppression_reason=pl.when(pl.lit(file.column("suppressed"))).then(pl.lit("suppressed"))
-    )
+    shown = file.shown()
+    table = pl.DataFrame({name: file.column(name) for name in names} | {"suppressed": file.column("suppressed")})
+    reason = pl.when("suppressed").then(pl.lit("suppressed")).alias("suppression_reason")
+    return (table if shown is None else table.filter(shown)).with_columns(reason)
 
 
 def _positions(file: SnapshotFile) -> pl.Series:
     """The places in the columns of those who may be contacted, most profitable first."""
     order = file.column("order expected_profit")
     free = ~(file.column("held_out") | file.column("suppressed")) & _known(file).is_not_null()
+    if (shown := file.shown()) is not None:
+        free &= shown
     return order.filter(free.gather(order))
