@@ -102,6 +102,7 @@ class Store:
         self._served: Mapping[str, tuple[Snapshot, ...]] = {}
         self._hashes: Mapping[str, frozenset[str]] = {}  # of who was erased, by tenant
         self._fault: str | None = None
+        self._closed = False
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._writers = ThreadPoolExecutor(_THREADS, "operational")
@@ -208,7 +209,8 @@ class Store:
                 await follower
 
     def close(self) -> None:
-        """Let go of threads, connections and files."""
+        """Let go of threads, connections and files, for good."""
+        self._closed = True
         self._writers.shutdown(cancel_futures=True)
         self._readers.shutdown(cancel_futures=True)
         if self._engine is not None:
@@ -317,6 +319,8 @@ class Store:
 
     def _connected(self) -> sa.Engine:
         """The engine; a new one when another file has taken the place of SQLite's."""
+        if self._closed:
+            raise Unavailable("The service has ended.")
         file = None
         if (path := self._database.path) is not None:
             stat = path.stat()

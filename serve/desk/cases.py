@@ -21,10 +21,11 @@ from fedelta.serve.acting.treatments import Contact
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.desk.business_hours import read_hours
 from fedelta.serve.desk.forms import field, posted
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.words import N_
-from fedelta.serve.operational.tables import cases, users
+from fedelta.serve.operational.tables import cases, treatments, users
 from fedelta.serve.routes.writing import MOST_NUMBER, actor_of, written
 
 Tab = Literal["mine", "unassigned", "open", "snoozed", "done"]
@@ -92,6 +93,7 @@ class Panel:
     case: Case
     notes: list[Note]
     steps: list[tuple[Step, date | None]]  # each with the day it is due
+    first_contact: str | None  # until when there must be one, of an open case without
 
 
 @router.get("/desk/cases", include_in_schema=False)
@@ -235,12 +237,20 @@ def first_values(owner: str, due_on: date | None, playbook: str, steps: Sequence
 def panels(connection: sa.Connection, tenant: str, customer_id: str) -> list[Panel]:
     """The cases of a customer, those first that are not done, then the latest."""
     found, _ = acting.list_cases(connection, tenant, Filters(customer_id=customer_id), sort="updated", limit=50)
-    books = list_playbooks(connection, tenant)
+    books, hours = list_playbooks(connection, tenant), read_hours(connection, tenant)
+    contacted = set(
+        connection.execute(sa.select(treatments.c.case_id).where(treatments.c.case_id.in_([case.id for case in found])))
+        .scalars()
+        .all()
+    )
     return [
         Panel(
             case,
             notes_of(connection, tenant, case.id),
             [(step, case.started_on and step.due(case.started_on)) for step in books.get(case.playbook or "", ())],
+            due.isoformat()
+            if case.status == "open" and case.id not in contacted and (due := hours.due(case.opened_at))
+            else None,
         )
         for case in sorted(found, key=lambda case: case.status == "done")
     ]

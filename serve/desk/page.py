@@ -48,6 +48,7 @@ NAVIGATION = (
     Entry("/desk/changes", N_("Changes"), "read:list"),
     Entry("/desk/base", N_("The base"), "read:list"),
     Entry("/desk/campaigns", N_("Campaigns"), "read:metrics"),
+    Entry("/desk/team", N_("Team"), "read:metrics"),
     Entry("/desk/health", N_("Model health"), "read:list"),
 )
 

@@ -16,6 +16,7 @@ from fedelta.serve.desk import (
     settings,
     sign_in,
     static_files,
+    team,
     views,
     what_if,
 )
@@ -35,6 +36,7 @@ ROUTERS = (
     campaigns.router,
     outcome_import.router,
     health.router,
+    team.router,
     settings.router,
 )
 

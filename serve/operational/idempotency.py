@@ -39,7 +39,9 @@ def once(
         with connection.begin_nested():
             connection.execute(table.insert().values(row | {"digest": digest, "answer": "", "created_at": now()}))
     except sa.exc.IntegrityError:
-        before = connection.execute(sa.select(table.c.digest, table.c.answer).where(which)).one()
+        before = connection.execute(sa.select(table.c.digest, table.c.answer).where(which)).first()
+        if before is None:  # something else is wrong, such as the tenant
+            raise
         if before.digest != digest:
             raise KeyReused(
                 f"The Idempotency-Key {key!r} came before with another request: make a new key for each."

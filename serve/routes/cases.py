@@ -3,11 +3,12 @@
 from datetime import date
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from fedelta.serve.acting import cases
-from fedelta.serve.acting.cases import Case, CaseStatus, Change, Draft, Filters, Owner, Reason, Sort, Words
+from fedelta.serve.acting.cases import BulkReceipt, Case, CaseStatus, Change, Draft, Filters, Owner, Reason, Sort, Words
 from fedelta.serve.acting.customers import CustomerId
 from fedelta.serve.acting.notes import Note, add_note, notes_of
 from fedelta.serve.acting.outcomes import RecordedOutcome, outcomes_of_case
@@ -193,16 +194,13 @@ async def note_case(case_id: CaseId, note: NoteText, request: Request, key: Writ
 async def change_cases(bulk: Bulk, request: Request, key: Writer) -> BulkAnswer:
     """Change all cases that a filter lets through, or count them first (``dry_run``, the default)."""
     file, actor = await current_file(request, key), actor_of(request, key)
-    receipt = await written(
-        request,
-        lambda connection: cases.change_cases(
-            connection,
-            actor,
-            bulk.filter.wanted(),
-            bulk.change,
-            file,
-            dry_run=bulk.dry_run,
-            expected=bulk.expected,
-        ),
-    )
+    store: Store = request.app.state.store
+
+    def change(connection: sa.Connection) -> BulkReceipt:
+        wanted = bulk.filter.wanted()
+        return cases.change_cases(
+            connection, actor, wanted, bulk.change, file, dry_run=bulk.dry_run, expected=bulk.expected
+        )
+
+    receipt = await (store.read(change) if bulk.dry_run else written(request, change))
     return BulkAnswer.model_validate(receipt, from_attributes=True)

@@ -18,6 +18,7 @@ from fedelta.models.bundle import bundle_hash
 from fedelta.models.incrementality.comparison import measured
 from fedelta.models.policy.plan import HELD_OUT, plan_of
 from fedelta.pages import findings
+from fedelta.pages.sentences import capital
 from fedelta.pipeline import paths, report
 from fedelta.pipeline.report import Inputs, render, risk_of
 
@@ -123,7 +124,7 @@ def test_every_metric_of_every_model_stands_there_with_its_interval(inputs: Inpu
     text = Page(render(inputs)).text
     for what, metrics in (("churn", findings.CHURN), ("clv", findings.VALUE)):
         for model, held in inputs.metrics[what].items():
-            assert findings.capital(findings.name_of(model)) in text
+            assert capital(findings.name_of(model)) in text
             for metric in metrics:
                 interval: Mapping[str, float | None] | None = held.get(metric.name)
                 if interval is None or None in interval.values():
@@ -301,7 +302,7 @@ def test_spend_and_orders_are_reported_with_season_and_candidates(inputs: Inputs
     assert "Which model of orders was chosen, and why" in text
     assert clv["orders"]["note"] in text
     for row in clv["orders"]["selection"]:
-        assert f"{findings.capital(findings.candidate(row['candidate']))} {row['deviance']['value']:,.4f}" in text
+        assert f"{capital(findings.candidate(row['candidate']))} {row['deviance']['value']:,.4f}" in text
 
 
 def test_how_often_intervals_held_is_reported_by_tenth_and_where_they_reach_above_0(inputs: Inputs):

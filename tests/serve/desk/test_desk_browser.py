@@ -27,6 +27,7 @@ PAGES = (
     "/desk/base/journeys?journey=onboarding",
     "/desk/base/personas",
     "/desk/health",
+    "/desk/team",
     "/desk/campaigns",
     "/desk/campaigns?budget=30",
     "/desk/cases",
