@@ -628,6 +628,24 @@ def _export_erased(folder: Path, tenant: str, database: str | None) -> None:
 
 
 @_in(SECTIONS[4])
+@fedelta.command("digest")
+@click.option("--file", "folder", type=_FOLDER, metavar="FOLDER", help="Write messages there instead of sending them.")
+@click.option("--address", default="http://127.0.0.1:8000", show_default=True, help="Of the service, for links.")
+@click.option("--sender", default="fedelta@localhost", show_default=True)
+@_database
+def _digest(folder: Path | None, database: str | None, **given: str) -> None:
+    """Send the views that people want to hear of and whose hour has come: run it every hour.
+
+    The mail server is FEDELTA_SMTP_HOST, with _PORT, _USER, _PASSWORD and _TLS (off: none).
+    """
+    from fedelta.serve.desk.digests import main as digest
+
+    place = Path.cwd() / folder if folder else None
+    _enter_for_service(database)
+    digest(database, folder=place, **given)
+
+
+@_in(SECTIONS[4])
 @fedelta.command("export-treatments")
 @click.argument("folder", type=_FOLDER, default=Path("treatments"))
 @_tenant

@@ -14,7 +14,7 @@ from fedelta.serve.caller.auth import Needs
 # Addresses that anybody may read. Every other one needs a scope, and one that declares none is not there at all.
 OPEN = frozenset({
     "/healthz", "/readyz", "/openapi.json", "/docs", "/desk/sign-in", "/desk/sign-in/openid",
-    "/desk/sign-in/openid/back", "/desk/static/{name}",
+    "/desk/sign-in/openid/back", "/desk/static/{name}", "/desk/unsubscribe/{token}",
 })  # fmt: skip
 
 

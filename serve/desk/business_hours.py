@@ -60,7 +60,7 @@ class Hours:
             total += min(finish, end) - begin
         return total
 
-    def _turns(self, after: datetime) -> "list[tuple[datetime, datetime]]":
+    def _turns(self, after: datetime) -> list[tuple[datetime, datetime]]:
         """The parts of the days on which one works that lie after an instant, each in UTC."""
         zone = ZoneInfo(self.zone)
         first: date = after.astimezone(zone).date()

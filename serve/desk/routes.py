@@ -16,6 +16,7 @@ from fedelta.serve.desk import (
     settings,
     sign_in,
     static_files,
+    subscribing,
     team,
     views,
     what_if,
@@ -37,6 +38,7 @@ ROUTERS = (
     outcome_import.router,
     health.router,
     team.router,
+    subscribing.router,
     settings.router,
 )
 

@@ -28,6 +28,7 @@ PAGES = (
     "/desk/base/personas",
     "/desk/health",
     "/desk/team",
+    "/desk/digests",
     "/desk/campaigns",
     "/desk/campaigns?budget=30",
     "/desk/cases",
