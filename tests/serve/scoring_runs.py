@@ -79,7 +79,7 @@ class Client:
     """An HTTP client of an application in this process; one request after the other."""
 
     def __init__(self, app: FastAPI, key: str | None = None) -> None:
-        self._runner = asyncio.Runner()
+        self._runner, self._audit = asyncio.Runner(), app.state.audit
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
             base_url="http://fedelta",
@@ -101,6 +101,8 @@ class Client:
     def close(self) -> None:
         self._runner.run(self._http.aclose())
         self._runner.close()
+        if self._audit is not None:  # before the store: what it writes later would leave a connection open
+            self._audit.close()
 
 
 @contextmanager
