@@ -40,11 +40,15 @@ def shuffle(connection: duckdb.DuckDBPyConnection, select: str, folder: Path) ->
     target = str(folder / "part-00000.parquet").replace("'", "''")
     # Up to 24 bytes, DuckDB sorts keys of fixed size; these are 23, with one for each null.
     order = f"{HASH}, occurred_at, (hash(interaction_id) >> 32)::UINTEGER"
-    columns = ", ".join(_few_valued(connection, select, name) for name in ("kind", "channel", "topic"))
+    few = ("kind", "channel", "topic")
+    columns = ", ".join(_few_valued(connection, select, name) for name in few)
+    # As text again once sorted: of an enum's values that a row group lacks, DuckDB writes some or none, by chance.
+    texts = ", ".join(f"{name}::VARCHAR AS {name}" for name in few)
     with _hashing(connection):
         written = connection.execute(
-            f"COPY (SELECT * REPLACE ({columns}), {_FUNCTION}(customer_id) AS {HASH} FROM ({select}) "  # noqa: S608 - SQL of ours
-            f"ORDER BY {order}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+            f"COPY (SELECT * REPLACE ({texts}) FROM "  # noqa: S608 - SQL of ours
+            f"(SELECT * REPLACE ({columns}), {_FUNCTION}(customer_id) AS {HASH} FROM ({select}) "
+            f"ORDER BY {order})) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
         ).fetchone()
     return int(written[0]) if written else 0
 
