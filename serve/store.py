@@ -7,6 +7,7 @@ gone stops no read: the answer before it holds until there is another.
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,7 @@ class Store:
         self._hashes: Mapping[str, frozenset[str]] = {}  # of who was erased, by tenant
         self._fault: str | None = None
         self._closed = False
+        self._connecting = threading.Lock()
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._writers = ThreadPoolExecutor(_THREADS, "operational")
@@ -210,7 +212,8 @@ class Store:
 
     def close(self) -> None:
         """Let go of threads, connections and files, for good."""
-        self._closed = True
+        with self._connecting:
+            self._closed = True
         self._writers.shutdown(cancel_futures=True)
         self._readers.shutdown(cancel_futures=True)
         if self._engine is not None:
@@ -318,18 +321,19 @@ class Store:
             raise Unavailable(f"There is no database at {self._database.place}: {error.strerror}.") from error
 
     def _connected(self) -> sa.Engine:
-        """The engine; a new one when another file has taken the place of SQLite's."""
-        if self._closed:
-            raise Unavailable("The service has ended.")
-        file = None
-        if (path := self._database.path) is not None:
-            stat = path.stat()
-            file = stat.st_dev, stat.st_ino
-        if self._engine is None or file != self._file:
-            if self._engine is not None:
-                self._engine.dispose()
-            self._engine, self._file = self._database.connect(wait=BUSY_SECONDS, pool=_THREADS), file
-        return self._engine
+        """The engine, of which there is one; a new one when another file has taken the place of SQLite's."""
+        with self._connecting:
+            if self._closed:
+                raise Unavailable("The service has ended.")
+            file = None
+            if (path := self._database.path) is not None:
+                stat = path.stat()
+                file = stat.st_dev, stat.st_ino
+            if self._engine is None or file != self._file:
+                if self._engine is not None:
+                    self._engine.dispose()
+                self._engine, self._file = self._database.connect(wait=BUSY_SECONDS, pool=_THREADS), file
+            return self._engine
 
 
 def _looked(

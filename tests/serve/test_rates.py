@@ -98,12 +98,12 @@ def test_guessing_keys_is_slowed_by_address_and_those_who_have_one_go_on(
 def test_a_key_with_a_rate_of_its_own_is_counted_by_it(database: Database, publish_customers: Publish) -> None:
     publish_customers(customer("ann"))
     app = create_app(full_url(database), SETTINGS)
-    policies = []
+    policies, clients = [], []
     for rate in (0.002, 0, None):
         key, _ = create_key(database, f"crm {rate}", ["read:score"], rate_per_second=rate)
-        client = Client(app, key)
-        answers = [client.get("/v1/customers/ann/score") for _ in range(7)]
-        client.close()
+        clients.append(Client(app, key))
+        answers = [clients[-1].get("/v1/customers/ann/score") for _ in range(7)]
         policies.append((answers[0].headers.get("ratelimit-policy"), [a.status_code for a in answers].count(200)))
-    app.state.store.close()
+    for client in clients:
+        client.close()
     assert policies == [('"key";q=1;w=500', 1), (None, 7), ('"key";q=5;w=500', 5)]

@@ -2,8 +2,11 @@
 
 import asyncio
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -23,6 +26,23 @@ from fedelta.serve.store import SnapshotGone, Store, Unavailable
 
 ROWS = 400
 SWAPS = 100
+
+
+def test_threads_that_ask_at_once_share_one_engine(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = []
+
+    def slowly(database: Database, **options: Any) -> sa.Engine:
+        time.sleep(0.05)
+        engines.append(connect(database, **options))
+        return engines[-1]
+
+    connect = Database.connect
+    monkeypatch.setattr(Database, "connect", slowly)
+    store = Store(sqlite_database)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(store.key, ["a"] * 8)) == [None] * 8
+    store.close()
+    assert len(engines) == 1
 
 
 def test_a_hundred_swaps_fail_no_read_and_mix_no_snapshots(database: Database, tmp_path: Path) -> None:
