@@ -48,7 +48,7 @@ def test_while_runs_are_switched_no_read_fails_and_no_answer_mixes_two(
         many(ROWS, path.stem).write_parquet(path)
     run = publish(runs[0], database)
     assert becomes(run.snapshot_id, f"{address}/readyz", {}, "snapshot_id")
-    headers = {"X-API-Key": create_key(database, "crm", ["read:score", "read:list"])[0]}
+    headers = {"X-API-Key": create_key(database, "crm", ["read:score", "read:list"], rate_per_second=0)[0]}
     ids = [f"c{i:06}" for i in range(0, ROWS, 30)]
     done, batches = threading.Event(), 0
     faults: list[object] = []
