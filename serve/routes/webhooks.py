@@ -75,7 +75,9 @@ class Replay(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    since_event: str | None = Field(None, min_length=1, max_length=64, description="This event and all after it.")
+    since_event: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
+        None, description="This event and all after it."
+    )
     since: AwareDatetime | None = Field(None, description="With its zone: what happened then or later.")
 
     @model_validator(mode="after")

@@ -76,10 +76,10 @@ def full_url(database: Database) -> str:
 
 
 class Client:
-    """An HTTP client of an application in this process, which it ends; one request after the other."""
+    """An HTTP client of an application in this process; one request after the other."""
 
     def __init__(self, app: FastAPI, key: str | None = None) -> None:
-        self._runner, self._app = asyncio.Runner(), app
+        self._runner, self._audit, self.store = asyncio.Runner(), app.state.audit, app.state.store
         self._http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
             base_url="http://fedelta",
@@ -101,10 +101,8 @@ class Client:
     def close(self) -> None:
         self._runner.run(self._http.aclose())
         self._runner.close()
-        state = self._app.state
-        for each in (state.callers, state.audit, state.store):  # the store last: the others write into it
-            if each is not None:
-                each.close()
+        if self._audit is not None:  # before the store: what it writes later would leave a connection open
+            self._audit.close()
 
 
 @contextmanager

@@ -38,6 +38,7 @@ def anybody(app: FastAPI) -> Iterator[Client]:
     client = Client(app)
     yield client
     client.close()
+    client.store.close()
 
 
 def rules(app: FastAPI) -> list[tuple[str, Rule]]:

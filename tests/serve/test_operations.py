@@ -157,6 +157,7 @@ def test_every_answer_is_safe_to_show_and_none_with_personal_data_is_kept(
         if path.startswith("/v1"):
             assert answer.headers["cache-control"] in ("no-store", "private, no-cache")
     client.close()
+    client.store.close()
 
 
 @pytest.mark.parametrize(("trusted", "secure"), [([], False), (["--trusted-proxies=127.0.0.1"], True)])

@@ -23,6 +23,7 @@ def test_a_span_names_the_route_and_no_customer(
     client.get("/v1/customers/ann-4711/score", headers={"traceparent": PARENT})
     client.get("/ann-4711")
     client.close()
+    client.store.close()
     spans.close()
     found, missing = exporter.get_finished_spans()
     assert found.name == "GET /v1/customers/{customer_id}/score"

@@ -75,6 +75,7 @@ def client(database: Database, issuer: Issuer, publish_customers: Publish) -> It
     client = Client(create_app(full_url(database), settings))
     yield client
     client.close()
+    client.store.close()
 
 
 def token(key: Any = RSA, algorithm: str = "RS256", kid: str | None = "rsa", **changes: Any) -> str:
@@ -146,6 +147,7 @@ def test_without_the_keys_of_the_issuer_nobody_can_know(database: Database, issu
     client = Client(create_app(full_url(database), settings))
     assert status(client, token()) == 503
     client.close()
+    client.store.close()
 
 
 def test_tokens_are_taken_only_where_an_issuer_is_set(stranger: Client, publish_customers: Publish) -> None:
