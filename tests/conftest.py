@@ -21,6 +21,7 @@ REQUIRED = "FEDELTA_REQUIRE_SYSTEM"  # set to 1 where every part of the system m
 _PROGRAMS = {  # a program of each part, below /
     "postgresql": "usr/lib/postgresql/*/bin/initdb",
     "chromium": "usr/bin/chromium",
+    "systemd": "usr/bin/systemd-analyze",
 }
 
 

@@ -11,11 +11,13 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from fedelta.features.contract import RISK_TIERS
 from fedelta.serve.acting.actor import Actor
-from fedelta.serve.acting.customers import Facts, Text, facts_of, in_parts, must_be_contactable, shown
+from fedelta.serve.acting.customers import Facts, Text, facts_of, must_be_contactable, shown
 from fedelta.serve.acting.paging import Order
 from fedelta.serve.acting.playbooks import Step, steps_of
 from fedelta.serve.acting.refusals import AlreadyOpen, ChangedMeanwhile, NotAllowed, UnknownCase
+from fedelta.serve.operational.statements import in_parts
 from fedelta.serve.operational.tables import cases, now
 from fedelta.serve.snapshots.read import SnapshotFile
 
@@ -317,15 +319,19 @@ def event_of(case: Case, facts_then: str | None, facts: Facts) -> bool:
         latest = facts.last_bad_experience_at
         return latest is not None and latest > (then.get("last_bad_experience_at") or "")
     if case.snoozed_until_event == "tier_up":
-        return _TIERS.get(facts.risk_tier or "", -1) > _TIERS.get(then.get("risk_tier") or "", -1)
+        return _place(facts.risk_tier) > _place(then.get("risk_tier"))
     if case.snoozed_until_event == "purchase":
         return (facts.bought or 0.0) > (then.get("bought") or 0.0)
     return False
 
 
-_TIERS = {"low": 0, "medium": 1, "high": 2, "critical": 3}
 _FREE: tuple[Literal["owner", "due_on", "next_action"], ...] = ("owner", "due_on", "next_action")
 AWAKE: dict[str, object] = {"snoozed_until": None, "snoozed_until_event": None, "snoozed_facts": None}
+
+
+def _place(tier: str | None) -> int:
+    """Of a tier among those of risk; -1 of none."""
+    return RISK_TIERS.index(tier) if tier in RISK_TIERS else -1
 
 
 def today() -> date:

@@ -1,17 +1,15 @@
 """What acting needs to know of a customer, from the current run; and who must not be contacted."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import orjson
 from pydantic import AfterValidator, Field
 
 from fedelta.serve.acting.refusals import ActingRefused, InControlGroup, OptedOut, UnknownCustomer, WasErased
+from fedelta.serve.operational.statements import in_parts
 from fedelta.serve.snapshots.read import SnapshotFile
-
-AT_ONCE = 500
-T = TypeVar("T")
 
 
 def _storable(text: str) -> str:
@@ -103,12 +101,6 @@ def refusal(facts: Facts) -> ActingRefused | None:
 def shown(customer_id: str) -> str:
     """An id as messages show it."""
     return repr(customer_id if len(customer_id) <= 80 else f"{customer_id[:80]}…")
-
-
-def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """As many at once as one statement takes."""
-    for start in range(0, len(values), AT_ONCE):
-        yield values[start : start + AT_ONCE]
 
 
 def facts_in(score: bytes | memoryview) -> Facts:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import Outcome
-from fedelta.serve.acting.outcomes import OUTCOMES, Came, record_outcomes
+from fedelta.serve.acting.outcomes import Came, record_outcomes
 from fedelta.serve.acting.refusals import ActingRefused, NotAllowed
 from fedelta.serve.acting.treatments import utc
 from fedelta.serve.operational.tables import outcomes
@@ -186,7 +186,3 @@ def _known(connection: sa.Connection, tenant: str, several: Sequence[Came]) -> s
     columns = (outcomes.c.customer_id, outcomes.c.outcome, outcomes.c.occurred_at, outcomes.c.reason)
     which = sa.and_(outcomes.c.tenant == tenant, outcomes.c.occurred_at.between(min(times), max(times)))
     return {(who, what, at, why or "") for who, what, at, why in connection.execute(sa.select(*columns).where(which))}
-
-
-assert {*NEEDED} <= {*FIELDS}
-assert OUTCOMES

@@ -24,10 +24,11 @@ from fedelta.serve.acting.cases import (
     event_of,
     insert_case,
 )
-from fedelta.serve.acting.customers import Facts, documents, facts_in, facts_of, in_parts, storable
+from fedelta.serve.acting.customers import Facts, documents, facts_in, facts_of, storable
 from fedelta.serve.acting.playbooks import Step, steps_of
 from fedelta.serve.acting.treatments import utc
 from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.statements import AT_ONCE, in_parts
 from fedelta.serve.operational.tables import DEFAULT_TENANT, case_notes, cases, entries, from_now, now, treatments
 from fedelta.serve.snapshots.current import current_run
 from fedelta.serve.snapshots.read import SnapshotFile
@@ -99,7 +100,7 @@ def update_cases(
     for some in in_parts(planned):
         with engine.begin() as connection:
             _open(connection, actor, file, some, playbook, steps, quiet_days, done)
-    for part in _entered(file).iter_slices(500):
+    for part in _entered(file).iter_slices(AT_ONCE):
         with engine.begin() as connection:
             _enter(connection, actor.tenant, file, part, campaign, at, done)
     with engine.begin() as connection:

@@ -23,8 +23,8 @@ from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import subscriptions, tenant_settings, users, views
 from fedelta.serve.snapshots import exports
+from fedelta.serve.snapshots.current import run_of
 from fedelta.serve.snapshots.read import SnapshotFile
-from fedelta.serve.snapshots.write import SUFFIX
 
 KINDS = {"digest": N_("the whole list"), "entered": N_("who entered it")}
 COLUMNS = ("rank", "customer_id", "churn_probability", "risk_tier", "value_at_risk", "currency", "reasons")
@@ -59,28 +59,39 @@ def send_digests(database: Database, send: Send, address: str, sender: str, at: 
     ----------
     address : of the service, without a slash at the end: what links begin with
     at : the present, if it is another
+
+    Raises
+    ------
+    DigestRefused
+        If a message could not be sent; the others were.
     """
-    moment, sent = at or datetime.now(UTC), 0
+    moment, sent, refused = at or datetime.now(UTC), 0, list[DigestRefused]()
     with database.engine() as engine:
         with engine.begin() as connection:
             due = list(_due(connection, moment))
         for one in due:
             with engine.begin() as connection:
-                kept = pointer.kept(connection, one.tenant)
-                if not kept:
+                kept, its = pointer.kept(connection, one.tenant), token(connection, one.tenant, one.subscription_id)
+                reported = [run for run in kept[1:] if run.snapshot_id == one.reported_in]
+                files = [run_of(connection, database, run) for run in (*kept[:1], *reported)]
+            if not files:
+                continue
+            rows = _rows(one, *files)
+            if rows is not None and rows[1]:
+                link = f"{address}{PATH}/{its}"
+                message = _message(one, files[0], rows, kept[0].as_of, address, link, sender)
+                try:
+                    send(message)  # in no transaction: others write meanwhile
+                except DigestRefused as error:  # it is tried again; the others need not wait for it
+                    refused.append(error)
                     continue
-                file = _file(database, one.tenant, kept[0].snapshot_id)
-                known = {run.snapshot_id for run in kept}
-                before = one.reported_in if one.reported_in in known else None
-                earlier = None if before is None else _file(database, one.tenant, before)
-                rows = _rows(one, file, earlier)
-                if rows is not None and len(rows[1]):
-                    link = f"{address}{PATH}/{token(connection, one.tenant, one.subscription_id)}"
-                    send(_message(one, file, rows, kept[0].as_of, address, link, sender))
-                    sent += 1
-                values = {"reported_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ"), "reported_in": kept[0].snapshot_id}
-                which = subscriptions.c.subscription_id == one.subscription_id
+                sent += 1
+            values = {"reported_at": moment.strftime("%Y-%m-%dT%H:%M:%SZ"), "reported_in": kept[0].snapshot_id}
+            which = subscriptions.c.subscription_id == one.subscription_id
+            with engine.begin() as connection:
                 connection.execute(subscriptions.update().where(which).values(values))
+    if refused:
+        raise DigestRefused(f"{sent} sent, {len(refused)} not, which are tried again next time. {refused[0]}")
     return sent
 
 
@@ -170,7 +181,7 @@ def _due(connection: sa.Connection, moment: datetime) -> Iterator[Due]:
             )  # fmt: skip
 
 
-def _rows(one: Due, file: SnapshotFile, earlier: SnapshotFile | None) -> tuple[list[int], list[int]] | None:
+def _rows(one: Due, file: SnapshotFile, earlier: SnapshotFile | None = None) -> tuple[list[int], list[int]] | None:
     """The ranks and rows to report; None where the view cannot be shown any more."""
     try:
         listed = Listed.stored(one.query, one.words)
@@ -227,10 +238,6 @@ def _message(
     )
     message.add_attachment(body, maintype="text", subtype="csv", filename="customers.csv")
     return message
-
-
-def _file(database: Database, tenant: str, snapshot_id: str) -> SnapshotFile:
-    return SnapshotFile(database.snapshots / tenant / f"{snapshot_id}{SUFFIX}")
 
 
 def _signature(connection: sa.Connection, tenant: str, subscription_id: int) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import MOST_IN_BULK, insert_case
-from fedelta.serve.acting.customers import facts_of, in_parts
+from fedelta.serve.acting.customers import facts_of
 from fedelta.serve.acting.playbooks import steps_of
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
@@ -19,6 +19,7 @@ from fedelta.serve.desk.cases import day_of, first_values, number_of
 from fedelta.serve.desk.forms import field, posted
 from fedelta.serve.desk.listed import Listed
 from fedelta.serve.desk.page import Page, open_page
+from fedelta.serve.operational.statements import in_parts
 from fedelta.serve.operational.tables import cases
 from fedelta.serve.routes.writing import actor_of, written
 

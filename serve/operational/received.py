@@ -1,20 +1,16 @@
 """What was received of customers, and the scores made of it, in the operational database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fedelta.serve.operational.pointer import Pointer, tell
+from fedelta.serve.operational.statements import in_parts
 from fedelta.serve.operational.tables import live_scores, precisely, received_interactions
-
-T = TypeVar("T")
-
-_AT_ONCE = 500  # rows of a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,7 @@ def receive(connection: sa.Connection, tenant: str, rows: Sequence[Came]) -> set
     at = precisely(datetime.now(UTC))
     table, new = received_interactions, set()
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert
-    for some in _parts(rows):
+    for some in in_parts(rows):
         values = [
             {
                 "tenant": tenant,
@@ -71,7 +67,7 @@ def receive(connection: sa.Connection, tenant: str, rows: Sequence[Came]) -> set
 def received_of(connection: sa.Connection, tenant: str, customer_ids: Sequence[str]) -> dict[str, list[bytes]]:
     """The rows of customers as JSON, in the order in which they came."""
     table, found = received_interactions, dict[str, list[bytes]]()
-    for some in _parts(customer_ids):
+    for some in in_parts(customer_ids):
         which = sa.select(table.c.customer_id, table.c.row).where(table.c.tenant == tenant)
         which = which.where(table.c.customer_id.in_(some)).order_by(table.c.customer_id, table.c.id)
         for customer_id, row in connection.execute(which):
@@ -126,7 +122,7 @@ def store_scores(connection: sa.Connection, tenant: str, snapshot_id: str, score
     live, at = live_scores, precisely(datetime.now(UTC))
     before = {
         row.customer_id: row
-        for some in _parts(ids)
+        for some in in_parts(ids)
         for row in connection.execute(sa.select(live).where(live.c.tenant == tenant, live.c.customer_id.in_(some)))
     }
     stored, changes = [], []
@@ -169,7 +165,7 @@ def changed_since(connection: sa.Connection, current: Pointer, since: str) -> tu
 def scores_of(connection: sa.Connection, current: Pointer, customer_ids: Sequence[str]) -> list[Live]:
     """The live scores of customers, for a snapshot."""
     live, found = live_scores, list[Live]()
-    for some in _parts(customer_ids):
+    for some in in_parts(customer_ids):
         which = sa.select(live.c.customer_id, live.c.revision, live.c.document).where(
             live.c.tenant == current.tenant,
             live.c.snapshot_id == current.snapshot_id,
@@ -189,7 +185,7 @@ def remove_old(connection: sa.Connection, tenant: str, kept: Sequence[str]) -> N
 def _counts(connection: sa.Connection, tenant: str, customer_ids: Sequence[str]) -> dict[str, int]:
     """How many interactions were received of customers."""
     table, counts = received_interactions, dict[str, int]()
-    for some in _parts(customer_ids):
+    for some in in_parts(customer_ids):
         which = sa.select(table.c.customer_id, sa.func.count()).where(table.c.tenant == tenant)
         which = which.where(table.c.customer_id.in_(some)).group_by(table.c.customer_id)
         counts |= {row[0]: row[1] for row in connection.execute(which)}
@@ -208,8 +204,3 @@ def _tier_change(before: bytes, after: bytes) -> dict[str, object] | None:
         "previous_probability": old["churn_probability"],
         "churn_probability": new["churn_probability"],
     }
-
-
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for first in range(0, len(items), _AT_ONCE):
-        yield items[first : first + _AT_ONCE]

@@ -1,4 +1,4 @@
-"""The current run as a command reads it: as the service shows it, without those who were erased."""
+"""Runs as a command reads them: as the service shows them, without those who were erased."""
 
 import sqlalchemy as sa
 
@@ -16,5 +16,10 @@ def current_run(engine: sa.Engine, database: Database, tenant: str) -> tuple[Poi
         kept = pointer.kept(connection, tenant)
         if not kept:
             return None
-        erased = erased_of(connection, database, tenant, kept[0].snapshot_id)
-    return kept[0], SnapshotFile(database.snapshots / tenant / f"{kept[0].snapshot_id}{SUFFIX}", erased)
+        return kept[0], run_of(connection, database, kept[0])
+
+
+def run_of(connection: sa.Connection, database: Database, one: Pointer) -> SnapshotFile:
+    """A run that is kept. Raises ``SnapshotUnreadable``."""
+    erased = erased_of(connection, database, one.tenant, one.snapshot_id)
+    return SnapshotFile(database.snapshots / one.tenant / f"{one.snapshot_id}{SUFFIX}", erased)

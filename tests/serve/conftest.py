@@ -3,8 +3,11 @@
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
+from live_service import histories, known_of, scored_project
 from operational_databases import copy, url_of
 from postgres import Server, running
 from scoring_runs import Client, Publish, full_url, write
@@ -62,6 +65,24 @@ def database(request: pytest.FixtureRequest) -> Database:
     name = "sqlite_database" if request.param == "sqlite" else "postgres_database"
     made: Database = request.getfixturevalue(name)
     return made
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """A project that was really scored."""
+    return scored_project()
+
+
+@pytest.fixture(scope="session")
+def parts(project: Path) -> dict[str, pl.DataFrame]:
+    """The interactions of each of its customers."""
+    return histories(project)
+
+
+@pytest.fixture(scope="session")
+def known(project: Path) -> dict[str, dict[str, Any]]:
+    """What it knows of each customer besides."""
+    return known_of(project)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -213,14 +213,14 @@ def test_a_new_postgres_has_a_database_each_for_the_service_and_mlflow(postgres:
             psycopg.connect(dbname={"fedelta": "mlflow", "mlflow": "fedelta"}[name], **own)  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_the_systemd_unit_is_valid_and_exposes_little(tmp_path: Path) -> None:
+def test_the_systemd_unit_is_valid_and_exposes_little(tmp_path: Path, needs_system: Callable[[str], Path]) -> None:
+    analyze = needs_system("systemd") / "systemd-analyze"
     text = (REPOSITORY / "docs/examples/fedelta.service").read_text()
     unit = tmp_path / "fedelta.service"
     unit.write_text(text.replace("/opt/fedelta/bin/fedelta", str(PROGRAMS / "fedelta")))
-    checked = done("systemd-analyze", "verify", "--man=no", unit)
+    checked = done(analyze, "verify", "--man=no", unit)
     assert (checked.returncode, checked.stderr) == (0, "")
-    exposed = done("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", unit)
+    exposed = done(analyze, "security", "--offline=true", "--no-pager", "--threshold=20", unit)
     assert exposed.returncode == 0, exposed.stdout[-300:]
 
 

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 from live_project import AS_OF
-from live_service import compute, given, histories, known_of, plain, published, scored_project, served
+from live_service import compute, given, plain, published, served
 from scoring_runs import Client, Publish, customer, full_url, started
 
 from fedelta.pipeline import paths
@@ -61,21 +61,6 @@ def writer(database: Database) -> Iterator[Client]:
     yield client
     client.close()
     app.state.store.close()
-
-
-@pytest.fixture(scope="module")
-def project() -> Path:
-    return scored_project()
-
-
-@pytest.fixture(scope="module")
-def parts(project: Path) -> dict[str, pl.DataFrame]:
-    return histories(project)
-
-
-@pytest.fixture(scope="module")
-def known(project: Path) -> dict[str, dict[str, Any]]:
-    return known_of(project)
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import polars as pl
 import pytest
 from fastapi import FastAPI
 from live_project import AS_OF
-from live_service import compute, given, histories, known_of, plain, published, scored_project, served
+from live_service import compute, given, plain, published, served
 from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
@@ -22,21 +21,6 @@ from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import Published
-
-
-@pytest.fixture(scope="module")
-def project() -> Path:
-    return scored_project()
-
-
-@pytest.fixture(scope="module")
-def parts(project: Path) -> dict[str, pl.DataFrame]:
-    return histories(project)
-
-
-@pytest.fixture(scope="module")
-def known(project: Path) -> dict[str, dict[str, Any]]:
-    return known_of(project)
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,6 @@ def test_a_folder_without_git_lock_or_data_has_no_lineage(project: Path):
     assert lineage(project) == {}
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_the_commit_is_named_and_a_changed_file_makes_it_dirty(project: Path):
     (project / "file").write_text("one")
     git(project, "init", "-q")

@@ -1,5 +1,7 @@
 """Digests: sent at the hour of one's own zone, once a day, never empty; ended by a link without signing in."""
 
+import csv
+import io
 import re
 import socketserver
 import threading
@@ -11,7 +13,9 @@ from email.parser import BytesParser
 
 import pytest
 from desk_client import Desk
+from scoring_runs import full_url
 
+from fedelta.serve.acting.erasure import main as erase
 from fedelta.serve.desk.digests import DigestRefused, by_smtp, send_digests
 from fedelta.serve.operational.database import Database
 
@@ -70,6 +74,40 @@ def test_the_link_ends_it_without_signing_in(visit: Visit, desk_database: Databa
     assert anybody.post(f"{link}0", **{"List-Unsubscribe": "One-Click"}).status_code == 404
     assert anybody.post(link, **{"List-Unsubscribe": "One-Click"}).status_code == 200
     assert sent(desk_database, datetime(2024, 3, 6, 7, 30, tzinfo=UTC)) == []
+
+
+def test_who_was_erased_is_in_no_digest_from_then_on(visit: Visit, desk_database: Database) -> None:
+    subscribe(visit("viewer"), "tier=critical")
+    (before,) = sent(desk_database)
+    name = listed(before)[0]
+    erase([name], full_url(desk_database))
+    (after,) = sent(desk_database, datetime(2024, 3, 6, 7, 30, tzinfo=UTC))
+    assert listed(after) == [each for each in listed(before) if each != name]
+    assert name.encode() not in bytes(after)
+
+
+def listed(message: EmailMessage) -> list[str]:
+    """The customers in the attached file."""
+    (file,) = message.iter_attachments()
+    text = file.get_payload(decode=True)
+    assert isinstance(text, bytes)
+    return [row["customer_id"] for row in csv.DictReader(io.StringIO(text.decode("utf-8-sig")))]
+
+
+def test_one_message_that_is_refused_does_not_hold_up_the_others(visit: Visit, desk_database: Database) -> None:
+    for role in ("viewer", "agent"):
+        subscribe(visit(role), "tier=critical")
+    taken: list[str] = []
+
+    def send(message: EmailMessage) -> None:
+        if message["To"] == "viewer@example.com":
+            raise DigestRefused("no such mailbox")
+        taken.append(message["To"])
+
+    with pytest.raises(DigestRefused, match=r"^1 sent, 1 not.*no such mailbox"):
+        send_digests(desk_database, send, ADDRESS, "desk@example.com", MORNING)
+    assert taken == ["agent@example.com"]
+    assert [message["To"] for message in sent(desk_database)] == ["viewer@example.com"]
 
 
 class Sink(socketserver.StreamRequestHandler):

@@ -9,8 +9,6 @@ import polars as pl
 import pytest
 from desk_client import Desk
 from fastapi import FastAPI
-from live_project import make
-from made_once import made_once
 from scoring_runs import full_url
 
 from fedelta.features.contract import INTERACTIONS
@@ -22,11 +20,6 @@ from fedelta.serve.caller.settings import Settings
 from fedelta.serve.desk.words import words
 from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import publish
-
-
-@pytest.fixture(scope="module")
-def project() -> Path:
-    return made_once("live-project", make)
 
 
 @pytest.fixture(scope="module")
