@@ -72,6 +72,7 @@ def test_an_answer_says_what_is_left_and_a_refusal_when_to_come_back(
     client = Client(create_app(full_url(database), SETTINGS), key)
     answers = [client.get("/v1/customers/ann/score") for _ in range(6)]
     client.close()
+    client.store.close()
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert answers[0].headers["ratelimit-policy"] == '"key";q=5;w=500'
     assert answers[0].headers["ratelimit"] == '"key";r=4;t=100'
@@ -93,6 +94,7 @@ def test_guessing_keys_is_slowed_by_address_and_those_who_have_one_go_on(
     assert client.get("/v1/customers/ann/score").status_code == 200
     assert client.get("/healthz").status_code == 200
     client.close()
+    client.store.close()
 
 
 def test_a_key_with_a_rate_of_its_own_is_counted_by_it(database: Database, publish_customers: Publish) -> None:
@@ -106,4 +108,5 @@ def test_a_key_with_a_rate_of_its_own_is_counted_by_it(database: Database, publi
         policies.append((answers[0].headers.get("ratelimit-policy"), [a.status_code for a in answers].count(200)))
     for client in clients:
         client.close()
+    app.state.store.close()
     assert policies == [('"key";q=1;w=500', 1), (None, 7), ('"key";q=5;w=500', 5)]

@@ -117,6 +117,7 @@ def test_a_crash_tells_the_caller_nothing_but_the_id_and_the_log_where_but_no_da
     client = Client(app, key)
     response = client.get("/crash/ann-4711", headers={"X-Request-Id": "abc"})
     client.close()
+    client.store.close()
     assert response.status_code == 500
     assert response.headers["x-request-id"] == response.json()["request_id"] == "abc"
     assert "4711" not in response.text
@@ -138,6 +139,7 @@ def test_a_route_that_declares_no_scope_is_not_there(database: Database, key: st
     client = Client(app, key)
     assert client.get("/forgotten").status_code == 404
     client.close()
+    client.store.close()
 
 
 def test_a_request_keeps_its_id_or_gets_one(client: Client, publish_customers: Publish) -> None:
