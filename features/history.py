@@ -188,6 +188,16 @@ class History:
         return np.asarray(before + self.starts[:-1, None], np.int64)
 
 
+def places(rows: Integers) -> pl.Series:
+    """Rows to gather from a column (n_rows,); -1, no row, becomes null."""
+    return pl.Series(pa.array(rows, pa.int64(), mask=rows < 0))
+
+
+def known(values: Floats) -> pl.Series:
+    """Numbers as a column (n_rows,); NaN becomes null."""
+    return pl.Series(values, nan_to_null=True)
+
+
 def times_of(events: pl.DataFrame) -> Integers:
     """When each event happened, in µs since 1970 (n_events,)."""
     return np.asarray(events["occurred_at"].to_numpy().view(np.int64))

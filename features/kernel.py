@@ -14,7 +14,7 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.feature import Feature, columns_of, table_of
-from fedelta.features.history import Booleans, History, Integers, Measure, View
+from fedelta.features.history import Booleans, History, Integers, Measure, View, places
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
 from fedelta.features.labels import labels_at, microseconds, status_at, status_measures
@@ -233,5 +233,4 @@ def _of(names: tuple[str, ...], relationship: Relationship) -> _What:
 
 def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:
     """Rule of the last bad experience before the cutoff; null where there was none."""
-    rows = pl.Series(view.last_row(BAD))
-    return annotated["bad_experience"].gather(rows.set(rows < 0, None)).alias("last_bad_experience")
+    return annotated["bad_experience"].gather(places(view.last_row(BAD)))

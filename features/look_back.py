@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
 import polars as pl
 
 from fedelta.features.history import DAY_US
@@ -19,12 +20,17 @@ def with_look_back(events: pl.DataFrame, named: Collection[str]) -> pl.DataFrame
 
 
 def _days_since_same_topic(events: pl.DataFrame) -> pl.Series:
-    contacts = (
-        events.select(
-            "customer_id", "topic", "kind", row=pl.int_range(pl.len()), at=pl.col("occurred_at").dt.epoch("us")
-        )
-        .filter(pl.col("kind").cast(pl.String).is_in(["contact", "complaint"]), pl.col("topic").is_not_null())
-        .select("row", days=(pl.col("at") - pl.col("at").shift().over("customer_id", "topic")) / DAY_US)
-    )
-    days = pl.Series(SAME_TOPIC, [None], pl.Float64).new_from_index(0, len(events))
-    return days.scatter(contacts["row"], contacts["days"])
+    rows = np.flatnonzero(events.select(_ON_TOPIC)["on_topic"].to_numpy())
+    days = np.full(len(events), np.nan)
+    if len(rows) > 1:
+        days[rows] = events.select("customer_id", "topic", "occurred_at")[rows].select(_DAYS)["days"].to_numpy()
+    return pl.Series(SAME_TOPIC, days, nan_to_null=True)
+
+
+_ON_TOPIC = (
+    (pl.col("kind").cast(pl.String).is_in(["contact", "complaint"]) & pl.col("topic").is_not_null())
+    .fill_null(False)
+    .alias("on_topic")
+)
+_at = pl.col("occurred_at").dt.epoch("us")
+_DAYS = ((_at - _at.shift().over("customer_id", "topic")) / DAY_US).alias("days")

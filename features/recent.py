@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from fedelta.features.experience import BAD, RESOLVED, UNRESOLVED
-from fedelta.features.history import Floats, History, Integers, Measure
+from fedelta.features.history import Floats, History, Integers, Measure, known, places
 
 MOST_RECENT = 3  # bad experiences; the last has its rule in `last_bad_experience` and its time in a feature
 RECENT = pl.Schema(
@@ -57,11 +57,11 @@ def recent_at(annotated: pl.DataFrame, view: Rows, scored: pl.Series) -> pl.Data
     columns: dict[str, pl.Series] = {}
     for place in range(2, MOST_RECENT + 1):
         row = np.where(wanted, _bad_row(view, place), -1)
-        columns[f"bad_experience_{place}"] = _gathered(annotated["bad_experience"], row)
-        columns[f"bad_experience_{place}_days"] = pl.Series(view.days_since(row)).fill_nan(None)
+        columns[f"bad_experience_{place}"] = annotated["bad_experience"].gather(places(row))
+        columns[f"bad_experience_{place}_days"] = known(view.days_since(row))
     unresolved = view.last_row(UNRESOLVED)
     still = wanted & (unresolved > view.last_row(RESOLVED))
-    columns["open_issue_topic"] = _gathered(annotated["topic"], np.where(still, unresolved, -1))
+    columns["open_issue_topic"] = annotated["topic"].gather(places(np.where(still, unresolved, -1)))
     return pl.DataFrame(columns, schema=RECENT)
 
 
@@ -73,8 +73,3 @@ def _bad_row(view: Rows, place: int) -> Integers:
     number = np.searchsorted(bad, view.end) - place
     row = bad.take(number, mode="clip")
     return np.where((number >= 0) & (row >= view.start), row, -1)
-
-
-def _gathered(values: pl.Series, row: Integers) -> pl.Series:
-    rows = pl.Series(row)
-    return values.gather(rows.set(rows < 0, None))

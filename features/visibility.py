@@ -1,6 +1,7 @@
 """Since when a row can be seen: from when it happened, or from when the company learned of it, where that is later."""
 
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -10,10 +11,12 @@ from fedelta.features.history import Booleans, Integers
 KNOWN_AT = "known_at"
 
 
+@lru_cache(maxsize=64)
 def seen_before(instant: datetime) -> pl.Expr:
     """Whether an interaction had happened and was known before an instant; where `known_at` is null, known at once."""
-    known = pl.col(KNOWN_AT).is_null() | (pl.col(KNOWN_AT) < instant)
-    return (pl.col("occurred_at") < instant) & known
+    at = pl.lit(instant)
+    known = pl.col(KNOWN_AT).is_null() | (pl.col(KNOWN_AT) < at)
+    return (pl.col("occurred_at") < at) & known
 
 
 def hidden_at(events: pl.DataFrame, instants: Integers) -> list[Booleans] | None:

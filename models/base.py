@@ -75,7 +75,9 @@ class Base:
         """Whether each customer stands on one of the lists (n_rows,); `frame` as for `lists_of`."""
         out = np.zeros(len(frame), np.bool_)
         for end in self.lists:
-            value, risk = (frame[name].fill_null(-1.0).to_numpy() for name in (end.figure, "churn_probability"))
+            value, risk = (
+                np.nan_to_num(frame[name].to_numpy(), nan=-1.0) for name in (end.figure, "churn_probability")
+            )
             tied = (value == end.value) & (risk == end.probability)
             before = (value > end.value) | ((value == end.value) & (risk > end.probability))
             out |= before | (tied & (frame["customer_id"] <= end.customer_id).to_numpy())

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 
 from fedelta.features.contract import BAD_WINDOWS, RISK_TIERS, SCORES, NextStatus, SuppressionReason
-from fedelta.features.history import DAY_US
+from fedelta.features.history import DAY_US, places
 from fedelta.models.base import Base, journeys_of, lists_of
 from fedelta.models.btyd.next_order import days_to_next_order, regularity, regularity_columns
 from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
@@ -139,7 +139,7 @@ def score(
         base = Base(as_of.to_pydatetime(), common, np.sort(probability), by_journey, lists, queue)
     within = base.percentile_in_journey(probability, frame["journey"].to_list())
     percentiles = {"percentile": base.percentile(probability), "percentile_in_journey": within}
-    frame = frame.hstack(pl.DataFrame(percentiles).fill_nan(None)).hstack(contacted)
+    frame = frame.hstack(pl.DataFrame(percentiles, nan_to_null=True)).hstack(contacted)
     if explained != "nobody":
         asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
         frame = _with_reasons(frame, tables, models.churn, asked, wording)
@@ -152,8 +152,8 @@ def score(
         frame = joined.with_columns(next_categories_status=some)
     others = pl.DataFrame(
         {
-            "customer_id": [*(one for part in parts for one in part.others["customer_id"]), *unseen],
-            "status": [*(one for part in parts for one in part.others["status"]), *["no_history"] * len(unseen)],
+            "customer_id": [*(name for part in parts for name, _ in part.others), *unseen],
+            "status": [*(status for part in parts for _, status in part.others), *["no_history"] * len(unseen)],
         },
         schema={"customer_id": pl.String, "status": pl.String},
     )
@@ -172,7 +172,7 @@ class _Part:
 
     as_of: pd.Timestamp
     horizon: int
-    others: pd.DataFrame  # customer_id and status of who is not scored
+    others: tuple[tuple[str, str], ...]  # customer_id and status of who is not scored
     frame: pl.DataFrame
     probability: Floats
     at_stake: Stakes | None
@@ -196,7 +196,11 @@ def _part(
     frame = _scored(scored, models, policy, probability, at_stake, as_of=as_of, currency=currency, common=common)
     if models.clv:
         frame = frame.hstack(_value(scored, models, models.clv, discount))
-    others = table.loc[~in_scope, ["customer_id", "status"]]
+    others = (
+        ()
+        if in_scope.all()
+        else tuple(zip(*(table[name][~in_scope] for name in ("customer_id", "status")), strict=True))
+    )
     gain = _gain(scored, at_stake, models.uplift)
     return _Part(as_of, int(table["horizon_days"].iloc[0]), others, frame, probability, at_stake, gain)
 
@@ -299,11 +303,11 @@ def _scored(
     if at_stake:
         out |= {name: getattr(at_stake, name) for name in ("p_here", "p_leaves", "value_at_risk", "win_back_value")}
     known = {name: values for name, values in out.items() if values is not None}
-    frame = pl.DataFrame(known, schema_overrides={"customer_id": pl.String})
-    return frame.with_columns(_NULLS).with_columns(pl.col("open_issue") > 0)
+    frame = pl.DataFrame(known, schema_overrides={"customer_id": pl.String}, nan_to_null=True)
+    return frame.with_columns(_TYPED)
 
 
-_NULLS = [pl.col(pl.Float64).fill_nan(None), pl.col(pl.Datetime).dt.replace_time_zone("UTC")]
+_TYPED = [pl.col(pl.Datetime).dt.replace_time_zone("UTC"), pl.col("open_issue") > 0]
 
 
 def _valued(table: pd.DataFrame, models: Models) -> pd.DataFrame:
@@ -320,8 +324,8 @@ def _value(table: pd.DataFrame, models: Models, clv: ClvModel, annual_discount: 
     if MARGIN_SHARE in table:
         found["clv_margin"] = significant(expected * floats(table, MARGIN_SHARE), PREDICTED)
     found |= _lifetime(table, models.prior, expected, clv.horizon_days, annual_discount)
-    frame = pl.DataFrame(found).with_columns(pl.all().fill_nan(None))
-    return frame.with_columns(clv_horizon_days=pl.lit(clv.horizon_days, pl.Int32))
+    days = np.full(len(expected), clv.horizon_days, np.int32)
+    return pl.DataFrame({**found, "clv_horizon_days": days}, nan_to_null=True)
 
 
 def _lifetime(
@@ -369,8 +373,7 @@ def _with_reasons(
         mine, at = slice(at, at + len(scored)), at + len(scored)
         found.append(reasons(churn, scored[asked[mine]], wording, probability=probability[mine][asked[mine]]))
     held = pl.concat(found)
-    place = pl.Series(np.where(asked, np.cumsum(asked) - 1, -1))
-    return frame.with_columns(held.gather(place.set(place < 0, None)).alias("reasons"))
+    return frame.with_columns(held.gather(places(np.where(asked, np.cumsum(asked) - 1, -1))).alias("reasons"))
 
 
 def _texts(table: pd.DataFrame, name: str) -> pl.Series:

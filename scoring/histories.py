@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
@@ -33,6 +32,7 @@ from fedelta.models.value.margins import MarginShares
 ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
 NO_PURCHASE: NextStatus = "no_purchase_yet"
+_TEXTS = (pl.String, pl.Enum, pl.Categorical)
 _NOTHING = pl.Schema({name: SCORES[name] for name in ("customer_id", "next_categories")})
 
 
@@ -89,29 +89,30 @@ def rows_of(
 
 
 def with_channel(rows: pd.DataFrame, events: pl.DataFrame, as_of: datetime) -> pd.DataFrame:
-    """The rows with the channel that each customer mostly uses."""
+    """The rows, with the channel that each customer mostly uses put beside."""
     found = dict(usual_channels(events.lazy(), as_of).collect().rows())
     held = pd.Series([found.get(customer) for customer in rows["customer_id"]], rows.index, dtype=object)
-    return rows.assign(**{CHANNEL: held})
+    rows[CHANNEL] = held
+    return rows
 
 
 def with_margin_share(rows: pd.DataFrame, events: pl.DataFrame, as_of: datetime, shares: MarginShares) -> pd.DataFrame:
-    """The rows with the share of spend that is left after costs, by what `events` record of it."""
+    """The rows, with the share of spend that is left after costs, by what `events` record of it, put beside."""
     recorded = margins_before(events.lazy(), as_of).collect()
     sums = {customer: (amount, margin) for customer, _, amount, margin, _ in recorded.iter_rows()}
     found = np.array([sums.get(customer, (0.0, 0.0)) for customer in rows["customer_id"]]).reshape(-1, 2)
-    return rows.assign(**{MARGIN_SHARE: shares.share(found[:, 0], found[:, 1])})
+    rows[MARGIN_SHARE] = shares.share(found[:, 0], found[:, 1])
+    return rows
 
 
 def _keys(keys: pl.DataFrame) -> pd.DataFrame:
     """As `models.panel.to_pandas`, but with text as objects: of few rows pandas' own texts take longer."""
-    columns: dict[str, pd.Series | npt.NDArray[np.generic]] = {}
-    for column in keys:
-        if column.dtype.is_temporal() or column.dtype.is_numeric() or column.dtype == pl.Boolean:
-            columns[column.name] = column.to_numpy()
-        else:
-            columns[column.name] = pd.Series(column.to_list(), dtype=object)  # an array would become texts again
-    return pd.DataFrame(columns)
+    texts = [column for column in keys if column.dtype in _TEXTS]
+    held = np.empty((len(keys), len(texts)), object)
+    for place, column in enumerate(texts):
+        held[:, place] = column.to_list()
+    rest = pd.DataFrame({column.name: column.to_numpy() for column in keys if column.dtype not in _TEXTS})
+    return pd.concat([pd.DataFrame(held, columns=[column.name for column in texts], dtype=object), rest], axis=1)
 
 
 def indexes_of(

@@ -28,7 +28,7 @@ class Rows:
         keys = [pd.DataFrame({"customer_id": view.customer_ids.to_list(), **at}) for view, at in views]
         first = views[0][0]
         return cls(
-            pd.concat(keys, ignore_index=True),
+            keys[0] if len(keys) == 1 else pd.concat(keys, ignore_index=True),
             {name: np.concatenate([view.by_category[name] for view, _ in views]) for name in first.by_category},
             {name: np.concatenate([view.by_customer[name] for view, _ in views]) for name in first.by_customer},
             np.concatenate([_outcome(view) for view, _ in views]),

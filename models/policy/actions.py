@@ -124,20 +124,21 @@ def planned(
     teams = list(settings.teams)
     table = pl.DataFrame(
         {
-            "action": pl.Series(action.tolist()).set(pl.Series(~met), None),
-            "best_action": pl.Series(action.tolist()).set(pl.Series(np.isnan(profit)), None),
-            "offer": pl.Series([w.offer for w in ways]).gather(best).set(pl.Series(~met), None),
-            "expected_profit": pl.Series(profit).fill_nan(None),
-            "expected_profit_low": pl.Series(significant(low, PREDICTED)).fill_nan(None),
-            "expected_profit_high": pl.Series(significant(high, PREDICTED)).fill_nan(None),
+            "action": _where(met, action.tolist(), pl.String()),
+            "best_action": _where(~np.isnan(profit), action.tolist(), pl.String()),
+            "offer": _where(met, [ways[way].offer for way in best.tolist()], pl.Boolean()),
+            "expected_profit": profit,
+            "expected_profit_low": significant(low, PREDICTED),
+            "expected_profit_high": significant(high, PREDICTED),
             "contact_cost": cost[best],
-            "p_saved": pl.Series(probabilities(chance)).fill_nan(None),
+            "p_saved": probabilities(chance),
             "team": pl.Series([teams[t] if t >= 0 else None for t in turn.team.tolist()], dtype=pl.String),
             "contact_on": pl.Series(on, dtype=pl.Date),
             "held_out": alone,
-        }
+        },
+        nan_to_null=True,
     )
-    return table.select(*PLANNED), queue
+    return table, queue
 
 
 def suppressed_customers(
@@ -167,6 +168,11 @@ def contacts_of_a_year(treatments: pl.DataFrame, as_of: datetime) -> dict[str, i
     since = as_of - timedelta(days=365)
     rows = treatments.filter(pl.col("arm") == "treated", pl.col("treated_at").is_between(since, as_of, closed="left"))
     return {str(name): int(n) for name, n in rows["customer_id"].value_counts(name="n").sort("customer_id").rows()}
+
+
+def _where(mask: npt.NDArray[np.bool_], values: Sequence[object], dtype: pl.DataType) -> pl.Series:
+    """The values of a mask, null elsewhere (n_customers,)."""
+    return pl.Series([value if met else None for met, value in zip(mask.tolist(), values, strict=True)], dtype=dtype)
 
 
 def _fatigue(customer_ids: Sequence[str], contacts: Mapping[str, int], halves_after: float | None) -> Floats:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from math import isnan
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 
 from fedelta.features.history import DAY_US
@@ -29,7 +30,9 @@ class Rows:
     @classmethod
     def of(cls, table: pd.DataFrame, wording: Wording) -> "Rows":
         """The rows of a table, its times in UTC without a zone."""
-        columns = {str(name): table[name].tolist() for name in table.columns}
+        numbers = table.select_dtypes(np.float64)  # all at once: one after the other they take longer than reasons
+        columns = dict(zip(map(str, numbers.columns), numbers.to_numpy().T.tolist(), strict=True))
+        columns |= {str(name): table[name].tolist() for name in table.columns.difference(numbers.columns)}
         as_of = table["cutoff"].iloc[0].to_pydatetime()
         return cls(columns, as_of, activity_in(table), wording, ZoneInfo(wording.time_zone))
 

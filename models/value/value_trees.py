@@ -10,7 +10,7 @@ import pandas as pd
 
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble, Objective, fit_ensemble, side_by_side
-from fedelta.models.learning.log_odds import btyd_log_odds, sigmoid
+from fedelta.models.learning.log_odds import rounded_logit, sigmoid
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
 from fedelta.models.rounding import PREDICTED, rounded_log, significant
@@ -114,7 +114,7 @@ def orders(panel: Panel) -> Floats:
 def _start(table: pd.DataFrame) -> dict[Part, Floats]:
     """What BTYD and Gamma-Gamma expect of each row, on the scale of each booster; next to nothing where nothing is."""
     log_spend = _log(table, "pareto_expected_spend", _LEAST_SPEND)
-    log_odds = -btyd_log_odds(table.assign(pareto_p_any=np.nan_to_num(floats(table, "pareto_p_any"))), "pareto")
+    log_odds = rounded_logit(np.nan_to_num(floats(table, "pareto_p_any")))
     return {
         "orders": _log(table, "pareto_expected_orders", _LEAST_ORDERS),
         "spend": log_spend,
