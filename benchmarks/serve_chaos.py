@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -327,6 +327,15 @@ class Posts:
     refused: Counter[int] = field(default_factory=Counter)
     broken: int = 0
 
+    def lost(self, there: Collection[str]) -> set[str]:
+        """Those acknowledged that are not among those there."""
+        return self.acknowledged - set(there)
+
+
+def repeated(there: Mapping[str, int]) -> list[str]:
+    """Those that are there more than once."""
+    return [name for name, count in there.items() if count > 1]
+
 
 def kill_servers(database: Database, key: str) -> bool:
     """Kill the server again and again while contacts are posted; what was not acknowledged is posted again."""
@@ -345,8 +354,7 @@ def kill_servers(database: Database, key: str) -> bool:
             sent += 4
     with serving(database) as (wire, _):
         there = contacts(wire, key)
-    lost = posts.acknowledged - set(there)
-    twice = [name for name, count in there.items() if count > 1]
+    lost, twice = posts.lost(there), repeated(there)
     print(
         f"kill -9 of the server, {rounds} times: {len(posts.acknowledged):,} contacts acknowledged, {posts.broken} "
         f"requests cut; {len(lost)} lost, {len(twice)} twice, {len(set(there) - posts.acknowledged)} more there"
@@ -454,8 +462,7 @@ def kill_postgres(database: Database, key: str, postgres: Server) -> bool:
         for thread in threads:
             thread.join()
         there = contacts(wire, key)
-    lost = posts.acknowledged - set(there)
-    twice = [name for name, count in there.items() if count > 1]
+    lost, twice = posts.lost(there), repeated(there)
     print(
         f"kill -9 of PostgreSQL, 3 times: reads answered {dict(statuses)}; {len(posts.acknowledged):,} contacts "
         f"acknowledged, {sum(posts.refused.values())} refused ({dict(posts.refused)}); {len(lost)} lost, {len(twice)} "

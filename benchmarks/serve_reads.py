@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fedelta.features.contract import SCORES
 from fedelta.serve.caller.keys import create_key
+from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import publish
 
@@ -192,22 +193,10 @@ def server(command: list[str]) -> Iterator[Server]:
             process.terminate()
 
 
-REASON_EXAMPLE = {
-    "code": "silence",
-    "theme": "rhythm",
-    "text": "No order for 142 days (last on 3 Aug); they used to order every 31 days",
-    "text_it": "Nessun ordine da 142 giorni (l'ultimo il 3 ago); prima ordinava ogni 31 giorni",
-    "direction": "raises",
-    "contribution": 0.5,
-    "value": 142.0,
-    "peer_median": 31.0,
-    "date": date(2023, 8, 3),
-}
-
-
 def run(customers: int) -> pl.DataFrame:
     """Scores as full as those of a real run."""
     random_numbers = pl.int_range(customers, eager=True).hash(7) % 1000 / 1000
+    reason = EXAMPLES["read_score"]["response"]["reasons"][0] | {"date": date(2023, 8, 3)}
     filled: dict[str, pl.Expr | pl.Series] = {
         "customer_id": pl.Series([f"C{i:08d}" for i in range(customers)]),
         "churn_probability": random_numbers,
@@ -217,7 +206,7 @@ def run(customers: int) -> pl.DataFrame:
         "risk_tier": pl.lit("medium"),
         "status": pl.lit("scored"),
         "model_version": pl.lit("benchmark"),
-        "reasons": pl.lit(pl.Series([[REASON_EXAMPLE] * 4], dtype=SCORES["reasons"])).first(),
+        "reasons": pl.lit(pl.Series([[reason] * 4], dtype=SCORES["reasons"])).first(),
     }
     rest: dict[str, pl.Expr | pl.Series] = {
         name: pl.lit(1.25 if dtype == pl.Float64() else None, dtype)

@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from urllib.error import HTTPError
@@ -22,6 +22,7 @@ import installed
 import polars as pl
 import pytest
 from installed import HERE, fedelta, foreign, python
+from stage_forks import Fork, forks
 
 from fedelta.features.contract import SCORES
 from fedelta.pipeline.paths import PARAMS
@@ -140,8 +141,9 @@ def test_a_run_that_was_killed_goes_on_with_the_stage_it_was_in(project: Path, t
     clone = Path(shutil.copytree(project, tmp_path / "clone", symlinks=True))
     text = (clone / PARAMS).read_text()
     (clone / PARAMS).write_text(text.replace("margin: 1.0", "margin: 0.5"))
-    score = next(stage for stage in stages_of(clone) if stage.name == "score")
-    assert is_killed_in(clone, replace(score, command="exec dvc repro --quiet score"), after=60)
+    command = ["dvc", "repro", "--quiet", "score"]
+    begin = partial(subprocess.Popen, command, cwd=clone, env=installed.environment(), process_group=0)
+    assert is_killed(clone, begin, after=60)
     left, before = clone / "data/scores.parquet", (project / "data/scores.parquet").read_bytes()
     assert not left.exists() or left.read_bytes() == before  # nothing is half-written
     assert stages_run(repro(clone, "score"))[-1] == "score"  # measure, which reads the policy too, may come first
@@ -170,31 +172,29 @@ def test_a_repository_whose_every_stage_was_killed_once_ends_where_the_installed
         shutil.copy(path, clone)
     quick(clone)
     shutil.copytree(project / "data/raw", clone / "data/raw")
-    for stage in stages_of(clone):
-        assert is_killed_in(clone, stage), stage.name
-        subprocess.run(
-            stage.command, shell=True, cwd=clone, env=installed.environment(), check=True, capture_output=True
-        )
+    first, *others = stages_of(clone)
+    command = partial(
+        subprocess.Popen, first.command, shell=True, cwd=clone, env=installed.environment(), stdout=subprocess.DEVNULL
+    )
+    assert is_killed(clone, partial(command, process_group=0)), first.name
+    assert command().wait() == 0
+    asked = {stage.name: stage.command.partition("cli.py ")[2] for stage in others}
+    modules = [words.replace("stage ", "fedelta.pipeline.") for words in asked.values() if words.startswith("stage ")]
+    with forks(clone, modules, installed.environment()) as start:  # as the command would, imports made once
+        for name, words in asked.items():
+            assert is_killed(clone, partial(start, words)), name
+            assert start(words).wait() == 0, name
     assert files_of(clone) == files_of(project)
 
 
-def is_killed_in(folder: Path, stage: Stage, *, after: float = 3) -> bool:
+def is_killed(folder: Path, begin: Callable[[], Fork | subprocess.Popen[bytes]], *, after: float = 3) -> bool:
     """Kill a stage as soon as it has begun to write, or after so many seconds; whether it was still running."""
-    before, late = written(folder), time.monotonic() + after
-    with subprocess.Popen(
-        stage.command,
-        shell=True,
-        cwd=folder,
-        env=installed.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    ) as run:
-        while run.poll() is None:
-            if written(folder) - before or time.monotonic() > late:
-                os.killpg(run.pid, signal.SIGKILL)
-                return run.wait() == -signal.SIGKILL
-            time.sleep(0.005)
+    before, late, run = written(folder), time.monotonic() + after, begin()
+    while run.poll() is None:
+        if written(folder) - before or time.monotonic() > late:
+            os.killpg(run.pid, signal.SIGKILL)
+            return run.wait() == -signal.SIGKILL
+        time.sleep(0.005)
     return False
 
 

@@ -1,4 +1,4 @@
-"""An endpoint of webhooks: a real HTTP server that keeps what it is sent."""
+"""Real HTTP servers of the tests: an endpoint of webhooks that keeps what it is sent, and one that answers in JSON."""
 
 import json
 import threading
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 
 from standardwebhooks import Webhook
@@ -52,6 +52,28 @@ class Receiver:
         while not enough(self):
             assert time.monotonic() < end, f"only {len(self.messages)} messages came"
             time.sleep(0.02)
+
+
+def answering(answer: Callable[[BaseHTTPRequestHandler], object]) -> HTTPServer:
+    """A server on a free port of this machine that answers every request in JSON, in a thread of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(answer(self)).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,17 +1,16 @@
 """Tokens of an issuer: taken when everything in them is right, with the issuer's keys served over real HTTP."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from receivers import answering
 from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
@@ -34,22 +33,11 @@ class Issuer:
             public(EC, jwt.algorithms.ECAlgorithm, "ec"),
             public(ED, jwt.algorithms.OKPAlgorithm, "ed"),
         ]
-        issuer = self
+        self.server = answering(self.answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                issuer.asked += 1
-                body = json.dumps({"keys": issuer.keys}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, _: object) -> object:
+        self.asked += 1
+        return {"keys": self.keys}
 
     @property
     def settings(self) -> TokenSettings:

@@ -3,10 +3,9 @@
 import base64
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -15,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from desk_client import Desk
+from receivers import answering
 from scoring_runs import full_url
 
 from fedelta.serve.app import create_app
@@ -33,37 +33,22 @@ class Issuer:
         self.about: dict[str, Any] = {}
         self.asked: dict[str, str] = {}
         self.challenge = self.nonce = ""
-        issuer = self
+        self.server = answering(self.answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key())) | {"kid": "k"}
-                known = {
-                    "issuer": issuer.url, "authorization_endpoint": f"{issuer.url}/authorize",
-                    "token_endpoint": f"{issuer.url}/token", "jwks_uri": f"{issuer.url}/keys",
-                }  # fmt: skip
-                self.answer({"keys": [key]} if self.path == "/keys" else known | issuer.about)
-
-            def do_POST(self) -> None:
-                form = dict(parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
-                issuer.asked = form | {"authorization": self.headers["authorization"]}
-                digest = hashlib.sha256(form["code_verifier"].encode()).digest()
-                assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == issuer.challenge
-                vouched = {"iss": issuer.url, "aud": "desk", "sub": "1", "exp": time.time() + 60, "nonce": issuer.nonce}
-                self.answer({"id_token": jwt.encode(vouched | issuer.claims, KEY, "ES256", headers={"kid": "k"})})
-
-            def answer(self, document: object) -> None:
-                body = json.dumps(document).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def answer(self, request: BaseHTTPRequestHandler) -> object:
+        if request.command == "GET":
+            key = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key())) | {"kid": "k"}
+            known = {
+                "issuer": self.url, "authorization_endpoint": f"{self.url}/authorize",
+                "token_endpoint": f"{self.url}/token", "jwks_uri": f"{self.url}/keys",
+            }  # fmt: skip
+            return {"keys": [key]} if request.path == "/keys" else known | self.about
+        form = dict(parse_qsl(request.rfile.read(int(request.headers["content-length"])).decode()))
+        self.asked = form | {"authorization": request.headers["authorization"]}
+        digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+        assert base64.urlsafe_b64encode(digest).decode().rstrip("=") == self.challenge
+        vouched = {"iss": self.url, "aud": "desk", "sub": "1", "exp": time.time() + 60, "nonce": self.nonce}
+        return {"id_token": jwt.encode(vouched | self.claims, KEY, "ES256", headers={"kid": "k"})}
 
     @property
     def url(self) -> str:
