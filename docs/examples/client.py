@@ -878,6 +878,9 @@ class Client:
         limit: int | None = None,
         cursor: str | None = None,
         bom: bool | None = None,
+        owner: Sequence[str] | None = None,
+        contacted_within: int | None = None,
+        not_contacted_within: int | None = None,
     ) -> AtRiskPage:
         """List scored customers, those with most at stake (or likeliest to leave) first.
 
@@ -913,6 +916,9 @@ class Client:
                     "limit": limit,
                     "cursor": cursor,
                     "bom": bom,
+                    "owner": owner,
+                    "contacted_within": contacted_within,
+                    "not_contacted_within": not_contacted_within,
                 },
             ).json(),
         )
@@ -942,6 +948,9 @@ class Client:
         suppressed: Literal["exclude", "only", "include"] | None = None,
         limit: int | None = None,
         bom: bool | None = None,
+        owner: Sequence[str] | None = None,
+        contacted_within: int | None = None,
+        not_contacted_within: int | None = None,
     ) -> Iterator[Ranked]:
         """Yield the customers of every page of `list_at_risk`."""
         cursor = None
@@ -968,6 +977,9 @@ class Client:
                 suppressed=suppressed,
                 limit=limit,
                 bom=bom,
+                owner=owner,
+                contacted_within=contacted_within,
+                not_contacted_within=not_contacted_within,
                 cursor=cursor,
             )
             yield from page["customers"]
@@ -1001,6 +1013,9 @@ class Client:
         suppressed: Literal["exclude", "only", "include"] | None = None,
         limit: int | None = None,
         bom: bool | None = None,
+        owner: Sequence[str] | None = None,
+        contacted_within: int | None = None,
+        not_contacted_within: int | None = None,
     ) -> Iterator[bytes]:
         """Yield the list of `list_at_risk` as a file, a piece at a time."""
         return self._stream(
@@ -1028,6 +1043,9 @@ class Client:
                 "suppressed": suppressed,
                 "limit": limit,
                 "bom": bom,
+                "owner": owner,
+                "contacted_within": contacted_within,
+                "not_contacted_within": not_contacted_within,
             },
             headers={},
         )

@@ -229,6 +229,7 @@ treatments = sa.Table(
     sa.Column("recorded_by", sa.String(100), nullable=False),
     sa.Index("treatments_by_customer", "tenant", "customer_id", "treated_at"),
     sa.Index("treatments_by_case", "case_id"),
+    sa.Index("treatments_by_time", "tenant", "treated_at"),
 )
 
 # What came of contacts.

@@ -1,7 +1,7 @@
 """The route for the list of customers at risk: a page of JSON, or the whole as a file."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Annotated, Literal, get_origin
@@ -16,6 +16,8 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from starlette.datastructures import QueryParams
 
 from fedelta.features.contract import Action, RiskTier
+from fedelta.serve.acting.customers import Text
+from fedelta.serve.acting.narrowing import narrowed
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem, responses
 from fedelta.serve.caller.scopes import Caller
@@ -44,6 +46,7 @@ from fedelta.serve.store import Snapshot, Store
 
 DEFAULT_LIMIT = 100
 MOST_ROWS = 1_000
+_MOST_DAYS = 3_650
 JSON = "application/json"
 Format = Literal["json", "csv", "ndjson", "parquet", "xlsx"]
 MEDIA_TYPES: dict[Format, str] = {
@@ -118,6 +121,31 @@ class AtRiskQuery(BaseModel):
         return AtRisk(filters, self.sort)
 
 
+class ActingQuery(AtRiskQuery):
+    """The parameters of the list over HTTP: what people do with its customers counts besides."""
+
+    owner: Annotated[list[Text], Field(max_length=100)] = Field(
+        [], description="Owners of cases: customers with an open case of one of them."
+    )
+    contacted_within: int | None = Field(
+        None, ge=1, le=_MOST_DAYS, description="Days: customers with a treatment recorded within them."
+    )
+    not_contacted_within: int | None = Field(
+        None, ge=1, le=_MOST_DAYS, description="Days: customers without a treatment recorded within them."
+    )
+
+    def wanted(self) -> AtRisk:
+        """See ``AtRiskQuery``."""
+        found = super().wanted()
+        acting = replace(
+            found.filters,
+            owners=self.owner,
+            contacted_within=self.contacted_within,
+            not_contacted_within=self.not_contacted_within,
+        )
+        return replace(found, filters=acting)
+
+
 class Ranked(Score):  # type: ignore[valid-type,misc]
     """A score and its place in this order among all scored customers of the run."""
 
@@ -139,7 +167,7 @@ class AtRiskPage(Age):
 class _Asked:
     """A query that was understood. ``rest`` are its parameters without the cursor."""
 
-    query: AtRiskQuery
+    query: ActingQuery
     wanted: AtRisk
     rest: tuple[tuple[str, str], ...]
 
@@ -162,7 +190,7 @@ async def _list(request: Request, key: Caller) -> Response:
 
 
 async def list_at_risk(
-    query: Annotated[AtRiskQuery, Query()],
+    query: Annotated[ActingQuery, Query()],
     request: Request,
     key: Annotated[Caller, Depends(needs("read:list"))],
 ) -> Response:
@@ -192,9 +220,10 @@ def add_routes(app: FastAPI) -> None:
 
 async def _page(request: Request, store: Store, snapshot: Snapshot, asked: _Asked, after: int) -> Response:
     limit = asked.query.limit or DEFAULT_LIMIT
-    found = quick_page(snapshot.file, asked.wanted, after, limit + 1)
+    only = await narrowed(store, snapshot.pointer.tenant, snapshot.file, asked.wanted.filters)
+    found = quick_page(snapshot.file, asked.wanted, after, limit + 1) if only is None else None
     if found is None:
-        found = await store.off_loop(page, snapshot.file, asked.wanted, after, limit + 1)
+        found = await store.off_loop(page, snapshot.file, asked.wanted, after, limit + 1, only)
     rows, total = found
     following = _next(request, asked, snapshot, rows, limit)
     shown = rows[:limit]
@@ -217,7 +246,8 @@ async def _file(
     request: Request, store: Store, snapshot: Snapshot, asked: _Asked, after: int, form: Format
 ) -> Response:
     limit = asked.query.limit
-    ranks, rows = await store.off_loop(whole, snapshot.file, asked.wanted, after, limit and limit + 1)
+    only = await narrowed(store, snapshot.pointer.tenant, snapshot.file, asked.wanted.filters)
+    ranks, rows = await store.off_loop(whole, snapshot.file, asked.wanted, after, limit and limit + 1, only)
     following = None
     if limit is not None:
         following = _next(request, asked, snapshot, list(zip(ranks, rows, strict=True)), limit)
@@ -260,11 +290,11 @@ def _asked(rest: tuple[tuple[str, str], ...]) -> _Asked:
     return _Asked(query, query.wanted(), rest)
 
 
-def _understood(parameters: QueryParams) -> AtRiskQuery:
-    several = {name for name, field in AtRiskQuery.model_fields.items() if _is_list(field.annotation)}
+def _understood(parameters: QueryParams) -> ActingQuery:
+    several = {name for name, field in ActingQuery.model_fields.items() if _is_list(field.annotation)}
     given = {name: parameters.getlist(name) if name in several else parameters[name] for name in parameters}
     try:
-        return AtRiskQuery.model_validate(given)
+        return ActingQuery.model_validate(given)
     except ValidationError as error:
         raise RequestValidationError([{**one, "loc": ("query", *one["loc"])} for one in error.errors()]) from error
 

@@ -24,7 +24,8 @@ class Filters:
     A customer without the value that a filter asks for does not pass it. ``held_out`` null counts as not held out,
     ``suppression_reason`` null as free to be contacted. ``any_of`` maps a column of the scores to the values allowed;
     ``reason_codes`` and ``themes`` ask for at least one such reason each. ``presence`` parts customers at a probability
-    of 0.5 that they are still here.
+    of 0.5 that they are still here. The last three are of the operational database (`serve.acting.narrowing`): who owns
+    an open case of the customer, and in how many days they were contacted or not.
     """
 
     min_probability: float | None = None
@@ -38,6 +39,9 @@ class Filters:
     themes: Sequence[str] = ()
     tier_changed_since: datetime | None = None
     presence: Presence | None = None
+    owners: Sequence[str] = ()
+    contacted_within: int | None = None
+    not_contacted_within: int | None = None
 
     def key(self) -> str:
         """The same text for the same customers."""
@@ -45,7 +49,9 @@ class Filters:
         numbers = (self.min_probability, self.min_clv, self.min_value_at_risk)
         since = self.tier_changed_since and self.tier_changed_since.timestamp()
         reasons = (sorted(set(self.reason_codes)), sorted(set(self.themes)))
-        return repr((numbers, self.holdout, self.suppressed, chosen, self.open_issue, reasons, since, self.presence))
+        acting = (sorted(set(self.owners)), self.contacted_within, self.not_contacted_within)
+        text = repr((numbers, self.holdout, self.suppressed, chosen, self.open_issue, reasons, since, self.presence))
+        return text if acting == ([], None, None) else f"{text} {acting!r}"
 
 
 @dataclass(frozen=True)
