@@ -20,6 +20,8 @@ from fedelta.serve.snapshots.read import SnapshotFile
 Field = Literal["customer_id", "outcome", "occurred_at", "reason"]
 FIELDS: tuple[Field, ...] = ("customer_id", "outcome", "occurred_at", "reason")
 NEEDED: tuple[Field, ...] = ("customer_id", "outcome")
+DateOrder = Literal["day_first", "month_first"]  # of dates with slashes
+DATE_ORDERS: tuple[DateOrder, ...] = ("day_first", "month_first")
 MOST_ROWS = 20_000
 
 # What columns are commonly called.
@@ -72,6 +74,26 @@ class Table:
         places = {field: [place for place, name in enumerate(names) if name in known[field]] for field in FIELDS}
         return {field: found[0] for field, found in places.items() if found}
 
+    def date_order(self, column: int) -> DateOrder | None:
+        """How a column writes dates with slashes: 31/12/2024 or 12/31/2024 tells it; None where nothing or both do."""
+        found: set[DateOrder] = set()
+        for row in self.rows:
+            first, second = _slashed(row[column].strip()) or (0, 0)
+            if max(first, second) > _MONTHS:
+                found.add("day_first" if first > second else "month_first")
+        return found.pop() if len(found) == 1 else None
+
+
+_MONTHS = 12
+
+
+def _slashed(text: str) -> tuple[int, int] | None:
+    """The first two numbers of a date with slashes; None of other texts."""
+    parts = text.split(maxsplit=1)[0].split("/") if text else []
+    if [len(part) in (1, 2) and part.isascii() and part.isdigit() for part in parts[:2]] != [True, True]:
+        return None
+    return int(parts[0]), int(parts[1])
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -96,6 +118,7 @@ def record_file(
     day: date,
     happened: bool,
     dry_run: bool,
+    dates: DateOrder | None = None,
 ) -> list[Judged]:
     """Record the outcomes of a file, or see what would be recorded; the same file again records nothing more.
 
@@ -105,8 +128,12 @@ def record_file(
     words : outcomes as people write them, in lower case
     day : when those happened whose row does not say
     happened : see ``Contact``
+    dates : how dates with slashes are written; None: as ``Table.date_order`` has it, and a row that could be read both
+        ways is refused where that does not tell either
     """
-    found = [_read(number, row, columns, words, day, happened) for number, row in enumerate(table.rows, 1)]
+    if dates is None and "occurred_at" in columns:
+        dates = table.date_order(columns["occurred_at"])
+    found = [_read(number, row, columns, words, day, happened, dates) for number, row in enumerate(table.rows, 1)]
     known = _known(connection, actor.tenant, [one.came for one in found if one.came])
     fresh: list[int] = []
     for place, one in enumerate(found):
@@ -143,6 +170,7 @@ def _read(
     words: Mapping[str, Outcome],
     day: date,
     happened: bool,
+    dates: DateOrder | None,
 ) -> Judged:
     cells = {field: row[place].strip() for field, place in columns.items()}
     outcome = words.get(cells["outcome"].lower())
@@ -151,19 +179,30 @@ def _read(
     if outcome is None:
         return Judged(number, row, None, "refused", "no-outcome", cells["outcome"])
     try:
-        at = _time(cells.get("occurred_at", "")) or datetime.combine(day, time(), UTC)
+        at = _time(cells.get("occurred_at", ""), dates) or datetime.combine(day, time(), UTC)
+    except _TwoReadings:
+        return Judged(number, row, None, "refused", "two-readings", cells["occurred_at"])
     except ValueError:
         return Judged(number, row, None, "refused", "no-time", cells["occurred_at"])
     reason = cells.get("reason") or None
     return Judged(number, row, Came(cells["customer_id"], outcome, reason, at, happened=happened), "recorded")
 
 
-def _time(text: str) -> datetime | None:
-    """A day or a time, of UTC where it names no zone: 2024-03-01, 01/03/2024, 2024-03-01T09:30."""
+class _TwoReadings(ValueError):
+    """A date could be of two days."""
+
+
+def _time(text: str, dates: DateOrder | None) -> datetime | None:
+    """A day or a time, of UTC where it names no zone: 2024-03-01, 31/03/2024, 2024-03-01T09:30."""
     if not text:
         return None
-    if text.count("/") == 2:
-        at = datetime.strptime(text.split(maxsplit=1)[0], "%d/%m/%Y")  # noqa: DTZ007 (its zone follows)
+    if (numbers := _slashed(text)) is not None:
+        first, second = numbers
+        if dates is None and first != second and max(numbers) <= _MONTHS:
+            raise _TwoReadings
+        day_first = first > _MONTHS if dates is None else dates == "day_first"
+        form = "%d/%m/%Y" if day_first else "%m/%d/%Y"
+        at = datetime.strptime(text.split(maxsplit=1)[0], form)  # noqa: DTZ007 (its zone follows)
     else:
         at = datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=UTC)

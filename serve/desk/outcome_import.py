@@ -12,8 +12,10 @@ from starlette.datastructures import UploadFile
 
 from fedelta.serve.acting.cases import Outcome, today
 from fedelta.serve.acting.outcome_files import (
+    DATE_ORDERS,
     FIELDS,
     NEEDED,
+    DateOrder,
     Field,
     FileRefused,
     Judged,
@@ -41,10 +43,15 @@ PROBLEMS = {
     "no-customer": N_("the row names no customer"),
     "no-outcome": N_("this is no outcome"),
     "no-time": N_("this is no day or time"),
+    "two-readings": N_("this could be one day or another: say how dates are written"),
     "unknown-customer": N_("the current run does not know the customer"),
     "control-group": N_("the customer is in the control group, which is never contacted"),
     "opted-out": N_("the customer has opted out"),
     "invalid": N_("it cannot be recorded so"),
+}
+ORDERS: dict[DateOrder, str] = {
+    "day_first": N_("day first, as in 31/12/2024"),
+    "month_first": N_("month first, as in 12/31/2024"),
 }
 VERDICTS = ("recorded", "already", "refused")
 KEPT_DAYS = 1
@@ -104,6 +111,7 @@ async def show_file(
         refused=refused[:SHOWN],
         errors=_errors(page, refused),
         outcomes=OUTCOMES,
+        orders=ORDERS,
     )
 
 
@@ -112,7 +120,7 @@ async def record(number: str, request: Request, caller: Annotated[Caller, Depend
     """Record what the file holds."""
     page, form = await open_page(request, caller), await posted(request)
     _, table = await _kept(page, number)
-    asked = _Asked.of(page, table, {name: field(form, name, 20) for name in (*FIELDS, "day", "happened")})
+    asked = _Asked.of(page, table, {name: field(form, name, 20) for name in (*FIELDS, "day", "dates", "happened")})
     if not asked.complete:
         raise Problem(422, "invalid", page.words.gettext("Say which column has the customer and which the outcome."))
     judged = await _judge(page, request, caller, table, asked, dry_run=False)
@@ -139,8 +147,11 @@ async def send_errors(
 class _Asked:
     """What somebody says of a file's columns."""
 
-    def __init__(self, columns: dict[Field, int], day: date, *, happened: bool) -> None:
-        self.columns, self.day, self.happened = columns, day, happened
+    def __init__(
+        self, columns: dict[Field, int], day: date, dates: DateOrder | None, found: DateOrder | None, *, happened: bool
+    ) -> None:
+        self.columns, self.day, self.dates, self.happened = columns, day, dates, happened
+        self.found = found  # how the file's own dates are written, as far as they tell it
 
     @classmethod
     def of(cls, page: Page, table: Table, given: dict[str, str]) -> "_Asked":
@@ -153,7 +164,9 @@ class _Asked:
             day = date.fromisoformat(given["day"]) if given.get("day") else today()
         except ValueError:
             raise Problem(422, "invalid", page.words.gettext("That is no day.")) from None
-        return cls(columns, day, happened=given.get("happened") == "yes")
+        dates = next((order for order in DATE_ORDERS if order == given.get("dates")), None)
+        found = table.date_order(columns["occurred_at"]) if "occurred_at" in columns else None
+        return cls(columns, day, dates, found, happened=given.get("happened") == "yes")
 
     @property
     def complete(self) -> bool:
@@ -162,7 +175,8 @@ class _Asked:
     @property
     def items(self) -> list[tuple[str, str]]:
         found = [(name, str(place)) for name, place in self.columns.items()]
-        return [*found, ("day", self.day.isoformat()), *([("happened", "yes")] if self.happened else [])]
+        dates = [("dates", self.dates)] if self.dates else []
+        return [*found, ("day", self.day.isoformat()), *dates, *([("happened", "yes")] if self.happened else [])]
 
     @property
     def text(self) -> str:
@@ -191,7 +205,7 @@ async def _judge(
     def judge(connection: sa.Connection) -> list[Judged]:
         return record_file(
             connection, actor, table, asked.columns, file, words=words, day=asked.day,
-            happened=asked.happened, dry_run=dry_run,
+            happened=asked.happened, dry_run=dry_run, dates=asked.dates,
         )  # fmt: skip
 
     request.scope["state"]["audited"] = not dry_run
@@ -203,6 +217,6 @@ def _errors(page: Page, refused: Sequence[Judged]) -> dict[int, str]:
     found = {}
     for one in refused:
         text = page.words.gettext(PROBLEMS[one.problem or "invalid"])
-        shown = one.detail if one.problem in {"no-outcome", "no-time"} else ""
+        shown = one.detail if one.problem in {"no-outcome", "no-time", "two-readings"} else ""
         found[one.number] = f"{text}: {shown}" if shown else text
     return found

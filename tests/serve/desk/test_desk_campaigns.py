@@ -118,6 +118,21 @@ def test_a_file_is_tried_first_then_recorded_once(visit: Visit, desk_database: D
     assert facts(desk.get(done.headers["location"]).text) == ["0", "3", "6"]
 
 
+def test_a_date_of_two_readings_is_recorded_only_when_somebody_says_which(
+    visit: Visit, desk_database: Database
+) -> None:
+    desk = visit("manager")
+    file = b"customer,outcome,date\nC0003,saved,01/03/2024\n"
+    place = desk.send_file("/desk/campaigns/outcomes", "/desk/campaigns", "x.csv", file).headers["location"]
+    page = desk.get(place).text
+    assert "this could be one day or another: say how dates are written: 01/03/2024" in page
+    assert facts(page) == ["0", "0", "1"]
+    given = {"customer_id": "0", "outcome": "1", "occurred_at": "2", "day": "2024-03-20", "dates": "month_first"}
+    done = desk.send(place, place, **given).headers["location"]
+    assert recorded(desk_database) == [("C0003", "saved", "2024-01-03T00:00:00Z", None)]
+    assert '<option value="month_first" selected>' in desk.get(done).text
+
+
 def test_refused_rows_come_back_with_the_reason(visit: Visit) -> None:
     desk = visit("manager")
     place = desk.send_file("/desk/campaigns/outcomes", "/desk/campaigns", "x.csv", FILE).headers["location"]
