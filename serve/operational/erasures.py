@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.erased import NOBODY, Erased, ErasureKey
+from fedelta.serve.operational.statements import in_parts
 from fedelta.serve.operational.tables import erased_rows, erasures
 
 _BYTES = 32
@@ -91,6 +92,20 @@ def erased_of(connection: sa.Connection, database: Database, tenant: str, snapsh
         erased_rows.c.tenant == tenant, erased_rows.c.snapshot_id == snapshot_id
     )
     return Erased(frozenset(connection.execute(hidden).scalars()), found, read_key(database))
+
+
+def erased_among(connection: sa.Connection, database: Database, tenant: str, customer_ids: Iterable[str]) -> set[str]:
+    """Those who were erased, as this transaction has to know it: an erasure comes before it or after it, not within."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:name)"), {"name": _ERASING})
+    if (key := read_key(database)) is None:
+        return set()
+    by_hash = {key.hashed(one): one for one in customer_ids}
+    found: set[str] = set()
+    for some in in_parts(list(by_hash)):
+        which = sa.select(erasures.c.hashed_id).where(erasures.c.tenant == tenant, erasures.c.hashed_id.in_(some))
+        found |= {by_hash[one] for one in connection.execute(which).scalars()}
+    return found
 
 
 def hide(connection: sa.Connection, tenant: str, snapshot_id: str, rows: Iterable[int]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -22,6 +22,7 @@ from fedelta.serve.live.pool import Busy, NotEquipped
 from fedelta.serve.live.rows import Posted, validated
 from fedelta.serve.live.worker import CannotScore
 from fedelta.serve.operational.erased import Erased
+from fedelta.serve.operational.erasures import erased_among
 from fedelta.serve.operational.idempotency import once
 from fedelta.serve.operational.received import Came, Live, receive
 from fedelta.serve.operational.tenants import ensure
@@ -84,6 +85,7 @@ class Received(BaseModel):
 
 _CAME, _POSTED, _ALL = TypeAdapter(_Came), TypeAdapter(Posted), TypeAdapter(Happened)
 _FLAG = TypeAdapter(bool)
+_ERASED = {"where": "customer_id", "what": "the customer was erased"}
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,14 @@ async def _receive(request: Request, key: Caller) -> Response:
     kinds, channels = await _declared(store, key.tenant)
     judged = await store.off_loop(_judge, content, kinds, channels, store.erased(key.tenant))
     rows = [one.row for one in judged if one.row is not None]
-    came = [_came(row) for row in rows]
 
     def act(connection: sa.Connection) -> str:
         ensure(connection, key.tenant)
-        new = receive(connection, key.tenant, came)
+        # Of an erasure in another worker the store may hear a second later.
+        gone = erased_among(connection, store.database, key.tenant, {row.customer_id for row in rows})
+        new = receive(connection, key.tenant, [_came(row) for row in rows if row.customer_id not in gone])
         actor_of(request, key).note(connection, "interactions.received", "", accepted=len(new), came=len(judged))
-        return orjson.dumps(_receipts(judged, new)).decode()
+        return orjson.dumps(_receipts([_unless_erased(one, gone) for one in judged], new)).decode()
 
     def change(connection: sa.Connection) -> tuple[str, bool]:
         if idempotency_key is None:
@@ -229,11 +232,16 @@ def _judged(
         if (at := getattr(row, name)) is not None and at > until
     ]
     if row.customer_id in erased:
-        faults.append({"where": "customer_id", "what": "the customer was erased"})
+        faults.append(_ERASED)
     for name, known in (("kind", kinds), ("channel", channels)):
         if known is not None and getattr(row, name) is not None and getattr(row, name) not in known:
             faults.append({"where": name, "what": f"the source has no such {name}: {', '.join(sorted(known))}"})
     return _Judged(row.interaction_id, None if faults else row, faults)
+
+
+def _unless_erased(one: _Judged, gone: Collection[str]) -> _Judged:
+    erased = one.row is not None and one.row.customer_id in gone
+    return _Judged(one.interaction_id, None, [_ERASED]) if erased else one
 
 
 async def _declared(store: Store, tenant: str) -> tuple[frozenset[str] | None, frozenset[str] | None]:

@@ -16,6 +16,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Public by their number, but answered by the cloud that the service may run in.
 _CLOUDS = (ipaddress.ip_network("168.63.129.16/32"),)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# The part of IPv6 that IANA gives out; what lies beside it carries other addresses, or is of a site.
+_UNICAST = ipaddress.ip_network("2000::/3")
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -95,8 +97,10 @@ def is_public(address: Address) -> bool:
             carried.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
         if any(not is_public(one) for one in carried if one is not None):
             return False
-        if address.ipv4_mapped is not None:
+        if address.ipv4_mapped is not None or address in _NAT64:
             return True
+        if address not in _UNICAST:
+            return False
     return address.is_global and not address.is_multicast and not any(address in cloud for cloud in _CLOUDS)
 
 

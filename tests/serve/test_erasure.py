@@ -55,6 +55,28 @@ def erase_here(database: Database, *customer_ids: str) -> None:
     assert main(["erase", *customer_ids, "--database", full_url(database)]) == 0
 
 
+def test_nothing_is_received_of_who_was_erased_by_another_worker_a_moment_ago(
+    database: Database, publish_customers: Publish
+) -> None:
+    publish_customers(planned("ann"), planned("bob"))
+    app = create_app(full_url(database), look_again=3_600)  # it hears of nothing
+    client = Client(app, create_key(database, "crm", ["write:interactions", "read:score"])[0])
+    try:
+        assert client.get("/v1/customers/ann/score").status_code == 200
+        erase_here(database, "ann")
+        rows = [
+            {"interaction_id": f"i-{who}", "customer_id": who, "occurred_at": "2024-01-01T00:00:00Z", "kind": "visit"}
+            for who in ("ann", "bob")
+        ]
+        answer = client.post("/v1/interactions", json={"interactions": rows}).json()
+        assert [one["status"] for one in answer["results"]] == ["invalid", "accepted"]
+        assert answer["accepted"] == 1
+        assert "i-ann" not in stored(database)
+    finally:
+        client.close()
+        app.state.store.close()
+
+
 def listed(client: Client) -> list[str]:
     return [one["customer_id"] for one in client.get("/v1/at-risk").json()["customers"]]
 
