@@ -1,9 +1,9 @@
 """From features to scores: one row per customer, with what to fear, what is at stake and why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal
+from functools import cache, partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
 Explained = Literal["nobody", "listed", "everybody"]
+Each = Callable[..., Iterator[Any]]
 KNOWN_VALUE = "known_value"
 MARGIN_SHARE = "margin_share"
 CHANNEL = "channel"
@@ -57,12 +58,13 @@ class Models:
 
 
 def score(
-    tables: pd.DataFrame | Iterable[pd.DataFrame],
+    tables: pd.DataFrame | Iterable[Any],
     models: Models,
     policy: PolicySettings,
     *,
     currency: str,
     model_version: str,
+    each: Each = map,
     indexes: pl.DataFrame | None = None,
     suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
@@ -85,6 +87,9 @@ def score(
         is the share of each one's spend that is worth keeping; else `policy.margin` is everybody's. `channel` is the
         one that each mostly uses; null without it. An iterable yields parts of the table, anew whenever it is asked, so
         that memory holds the features of one part only; no score depends on how a table is parted.
+    each : callable
+        Applies a function to every table, and to what else goes with it, in order, as `map` does. Another one may do
+        so elsewhere, and know tables by other things than themselves.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
     suppressed : mapping of str to str, optional
@@ -115,11 +120,9 @@ def score(
         The one given, or that of these customers.
     """
     tables = [tables] if isinstance(tables, pd.DataFrame) else tables
-    common = base.regularity if base else _regularity(tables) if models.prior else None
-    parts = [
-        _part(table, models, policy, out_of_fold or {}, currency=currency, common=common, discount=annual_discount)
-        for table in tables
-    ]
+    common = base.regularity if base else _regularity(tables, each) if models.prior else None
+    settings = _Settings(policy, currency, common, annual_discount)
+    parts = list(each(partial(_part, models=models, settings=settings, out_of_fold=out_of_fold or {}), tables))
     as_of, horizon = parts[0].as_of, parts[0].horizon
     frame = pl.concat([part.frame for part in parts], how="vertical_relaxed")
     probability = np.concatenate([part.probability for part in parts])
@@ -142,7 +145,7 @@ def score(
     frame = frame.hstack(pl.DataFrame(percentiles, nan_to_null=True)).hstack(contacted)
     if explained != "nobody":
         asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
-        frame = _with_reasons(frame, tables, models.churn, asked, wording)
+        frame = _with_reasons(frame, tables, parts, each, partial(_reasons, churn=models.churn, wording=wording), asked)
     if indexes is not None:
         frame = frame.join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left", maintain_order="left")
     if next_categories is not None:
@@ -179,23 +182,24 @@ class _Part:
     gain: Floats | None
 
 
-def _part(
-    table: pd.DataFrame,
-    models: Models,
-    policy: PolicySettings,
-    out_of_fold: Mapping[str, float],
-    *,
-    currency: str,
-    common: float | None,
-    discount: float,
-) -> _Part:
+@dataclass(frozen=True)
+class _Settings:
+    """What the scores of every part go by."""
+
+    policy: PolicySettings
+    currency: str
+    common: float | None  # the regularity of orders of everybody
+    discount: float
+
+
+def _part(table: pd.DataFrame, models: Models, settings: _Settings, out_of_fold: Mapping[str, float]) -> _Part:
     in_scope = _in_scope(table)
     scored, as_of = rows_where(table, in_scope), table["cutoff"].iloc[0]
     probability = _probability(scored, models.churn, out_of_fold)
-    at_stake = stakes_of(scored, probability, models, policy)
-    frame = _scored(scored, models, policy, probability, at_stake, as_of=as_of, currency=currency, common=common)
+    at_stake = stakes_of(scored, probability, models, settings.policy)
+    frame = _scored(scored, models, settings, probability, at_stake, as_of=as_of)
     if models.clv:
-        frame = frame.hstack(_value(scored, models, models.clv, discount))
+        frame = frame.hstack(_value(scored, models, models.clv, settings.discount))
     others = (
         ()
         if in_scope.all()
@@ -209,10 +213,14 @@ def _in_scope(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return (table["status"] == "scored").to_numpy(bool)
 
 
-def _regularity(tables: Iterable[pd.DataFrame]) -> float:
+def _regularity(tables: Iterable[Any], each: Each) -> float:
     """The regularity of orders of everybody in scope."""
-    known = [rows_where(table, _in_scope(table))[regularity_columns(table)] for table in tables]
+    known = list(each(_orders, tables))
     return regularity(known[0] if len(known) == 1 else pd.concat(known))
+
+
+def _orders(table: pd.DataFrame) -> pd.DataFrame:
+    return rows_where(table, _in_scope(table))[regularity_columns(table)]
 
 
 def _joined(parts: Sequence[Floats | None]) -> Floats | None:
@@ -266,25 +274,23 @@ def _probability(table: pd.DataFrame, churn: ChurnModel, out_of_fold: Mapping[st
 def _scored(
     table: pd.DataFrame,
     models: Models,
-    policy: PolicySettings,
+    settings: _Settings,
     probability: Floats,
     at_stake: Stakes | None,
     *,
     as_of: pd.Timestamp,
-    currency: str,
-    common: float | None,
 ) -> pl.DataFrame:
     clv, prior = models.clv, models.prior
     loyalty_class, loyalty_score = models.loyalty.classify(table)
-    next_order = days_to_next_order(table, prior.pareto, common) if prior else None
+    next_order = days_to_next_order(table, prior.pareto, settings.common) if prior else None
     out: dict[str, object] = {
         "customer_id": table["customer_id"].to_list(),
         "churn_probability": probability,
         "churn_score": (probability * 100).round(1),
-        "risk_tier": risk_tier(probability, policy).tolist(),
+        "risk_tier": risk_tier(probability, settings.policy).tolist(),
         "historic_value": _net(table) if clv else None,
         "historic_value_gross": floats(table, "spend") if clv else None,
-        "currency": [currency] * len(table) if at_stake else None,
+        "currency": [settings.currency] * len(table) if at_stake else None,
         "expected_orders": models.orders.expected_orders(table) if models.orders else None,
         "expected_next_order_at": None if next_order is None else _ahead(as_of, next_order),
         "p_alive": floats(table, "pareto_p_alive"),
@@ -362,18 +368,28 @@ def _asked(frame: pl.DataFrame, policy: PolicySettings, base: Base) -> npt.NDArr
 
 def _with_reasons(
     frame: pl.DataFrame,
-    tables: Iterable[pd.DataFrame],
-    churn: ChurnModel,
+    tables: Iterable[Any],
+    parts: Sequence[_Part],
+    each: Each,
+    reasons_of: Callable[..., pl.Series],
     asked: npt.NDArray[np.bool_],
-    wording: Wording | None,
 ) -> pl.DataFrame:
-    probability, found, at = frame["churn_probability"].to_numpy(), [], 0
-    for table in tables:
-        scored = rows_where(table, _in_scope(table))
-        mine, at = slice(at, at + len(scored)), at + len(scored)
-        found.append(reasons(churn, scored[asked[mine]], wording, probability=probability[mine][asked[mine]]))
+    ends = np.cumsum([len(part.frame) for part in parts])[:-1]
+    found = each(reasons_of, tables, [part.probability for part in parts], np.split(asked, ends))
     held = pl.concat(found)
     return frame.with_columns(held.gather(places(np.where(asked, np.cumsum(asked) - 1, -1))).alias("reasons"))
+
+
+def _reasons(
+    table: pd.DataFrame,
+    probability: Floats,
+    asked: npt.NDArray[np.bool_],
+    churn: ChurnModel,
+    wording: Wording | None,
+) -> pl.Series:
+    """The reasons of those of a table in scope who are asked for."""
+    scored = rows_where(table, _in_scope(table))
+    return reasons(churn, scored[asked], wording, probability=probability[asked])
 
 
 def _texts(table: pd.DataFrame, name: str) -> pl.Series:

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedelta.features.customer_table import table_features
@@ -11,10 +11,11 @@ from fedelta.features.cutoffs import Cutoff, calendar, value_calendar
 from fedelta.features.registry import registry_hash
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.buckets.engine import workers
 from fedelta.pipeline.buckets.shuffle import Bucket, bounded_buckets
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.fan_out import BadShare, Share, digest, fingerprint, joined, write_manifest
-from fedelta.pipeline.feature_job import Job, build, job_for
+from fedelta.pipeline.feature_job import Job, build, build_by, job_for
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
 from fedelta.pipeline.params import Params, load_params
@@ -65,7 +66,8 @@ class _Task:
         """What computes them; the folders exist from now on."""
         for name in (self.features, self.labels):
             folders[name].mkdir(parents=True)
-        return job_for(params, self.cutoffs, folders[self.features], folders[self.labels])
+        job = job_for(params, self.cutoffs, folders[self.features], folders[self.labels])
+        return replace(job, unfinished=folders.get("unfinished"))
 
     def in_words(self, rows: int, job: Job) -> str:
         """How much was written."""
@@ -81,10 +83,11 @@ def main() -> None:
     if source.kind == "table":
         _build_table(params, source)
         return
-    with _outputs() as folders:
+    work = _work(params)
+    with workers(params.engine, len(work)) as pool, _outputs() as folders:
         for task in _tasks(params, source):
             job = task.job(params, folders)
-            print(task.in_words(build(job, _work(params), params.engine.workers), job))
+            print(task.in_words(build_by(pool, job, work), job))
 
 
 def build_share(share: Share) -> None:
@@ -151,7 +154,12 @@ def _outputs() -> Iterator[dict[str, Path]]:
     with whole(paths.FEATURES) as features, whole(paths.LABELS) as labels, whole(paths.VALUE) as value:
         value.mkdir()
         within = {"value/features": value / paths.VALUE_FEATURES.name, "value/labels": value / paths.VALUE_LABELS.name}
-        yield {"features": features, "labels": labels, **within}
+        shutil.rmtree(paths.UNFINISHED, ignore_errors=True)  # of a run that was killed
+        paths.UNFINISHED.mkdir()
+        try:
+            yield {"features": features, "labels": labels, "unfinished": paths.UNFINISHED, **within}
+        finally:
+            shutil.rmtree(paths.UNFINISHED, ignore_errors=True)
 
 
 def _made_of(params: Params, source: Source) -> str:

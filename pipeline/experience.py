@@ -47,7 +47,7 @@ def main() -> None:
         params.churn.relationship,
         params.engine.sample_customers,
     )
-    seen = look(job, bounded_buckets(paths.INTERACTIONS, params.engine.buckets), params.engine.workers)
+    seen = look(job, bounded_buckets(paths.INTERACTIONS, params.engine.buckets), params.engine)
     experiences = seen.experiences.sort("customer_id", "occurred_at", "interaction_id")
     counts = seen.counts.sort("customer_id")
     base = priors(counts)

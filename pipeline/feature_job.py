@@ -1,22 +1,20 @@
 """Features and labels of interactions at cutoffs, bucket by bucket in a pool of processes."""
 
-import multiprocessing
-import os
-import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 import polars as pl
-from tqdm import tqdm
 
 from fedelta.features.attributes import Attribute, attributes_at
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.declared import with_declared
 from fedelta.features.kernel import KernelSettings, columns_read, features_at
 from fedelta.pipeline import paths
+from fedelta.pipeline.buckets.engine import processes
+from fedelta.pipeline.buckets.pool import Pool, followed
 from fedelta.pipeline.buckets.shuffle import Bucket
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import Params
@@ -33,6 +31,7 @@ class Job:
     features: Path
     labels: Path
     declared: Path | None = None  # the company's own labels, if they are learned from
+    unfinished: Path | None = None  # where parts are written first, if a bucket may be worked on twice at once
 
     def run(self, bucket: Bucket) -> int:
         """Write the features and labels of one bucket; return the number of rows."""
@@ -46,8 +45,10 @@ class Job:
             mine = pl.col("customer_id").is_in(labels["customer_id"].unique().implode())
             labels = with_declared(labels, pl.scan_parquet(self.declared).filter(mine).collect())
         name = f"part-{bucket.number:05}.parquet"
-        table.write_parquet(self.features / name, compression="lz4", statistics=False)
-        labels.write_parquet(self.labels / name, compression="lz4", statistics=False)
+        for part, folder in ((table, self.features), (labels, self.labels)):
+            place = folder / name if self.unfinished is None else self.unfinished / uuid4().hex
+            part.write_parquet(place, compression="lz4", statistics=False)
+            place.replace(folder / name)
         return table.height
 
 
@@ -61,21 +62,13 @@ class Work(Protocol):
 def build(job: Work, work: Iterable[Bucket], workers: int, says: str = "build_features") -> int:
     """Run the job on every bucket in a pool of processes; return the number of rows. Memory: a bucket per worker."""
     work = list(work)
-    # One Polars thread per process: the pool is the parallelism. Spawned, because threads do not survive a fork.
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    # The memory of one bucket serves the next: giving it back and asking again took a quarter of the kernel's CPU.
-    os.environ["MALLOC_TRIM_THRESHOLD_"] = os.environ["MALLOC_MMAP_THRESHOLD_"] = str(2**32)
-    context = multiprocessing.get_context("spawn")
-    rows, terminal = 0, sys.stderr.isatty()
-    with (
-        ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool,
-        tqdm(total=len(work), desc=says, unit="bucket", mininterval=1 if terminal else 15) as progress,
-    ):
-        for done in as_completed([pool.submit(job.run, bucket) for bucket in work]):
-            rows += done.result()
-            progress.set_postfix_str(f"{rows:,} rows")
-            progress.update()
-    return rows
+    with processes(min(workers, len(work))) as pool:
+        return build_by(pool, job, work, says)
+
+
+def build_by(pool: Pool, job: Work, work: Sequence[Bucket], says: str = "build_features") -> int:
+    """Run the job on every bucket by workers; return the number of rows."""
+    return sum(followed(pool.map(job.run, work), len(work), says))
 
 
 def job_for(params: Params, cutoffs: Sequence[Cutoff], features: Path, labels: Path) -> Job:

@@ -1,8 +1,9 @@
 """The categories recommended to each customer: purchases of a bucket in, what the delivered model says of them out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -42,8 +43,12 @@ class Look:
         return {"cutoff": at, "horizon_days": self.horizon_days, "lead_days": self.lead_days}
 
 
-def next_categories(interactions: Path, as_of: datetime, number: int) -> tuple[pl.DataFrame, NextStatus]:
+def next_categories(
+    interactions: Path, as_of: datetime, number: int, each: Callable[..., Iterator[list[pl.DataFrame]]] = map
+) -> tuple[pl.DataFrame, NextStatus]:
     """What the delivered model recommends to each customer of some interactions, in so many buckets.
+
+    `each` applies a function to every bucket, as `map` does.
 
     Returns
     -------
@@ -53,23 +58,27 @@ def next_categories(interactions: Path, as_of: datetime, number: int) -> tuple[p
         Of the others.
     """
     model, reason = load_next(paths.NEXT_DELIVERED)
-    parts = [] if model is None else list(_recommended(model, bounded_buckets(interactions, number), as_of))
+    parts: list[pl.DataFrame] = []
+    if model is not None:
+        recommended = partial(_recommended, model, as_of)
+        parts = [part for found in each(recommended, bounded_buckets(interactions, number)) for part in found]
     status = NO_PURCHASE if model is not None else reason or NO_CATEGORIES
     if not parts:
         return pl.DataFrame(schema={name: SCORES[name] for name in ("customer_id", "next_categories")}), status
     return pl.concat(parts), status
 
 
-def _recommended(model: NextModel, parts: Sequence[Bucket], as_of: datetime) -> Iterator[pl.DataFrame]:
-    keys = Look(as_of, model.horizon_days, model.lead_days).keys
-    for bucket in parts:
-        purchases = purchases_in(bucket)
-        ids = purchases["customer_id"].unique().sort()
-        for start in range(0, len(ids), _AT_ONCE):
-            some = purchases.filter(pl.col("customer_id").is_in(ids.slice(start, _AT_ONCE).implode()))
-            view = categories_at(some, model.categories, as_of)
-            if len(view.customer_ids):
-                yield recommend(model, Rows.of([(view, keys)]))
+def _recommended(model: NextModel, as_of: datetime, bucket: Bucket) -> list[pl.DataFrame]:
+    """What is recommended to the customers of a bucket, some at a time."""
+    keys, found = Look(as_of, model.horizon_days, model.lead_days).keys, []
+    purchases = purchases_in(bucket)
+    ids = purchases["customer_id"].unique().sort()
+    for start in range(0, len(ids), _AT_ONCE):
+        some = purchases.filter(pl.col("customer_id").is_in(ids.slice(start, _AT_ONCE).implode()))
+        view = categories_at(some, model.categories, as_of)
+        if len(view.customer_ids):
+            found.append(recommend(model, Rows.of([(view, keys)])))
+    return found
 
 
 def purchases_in(bucket: Bucket) -> pl.DataFrame:

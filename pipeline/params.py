@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
@@ -48,10 +48,19 @@ Memory = Annotated[str, AfterValidator(_memory)]
 
 
 @dataclass(frozen=True)
-class EngineSettings:
-    """How much of the machine a run may use."""
+class SparkSettings:
+    """Which Spark cluster a run uses, and how it is set up."""
 
-    backend: Literal["duckdb"] = "duckdb"
+    master: Annotated[str, MinLen(1)] = "local[2]"
+    conf: Mapping[str, str | int | bool] = field(default_factory=dict)  # Spark's own settings, by their names
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How much of the machine a run may use, or which cluster."""
+
+    backend: Literal["duckdb", "spark"] = "duckdb"
+    spark: SparkSettings = field(default_factory=SparkSettings)
     memory_limit: Memory = "2GB"
     workers: Count = 2
     buckets: Count = 16  # at least; more where one would hold too many interactions

@@ -15,6 +15,7 @@ QUARANTINE = Path("data/quarantine")
 FEATURES = Path("data/features")
 LABELS = Path("data/labels")
 FEATURE_SHARES = Path("data/feature_shares")  # of both, by the machines that they are shared out among, until joined
+UNFINISHED = Path("data/.unfinished")  # parts of them, while tasks of Spark write them
 PRIOR = Path("data/prior.parquet")
 VALUE = Path("data/value")  # features and labels at the cutoffs of value; empty where they are those of churn
 VALUE_FEATURES = VALUE / "features"

@@ -1,8 +1,11 @@
 """DVC stage ``score``: features at the scoring cutoff, the models and past treatments in; data/scores.parquet out."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -14,14 +17,15 @@ from fedelta.models.churn.storage import load_churn
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year
 from fedelta.models.policy.settings import PolicySettings
-from fedelta.models.scoring import score
+from fedelta.models.scoring import Each, score
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.buckets.engine import workers
 from fedelta.pipeline.feature_job import job_for
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import NoRows
-from fedelta.pipeline.params import Params, load_params
+from fedelta.pipeline.params import EngineSettings, Params, load_params
 from fedelta.pipeline.saves import policy_in_use
 from fedelta.pipeline.score_inputs import margin_shares, with_channel, with_known_value, with_margin_share
 from fedelta.pipeline.treatments import read_treatments, suppressed_at
@@ -53,21 +57,23 @@ def main() -> None:
     as_of, churn = table["cutoff"][0], load_churn(paths.CHURN_DELIVERED)
     suppressed, contacts = suppressed_at(as_of, policy), contacts_of_a_year(read_treatments(), as_of)
     frozen = replace(settings_of(params, source, policy, churn, as_of), margins=shares)
-    scores, base = score(
-        _Parts(table),
-        load_models(paths.BUNDLE, as_of, params.churn.definition),
-        policy,
-        currency=frozen.currency,
-        model_version=frozen.model_version,
-        indexes=pl.read_parquet(paths.PILLARS),
-        suppressed=suppressed,
-        contacts=contacts,
-        annual_discount=frozen.annual_discount,
-        unseen=unseen,
-        out_of_fold=_out_of_fold() if table_of_customers else None,
-        next_categories=next_categories(paths.INTERACTIONS, as_of, params.engine.buckets),
-        wording=frozen.wording,
-    )
+    with _work(table, params.engine) as work:
+        scores, base = score(
+            work.tables,
+            load_models(paths.BUNDLE, as_of, params.churn.definition),
+            policy,
+            currency=frozen.currency,
+            model_version=frozen.model_version,
+            each=work.each_table,
+            indexes=pl.read_parquet(paths.PILLARS),
+            suppressed=suppressed,
+            contacts=contacts,
+            annual_discount=frozen.annual_discount,
+            unseen=unseen,
+            out_of_fold=_out_of_fold() if table_of_customers else None,
+            next_categories=next_categories(paths.INTERACTIONS, as_of, params.engine.buckets, work.each),
+            wording=frozen.wording,
+        )
     assert scores.schema == SCORES
     with whole(paths.SCORING) as folder:
         ScoringContext(frozen, base, contacts, suppressed).save(folder)
@@ -85,6 +91,53 @@ class _Parts:
     def __iter__(self) -> Iterator[pd.DataFrame]:
         """Each part, made anew."""
         return map(to_pandas, self.table.iter_slices(_AT_ONCE))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The parts of a table, and what applies a function to each of them or of other things."""
+
+    tables: Iterable[Any]
+    each_table: Each = map
+    each: Each = map
+
+
+@contextmanager
+def _work(table: pl.DataFrame, engine: EngineSettings) -> Iterator[_Work]:
+    """The parts as they are, one after the other; for the executors of Spark, as files."""
+    if engine.backend == "duckdb":
+        yield _Work(_Parts(table))
+        return
+    shutil.rmtree(paths.UNFINISHED, ignore_errors=True)  # of a run that was killed
+    paths.UNFINISHED.mkdir()
+    try:
+        files = []
+        for number, part in enumerate(table.iter_slices(_AT_ONCE)):
+            files.append(paths.UNFINISHED / f"part-{number:05}.parquet")
+            part.write_parquet(files[-1])
+        with workers(engine, len(files)) as pool:
+
+            def each_table(function: Callable[..., Any], *items: Iterable[Any]) -> Iterator[Any]:
+                return pool.map(_OfFile(function), list(zip(*items, strict=True)))
+
+            def each(function: Callable[..., Any], items: Iterable[Any]) -> Iterator[Any]:
+                return pool.map(function, list(items))
+
+            yield _Work(files, each_table, each)
+    finally:
+        shutil.rmtree(paths.UNFINISHED, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _OfFile:
+    """A function of a table and what goes with it, as one of the file that holds the table."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, given: tuple[Any, ...]) -> Any:
+        """Read the file and call the function."""
+        file, *others = given
+        return self.function(to_pandas(pl.read_parquet(file)), *others)
 
 
 def settings_of(params: Params, source: Source, policy: PolicySettings, churn: ChurnModel, as_of: datetime) -> Settings:

@@ -22,6 +22,7 @@ _PROGRAMS = {  # a program of each part, below /
     "postgresql": "usr/lib/postgresql/*/bin/initdb",
     "chromium": "usr/bin/chromium",
     "systemd": "usr/bin/systemd-analyze",
+    "openjdk-17-jre-headless": "usr/bin/java",
 }
 
 

@@ -1,17 +1,12 @@
 """What the customers of each bucket went through, for the stage ``experience``: tables and counts that add up."""
 
-import multiprocessing
-import os
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 
 import polars as pl
-from tqdm import tqdm
 
 from fedelta.features.annotate import annotate, columns_needed
 from fedelta.features.attributes import PREFIX, Attribute, attributes_at
@@ -25,8 +20,11 @@ from fedelta.features.visibility import KNOWN_AT, seen_before
 from fedelta.models.experience.exposure import Key, Tally, added, customer_counts, tally
 from fedelta.models.experience.journey_map import moved, through, visited
 from fedelta.pipeline.buckets.customer_hash import lowest_hashes
+from fedelta.pipeline.buckets.engine import workers
+from fedelta.pipeline.buckets.pool import followed
 from fedelta.pipeline.buckets.shuffle import HASH, Bucket
 from fedelta.pipeline.intake.sources import Touch
+from fedelta.pipeline.params import EngineSettings
 
 JOURNEY = ("journey", "journey_stage")
 _TOGETHER = 32  # parts kept before they are added up
@@ -144,19 +142,16 @@ class Job:
         return keys.select("customer_id").hstack(attributes_at(keys, known.collect(), chosen))
 
 
-def look(job: Job, work: Sequence[Bucket], workers: int) -> Part:
-    """What all buckets tell, from a pool of processes. Memory: a bucket per worker, and the answers."""
-    os.environ["POLARS_MAX_THREADS"] = "1"  # per process: the pool is the parallelism
-    context = multiprocessing.get_context("spawn")
-    terminal = sys.stderr.isatty()
-    with ProcessPoolExecutor(min(workers, len(work)), mp_context=context) as pool:
+def look(job: Job, work: Sequence[Bucket], engine: EngineSettings) -> Part:
+    """What all buckets tell, from a pool of workers. Memory: a bucket per worker, and the answers."""
+    with workers(engine, len(work)) as pool:
         names, customers = zip(*pool.map(job.surveyed, work), strict=True)
         broken_anywhere = set().union(*names)
         rules = {name: rule for name, rule in job.settings.rules.items() if name in broken_anywhere}
         last = lowest_hashes(job.most, sum(customers))
-        asked = pool.map(job.run, work, repeat(replace(job.settings, rules=rules)), repeat(last))
+        asked = pool.map(partial(job.run, recorded=replace(job.settings, rules=rules), last=last), work)
         parts: list[Part] = []
-        for part in tqdm(asked, "experience", len(work), unit="bucket", mininterval=1 if terminal else 15):
+        for part in followed(asked, len(work), "experience"):
             if part is not None:
                 parts.append(part)
             if len(parts) > _TOGETHER:

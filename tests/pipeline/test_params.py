@@ -116,7 +116,9 @@ def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
         ("experience.rules", ["late"], "experience.rules is ['late']; it must be a section of names and values"),
         ("churn.definition", "gone", "churn.definition is 'gone'; it must be one of inactivity, event"),
         ("churn.learning_rate", "fast", "churn.learning_rate is 'fast' (str); it must be of type float"),
-        ("engine.backend", "spork", "engine.backend is 'spork'; it must be one of duckdb"),
+        ("engine.backend", "spork", "engine.backend is 'spork'; it must be one of duckdb, spark"),
+        ("engine.spark.mastre", "local", "engine.spark: unknown mastre. Did you mean master? Known: master, conf"),
+        ("engine.spark.conf", ["a"], "engine.spark.conf is ['a']; it must be a section of names and values"),
         (
             "experience.rules.late_delivery.pillar",
             "speed",
