@@ -22,7 +22,7 @@ from fedelta.pipeline.panel import read_training
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.training import THREADS, ahead, training_facts
 
-_ASKED = 2_000  # rows whose contributions give the importance
+_ASKED = 500  # rows whose contributions give the importance
 
 
 def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
