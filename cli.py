@@ -661,14 +661,21 @@ def _export_treatments(folder: Path, tenant: str, database: str | None) -> None:
 @_in(SECTIONS[4])
 @fedelta.command("export-interactions")
 @click.argument("folder", type=_FOLDER)
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="For how many days what FOLDER and every kept run hold stays in the database, too; 0: for ever.",
+)
 @_tenant
 @_database
-def _export_interactions(folder: Path, tenant: str, database: str | None) -> None:
+def _export_interactions(folder: Path, keep_days: float, tenant: str, database: str | None) -> None:
     """Write what the service received since the last export to FOLDER, beside the files of the source."""
     from fedelta.serve.export_interactions import main as export
 
     _enter_for_service(database)
-    export(folder, database, tenant=tenant)
+    export(folder, database, tenant=tenant, keep_days=keep_days)
 
 
 def _settings(command: _F) -> _F:

@@ -400,6 +400,15 @@ received_interactions = sa.Table(
     sa.Index("received_by_export", "tenant", "export", "id"),
 )
 
+# Exports of which interactions were taken out here, as files and kept runs hold them (`serve.prune_interactions`).
+received_exports = sa.Table(
+    "received_exports",
+    metadata,
+    sa.Column("tenant", sa.String(63), sa.ForeignKey("tenants.tenant"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("pruned", sa.Integer, nullable=False),
+)
+
 # The latest score that was made anew for a customer, upon a snapshot and so many received interactions.
 live_scores = sa.Table(
     "live_scores",
