@@ -1,4 +1,5 @@
-# The scoring service, and (--target mlflow) a server of MLflow. docs/operations.md says how they are run.
+# The service, (--target scoring) with what computes scores, and (--target mlflow) a server of MLflow. docs/operations.md
+# says how they are run.
 
 FROM python:3.13-slim AS installer
 WORKDIR /src
@@ -14,6 +15,14 @@ COPY . .
 RUN python -m pip wheel --disable-pip-version-check --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && uv pip install --python /opt/fedelta/bin/python --no-deps /wheels/*.whl \
  && install -d -m 0700 /var/lib/fedelta
+
+FROM built AS scoring-built
+COPY requirements/scoring.txt requirements/
+RUN uv pip install --python /opt/fedelta/bin/python --require-hashes -r requirements/scoring.txt
+
+# LightGBM needs OpenMP's library, which the slim image lacks.
+FROM python:3.13 AS openmp
+RUN install -D -m 0644 /usr/lib/*-linux-gnu/libgomp.so.1 /opt/openmp/libgomp.so.1
 
 FROM installer AS mlflow-built
 COPY requirements/mlflow.txt requirements/
@@ -33,8 +42,7 @@ HEALTHCHECK --start-period=60s --interval=30s --timeout=5s \
 ENTRYPOINT ["mlflow"]
 CMD ["server", "--host", "0.0.0.0", "--backend-store-uri", "sqlite:////var/lib/mlflow/mlflow.db", "--artifacts-destination", "/var/lib/mlflow/artifacts"]
 
-FROM python:3.13-slim AS service
-COPY --from=built /opt/fedelta /opt/fedelta
+FROM python:3.13-slim AS served
 COPY --from=built --chown=10001:10001 /var/lib/fedelta /var/lib/fedelta
 ENV PATH=/opt/fedelta/bin:$PATH HOME=/tmp \
     FEDELTA_DATABASE_URL=sqlite:////var/lib/fedelta/fedelta.db FEDELTA_SNAPSHOTS=/var/lib/fedelta/snapshots
@@ -45,3 +53,11 @@ HEALTHCHECK --start-period=20s --interval=10s --timeout=5s \
   CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["fedelta"]
 CMD ["serve", "--host", "0.0.0.0"]
+
+FROM served AS scoring
+COPY --from=openmp /opt/openmp /opt/openmp
+COPY --from=scoring-built /opt/fedelta /opt/fedelta
+ENV LD_LIBRARY_PATH=/opt/openmp
+
+FROM served AS service
+COPY --from=built /opt/fedelta /opt/fedelta

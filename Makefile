@@ -54,6 +54,7 @@ requirements:
 	$(COMPILE) --extra score --extra serve --extra pipeline --extra postgres --extra lakes --extra datasets --extra dev -o requirements/dev.txt
 	$(COMPILE) --extra serve -o requirements/serve.txt
 	$(COMPILE) --extra spark --constraint requirements/dev.txt -o requirements/spark.txt
+	$(COMPILE) --extra serve --extra score --constraint requirements/dev.txt -o requirements/scoring.txt
 	echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" | $(PIN) - -o requirements/uv.txt
 	echo "setuptools>=80" | $(PIN) --constraint requirements/dev.txt - -o requirements/build.txt
 	printf 'mlflow\npsycopg[binary]\n' | $(PIN) --constraint requirements/dev.txt - -o requirements/mlflow.txt

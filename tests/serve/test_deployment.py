@@ -91,7 +91,7 @@ class Builder:
             **variables,
             "UV_COMPILE_BYTECODE": "0",  # takes a minute
         }
-        run = done("sh", "-euc", command, cwd=root / "src", env=environment)
+        run = done("sh", "-euc", command, cwd=root / "src" if (root / "src").exists() else root, env=environment)
         if run.returncode and "cache" in run.stderr and os.environ.get("FEDELTA_REQUIRE_SYSTEM") != "1":
             pytest.skip(f"uv's cache lacks what a lock names: {run.stderr.strip()[-300:]}")
         assert run.returncode == 0, f"{command}\n{run.stdout[-2000:]}{run.stderr[-2000:]}"
@@ -122,9 +122,16 @@ def test_the_dockerfile_has_nothing_to_warn_of() -> None:
     assert json.loads(lint.stdout) == []
 
 
+def inherited(stage: str) -> list[dict[str, str]]:
+    """The instructions of a stage and of those that it is built upon."""
+    own = stages()[stage]
+    below = own[0]["value"].split()[0]
+    return [*(inherited(below) if below in stages() else []), *own]
+
+
 def test_an_image_runs_as_nobody_in_particular_and_says_whether_it_is_well() -> None:
-    for stage in ("service", "mlflow"):
-        found = {each["instruction"]: each["value"] for each in stages()[stage]}
+    for stage in ("service", "scoring", "mlflow"):
+        found = {each["instruction"]: each["value"] for each in inherited(stage)}
         assert found["USER"] == "10001:10001"
         assert "/health" in found["HEALTHCHECK"]
         assert "RUN" not in found  # what installs is left behind
@@ -142,11 +149,31 @@ def test_the_steps_of_the_dockerfile_give_a_service_that_publishes_and_serves(se
     assert published.returncode == 0, published.stderr
     with running(database, python) as address:
         assert httpx.get(f"{address}/readyz").status_code == 200
-        health = next(each["value"] for each in stages()["service"] if each["instruction"] == "HEALTHCHECK")
+        health = next(each["value"] for each in inherited("service") if each["instruction"] == "HEALTHCHECK")
         words = json.loads(health[health.index("[") :])
         probe = words[2].replace("http://127.0.0.1:8000", address)
         assert done(python, *words[1:2], probe).returncode == 0
     assert done(python, *words[1:2], probe).returncode != 0
+
+
+def test_the_target_scoring_has_what_computes_scores(tmp_path_factory: pytest.TempPathFactory, project: Path) -> None:
+    root = Builder(tmp_path_factory.mktemp("images")).build("scoring")
+    (path,) = [each["value"].split("=")[1] for each in inherited("scoring") if each["value"].startswith("LD_LIBRARY")]
+    code = (
+        "import sys, polars as pl; from pathlib import Path; from fedelta.features.contract import INTERACTIONS;"
+        "from fedelta.scoring.scorer import Scorer; project = Path(sys.argv[1]);"
+        "some = pl.read_parquet(project / 'data/interactions/*.parquet').select(INTERACTIONS.names());"
+        "one = some.filter(pl.col('customer_id') == 'c0010');"
+        "print(*Scorer.load(project / 'data/scoring').score(one).scores['status'], sys.modules['fedelta'].__file__);"
+        "print([line for line in open('/proc/self/maps') if 'libgomp.so.1' in line][0].split()[-1])"
+    )
+    environment = {**os.environ, "LD_LIBRARY_PATH": f"{root}{path}"}
+    ran = done(root / "opt/fedelta/bin/python", "-c", code, project, env=environment, cwd=root)
+    assert ran.returncode == 0, ran.stderr
+    (status, package), (openmp,) = (line.split() for line in ran.stdout.splitlines())
+    assert status == "scored"
+    assert package.startswith(str(root))
+    assert openmp == f"{root}{path}/libgomp.so.1"
 
 
 def test_the_compose_file_is_valid_and_every_file_it_names_is_there() -> None:
@@ -231,6 +258,7 @@ def test_no_file_of_the_deployment_names_a_registry() -> None:
         "deploy/postgres-init.sh",
         "requirements/build.txt",
         "requirements/mlflow.txt",
+        "requirements/scoring.txt",
     ):
         assert not re.search(
             r"pypi|ghcr\.io|docker\.io|quay\.io|https?://(?!127\.0\.0\.1)", (REPOSITORY / name).read_text()
