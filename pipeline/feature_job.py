@@ -62,7 +62,7 @@ class Work(Protocol):
 def build(job: Work, work: Iterable[Bucket], workers: int, says: str = "build_features") -> int:
     """Run the job on every bucket in a pool of processes; return the number of rows. Memory: a bucket per worker."""
     work = list(work)
-    with processes(min(workers, len(work))) as pool:
+    with processes(workers, len(work)) as pool:
         return build_by(pool, job, work, says)
 
 

@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from fedelta.pipeline.buckets.pool import ENVIRONMENT, Pool
+from fedelta.pipeline.buckets.pool import ENVIRONMENT, Pool, R, T
 from fedelta.pipeline.params import EngineSettings
 
 
@@ -25,13 +25,24 @@ def workers(engine: EngineSettings, tasks: int) -> Iterator[Pool]:
         with executors(engine.spark) as pool:
             yield pool
     else:
-        with processes(min(engine.workers, tasks)) as pool:
+        with processes(engine.workers, tasks) as pool:
             yield pool
 
 
 @contextmanager
-def processes(number: int) -> Iterator[Pool]:
-    """So many processes of this machine. Spawned, because threads do not survive a fork."""
+def processes(number: int, tasks: int) -> Iterator[Pool]:
+    """No more processes of this machine than there are tasks; a single task is done by this one.
+
+    Spawned, because threads do not survive a fork.
+    """
+    if tasks == 1:
+        yield _ThisProcess()
+        return
     os.environ.update(ENVIRONMENT)
-    with ProcessPoolExecutor(number, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(number, tasks), mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
+
+
+class _ThisProcess:
+    def map(self, function: Callable[[T], R], items: Sequence[T], /) -> Iterator[R]:
+        return map(function, items)
