@@ -28,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fedelta.features.contract import SCORES
 from fedelta.serve.caller.keys import create_key
+from fedelta.serve.desk.sessions import begin, vouched_for
+from fedelta.serve.desk.users import add_user
 from fedelta.serve.examples import EXAMPLES
 from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import publish
@@ -60,6 +62,7 @@ def main() -> None:
         run(arguments.customers).write_parquet(scores)
         publish_cost(scores, database, Path(folder))
         key, _ = create_key(database, "benchmark", ["read:score", "read:list"])
+        session = signed_in(database)
         serve = [sys.executable, "-m", "fedelta.cli", "serve", "--port=0", f"--database=sqlite:///{database.path}"]
         with (
             server([sys.executable, "-c", BARE]) as bare,
@@ -87,15 +90,28 @@ def main() -> None:
                 "page of 50": (ours, lambda: get("/v1/at-risk?limit=50"), 10),
                 "a filter nobody passes": (ours, empty, 20),
                 "a filter 1% passes": (ours, selective, 20),
+                "desk: the list": (ours, lambda: get("/desk/customers"), 20),
+                "desk: my day": (ours, lambda: get("/desk"), 20),
+                "desk: the base": (ours, lambda: get("/desk/base"), 20),
+                "desk: the plan": (ours, lambda: get("/desk/campaigns"), 100),
             }
             each = arguments.reads // ROUNDS
             costs: dict[str, list[Cost]] = {name: [] for name in asked}
             for turn in range(ROUNDS + 1):
                 for name, (of, request, share) in asked.items():
-                    cost = of.ask(max(5, each // share), request, key)
+                    cost = of.ask(max(5, each // share), request, key, session)
                     if turn:  # the first round warms up
                         costs[name].append(cost)
     report(costs)
+
+
+def signed_in(database: Database) -> str:
+    """The secret of a manager's session at the desk."""
+    add_user(database, "manager@example.com", "Manager", "manager", None)
+    with database.engine() as engine, engine.begin() as connection:
+        person = vouched_for(connection, "manager@example.com")
+        assert person is not None
+        return begin(connection, person, None)
 
 
 def publish_cost(scores: Path, database: Database, folder: Path) -> None:
@@ -128,10 +144,11 @@ def batch(customer_ids: list[str]) -> Request:
 def report(costs: dict[str, list["Cost"]]) -> None:
     """Print the medians of the rounds."""
     cpu = {name: statistics.median(cost.cpu for cost in some) for name, some in costs.items()}
-    print(f"{'':24}{'CPU µs':>10}{'p50 µs':>10}{'p99 µs':>10}{'× bare':>8}{'× score':>9}")
+    print(f"{'':24}{'CPU µs':>10}{'p50 µs':>10}{'p99 µs':>10}{'× bare':>8}{'× score':>9}{'× page':>9}")
     for name, some in costs.items():
         p50, p99 = (statistics.median(getattr(cost, column) for cost in some) for column in ("p50", "p99"))
-        ratios = f"{cpu[name] / cpu['bare FastAPI route']:8.2f}{cpu[name] / cpu['score of a customer']:9.2f}"
+        beside = ("bare FastAPI route", 8), ("score of a customer", 9), ("page of 50", 9)
+        ratios = "".join(f"{cpu[name] / cpu[other]:{width}.2f}" for other, width in beside)
         print(f"{name:24}{cpu[name]:10.0f}{p50:10.0f}{p99:10.0f}{ratios}")
 
 
@@ -151,9 +168,12 @@ class Server:
         self._wire = socket.create_connection((host, port), timeout=30)
         self._wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, reads: int, request: Callable[[], Request], key: str) -> Cost:
+    def ask(self, reads: int, request: Callable[[], Request], key: str, session: str) -> Cost:
         """Ask ``reads`` times, one after the other."""
-        own = f"Host: {self._host}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        own = (
+            f"Host: {self._host}\r\nAuthorization: Bearer {key}\r\n"
+            f"Cookie: fedelta={session}\r\nAccept-Encoding: gzip\r\n\r\n"
+        ).encode()
         requests = [head + own + body for head, body in (request() for _ in range(reads))]
         before, seconds = self._cpu(), []
         for one in requests:

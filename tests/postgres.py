@@ -72,7 +72,7 @@ def running(programs: Path) -> Iterator[Server]:
     try:
         subprocess.run(
             [programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=scram-sha-256",
-             f"--pwfile={password}", "--encoding=UTF8", "--locale=C", "--no-sync"],
+             f"--pwfile={password}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
             check=True, capture_output=True, cwd=folder, **_user(),
         )  # fmt: skip
         with socket.socket() as free:

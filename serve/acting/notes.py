@@ -45,6 +45,14 @@ def add_note(connection: sa.Connection, actor: Actor, case_id: int, text: str, *
     return Note.model_validate(dict(found))
 
 
+def find_notes(connection: sa.Connection, tenant: str, text: str, most: int) -> list[tuple[str, Note]]:
+    """The newest notes that hold a text in letters of either case, each with its customer."""
+    which = sa.and_(case_notes.c.tenant == tenant, case_notes.c.text.icontains(text, autoescape=True))
+    wanted = sa.select(case_notes.c.customer_id, *_COLUMNS).where(which).order_by(case_notes.c.id.desc())
+    rows = connection.execute(wanted.limit(most)).mappings()
+    return [(row["customer_id"], Note.model_validate(dict(row))) for row in rows]
+
+
 def pin_note(connection: sa.Connection, actor: Actor, case_id: int, note_id: int | None) -> None:
     """Pin this note of the case alone; None: pin none."""
     of_case = sa.and_(case_notes.c.tenant == actor.tenant, case_notes.c.case_id == case_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Literal, cast
 
+import polars as pl
 import sqlalchemy as sa
 
 from fedelta.serve.acting.actor import Actor
@@ -15,6 +16,7 @@ from fedelta.serve.acting.outcomes import Came, record_outcomes
 from fedelta.serve.acting.refusals import ActingRefused, NotAllowed
 from fedelta.serve.acting.treatments import utc
 from fedelta.serve.operational.tables import outcomes
+from fedelta.serve.snapshots.exports import BOM, not_run
 from fedelta.serve.snapshots.read import SnapshotFile
 
 Field = Literal["customer_id", "outcome", "occurred_at", "reason"]
@@ -155,12 +157,10 @@ def record_file(
 
 
 def errors_csv(table: Table, judged: Sequence[Judged], errors: Mapping[int, str]) -> bytes:
-    """The rows that were refused, as they came, with a last column that says why."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*table.header, "error"])
-    writer.writerows([*one.cells, errors[one.number]] for one in judged if one.verdict == "refused")
-    return b"\xef\xbb\xbf" + text.getvalue().encode()
+    """The rows that were refused, with a last column that says why; what a spreadsheet would run is marked as text."""
+    refused = [(*one.cells, errors[one.number]) for one in judged if one.verdict == "refused"]
+    rows = pl.DataFrame([(*table.header, "error"), *refused], orient="row")
+    return BOM + rows.select(not_run(name) for name in rows.columns).write_csv(include_header=False).encode()
 
 
 def _read(

@@ -89,6 +89,14 @@ def outcomes_of_customer(connection: sa.Connection, tenant: str, customer_id: st
     return _read(connection, outcomes.c.tenant == tenant, outcomes.c.customer_id == customer_id)
 
 
+def count_outcomes(connection: sa.Connection, tenant: str, since: str) -> dict[str, int]:
+    """How many of each kind came of contacts from an instant on, ISO 8601, in the order of ``OUTCOMES``."""
+    which = sa.and_(outcomes.c.tenant == tenant, outcomes.c.occurred_at >= since)
+    counted = sa.select(outcomes.c.outcome, sa.func.count()).where(which).group_by(outcomes.c.outcome)
+    found = {row[0]: row[1] for row in connection.execute(counted)}
+    return {name: found[name] for name in OUTCOMES if name in found}
+
+
 def _record(connection: sa.Connection, actor: Actor, came: Came) -> RecordedOutcome:
     check_case(connection, actor.tenant, came.case_id, came.customer_id)
     occurred_at = stored_time(came.occurred_at)

@@ -6,7 +6,7 @@ from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from fedelta.serve.caller.problems import Problem
-from fedelta.serve.caller.scopes import Caller, Scope
+from fedelta.serve.caller.scopes import Caller, PersonScope
 
 _bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer KEY`, a key or a token")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -18,7 +18,7 @@ class Needs:
     It is checked here again, so that a route is closed even where an application is put together without that layer.
     """
 
-    def __init__(self, *scopes: Scope) -> None:
+    def __init__(self, *scopes: PersonScope) -> None:
         self.scopes = frozenset(scopes)
 
     async def __call__(
@@ -31,7 +31,7 @@ class Needs:
         return authorise(request, *self.scopes)
 
 
-def needs(*scopes: Scope) -> Needs:
+def needs(*scopes: PersonScope) -> Needs:
     """A route's dependency: the caller, who has one of ``scopes``."""
     return Needs(*scopes)
 

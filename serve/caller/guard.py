@@ -41,6 +41,7 @@ _log = logging.getLogger("fedelta.serve")
 DESK = "/desk"  # below it people are signed in by a cookie; keys and tokens count everywhere else
 SIGN_IN = f"{DESK}/sign-in"
 COOKIES = {"http": "fedelta", "https": "__Host-fedelta"}  # by scheme: a browser keeps the second for https alone
+_ASCII = bytes(range(33, 127))
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 # A problem document as a page: what was asked, and the document; headers and body.
 Shown = Callable[[Scope, bytes], tuple[list[tuple[bytes, bytes]], bytes]]
@@ -344,6 +345,13 @@ def session_secret(scope: Scope, headers: dict[bytes, bytes]) -> bytes | None:
     return found.value.encode() if found is not None and found.value.startswith("fds_") else None
 
 
+def address_of(scope: Scope) -> str:
+    """Path and query as they were asked for, in ASCII: what leads there again."""
+    path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    query: bytes = scope["query_string"]
+    return quote(path + (b"?" + query if query else b""), safe=_ASCII)
+
+
 def _path(scope: Scope) -> str:
     """The path below the root."""
     path: str = scope["path"]
@@ -362,10 +370,9 @@ def _of_our_pages(headers: dict[bytes, bytes]) -> None:
 
 
 def _sign_in(scope: Scope) -> _Denied:
-    root, path = scope.get("root_path", ""), _path(scope)
-    query = scope["query_string"].decode("latin-1")
-    wanted = f"{root}{path}{f'?{query}' if query else ''}" if scope["method"] == "GET" else ""
-    to = f"{root}{SIGN_IN}" + (f"?next={quote(wanted, safe='')}" if wanted and path != DESK else "")
+    to = scope.get("root_path", "") + SIGN_IN
+    if scope["method"] == "GET" and _path(scope) != DESK:
+        to += f"?next={quote(address_of(scope), safe='')}"
     return _Denied(303, "unauthorized", "Sign in to go on.", (b"location", to.encode("latin-1")))
 
 

@@ -8,14 +8,15 @@ from fedelta.serve.operational.stored_sessions import Person
 Scope = Literal[
     "read:score", "read:list", "read:metrics", "write:interactions", "write:cases", "write:outcome", "erase", "admin"
 ]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
+SCOPES: tuple[Scope, ...] = get_args(Scope)  # of keys and tokens
+PersonScope = Literal[Scope, "manage"]  # manage: campaigns, outcomes from a file and the team, at the desk
 
 # What people may do at the desk. Each role may what those before it may.
 Role = Literal["viewer", "agent", "manager", "admin"]
-_READS: tuple[Scope, ...] = ("read:score", "read:list")
-_ACTS: tuple[Scope, ...] = (*_READS, "write:cases", "write:outcome")
-_MANAGES: tuple[Scope, ...] = (*_ACTS, "read:metrics")
-ROLES: dict[Role, frozenset[Scope]] = {
+_READS: tuple[PersonScope, ...] = ("read:score", "read:list")
+_ACTS: tuple[PersonScope, ...] = (*_READS, "write:cases", "write:outcome")
+_MANAGES: tuple[PersonScope, ...] = (*_ACTS, "manage")
+ROLES: dict[Role, frozenset[PersonScope]] = {
     "viewer": frozenset(_READS),
     "agent": frozenset(_ACTS),
     "manager": frozenset(_MANAGES),

@@ -14,12 +14,16 @@ from fedelta.serve.desk.words import Words
 
 Json = Mapping[str, Any]
 
+ROOM = 1.1  # above the highest column, for the title of the axis
+
 
 def spread(words: Words, numbers: Counted) -> Markup:
     """How many customers there are at each risk, in bins of five points."""
     counts = [one.within for one in numbers.risk]
     frame = Frame(
-        shares(words, words.gettext("risk")), counts_axis(words, max([*counts, 1]), words.gettext("customers")), 240
+        shares(words, words.gettext("risk")),
+        counts_axis(words, ROOM * max([*counts, 1]), words.gettext("customers")),
+        240,
     )
     width = 1 / max(len(counts), 1)
     bars = (frame.bar(number * width, (number + 1) * width, count, "column") for number, count in enumerate(counts))
@@ -39,7 +43,7 @@ def values(words: Words, numbers: Counted) -> Markup | None:
         words.gettext("expected spend"),
         lambda amount: words.money(amount, numbers.currency),
     )
-    frame = Frame(x, counts_axis(words, max([*counts, 1]), words.gettext("customers")), 240)
+    frame = Frame(x, counts_axis(words, ROOM * max([*counts, 1]), words.gettext("customers")), 240)
     bars = (frame.bar(edge, edge + step, count, "column") for edge, count in zip(edges, counts, strict=True))
     return frame.svg(
         words.gettext("Number of customers by expected spend; the last column has all who spend more"), *bars

@@ -33,7 +33,7 @@ class Hours:
         try:
             fits = time.fromisoformat(self.opens) < time.fromisoformat(self.closes)
             ZoneInfo(self.zone)
-        except (ValueError, ZoneInfoNotFoundError, OSError):
+        except (TypeError, ValueError, ZoneInfoNotFoundError, OSError):
             fits = False
         if not fits or not 0 <= self.first_contact <= 1_000 or not self.days or set(self.days) - set("1234567"):
             raise HoursRefused("Hours open before they close, on a day of the week or more, in a known time zone.")

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from fedelta.pages.charts import Range, ranges
 from fedelta.serve.acting.campaigns import list_campaigns
+from fedelta.serve.acting.outcomes import count_outcomes
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
@@ -17,6 +18,7 @@ from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.plan import chart, plan_of, some, to_contact
 from fedelta.serve.desk.reports import Json, command_of, report
 from fedelta.serve.desk.words import N_, Words
+from fedelta.serve.operational.tables import from_now
 from fedelta.serve.snapshots import exports
 
 COLUMNS = (
@@ -25,7 +27,8 @@ COLUMNS = (
 )  # fmt: skip
 BY = {"campaign": N_("campaign"), "action": N_("action"), "persona": N_("persona"), "tier": N_("tier")}
 MOST_COMPARED = 20
-_ROOM = 24  # letters
+RECENT_DAYS = 90  # whose outcomes are counted as they were recorded
+_ROOM = 21  # letters
 
 router = APIRouter()
 
@@ -33,7 +36,7 @@ router = APIRouter()
 @router.get("/desk/campaigns", include_in_schema=False)
 async def show_campaigns(
     request: Request,
-    caller: Annotated[Caller, Depends(needs("read:metrics"))],
+    caller: Annotated[Caller, Depends(needs("manage"))],
     capacity: str = "",
     budget: str = "",
 ) -> Response:
@@ -48,6 +51,12 @@ async def show_campaigns(
     currency = await page.store.off_loop(currency_of, file)
     saves = await report(page, "saves")
     compared = _largest(saves["comparisons"]) if saves else []
+    campaigns, came = await page.store.read(
+        lambda connection: (
+            list_campaigns(connection, page.person.tenant),
+            count_outcomes(connection, page.person.tenant, from_now(days=-RECENT_DAYS)),
+        )
+    )
     return await page.show(
         "campaigns.html.jinja",
         plan=plan,
@@ -58,7 +67,9 @@ async def show_campaigns(
         policy=policy,
         numbers=await page.store.off_loop(counted, file),
         link=link,
-        campaigns=await page.store.read(lambda connection: list_campaigns(connection, page.person.tenant)),
+        campaigns=campaigns,
+        came=came,
+        recent_days=RECENT_DAYS,
         saves=saves,
         compared=compared,
         by=BY,
@@ -69,7 +80,7 @@ async def show_campaigns(
 
 @router.get("/desk/campaigns.csv", include_in_schema=False)
 async def export_campaign(
-    request: Request, caller: Annotated[Caller, Depends(needs("read:metrics"))], capacity: str = "", campaign: str = ""
+    request: Request, caller: Annotated[Caller, Depends(needs("manage"))], capacity: str = "", campaign: str = ""
 ) -> Response:
     """Send the list of a campaign to contact customers by; nobody is in it who must not be contacted."""
     page = await open_page(request, caller)

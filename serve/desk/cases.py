@@ -22,7 +22,7 @@ from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.business_hours import read_hours
-from fedelta.serve.desk.forms import field, posted
+from fedelta.serve.desk.forms import field, is_of_desk, posted
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.words import N_
 from fedelta.serve.operational.tables import cases, treatments, users
@@ -135,8 +135,8 @@ async def open_case(request: Request, caller: Annotated[Caller, Depends(needs("w
     """Open a case of a customer."""
     page, form = await open_page(request, caller), await posted(request)
     file, actor = page.snapshot.file, actor_of(request, caller)
-    values = {"owner": field(form, "owner") or None, "due_on": day_of(page, form, "due_on")}
-    if playbook := field(form, "playbook"):
+    values = {"owner": field(form, "owner", 100) or None, "due_on": day_of(page, form, "due_on")}
+    if playbook := field(form, "playbook", 60):
         values |= {"playbook": playbook}
     draft = cast("Draft", {name: value for name, value in values.items() if value is not None})
     reason, customer_id = field(form, "reason", 100) or "other", str(form.get("customer_id", ""))
@@ -172,7 +172,8 @@ async def record_outcome(request: Request, caller: Annotated[Caller, Depends(nee
     file, actor = page.snapshot.file, actor_of(request, caller)
 
     def record(connection: sa.Connection) -> None:
-        connection.execute(sa.select(cases.c.id).where(cases.c.id == case_id).with_for_update())
+        own = sa.and_(cases.c.tenant == caller.tenant, cases.c.id == case_id)
+        connection.execute(sa.select(cases.c.id).where(own).with_for_update())
         case = acting.read_case(connection, caller.tenant, case_id)
         if case.revision != revision:
             raise ChangedMeanwhile(f"Case {case_id} was changed since it was read: read it again, then decide again.")
@@ -349,6 +350,6 @@ def _back(page: Page, form: FormData, *, onward: bool = False) -> str:
     """The address to go on to, of the desk: the customer after this one where the form names it, else the same page."""
     for name in ("following", "back") if onward else ("back",):
         address = field(form, name, 4_000)
-        if address.startswith("/desk/") and address.isprintable() and "\\" not in address:
+        if is_of_desk(address):
             return address
     return f"/desk/customers/{quote(str(form.get('customer_id', '')), safe='')}"

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from fedelta.features.contract import RISK_TIERS, Action
+from fedelta.serve.acting.notes import find_notes
 from fedelta.serve.acting.playbooks import list_playbooks
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
@@ -25,6 +26,7 @@ from fedelta.serve.snapshots.read import SnapshotFile
 from fedelta.serve.snapshots.spreadsheet import MOST_ROWS
 from fedelta.serve.store import Snapshot
 
+NOTES = 20  # that hold what is searched for
 SORTS = {
     "value_at_risk": N_("Most at stake"),
     "probability": N_("Highest risk"),
@@ -93,11 +95,13 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
         after, snapshot = at.rank, await page.store.kept(caller.tenant, at.snapshot_id)
     seen = await page.store.off_loop(_seen, page, snapshot, listed, after)
     names = [row.score["customer_id"] for row in seen.rows]
-    held, people, playbooks = await page.store.read(
+    searched = None if after else listed.query.q
+    held, people, playbooks, notes = await page.store.read(
         lambda connection: (
             cases_of(connection, caller.tenant, names),
             owners(connection, caller.tenant),
             list(list_playbooks(connection, caller.tenant)),
+            find_notes(connection, caller.tenant, searched, NOTES) if searched else [],
         )
     )
     return await page.show(
@@ -108,6 +112,8 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
         cases=held,
         owners=people,
         playbooks=playbooks,
+        notes=notes,
+        most_notes=NOTES,
         columns=columns_of(listed),
         all_columns=COLUMNS,
         tabs=TABS,

@@ -5,9 +5,10 @@ import hmac
 import secrets
 
 from fastapi import Request
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 
-from fedelta.serve.caller.guard import session_secret
+from fedelta.serve.acting.customers import storable
+from fedelta.serve.caller.guard import DESK, session_secret
 from fedelta.serve.caller.problems import Problem
 
 FIELD = "token"  # of the token
@@ -31,9 +32,13 @@ async def posted(request: Request, secret: bytes | None = None) -> FormData:
     Raises
     ------
     Problem
-        403 for any other form.
+        403 for any other form, 422 for text that no database can store.
     """
     form = await request.form(max_files=1, max_fields=2_000)
+    texts = [value.filename or "" if isinstance(value, UploadFile) else value for value in form.values()]
+    if not all(storable(text) for text in texts):
+        await form.close()
+        raise Problem(422, "invalid", "A field holds a character that cannot be stored.")
     token, secret = form.get(FIELD), secret or secret_of(request)
     if secret is None or not isinstance(token, str) or not _is_ours(token, secret):
         await form.close()
@@ -48,6 +53,12 @@ def field(form: FormData, name: str, most: int = 10_000) -> str:
     if len(text) > most:
         raise Problem(422, "invalid", f"{name}: {most} characters at most.")
     return text
+
+
+def is_of_desk(address: str) -> bool:
+    """Whether a path, which may have a query, is one of the desk: nobody is led to another."""
+    ours = address == DESK or address.startswith((f"{DESK}/", f"{DESK}?"))
+    return ours and address.isascii() and address.isprintable() and "\\" not in address
 
 
 def _is_ours(token: str, secret: bytes) -> bool:

@@ -35,6 +35,7 @@ MODELS = {
     "chosen": N_("the model"),
     "uncalibrated": N_("before calibration"),
     "constant": N_("everybody at the mean"),
+    "hiatus": N_("days since the last purchase"),
     "logistic": N_("logistic regression"),
     "days_since_last_activity": N_("days since the last activity"),
 }

@@ -11,7 +11,7 @@ from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.changes import LEAST, risen
 from fedelta.serve.desk.page import open_page
-from fedelta.serve.desk.scored import scores
+from fedelta.serve.desk.scored import reasons, scores
 from fedelta.serve.snapshots import listing
 from fedelta.serve.snapshots.pages import page as page_of
 from fedelta.serve.snapshots.read import SnapshotFile
@@ -28,6 +28,7 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
     file, as_of = page.snapshot.file, page.snapshot.pointer.as_of
     rows, worse = await page.store.off_loop(risen, file, LEAST, FEW)
     new_rows, new = await page.store.off_loop(_newly_at_risk, file, as_of)
+    top = [] if worse or new else await page.store.off_loop(_most_at_stake, file)
     due, overdue, due_total, unassigned = await page.store.read(
         lambda connection: _due(connection, caller.tenant, page.person.email)
     )
@@ -42,9 +43,11 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
         worse=scores(page.snapshot, rows),
         worse_total=worse,
         least=LEAST,
+        reasons=reasons,
         new=scores(page.snapshot, new_rows),
         new_total=new,
         since=as_of,
+        top=scores(page.snapshot, top),
     )
 
 
@@ -55,6 +58,12 @@ def _due(connection: sa.Connection, tenant: str, me: str) -> tuple[list[Case], i
     overdue = count_cases(connection, tenant, Filters(("open",), owner=me, due_before=today()))
     unassigned = count_cases(connection, tenant, Filters(("open",), unassigned=True))
     return found, overdue, count_cases(connection, tenant, tomorrow), unassigned
+
+
+def _most_at_stake(file: SnapshotFile) -> list[int]:
+    """The first rows of the list, to begin with where nothing changed."""
+    found, _ = page_of(file, listing.AtRisk(listing.Filters(presence="probably_here")), 0, FEW)
+    return [row for _, row in found]
 
 
 def _newly_at_risk(file: SnapshotFile, as_of: str | None) -> tuple[list[int], int]:

@@ -61,7 +61,7 @@ router = APIRouter()
 
 
 @router.post("/desk/campaigns/outcomes", include_in_schema=False)
-async def send_file(request: Request, caller: Annotated[Caller, Depends(needs("read:metrics"))]) -> Response:
+async def send_file(request: Request, caller: Annotated[Caller, Depends(needs("manage"))]) -> Response:
     """Keep a file for the steps to come."""
     page, form = await open_page(request, caller), await posted(request)
     file = form.get("file")
@@ -87,9 +87,7 @@ async def send_file(request: Request, caller: Annotated[Caller, Depends(needs("r
 
 
 @router.get("/desk/campaigns/outcomes/{number}", include_in_schema=False)
-async def show_file(
-    number: str, request: Request, caller: Annotated[Caller, Depends(needs("read:metrics"))]
-) -> Response:
+async def show_file(number: str, request: Request, caller: Annotated[Caller, Depends(needs("manage"))]) -> Response:
     """Show which column is what, and what would be recorded."""
     page = await open_page(request, caller)
     name, table = await _kept(page, number)
@@ -116,7 +114,7 @@ async def show_file(
 
 
 @router.post("/desk/campaigns/outcomes/{number}", include_in_schema=False)
-async def record(number: str, request: Request, caller: Annotated[Caller, Depends(needs("read:metrics"))]) -> Response:
+async def record(number: str, request: Request, caller: Annotated[Caller, Depends(needs("manage"))]) -> Response:
     """Record what the file holds."""
     page, form = await open_page(request, caller), await posted(request)
     _, table = await _kept(page, number)
@@ -131,9 +129,7 @@ async def record(number: str, request: Request, caller: Annotated[Caller, Depend
 
 
 @router.get("/desk/campaigns/outcomes/{number}/errors.csv", include_in_schema=False)
-async def send_errors(
-    number: str, request: Request, caller: Annotated[Caller, Depends(needs("read:metrics"))]
-) -> Response:
+async def send_errors(number: str, request: Request, caller: Annotated[Caller, Depends(needs("manage"))]) -> Response:
     """Send the rows that are refused, each with the reason."""
     page = await open_page(request, caller)
     _, table = await _kept(page, number)
@@ -158,7 +154,7 @@ class _Asked:
         columns = table.suggested() if not any(given.get(name) for name in NEEDED) else {}
         for name in FIELDS:
             place = given.get(name, "")
-            if place.isdecimal() and int(place) < len(table.header):
+            if place.isdecimal() and len(place) < 5 and int(place) < len(table.header):
                 columns[name] = int(place)
         try:
             day = date.fromisoformat(given["day"]) if given.get("day") else today()

@@ -11,7 +11,10 @@ from urllib.parse import quote, unquote, urlencode
 from fastapi import Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fedelta.serve.caller.scopes import Caller, Scope
+from fedelta.serve.acting.customers import storable
+from fedelta.serve.caller.guard import address_of
+from fedelta.serve.caller.problems import Problem
+from fedelta.serve.caller.scopes import Caller, PersonScope
 from fedelta.serve.desk.forms import form_token, secret_of
 from fedelta.serve.desk.reports import about
 from fedelta.serve.desk.static_files import HTMX, address
@@ -38,7 +41,7 @@ class Entry:
 
     path: str
     title: str
-    scope: Scope
+    scope: PersonScope
 
 
 NAVIGATION = (
@@ -47,8 +50,8 @@ NAVIGATION = (
     Entry("/desk/customers", N_("Customers"), "read:list"),
     Entry("/desk/changes", N_("Changes"), "read:list"),
     Entry("/desk/base", N_("The base"), "read:list"),
-    Entry("/desk/campaigns", N_("Campaigns"), "read:metrics"),
-    Entry("/desk/team", N_("Team"), "read:metrics"),
+    Entry("/desk/campaigns", N_("Campaigns"), "manage"),
+    Entry("/desk/team", N_("Team"), "manage"),
     Entry("/desk/health", N_("Model health"), "read:list"),
 )
 
@@ -112,10 +115,9 @@ class Page:
     @property
     def address(self) -> str:
         """Where it is, below the root, to come back to."""
-        query = self.request.url.query
-        return self.request.url.path.removeprefix(self.root) + (f"?{query}" if query else "")
+        return address_of(self.request.scope).removeprefix(self.root)
 
-    def may(self, scope: Scope) -> bool:
+    def may(self, scope: PersonScope) -> bool:
         """Whether the reader has the scope."""
         return scope in self.caller.scopes
 
@@ -150,7 +152,15 @@ class Page:
 
 
 async def open_page(request: Request, caller: Caller) -> Page:
-    """The page that a signed-in reader asked for."""
+    """The page that a signed-in reader asked for.
+
+    Raises
+    ------
+    Problem
+        422 if its address holds text that no database can store.
+    """
+    if not all(storable(str(each)) for each in (*request.query_params.values(), *request.path_params.values())):
+        raise Problem(422, "invalid", "The address holds a character that cannot be stored.")
     store: Store = request.app.state.store
     try:
         latest = await store.current(caller.tenant)

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from fedelta.models.policy.plan import contact_curve
 from fedelta.pages.charts import Frame
-from fedelta.serve.desk.base_charts import counts_axis
+from fedelta.serve.desk.base_charts import ROOM, counts_axis
 from fedelta.serve.desk.words import Words
 from fedelta.serve.snapshots.listing import AtRisk, Filters
 from fedelta.serve.snapshots.pages import whole
@@ -63,7 +63,7 @@ def chart(words: Words, plan: Plan, currency: str | None) -> Markup:
     top = max([1.0, *(row["profit"] for row in plan.curve)])
     x = counts_axis(words, max(plan.most, 1), words.gettext("customers contacted, most profitable first"))
     title = words.gettext("expected profit, %(currency)s") % {"currency": currency or ""}
-    y = counts_axis(words, top, title)
+    y = counts_axis(words, ROOM * top, title)
     frame = Frame(x, y, 260)
     points = [(row["contacts"], row["profit"]) for row in plan.curve if row["profit"] >= 0]
     chosen = plan.chosen

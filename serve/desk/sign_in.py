@@ -17,7 +17,7 @@ from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk import sessions
-from fedelta.serve.desk.forms import field, form_token, posted, secret_of
+from fedelta.serve.desk.forms import field, form_token, is_of_desk, posted, secret_of
 from fedelta.serve.desk.openid import Attempt, NotVouchedFor, Provider
 from fedelta.serve.desk.page import rendered
 from fedelta.serve.desk.passwords import LONGEST
@@ -168,9 +168,8 @@ def _words(request: Request) -> Words:
 
 def _wanted(request: Request, address: str) -> str:
     """Where to go on: the page of the desk that was asked for first, no address of anybody else."""
-    own: str = request.scope.get("root_path", "") + DESK
-    good = address == own or address.startswith((f"{own}/", f"{own}?"))
-    return address if good and address.isprintable() and "\\" not in address else own
+    root: str = request.scope.get("root_path", "")
+    return address if address.startswith(root) and is_of_desk(address.removeprefix(root)) else root + DESK
 
 
 def may_try(request: Request, email: str | None) -> bool:

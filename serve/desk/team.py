@@ -61,7 +61,7 @@ class Waiting:
 
 
 @router.get("/desk/team", include_in_schema=False)
-async def show_team(request: Request, caller: Annotated[Caller, Depends(needs("read:metrics"))]) -> Response:
+async def show_team(request: Request, caller: Annotated[Caller, Depends(needs("manage"))]) -> Response:
     """Show load, lateness and saves of each owner, and who waits for a first contact."""
     page = await open_page(request, caller)
     tenant, at = page.person.tenant, datetime.now(UTC)
@@ -87,7 +87,7 @@ async def show_team(request: Request, caller: Annotated[Caller, Depends(needs("r
 
 
 @router.post("/desk/team/hours", include_in_schema=False)
-async def save_hours(request: Request, caller: Annotated[Caller, Depends(needs("read:metrics"))]) -> Response:
+async def save_hours(request: Request, caller: Annotated[Caller, Depends(needs("manage"))]) -> Response:
     """Store the hours that clocks run in."""
     page, form = await open_page(request, caller), await posted(request)
     days = "".join(sorted({str(day) for day in form.getlist("days")}))

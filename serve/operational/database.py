@@ -255,6 +255,12 @@ def _prepare(connection: DBAPIConnection, _record: object) -> None:
     connection.isolation_level = None  # we begin our transactions ourselves
     for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -16384"):
         connection.execute(f"PRAGMA {setting}")
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+def _lower(value: object) -> object:
+    """Of every alphabet, as PostgreSQL has it; SQLite's own knows A to Z."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -60,16 +60,15 @@ def csv(
         text = (
             _in_words(_frame(file, some_ranks, some_rows))
             .select(columns)
-            .with_columns(
-                pl.when(pl.col(name).str.contains(_FORMULA))
-                .then(pl.lit("'") + pl.col(name))
-                .otherwise(name)
-                .alias(name)
-                for name in _WORDS
-                if name in columns
-            )
+            .with_columns(not_run(name) for name in _WORDS if name in columns)
         )
         yield text.write_csv(include_header=False, line_terminator="\r\n").encode()
+
+
+def not_run(name: str) -> pl.Expr:
+    """A column of text, with an apostrophe in front of what a spreadsheet would run."""
+    text = pl.col(name)
+    return pl.when(text.str.contains(_FORMULA)).then(pl.lit("'") + text).otherwise(text).alias(name)
 
 
 def xlsx(

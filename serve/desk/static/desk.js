@@ -58,6 +58,10 @@
     if (row) { place = found.indexOf(row); found.forEach((each) => each.classList.toggle("here", each === row)); }
   });
 
+  // Where the entries of the navigation need more room than there is, the one of this page is in view.
+  const current = document.querySelector(".top nav [aria-current]"), bar = current?.parentElement;
+  if (bar && bar.scrollWidth > bar.clientWidth) bar.scrollLeft = current.offsetLeft - bar.clientWidth / 3;
+
   // One open menu at a time, and none after a click elsewhere or Escape.
   document.addEventListener("click", (event) => all("details.menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; }));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") all("details.menu[open]").forEach((menu) => { menu.open = false; }); });

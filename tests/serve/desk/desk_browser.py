@@ -32,11 +32,11 @@ class Visitor:
         self.page.goto(f"{self.address}{path}", wait_until="load")
         return self.page
 
-    def sign_in(self, email: str) -> None:
+    def sign_in(self, email: str, password: str = PASSWORD) -> None:
         """Sign in by the form."""
         self.open("/desk/sign-in")
         self.page.fill("[name=email]", email)
-        self.page.fill("[name=password]", PASSWORD)
+        self.page.fill("[name=password]", password)
         self.page.click("button.main")
         self.page.wait_for_url(f"{self.address}/desk")
 

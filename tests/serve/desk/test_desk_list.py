@@ -19,10 +19,15 @@ from markupsafe import escape
 from scoring_runs import full_url
 
 from fedelta.features.contract import INTERACTIONS
+from fedelta.serve.acting.actor import Actor
+from fedelta.serve.acting.cases import insert_case
+from fedelta.serve.acting.customers import Facts
 from fedelta.serve.acting.erasure import main as erase
+from fedelta.serve.acting.notes import add_note, find_notes
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.received import Live
 from fedelta.serve.operational.tables import audit, views
+from fedelta.serve.operational.tenants import ensure
 from fedelta.serve.snapshots.histories import write_histories
 from fedelta.serve.snapshots.parts import Parts
 
@@ -232,3 +237,39 @@ def test_a_score_made_anew_is_shown_in_place_of_the_runs(desk: Desk, desk_app: F
     assert "Scored anew as of 2 Mar 2024, 08:00 UTC" in page
     assert "It was high before." in page
     assert "<b>91%</b> critical" in desk.get("/desk/customers?shown=all&q=C0036").text
+
+
+def test_notes_are_found_by_their_words_within_their_tenant(database: Database) -> None:
+    ann = Facts("ann", False, False, None, None, 1.0, *[None] * 6)
+    with database.engine() as engine, engine.begin() as connection:
+        for tenant, texts in {
+            "default": ("Perché 100% È GIÀ in Italia", "100 euro, a_b"),
+            "other": ("perché no",),
+        }.items():
+            ensure(connection, tenant)
+            actor = Actor(tenant, "tests")
+            case_id = insert_case(connection, actor, "silence", ann, "run", {})
+            assert case_id is not None
+            for text in texts:
+                add_note(connection, actor, case_id, text)
+        found = {
+            text: [note.text for _, note in find_notes(connection, "default", text, 20)]
+            for text in ("PERCHÉ", "è già", "100", "100%", "a_b", "ab", "é%i")
+        }
+        assert len(find_notes(connection, "default", "1", 1)) == 1
+    first, second = "Perché 100% È GIÀ in Italia", "100 euro, a_b"
+    assert found == {
+        "PERCHÉ": [first], "è già": [first], "100": [second, first], "100%": [first], "a_b": [second],
+        "ab": [], "é%i": [],
+    }  # fmt: skip
+
+
+def test_the_search_finds_notes_too_for_who_may_read_them(desk: Desk, visit: Visit) -> None:
+    back = "/desk/customers/C0003"
+    desk.send("/desk/cases", "/desk", customer_id="C0003", reason="silence", back=back)
+    desk.send("/desk/cases/note", "/desk", case_id="1", customer_id="C0003", text="Ask for <b>Maria</b>", back=back)
+    page = visit("viewer").get("/desk/customers?shown=all&q=maria").text
+    assert "Ask for &lt;b&gt;Maria&lt;/b&gt;" in page
+    assert 'href="/desk/customers/C0003#case-1"' in page
+    assert "Ask for" not in desk.get("/desk/customers?shown=all&q=marian").text
+    assert visit("agent@other.example").get("/desk/customers?q=maria").status_code == 503
