@@ -21,7 +21,7 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.saves import policy_in_use
-from fedelta.pipeline.scores import economics_of, read_scores
+from fedelta.pipeline.scores import OF_PLAN, economics_of, scan_scores
 
 Json = Mapping[str, Any]
 
@@ -71,7 +71,7 @@ def main() -> None:
         _json(paths.EXPERIENCE_REPORT, "experience"),
         _json(paths.DRIFT_REPORT, "monitor"),
         _json(paths.FAIRNESS_REPORT, "fairness"),
-        read_scores(paths.SCORES) if paths.SCORES.is_file() else None,
+        scan_scores(paths.SCORES).select(OF_PLAN).collect() if paths.SCORES.is_file() else None,
     )
     with whole(paths.MODEL_CARD) as staged:
         staged.write_text(card(inputs), encoding="utf-8", newline="\n")

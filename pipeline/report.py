@@ -29,12 +29,16 @@ from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.saves import read_saves
-from fedelta.pipeline.scores import NothingToReport, economics_of, read_scores
+from fedelta.pipeline.scores import OF_PLAN, NothingToReport, economics_of, scan_scores
 
 Json = Mapping[str, Any]
 
 AT_RISK = ("high", "critical")
 GONE = 0.5  # probability of still being here below which a customer is on the list to win back
+_OF_RISK = (
+    "customer_id", "risk_tier", "churn_probability", "p_here", "p_alive", "value_at_risk", "win_back_value",
+    "clv_expected", "not_contacted",
+)  # fmt: skip
 _MOST_FEATURES = 20
 _BINS = 20
 _TEMPLATE = "report.html.jinja"
@@ -45,7 +49,7 @@ NOT_MEASURED = "Nothing was measured yet. Run `dvc repro measure`."
 class Inputs:
     """Everything the page tells of."""
 
-    scores: pl.DataFrame  # features.contract.SCORES
+    scores: pl.LazyFrame | pl.DataFrame  # features.contract.SCORES; read in parts
     metrics: Json
     gains: Sequence[Json]
     data: Json
@@ -93,7 +97,7 @@ def main() -> None:
     saves = read_saves()
     policy, words = with_measured(load_params().policy, saves)
     inputs = Inputs(
-        scores=read_scores(paths.SCORES),
+        scores=scan_scores(paths.SCORES),
         metrics=_json(paths.EVALUATION_REPORT, "evaluate"),
         gains=_json(paths.PLOTS / "gains.json", "evaluate"),
         data=_json(paths.DATA_REPORT, "ingest"),
@@ -135,7 +139,7 @@ def render(inputs: Inputs) -> str:
     churn = _compared(metrics, "churn", chosen)
     value = _compared(metrics, "clv")
     importances = findings.importances(inputs.delivered["importance"])
-    risk = risk_of(inputs.scores)
+    risk, scores = risk_of(inputs.scores), _read(inputs.scores, (*OF_PLAN, "clv_horizon_days", "clv_expected"))
     try:
         return (
             environment()
@@ -153,19 +157,19 @@ def render(inputs: Inputs) -> str:
                 saves=inputs.saves,
                 saved=saves_section,
                 policy_words=inputs.policy_words,
-                economics=economics_of(inputs.scores, inputs.policy),
-                plan=plan_of(inputs.scores, inputs.policy),
-                curve=contact_curve(inputs.scores, inputs.policy.capacity).to_dicts(),
-                clv_days=inputs.scores["clv_horizon_days"].drop_nulls().head(1).sum() or metrics["clv_horizon_days"],
+                economics=economics_of(scores, inputs.policy),
+                plan=plan_of(scores, inputs.policy),
+                curve=contact_curve(scores, inputs.policy.capacity).to_dicts(),
+                clv_days=scores["clv_horizon_days"].drop_nulls().head(1).sum() or metrics["clv_horizon_days"],
                 tell=report_experience,
-                spurious=spurious_of(inputs.scores, inputs.loyalty["spurious"]),
+                spurious=spurious_of(scores, inputs.loyalty["spurious"]),
                 journey_chart=journey_chart,
                 listed=listed,
                 leading=leading,
                 risk=risk,
                 at_risk=AT_RISK,
-                as_of=inputs.scores["as_of"][0],
-                version=inputs.scores["model_version"][0],
+                as_of=scores["as_of"][0],
+                version=scores["model_version"][0],
                 currency=inputs.data["currency"],
                 churn_metrics=findings.CHURN,
                 value_metrics=findings.VALUE,
@@ -185,9 +189,9 @@ def render(inputs: Inputs) -> str:
                 base_rates=findings.base_rates(
                     findings.learned_from(inputs.churn, inputs.delivered),
                     metrics,
-                    (inputs.scores["as_of"][0], risk.scored),
+                    (scores["as_of"][0], risk.scored),
                 ),
-                fits=findings.fits(inputs.churn, inputs.delivered, metrics, inputs.scores["as_of"][0]),
+                fits=findings.fits(inputs.churn, inputs.delivered, metrics, scores["as_of"][0]),
                 deviance=findings.DEVIANCE,
                 folds=metrics.get("cross_fitted_folds"),
                 gain=findings.gain(metrics.get("bad_experience_gain")),
@@ -209,36 +213,34 @@ def render(inputs: Inputs) -> str:
         ) from error
 
 
-def risk_of(scores: pl.DataFrame) -> Risk:
+def risk_of(scores: pl.LazyFrame | pl.DataFrame) -> Risk:
     """Count all scored customers, and rank those who may be contacted; without money, by probability alone."""
-    scored = scores.filter(pl.col("status") == "scored").with_columns(NOT_CONTACTED)
+    in_scope = pl.col("status") == "scored"
+    scored = _read(scores.lazy().filter(in_scope).with_columns(NOT_CONTACTED), _OF_RISK)
+    empty = scores.lazy().filter(in_scope).select(pl.all().is_null().all()).collect(engine="streaming")
+    others = scores.lazy().filter(~in_scope).group_by("status").agg(n=pl.len()).sort("n", "status", descending=True)
     money = scored["value_at_risk"].null_count() < scored.height
     rank = ["value_at_risk", "churn_probability"] if money else ["churn_probability"]
     back = ["win_back_value", "churn_probability"] if money else ["churn_probability"]
     tiers = [_tier(name, scored, money=money) for name in reversed(RISK_TIERS)]
     risky = scored.filter(pl.col("risk_tier").is_in(AT_RISK))
     gone = pl.coalesce("p_here", "p_alive").fill_null(1.0) < GONE
-    others = scores.filter(pl.col("status") != "scored")["status"].value_counts(name="n").sort("n", "status")
     edges = np.linspace(0, 1, _BINS + 1)
     to_keep, not_kept = _most(scored.filter(~gone), rank, 20)
     to_win_back, not_won = _most(scored.filter(gone), back, 10)
     return Risk(
         scored=scored.height,
-        not_scored=[(str(status), int(n)) for status, n in reversed(others.rows())],
+        not_scored=[(str(status), int(n)) for status, n in others.collect().rows()],
         tiers=[tier for tier in tiers if tier.customers or tier.name in AT_RISK],
         at_risk=risky.height,
         value=_sum(scored, "value_at_risk", money=money),
         win_back=_sum(scored, "win_back_value", money=money),
         expected=_sum(scored, "clv_expected", money=scored["clv_expected"].null_count() < scored.height),
-        to_keep=to_keep,
-        to_win_back=to_win_back,
+        to_keep=_rows_of(scores, to_keep),
+        to_win_back=_rows_of(scores, to_win_back),
         passed_over=dict(Counter(not_kept + not_won).most_common()),
         spread=np.histogram(scored["churn_probability"].to_numpy(), edges)[0].tolist(),
-        unfilled=[
-            name
-            for name in scores.columns
-            if name != "suppression_reason" and scored[name].null_count() == scored.height
-        ],
+        unfilled=[name for name in empty.columns if name != "suppression_reason" and empty[name].item()],
     )
 
 
@@ -256,12 +258,23 @@ def spurious_of(scores: pl.DataFrame, found: Json) -> Sequence[Json]:
     )
 
 
-def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[dict[str, Any]], list[str]]:
+def _most(rows: pl.DataFrame, rank: Sequence[str], most: int) -> tuple[list[str], list[str]]:
     """The first who may be contacted, and why each of those who rank before the last of them may not."""
     ordered = rows.sort(*(-pl.col(name) for name in rank), "customer_id", nulls_last=True)
     free = pl.col("not_contacted").is_null()
     first = ordered.filter(free.cum_sum() - free < most)
-    return first.filter(free).to_dicts(), first["not_contacted"].drop_nulls().to_list()
+    return first.filter(free)["customer_id"].to_list(), first["not_contacted"].drop_nulls().to_list()
+
+
+def _rows_of(scores: pl.LazyFrame | pl.DataFrame, ids: list[str]) -> list[dict[str, Any]]:
+    """All that the scores tell of some customers, in their order."""
+    found = scores.lazy().filter(pl.col("customer_id").is_in(ids)).collect(engine="streaming")
+    wanted = pl.DataFrame({"customer_id": ids}, {"customer_id": pl.String})
+    return wanted.join(found, on="customer_id", maintain_order="left").to_dicts()
+
+
+def _read(scores: pl.LazyFrame | pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
+    return scores.lazy().select(*columns).collect(engine="streaming").rechunk()
 
 
 def _tier(name: str, scored: pl.DataFrame, *, money: bool) -> Tier:

@@ -14,8 +14,15 @@ class NothingToReport(FedeltaError):
     """A file that the report is made of is missing or damaged."""
 
 
-def read_scores(path: Path) -> pl.DataFrame:
-    """The scores of a run, at least one of them of a scored customer.
+# Columns that `economics_of`, `models.policy.plan.plan_of` and `contact_curve` read, and those that name a run.
+OF_PLAN = (
+    "customer_id", "status", "as_of", "model_version", "churn_probability", "p_here", "p_leaves", "value_at_risk",
+    "win_back_value", "action", "expected_profit", "p_saved", "contact_cost", "held_out", "suppression_reason",
+)  # fmt: skip
+
+
+def scan_scores(path: Path) -> pl.LazyFrame:
+    """The scores of a run, at least one of them of a scored customer, read as far as is asked.
 
     Raises
     ------
@@ -24,10 +31,11 @@ def read_scores(path: Path) -> pl.DataFrame:
     """
     if not path.is_file():
         raise NothingToReport(f"{path} is missing. Run `dvc repro score` first.")
-    scores = pl.read_parquet(path)
-    if missing := [name for name in SCORES if name not in scores.columns]:
+    scores = pl.scan_parquet(path)
+    columns = scores.collect_schema().names()
+    if missing := [name for name in SCORES if name not in columns]:
         raise NothingToReport(f"{path} lacks {', '.join(missing)}. Run `dvc repro score` to write it anew.")
-    if not (scores["status"] == "scored").any():
+    if not scores.select((pl.col("status") == "scored").any()).collect().item():
         raise NothingToReport(f"{path} holds no scored customer, so there is nothing to report.")
     return scores
 
