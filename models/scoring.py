@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ KNOWN_VALUE = "known_value"
 MARGIN_SHARE = "margin_share"
 CHANNEL = "channel"
 LISTED = 500  # customers at the head of each list (to keep, to win back) who have reasons whatever their risk
+STAKES = ("p_here", "p_leaves", "value_at_risk", "win_back_value")
 _CENTURY_DAYS = 36_525
 _LEVEL = 4.0  # by which the ends of an interval of lifetime value follow the chosen model of value at most
 INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
@@ -57,14 +59,70 @@ class Models:
     uplift: UpliftModel | None = None  # effects of contacting, where they passed their gate
 
 
+@dataclass(frozen=True)
+class Risk:
+    """What may be lost with some customers in scope, whoever the others are: of each, in their order."""
+
+    probability: Floats
+    at_stake: Stakes | None
+    gain: Floats | None  # what contacting is measured to bring
+
+
+def base_of(
+    tables: Iterable[Any],
+    models: Models,
+    policy: PolicySettings,
+    *,
+    suppressed: Mapping[str, SuppressionReason] | None = None,
+    out_of_fold: Mapping[str, float] | None = None,
+    contacts: Mapping[str, int] | None = None,
+    each: Each = map,
+) -> tuple[Base, list[Risk]]:
+    """The base that the customers of all tables are, among whom `score` places each; and the risk of each table's.
+
+    Parameters
+    ----------
+    tables : iterable of DataFrame
+        Features of all customers with a history at the cutoff, as for `score`. Memory holds one of them, and some
+        hundred bytes of every customer in scope; neither base nor risk depends on how customers are dealt to tables
+        that follow each other in one order.
+    suppressed, out_of_fold, contacts : mapping, optional
+        As for `score`.
+    each : callable
+        Applies a function to every table in order, as `map` does. Another one may do so elsewhere, and know tables by
+        other things than themselves.
+    """
+    parts = list(each(partial(_part, models=models, policy=policy, out_of_fold=out_of_fold or {}), tables))
+    (as_of,) = {part.as_of for part in parts}
+    risks = [part.risk for part in parts]
+    probability = np.concatenate([risk.probability for risk in risks])
+    at_stake = joined_stakes([risk.at_stake for risk in risks])
+    everybody = pl.concat([part.ids for part in parts])
+    _, queue = planned(
+        everybody.to_list(),
+        at_stake,
+        policy,
+        suppressed or {},
+        as_of=as_of,
+        contacts=contacts,
+        gain=_joined([risk.gain for risk in risks]),
+    )
+    money = {name: getattr(at_stake, name) for name in STAKES} if at_stake else {}
+    figures = pl.DataFrame({"customer_id": everybody, "churn_probability": probability} | money, nan_to_null=True)
+    gaps = [part.gaps for part in parts]
+    common = regularity(gaps[0] if len(gaps) == 1 else pd.concat(gaps)) if models.prior else None
+    by_journey = journeys_of(probability, pl.concat([part.journeys for part in parts]).to_list())
+    lists = lists_of(figures, LISTED)
+    return Base(as_of, common, np.sort(probability), by_journey, lists, queue), risks
+
+
 def score(
-    tables: pd.DataFrame | Iterable[Any],
+    table: pd.DataFrame,
     models: Models,
     policy: PolicySettings,
     *,
     currency: str,
     model_version: str,
-    each: Each = map,
     indexes: pl.DataFrame | None = None,
     suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
@@ -75,21 +133,18 @@ def score(
     wording: Wording | None = None,
     explained: Explained = "listed",
     base: Base | None = None,
+    risk: Risk | None = None,
 ) -> tuple[pl.DataFrame, Base]:
     """Scores of customers at one cutoff, in the columns and order of ``features.contract.SCORES``; and their base.
 
     Parameters
     ----------
-    tables : DataFrame, or iterable of them
-        Features and prior columns, times in UTC without a zone, of all customers with a history at the cutoff. Those
+    table : DataFrame
+        Features and prior columns, times in UTC without a zone, of customers with a history at the cutoff. Those
         whose `status` is not "scored" keep it and get no figures. `known_value`, if there, is what the company says
         each customer is worth over the horizon if they stay; value at risk then goes by it. `margin_share`, if there,
         is the share of each one's spend that is worth keeping; else `policy.margin` is everybody's. `channel` is the
-        one that each mostly uses; null without it. An iterable yields parts of the table, anew whenever it is asked, so
-        that memory holds the features of one part only; no score depends on how a table is parted.
-    each : callable
-        Applies a function to every table, and to what else goes with it, in order, as `map` does. Another one may do
-        so elsewhere, and know tables by other things than themselves.
+        one that each mostly uses; null without it.
     indexes : DataFrame, optional
         `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
     suppressed : mapping of str to str, optional
@@ -111,6 +166,8 @@ def score(
         Who gets reasons; "listed": who is at risk (`policy.explained`), has an action or stands first on a list.
     base : Base, optional
         The customers of a run, among whom these are placed; without one, these are all there are.
+    risk : Risk, optional
+        That of the table's customers, where `base_of` gave it.
 
     Returns
     -------
@@ -119,33 +176,26 @@ def score(
     base : Base
         The one given, or that of these customers.
     """
-    tables = [tables] if isinstance(tables, pd.DataFrame) else tables
-    common = base.regularity if base else _regularity(tables, each) if models.prior else None
-    settings = _Settings(policy, currency, common, annual_discount)
-    parts = list(each(partial(_part, models=models, settings=settings, out_of_fold=out_of_fold or {}), tables))
-    as_of, horizon = parts[0].as_of, parts[0].horizon
-    frame = pl.concat([part.frame for part in parts], how="vertical_relaxed")
-    probability = np.concatenate([part.probability for part in parts])
-    contacted, queue = planned(
-        frame["customer_id"].to_list(),
-        joined_stakes([part.at_stake for part in parts]),
-        policy,
-        suppressed or {},
-        as_of=base.as_of if base else as_of.to_pydatetime(),
-        contacts=contacts,
-        gain=_joined([part.gain for part in parts]),
-        queue=base.queue if base else "decide",
-    )
+    suppressed = suppressed or {}
     if base is None:
-        by_journey = journeys_of(probability, frame["journey"].to_list())
-        lists = lists_of(frame, LISTED)
-        base = Base(as_of.to_pydatetime(), common, np.sort(probability), by_journey, lists, queue)
-    within = base.percentile_in_journey(probability, frame["journey"].to_list())
-    percentiles = {"percentile": base.percentile(probability), "percentile_in_journey": within}
-    frame = frame.hstack(pl.DataFrame(percentiles, nan_to_null=True)).hstack(contacted)
+        base, (risk,) = base_of(
+            [table], models, policy, suppressed=suppressed, out_of_fold=out_of_fold, contacts=contacts
+        )
+    in_scope, as_of = _in_scope(table), table["cutoff"].iloc[0]
+    scored = rows_where(table, in_scope)
+    if risk is None:
+        risk = _risk(scored, models, policy, out_of_fold or {})
+    frame = _scored(
+        scored, models, policy, risk.probability, risk.at_stake, as_of=as_of, currency=currency, common=base.regularity
+    )
+    if models.clv:
+        frame = frame.hstack(_value(scored, models, models.clv, annual_discount))
+    frame = frame.hstack(_placed(frame, risk, policy, base, suppressed, contacts))
     if explained != "nobody":
         asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
-        frame = _with_reasons(frame, tables, parts, each, partial(_reasons, churn=models.churn, wording=wording), asked)
+        found = reasons(models.churn, scored[asked], wording, probability=risk.probability[asked])
+        place = places(np.where(asked, np.cumsum(asked) - 1, -1))
+        frame = frame.with_columns(found.gather(place).alias("reasons"))
     if indexes is not None:
         frame = frame.join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left", maintain_order="left")
     if next_categories is not None:
@@ -155,72 +205,74 @@ def score(
         frame = joined.with_columns(next_categories_status=some)
     others = pl.DataFrame(
         {
-            "customer_id": [*(name for part in parts for name, _ in part.others), *unseen],
-            "status": [*(status for part in parts for _, status in part.others), *["no_history"] * len(unseen)],
+            "customer_id": [*table["customer_id"][~in_scope], *unseen],
+            "status": [*table["status"][~in_scope], *["no_history"] * len(unseen)],
         },
         schema={"customer_id": pl.String, "status": pl.String},
     )
     every = pl.concat([_complete(frame), _complete(others)]) if len(others) else _complete(frame)
     return every.with_columns(
         as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
-        horizon_days=pl.lit(horizon, pl.Int32),
-        suppression_reason=pl.col("customer_id").replace_strict(suppressed or {}, default=None, return_dtype=pl.String),
+        horizon_days=pl.lit(int(table["horizon_days"].iloc[0]), pl.Int32),
+        suppression_reason=pl.col("customer_id").replace_strict(suppressed, default=None, return_dtype=pl.String),
         model_version=pl.lit(model_version),
     ).sort("customer_id"), base
 
 
+def _placed(
+    frame: pl.DataFrame,
+    risk: Risk,
+    policy: PolicySettings,
+    base: Base,
+    suppressed: Mapping[str, SuppressionReason],
+    contacts: Mapping[str, int] | None,
+) -> pl.DataFrame:
+    """Where each customer stands among those of the run: percentiles, and whether and when their turn comes."""
+    within = base.percentile_in_journey(risk.probability, frame["journey"].to_list())
+    percentiles = {"percentile": base.percentile(risk.probability), "percentile_in_journey": within}
+    contacted, _ = planned(
+        frame["customer_id"].to_list(),
+        risk.at_stake,
+        policy,
+        suppressed,
+        as_of=base.as_of,
+        contacts=contacts,
+        gain=risk.gain,
+        queue=base.queue,
+    )
+    return pl.DataFrame(percentiles, nan_to_null=True).hstack(contacted)
+
+
 @dataclass(frozen=True)
 class _Part:
-    """What the features of some customers tell of them, whoever the others are."""
+    """What a table adds to the base."""
 
-    as_of: pd.Timestamp
-    horizon: int
-    others: tuple[tuple[str, str], ...]  # customer_id and status of who is not scored
-    frame: pl.DataFrame
-    probability: Floats
-    at_stake: Stakes | None
-    gain: Floats | None
+    as_of: datetime
+    risk: Risk
+    ids: pl.Series
+    journeys: pl.Series  # categorical
+    gaps: pd.DataFrame  # what the regularity of orders is found by
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What the scores of every part go by."""
-
-    policy: PolicySettings
-    currency: str
-    common: float | None  # the regularity of orders of everybody
-    discount: float
-
-
-def _part(table: pd.DataFrame, models: Models, settings: _Settings, out_of_fold: Mapping[str, float]) -> _Part:
-    in_scope = _in_scope(table)
-    scored, as_of = rows_where(table, in_scope), table["cutoff"].iloc[0]
-    probability = _probability(scored, models.churn, out_of_fold)
-    at_stake = stakes_of(scored, probability, models, settings.policy)
-    frame = _scored(scored, models, settings, probability, at_stake, as_of=as_of)
-    if models.clv:
-        frame = frame.hstack(_value(scored, models, models.clv, settings.discount))
-    others = (
-        ()
-        if in_scope.all()
-        else tuple(zip(*(table[name][~in_scope] for name in ("customer_id", "status")), strict=True))
+def _part(table: pd.DataFrame, models: Models, policy: PolicySettings, out_of_fold: Mapping[str, float]) -> _Part:
+    scored = rows_where(table, _in_scope(table))
+    return _Part(
+        table["cutoff"].iloc[0].to_pydatetime(),
+        _risk(scored, models, policy, out_of_fold),
+        pl.Series(scored["customer_id"].to_list(), dtype=pl.String),
+        _texts(scored, "journey").cast(pl.Categorical),
+        scored[regularity_columns(table)],
     )
-    gain = _gain(scored, at_stake, models.uplift)
-    return _Part(as_of, int(table["horizon_days"].iloc[0]), others, frame, probability, at_stake, gain)
+
+
+def _risk(scored: pd.DataFrame, models: Models, policy: PolicySettings, out_of_fold: Mapping[str, float]) -> Risk:
+    probability = _probability(scored, models.churn, out_of_fold)
+    at_stake = stakes_of(scored, probability, models, policy)
+    return Risk(probability, at_stake, _gain(scored, at_stake, models.uplift))
 
 
 def _in_scope(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return (table["status"] == "scored").to_numpy(bool)
-
-
-def _regularity(tables: Iterable[Any], each: Each) -> float:
-    """The regularity of orders of everybody in scope."""
-    known = list(each(_orders, tables))
-    return regularity(known[0] if len(known) == 1 else pd.concat(known))
-
-
-def _orders(table: pd.DataFrame) -> pd.DataFrame:
-    return rows_where(table, _in_scope(table))[regularity_columns(table)]
 
 
 def _joined(parts: Sequence[Floats | None]) -> Floats | None:
@@ -274,23 +326,25 @@ def _probability(table: pd.DataFrame, churn: ChurnModel, out_of_fold: Mapping[st
 def _scored(
     table: pd.DataFrame,
     models: Models,
-    settings: _Settings,
+    policy: PolicySettings,
     probability: Floats,
     at_stake: Stakes | None,
     *,
     as_of: pd.Timestamp,
+    currency: str,
+    common: float | None,
 ) -> pl.DataFrame:
     clv, prior = models.clv, models.prior
     loyalty_class, loyalty_score = models.loyalty.classify(table)
-    next_order = days_to_next_order(table, prior.pareto, settings.common) if prior else None
+    next_order = days_to_next_order(table, prior.pareto, common) if prior else None
     out: dict[str, object] = {
         "customer_id": table["customer_id"].to_list(),
         "churn_probability": probability,
         "churn_score": (probability * 100).round(1),
-        "risk_tier": risk_tier(probability, settings.policy).tolist(),
+        "risk_tier": risk_tier(probability, policy).tolist(),
         "historic_value": _net(table) if clv else None,
         "historic_value_gross": floats(table, "spend") if clv else None,
-        "currency": [settings.currency] * len(table) if at_stake else None,
+        "currency": [currency] * len(table) if at_stake else None,
         "expected_orders": models.orders.expected_orders(table) if models.orders else None,
         "expected_next_order_at": None if next_order is None else _ahead(as_of, next_order),
         "p_alive": floats(table, "pareto_p_alive"),
@@ -307,7 +361,7 @@ def _scored(
         "status": ["scored"] * len(table),
     }
     if at_stake:
-        out |= {name: getattr(at_stake, name) for name in ("p_here", "p_leaves", "value_at_risk", "win_back_value")}
+        out |= {name: getattr(at_stake, name) for name in STAKES}
     known = {name: values for name, values in out.items() if values is not None}
     frame = pl.DataFrame(known, schema_overrides={"customer_id": pl.String}, nan_to_null=True)
     return frame.with_columns(_TYPED)
@@ -364,32 +418,6 @@ def _asked(frame: pl.DataFrame, policy: PolicySettings, base: Base) -> npt.NDArr
     """Whose scores have reasons: who is at risk or has an action, and who stands first on a list."""
     at_risk = frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :])
     return (at_risk | frame["action"].is_not_null()).to_numpy() | base.listed(frame)
-
-
-def _with_reasons(
-    frame: pl.DataFrame,
-    tables: Iterable[Any],
-    parts: Sequence[_Part],
-    each: Each,
-    reasons_of: Callable[..., pl.Series],
-    asked: npt.NDArray[np.bool_],
-) -> pl.DataFrame:
-    ends = np.cumsum([len(part.frame) for part in parts])[:-1]
-    found = each(reasons_of, tables, [part.probability for part in parts], np.split(asked, ends))
-    held = pl.concat(found)
-    return frame.with_columns(held.gather(places(np.where(asked, np.cumsum(asked) - 1, -1))).alias("reasons"))
-
-
-def _reasons(
-    table: pd.DataFrame,
-    probability: Floats,
-    asked: npt.NDArray[np.bool_],
-    churn: ChurnModel,
-    wording: Wording | None,
-) -> pl.Series:
-    """The reasons of those of a table in scope who are asked for."""
-    scored = rows_where(table, _in_scope(table))
-    return reasons(churn, scored[asked], wording, probability=probability[asked])
 
 
 def _texts(table: pd.DataFrame, name: str) -> pl.Series:

@@ -33,6 +33,17 @@ def whole(target: Path) -> Iterator[Path]:
         _remove(replaced)
 
 
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """An empty folder that is gone afterwards; what a killed run left in it goes first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_json(path: Path, document: object) -> None:
     """A report file, its fractions rounded to eight significant digits: the same bytes on every processor."""
     with whole(path) as staged:

@@ -3,16 +3,16 @@
 # ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
+from fedelta.pipeline.atomic_write import scratch
 from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.intake.customers import CUSTOMERS as CUSTOMERS_TABLE
 from fedelta.pipeline.intake.customers import gather
@@ -123,17 +123,17 @@ def ingest(
         If memory or disk do not suffice.
     """
     with (
-        _scratch_folder(outputs.interactions.parent) as scratch,
-        staged(source, data, scratch, memory_limit=memory_limit, workers=workers, now=now, tell=tell) as stage,
+        _scratch_folder(outputs.interactions.parent) as folder,
+        staged(source, data, folder, memory_limit=memory_limit, workers=workers, now=now, tell=tell) as stage,
     ):
-        made = Outputs.within(scratch)
-        for folder in (made.interactions, made.quarantine):
-            folder.mkdir()
+        made = Outputs.within(folder)
+        for place in (made.interactions, made.quarantine):
+            place.mkdir()
         if source.kind == "table":
             must_be_over(source, now)
         report = _write(source, stage, made, tell, labelled=labelled)
         made.report.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _publish(made, outputs, scratch)
+        _publish(made, outputs, folder)
     return report
 
 
@@ -216,21 +216,16 @@ def _rows(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
 
 @contextmanager
 def _scratch_folder(beside: Path) -> Iterator[Path]:
-    """An empty folder that is gone afterwards; what a killed run left in it goes first."""
-    scratch = beside / _SCRATCH
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        scratch.mkdir(parents=True)
-    except OSError as error:
-        raise OutOfRoom(f"{beside} cannot be written: {error}.") from None
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch(beside / _SCRATCH))
+        except OSError as error:
+            raise OutOfRoom(f"{beside} cannot be written: {error}.") from None
+        yield folder
 
 
-def _publish(made: Outputs, outputs: Outputs, scratch: Path) -> None:
-    """Move the finished outputs to their places; what was there goes with the scratch folder."""
+def _publish(made: Outputs, outputs: Outputs, folder: Path) -> None:
+    """Move the finished outputs to their places; what was there goes with the scratch `folder`."""
     for number, (new, place) in enumerate(
         (
             (made.interactions, outputs.interactions),
@@ -243,7 +238,7 @@ def _publish(made: Outputs, outputs: Outputs, scratch: Path) -> None:
     ):
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.is_dir():
-            place.rename(scratch / f"replaced-{number}")
+            place.rename(folder / f"replaced-{number}")
         new.replace(place)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -43,29 +44,33 @@ class Look:
         return {"cutoff": at, "horizon_days": self.horizon_days, "lead_days": self.lead_days}
 
 
-def next_categories(
+def recommendations(
     interactions: Path, as_of: datetime, number: int, each: Callable[..., Iterator[list[pl.DataFrame]]] = map
-) -> tuple[pl.DataFrame, NextStatus]:
+) -> tuple[Iterator[pl.DataFrame], NextStatus]:
     """What the delivered model recommends to each customer of some interactions, in so many buckets.
 
     `each` applies a function to every bucket, as `map` does.
 
     Returns
     -------
-    frame : DataFrame
-        customer_id, next_categories (`features.contract.SCORES`), of those who had bought of a category.
+    frames : iterator of DataFrame
+        customer_id, next_categories (`features.contract.SCORES`), of those who had bought of a category, one frame
+        after the other; the first is empty.
     status : NextStatus
         Of the others.
     """
     model, reason = load_next(paths.NEXT_DELIVERED)
-    parts: list[pl.DataFrame] = []
-    if model is not None:
-        recommended = partial(_recommended, model, as_of)
-        parts = [part for found in each(recommended, bounded_buckets(interactions, number)) for part in found]
-    status = NO_PURCHASE if model is not None else reason or NO_CATEGORIES
-    if not parts:
-        return pl.DataFrame(schema={name: SCORES[name] for name in ("customer_id", "next_categories")}), status
-    return pl.concat(parts), status
+    nobody = pl.DataFrame(schema={name: SCORES[name] for name in ("customer_id", "next_categories")})
+    if model is None:
+        return iter([nobody]), reason or NO_CATEGORIES
+    found = each(partial(_recommended, model, as_of), bounded_buckets(interactions, number))
+    return chain([nobody], chain.from_iterable(found)), NO_PURCHASE
+
+
+def next_categories(interactions: Path, as_of: datetime, number: int) -> tuple[pl.DataFrame, NextStatus]:
+    """All `recommendations` in one frame."""
+    found, status = recommendations(interactions, as_of, number)
+    return pl.concat(found), status
 
 
 def _recommended(model: NextModel, as_of: datetime, bucket: Bucket) -> list[pl.DataFrame]:

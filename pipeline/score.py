@@ -1,29 +1,32 @@
 """DVC stage ``score``: features at the scoring cutoff, the models and past treatments in; data/scores.parquet out."""
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import polars as pl
 
-from fedelta.features.contract import SCORES
+from fedelta.features.contract import SCORES, NextStatus
 from fedelta.models.bundle import bundle_hash
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.models.policy.actions import contacts_of_a_year
 from fedelta.models.policy.settings import PolicySettings
-from fedelta.models.scoring import Each, score
+from fedelta.models.scoring import Each, Models, Risk, base_of, score
+from fedelta.models.value.margins import MarginShares
 from fedelta.pipeline import paths
-from fedelta.pipeline.atomic_write import whole
+from fedelta.pipeline.atomic_write import scratch, whole
 from fedelta.pipeline.buckets.engine import workers
 from fedelta.pipeline.feature_job import job_for
+from fedelta.pipeline.id_ranges import IdRanges
 from fedelta.pipeline.intake.sources import Source, load_source
-from fedelta.pipeline.next_categories import next_categories
+from fedelta.pipeline.next_categories import recommendations
 from fedelta.pipeline.panel import NoRows
 from fedelta.pipeline.params import EngineSettings, Params, load_params
 from fedelta.pipeline.saves import policy_in_use
@@ -35,97 +38,169 @@ from fedelta.scoring.context import ScoringContext, Settings
 from fedelta.scoring.inputs import ranges_of
 
 _AT_ONCE = 50_000  # customers whose features models read
+_FEATURES, _NEXT = "features", "next"
 
 
 def main() -> None:
     """Score every known customer of the project."""
     params = load_params()
-    features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("role") == "score")
-    table = features.join(pl.scan_parquet(paths.PRIOR), on=ORDER, how="left").sort("customer_id").collect()
     source, policy = load_source(params.source), policy_in_use(params.policy, tell=True)
-    table_of_customers = source.kind == "table"
-    if table_of_customers:
-        table = with_known_value(table, pl.read_parquet(paths.CUSTOMERS))
-    if table.is_empty():
-        raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
-    shares = None
-    if not table_of_customers:
-        shares, sums = margin_shares(paths.INTERACTIONS, table["cutoff"][0])
-        table = with_channel(with_margin_share(table, shares, sums), paths.INTERACTIONS, table["cutoff"][0])
-    known = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()
-    unseen = known.join(table.select("customer_id"), on="customer_id", how="anti")["customer_id"].to_list()
-    as_of, churn = table["cutoff"][0], load_churn(paths.CHURN_DELIVERED)
-    suppressed, contacts = suppressed_at(as_of, policy), contacts_of_a_year(read_treatments(), as_of)
-    frozen = replace(settings_of(params, source, policy, churn, as_of), margins=shares)
-    with _work(table, params.engine) as work:
-        scores, base = score(
-            work.tables,
-            load_models(paths.BUNDLE, as_of, params.churn.definition),
-            policy,
-            currency=frozen.currency,
-            model_version=frozen.model_version,
-            each=work.each_table,
-            indexes=pl.read_parquet(paths.PILLARS),
-            suppressed=suppressed,
-            contacts=contacts,
-            annual_discount=frozen.annual_discount,
-            unseen=unseen,
-            out_of_fold=_out_of_fold() if table_of_customers else None,
-            next_categories=next_categories(paths.INTERACTIONS, as_of, params.engine.buckets, work.each),
-            wording=frozen.wording,
-        )
-    assert scores.schema == SCORES
-    with whole(paths.SCORING) as folder:
-        ScoringContext(frozen, base, contacts, suppressed).save(folder)
-    with whole(paths.SCORES) as staged:
-        scores.write_parquet(staged)
-    print(f"score: {in_words(scores)}")
+    with scratch(paths.UNFINISHED) as folder:
+        run = _Run.of(source, folder)
+        churn = load_churn(paths.CHURN_DELIVERED)
+        suppressed, contacts = suppressed_at(run.as_of, policy), contacts_of_a_year(read_treatments(), run.as_of)
+        settings = replace(settings_of(params, source, policy, churn, run.as_of), margins=run.shares)
+        models = load_models(paths.BUNDLE, run.as_of, params.churn.definition)
+        out_of_fold = _out_of_fold() if source.kind == "table" else None
+        files = run.files()
+        with _work(params.engine, len(files)) as work:
+            base, risks = base_of(
+                files,
+                models,
+                policy,
+                suppressed=suppressed,
+                out_of_fold=out_of_fold,
+                contacts=contacts,
+                each=work.each_table,
+            )
+            context = ScoringContext(settings, base, contacts, suppressed)
+            recommended, otherwise = recommendations(paths.INTERACTIONS, run.as_of, params.engine.buckets, work.each)
+            run.ranges.deal(_NEXT, recommended)
+            beside = (_Beside.of(run.ranges, number, otherwise) for number in run.ranges)
+            parts: list[Path] = []
+            for scores in work.each_table(partial(_scores, models=models, context=context), files, risks, beside):
+                assert scores.schema == SCORES
+                parts.append(folder / f"scores-{len(parts):05}.parquet")
+                scores.write_parquet(parts[-1])
+        with whole(paths.SCORING) as frozen:
+            context.save(frozen)
+        with whole(paths.SCORES) as staged:
+            _join(parts, staged)
+    found = pl.scan_parquet(paths.SCORES).select("status", "risk_tier", "as_of").collect()
+    print(f"score: {in_words(found)}")
+
+
+def _scores(
+    table: pd.DataFrame, risk: Risk, beside: "_Beside", models: Models, context: ScoringContext
+) -> pl.DataFrame:
+    """The scores of a range of customers."""
+    settings = context.settings
+    scores, _ = score(
+        table,
+        models,
+        settings.policy,
+        currency=settings.currency,
+        model_version=settings.model_version,
+        indexes=beside.indexes,
+        suppressed=context.suppressed,
+        contacts=context.contacts,
+        annual_discount=settings.annual_discount,
+        unseen=beside.ids.filter(~beside.ids.is_in(pl.Series(table["customer_id"].to_list()).implode())).to_list(),
+        next_categories=beside.next_categories,
+        wording=settings.wording,
+        base=context.base,
+        risk=risk,
+    )
+    return scores
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """A table as models read it, some customers at a time."""
+class _Beside:
+    """What is known of the customers of a range besides what models read of them."""
 
-    table: pl.DataFrame
+    ids: pl.Series
+    indexes: pl.DataFrame
+    next_categories: tuple[pl.DataFrame, NextStatus]
 
-    def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Each part, made anew."""
-        return map(to_pandas, self.table.iter_slices(_AT_ONCE))
+    @classmethod
+    def of(cls, ranges: IdRanges, number: int, otherwise: NextStatus) -> "_Beside":
+        ids = ranges.ids(number)
+        indexes = pl.scan_parquet(paths.PILLARS).filter(pl.col("customer_id").is_in(ids.implode())).collect()
+        return cls(ids, indexes, (ranges.dealt(_NEXT, number), otherwise))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The customers of a run by ranges of their ids, and what is known of them besides their features."""
+
+    as_of: datetime
+    ranges: IdRanges
+    known: pl.DataFrame  # customer_id, and what scoring reads of each beside features
+    shares: MarginShares | None
+
+    @classmethod
+    def of(cls, source: Source, folder: Path) -> "_Run":
+        """Deal out the features of the scoring cutoff.
+
+        Raises
+        ------
+        NoRows
+            If there are none.
+        """
+        features = pl.scan_parquet(paths.FEATURES / "*.parquet").filter(pl.col("role") == "score")
+        keys = features.select(ORDER).collect(engine="streaming")
+        if keys.is_empty():
+            raise NoRows("No customer has a history at the scoring cutoff. Check cutoffs.score_at in params.yaml.")
+        as_of = keys["cutoff"][0]
+        customers = pl.scan_parquet(paths.CUSTOMERS).select("customer_id").collect()["customer_id"]
+        unseen = customers.filter(~customers.is_in(keys["customer_id"].implode()))
+        ranges = IdRanges.cut(keys["customer_id"], unseen, _AT_ONCE, folder)
+        ranges.deal(_FEATURES, _features_at_score())
+        prior = pl.scan_parquet(paths.PRIOR).filter(pl.col("cutoff") == as_of).drop("cutoff")
+        known = keys.lazy().drop("cutoff").join(prior, on="customer_id", how="left").collect(engine="streaming")
+        if source.kind == "table":
+            return cls(as_of, ranges, with_known_value(known, pl.read_parquet(paths.CUSTOMERS)), None)
+        shares, sums = margin_shares(paths.INTERACTIONS, as_of)
+        known = with_channel(with_margin_share(known, shares, sums), paths.INTERACTIONS, as_of)
+        return cls(as_of, ranges, known, shares)
+
+    def files(self) -> list[Path]:
+        """What models read of the customers of each range, written to a file."""
+        files = []
+        for number in self.ranges:
+            features = self.ranges.dealt(_FEATURES, number)
+            files.append(self.ranges.folder / f"table-{number:05}.parquet")
+            table = features.join(self.known, on="customer_id", how="left", maintain_order="left")
+            table.write_parquet(files[-1], compression="lz4")
+        return files
+
+
+def _features_at_score() -> Iterator[pl.DataFrame]:
+    for file in sorted(paths.FEATURES.glob("*.parquet")):
+        yield pl.scan_parquet(file).filter(pl.col("role") == "score").collect()
+
+
+def _join(parts: list[Path], target: Path) -> None:
+    """One file of several, a row group of each; of one, itself."""
+    if len(parts) == 1:
+        parts[0].replace(target)
+    else:
+        pl.scan_parquet(parts).sink_parquet(target, row_group_size=_AT_ONCE, engine="streaming")
 
 
 @dataclass(frozen=True)
 class _Work:
-    """The parts of a table, and what applies a function to each of them or of other things."""
+    """What applies a function to each of some things, and to the tables of files and what goes with each."""
 
-    tables: Iterable[Any]
-    each_table: Each = map
-    each: Each = map
+    each: Each
+    each_table: Each
 
 
 @contextmanager
-def _work(table: pl.DataFrame, engine: EngineSettings) -> Iterator[_Work]:
-    """The parts as they are, one after the other; for the executors of Spark, as files."""
+def _work(engine: EngineSettings, number: int) -> Iterator[_Work]:
+    """One after the other here, or on the executors of Spark."""
     if engine.backend == "duckdb":
-        yield _Work(_Parts(table))
+        yield _Work(map, lambda function, *items: map(_OfFile(function), zip(*items, strict=True)))
         return
-    shutil.rmtree(paths.UNFINISHED, ignore_errors=True)  # of a run that was killed
-    paths.UNFINISHED.mkdir()
-    try:
-        files = []
-        for number, part in enumerate(table.iter_slices(_AT_ONCE)):
-            files.append(paths.UNFINISHED / f"part-{number:05}.parquet")
-            part.write_parquet(files[-1])
-        with workers(engine, len(files)) as pool:
+    with workers(engine, number) as pool:
 
-            def each_table(function: Callable[..., Any], *items: Iterable[Any]) -> Iterator[Any]:
-                return pool.map(_OfFile(function), list(zip(*items, strict=True)))
+        def each(function: Callable[..., Any], items: Iterable[Any]) -> Iterator[Any]:
+            return pool.map(function, list(items))
 
-            def each(function: Callable[..., Any], items: Iterable[Any]) -> Iterator[Any]:
-                return pool.map(function, list(items))
+        def each_table(function: Callable[..., Any], *items: Iterable[Any]) -> Iterator[Any]:
+            return pool.map(_OfFile(function), list(zip(*items, strict=True)))
 
-            yield _Work(files, each_table, each)
-    finally:
-        shutil.rmtree(paths.UNFINISHED, ignore_errors=True)
+        yield _Work(each, each_table)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
 from fedelta.models.panel import Panel
 from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings
 from fedelta.models.policy.stakes import stakes
-from fedelta.models.scoring import INDEXES, Models, score
+from fedelta.models.scoring import INDEXES, Models, base_of, score
 from fedelta.models.value.model import ClvModel, fit_orders
 from fedelta.models.value.settings import ClvSettings
 
@@ -357,10 +357,14 @@ def test_measured_effects_decide_whom_to_contact(to_score: pd.DataFrame, models:
 
 def test_no_score_depends_on_the_parts_that_a_table_is_read_in(to_score: pd.DataFrame, models: Models):
     table = to_score.assign(status=np.where(to_score["customer_id"] == "c0003", "already_churned", "scored"))
-    whole, base = score(table, models, POLICY, currency="EUR", model_version="v1", unseen=["zoe"])
+    whole, base = score(table, models, POLICY, currency="EUR", model_version="v1")
     for size in (1, 7, len(table) - 1):
         parts = [table[at : at + size] for at in range(0, len(table), size)]
-        found, same = score(parts, models, POLICY, currency="EUR", model_version="v1", unseen=["zoe"])
-        assert found.equals(whole)
+        same, risks = base_of(parts, models, POLICY)
+        found = [
+            score(part, models, POLICY, currency="EUR", model_version="v1", base=same, risk=risk)[0]
+            for part, risk in zip(parts, risks, strict=True)
+        ]
+        assert pl.concat(found).equals(whole)
         assert (same.regularity, same.lists) == (base.regularity, base.lists)
         assert same.probabilities.tolist() == base.probabilities.tolist()
