@@ -957,7 +957,7 @@ def _policy_of_project() -> tuple[dict[str, float] | None, dict[str, object] | N
 
 
 def _stage_named(name: str) -> None:
-    from fedelta.pipeline.project import features_must_be_current, must_be_of_source
+    from fedelta.pipeline.project import features_must_be_current, inputs_must_be_there, must_be_of_source
     from fedelta.pipeline.run_lock import sole_run
 
     with sole_run(f"stage {name}"):
@@ -965,7 +965,13 @@ def _stage_named(name: str) -> None:
             must_be_of_source()
         if name not in {"ingest", "build_features", "experience"}:
             features_must_be_current()
-        importlib.import_module(f"fedelta.pipeline.{name}").main()
+        try:
+            importlib.import_module(f"fedelta.pipeline.{name}").main()
+        except FedeltaError:
+            raise
+        except Exception:
+            inputs_must_be_there(name)  # whatever reads what is missing says so in words of its own
+            raise
 
 
 class _NoDatabase(FedeltaError):

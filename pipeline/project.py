@@ -10,6 +10,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake.sources import load_source
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.paths import DATA_REPORT, FEATURES, INTERACTIONS, PARAMS, project_folder
+from fedelta.pipeline.stages import FILE, PACKAGE, read_stages
 
 
 class NotAProject(FedeltaError):
@@ -22,6 +23,10 @@ class OtherSource(FedeltaError):
 
 class OutOfDate(FedeltaError):
     """The features are not those of the interactions and settings that lie here now."""
+
+
+class NotMadeYet(FedeltaError):
+    """What a stage reads was not made yet."""
 
 
 def must_be_project(start: Path) -> Path:
@@ -56,6 +61,21 @@ def must_be_of_source() -> None:
             f"data/ and reports/ were made of source {made_of}, but params.yaml names {wanted}. "
             f"Run `dvc repro`, which makes them anew, or `fedelta use {made_of}` to go back."
         )
+
+
+def inputs_must_be_there(stage: str) -> None:
+    """Refuse a stage before those that it reads from.
+
+    Raises
+    ------
+    NotMadeYet
+        If something is missing that another stage writes and this one reads.
+    """
+    stages = {one.name: one for one in read_stages(FILE if FILE.is_file() else PACKAGE / FILE)}
+    made_by = {out: name for name, one in stages.items() for out in one.outs}
+    for path in stages[stage].deps:
+        if path in made_by and not Path(path).exists():
+            raise NotMadeYet(f"{path} is missing. Run `dvc repro {made_by[path]}` first.")
 
 
 def features_must_be_current() -> None:

@@ -1,6 +1,7 @@
 """The command: what a user sees when something is wrong."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from fedelta.cli import SECTIONS, fedelta, main
+from fedelta.pipeline.stages import stage_names
 
 HERE = Path(__file__).parents[1]
 
@@ -44,6 +46,14 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
     assert expected in shown.err
     assert shown.err.count("\n") == 1
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("stage", sorted(set(stage_names()) - {"ingest", "measure", "publish"}))
+def test_a_stage_before_those_it_reads_from_says_which(stage: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["stage", stage]) == 1
+    shown = capsys.readouterr()
+    assert re.search(r"(is missing|holds no (interactions|model)).*`dvc repro", shown.err)
+    assert shown.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Literal, cast
 import polars as pl
 import sqlalchemy as sa
 
+from fedelta.features.errors import FedeltaError
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import Outcome
 from fedelta.serve.acting.outcomes import Came, record_outcomes
@@ -188,7 +189,7 @@ def _read(
     return Judged(number, row, Came(cells["customer_id"], outcome, reason, at, happened=happened), "recorded")
 
 
-class _TwoReadings(ValueError):
+class _TwoReadings(FedeltaError):
     """A date could be of two days."""
 
 

