@@ -8,3 +8,7 @@ down_revision = "0022"
 
 def upgrade() -> None:
     op.create_index("treatments_by_time", "treatments", ["tenant", "treated_at"])
+
+
+def downgrade() -> None:
+    op.drop_index("treatments_by_time", "treatments")

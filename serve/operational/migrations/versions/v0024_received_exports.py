@@ -14,3 +14,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("pruned", sa.Integer, nullable=False),
     )
+
+
+def downgrade() -> None:
+    op.drop_table("received_exports")
