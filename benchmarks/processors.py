@@ -103,7 +103,7 @@ def whole(folder: Path, processors: Sequence[str], stages: Sequence[Stage]) -> l
 
 def project(folder: Path, customers: int) -> Path:
     """A project of its own with a small company's raw files and models of few trees."""
-    for name in ("features", "models", "pages", "pipeline", "serve", "sources", "treatments", "erased"):
+    for name in ("command_line", "features", "models", "pages", "pipeline", "serve", "sources", "treatments", "erased"):
         shutil.copytree(HERE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "cli.py", "dvc.yaml"):
         shutil.copy(HERE / name, folder)

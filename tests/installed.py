@@ -10,7 +10,7 @@ from pathlib import Path
 from made_once import made_once
 
 HERE = Path(__file__).parents[1]
-LAYERS = ("features", "models", "pages", "pipeline", "scoring", "serve")
+LAYERS = ("command_line", "features", "models", "pages", "pipeline", "scoring", "serve")
 FOREIGN = "raise SystemExit('the program of somebody else was run')\n"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from fedelta.cli import fedelta
+from fedelta.command_line import fedelta
 
 HERE = Path(__file__).parents[1]
 PAGES = [HERE / "README.md", HERE / "CONTRIBUTING.md", HERE / "CHANGELOG.md", *sorted((HERE / "docs").rglob("*.md"))]

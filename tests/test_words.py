@@ -19,7 +19,18 @@ PRIVATE = {
     "row_share": "bagging_fraction", "column_share": "feature_fraction",
 }  # fmt: skip
 WORDS = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, PRIVATE))})(?!\w)", re.IGNORECASE)
-FOLDERS = ("features", "models", "pages", "pipeline", "serve", "sources", "benchmarks", "docs")
+FOLDERS = (
+    "command_line",
+    "features",
+    "models",
+    "pages",
+    "pipeline",
+    "scoring",
+    "serve",
+    "sources",
+    "benchmarks",
+    "docs",
+)
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 FILES = ("cli.py", "frames.py", "__init__.py", "params.yaml", "dvc.yaml", *PAGES)
 SUFFIXES = {".py", ".md", ".jinja", ".yaml", ".sql", ".sh"}

@@ -60,7 +60,7 @@ def test_the_installed_packages_are_the_folders_with_code():
     listed = set(tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     folders = {
         path.parent.relative_to(HERE)
-        for layer in ("features", "models", "pages", "pipeline", "scoring", "serve")
+        for layer in ("command_line", "features", "models", "pages", "pipeline", "scoring", "serve")
         for path in (HERE / layer).rglob("__init__.py")
     }
     assert listed == {"fedelta", *(".".join(("fedelta", *folder.parts)) for folder in folders if folder != Path())}

@@ -29,7 +29,7 @@ from fedelta.pipeline.paths import PARAMS
 from fedelta.pipeline.stages import Stage, read_stages
 
 BIN = Path(sys.executable).parent
-CODE = ("features", "models", "pages", "pipeline", "serve", "sources", "treatments", "erased")
+CODE = ("command_line", "features", "models", "pages", "pipeline", "serve", "sources", "treatments", "erased")
 DATABASES = ("data/serve", "data/published.json", "data/tracked.json", "mlflow.db", "mlartifacts")
 
 

@@ -90,7 +90,7 @@ def test_salesforce_gets_a_file_of_the_fields_that_the_page_lists(
 
 @pytest.mark.usefixtures("database")
 def test_the_schedulers_run_commands_that_exist() -> None:
-    from fedelta.cli import fedelta
+    from fedelta.command_line import fedelta
 
     for name in ("airflow_dag.py", "dagster_job.py"):
         texts = [
