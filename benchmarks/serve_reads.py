@@ -91,6 +91,7 @@ def main() -> None:
                 "a filter nobody passes": (ours, empty, 20),
                 "a filter 1% passes": (ours, selective, 20),
                 "desk: the list": (ours, lambda: get("/desk/customers"), 20),
+                "desk: a filter 1% passes": (ours, lambda: of_desk(selective()), 20),
                 "desk: my day": (ours, lambda: get("/desk"), 20),
                 "desk: the base": (ours, lambda: get("/desk/base"), 20),
                 "desk: the plan": (ours, lambda: get("/desk/campaigns"), 100),
@@ -133,6 +134,11 @@ def publish_cost(scores: Path, database: Database, folder: Path) -> None:
 
 def get(path: str) -> Request:
     return f"GET {path} HTTP/1.1\r\n".encode(), b""
+
+
+def of_desk(request: Request) -> Request:
+    """The same list as a page."""
+    return request[0].replace(b"/v1/at-risk?limit=50&", b"/desk/customers?"), b""
 
 
 def batch(customer_ids: list[str]) -> Request:

@@ -30,6 +30,7 @@ class Step(BaseModel):
 Json = dict[str, object]
 _STEPS = TypeAdapter(list[Step])
 _FILE = TypeAdapter(dict[str, list[Step]])
+_EVERY = sa.select(playbooks).where(playbooks.c.tenant == sa.bindparam("tenant")).order_by(playbooks.c.name)
 
 
 def main(path: Path | None, database_url: str | None, *, tenant: str = DEFAULT_TENANT) -> dict[str, list[Json]]:
@@ -82,8 +83,7 @@ def store_playbooks(connection: sa.Connection, actor: Actor, found: dict[str, li
 
 def list_playbooks(connection: sa.Connection, tenant: str) -> dict[str, list[Step]]:
     """The playbooks of a tenant, by name."""
-    every = sa.select(playbooks).where(playbooks.c.tenant == tenant).order_by(playbooks.c.name)
-    return {row.name: _STEPS.validate_json(row.steps) for row in connection.execute(every)}
+    return {row.name: _STEPS.validate_json(row.steps) for row in connection.execute(_EVERY, {"tenant": tenant})}
 
 
 def steps_of(connection: sa.Connection, tenant: str, name: str | None) -> Sequence[Step]:

@@ -43,6 +43,21 @@ SORTS: dict[Sort, str] = {
 }
 CHANNELS = (N_("phone"), N_("e-mail"), N_("message"), N_("in person"))
 ROWS = 50
+_TENANT: sa.BindParameter[str] = sa.bindparam("tenant")
+_OWNERS = (
+    sa.select(users.c.email, users.c.name)
+    .where(users.c.tenant == _TENANT, users.c.role != "viewer", users.c.disabled_at.is_(None))
+    .order_by(users.c.name)
+)
+_CASES_OF = (
+    sa.select(cases.c.customer_id, cases.c.owner, cases.c.due_on)
+    .where(
+        cases.c.tenant == _TENANT,
+        cases.c.customer_id.in_(sa.bindparam("customer_ids", expanding=True)),
+        cases.c.status != "done",
+    )
+    .order_by(cases.c.due_on.is_(None).desc(), cases.c.due_on.desc())
+)
 _TRAIL = 1_000  # cases that one goes through from one to the next
 
 router = APIRouter()
@@ -259,18 +274,12 @@ def panels(connection: sa.Connection, tenant: str, customer_id: str) -> list[Pan
 
 def owners(connection: sa.Connection, tenant: str) -> dict[str, str]:
     """Who may own a case: addresses and names."""
-    may = sa.and_(users.c.tenant == tenant, users.c.role != "viewer", users.c.disabled_at.is_(None))
-    rows = connection.execute(sa.select(users.c.email, users.c.name).where(may).order_by(users.c.name))
-    return {row.email: row.name for row in rows}
+    return {row.email: row.name for row in connection.execute(_OWNERS, {"tenant": tenant})}
 
 
 def cases_of(connection: sa.Connection, tenant: str, customer_ids: list[str]) -> dict[str, Any]:
     """Owner and due date of the case of each of some customers that is not done; of the one due first."""
-    which = sa.and_(cases.c.tenant == tenant, cases.c.customer_id.in_(customer_ids), cases.c.status != "done")
-    order = (cases.c.due_on.is_(None).desc(), cases.c.due_on.desc())
-    rows = connection.execute(
-        sa.select(cases.c.customer_id, cases.c.owner, cases.c.due_on).where(which).order_by(*order)
-    )
+    rows = connection.execute(_CASES_OF, {"tenant": tenant, "customer_ids": customer_ids})
     return {row.customer_id: row for row in rows}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,10 +15,11 @@ from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.cases import cases_of, owners
-from fedelta.serve.desk.listed import COLUMNS, ROWS, TABS, Column, Listed, Tab, columns_of
+from fedelta.serve.desk.listed import COLUMNS, ROWS, TABS, Column, Listed, Tab
 from fedelta.serve.desk.page import Page, open_page
-from fedelta.serve.desk.scored import Reason, Score, reasons, scores
-from fedelta.serve.desk.views import views_of
+from fedelta.serve.desk.rows import About, rows
+from fedelta.serve.desk.scored import documents
+from fedelta.serve.desk.views import counted, stored_views
 from fedelta.serve.desk.words import N_
 from fedelta.serve.routes.at_risk import MEDIA_TYPES
 from fedelta.serve.snapshots import exports
@@ -61,23 +63,17 @@ FACETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "team": ("team", N_("Team"), ()),
 }
 
+Facet = tuple[str, str, Sequence[str]]
+
 router = APIRouter()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A customer of the list."""
-
-    rank: int
-    score: Score
-    reasons: list[Reason]
 
 
 @dataclass(frozen=True)
 class Seen:
     """A page of the list. ``following`` continues it; ``counts`` are those of the tabs."""
 
-    rows: list[Row]
+    ids: list[str]
+    documents: list[bytes]
     total: int
     counts: dict[Tab, int]
     following: str | None
@@ -94,33 +90,43 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
         at = read_cursor(listed.query.cursor, listed.query.wanted())
         after, snapshot = at.rank, await page.store.kept(caller.tenant, at.snapshot_id)
     seen = await page.store.off_loop(_seen, page, snapshot, listed, after)
-    names = [row.score["customer_id"] for row in seen.rows]
     searched = None if after else listed.query.q
-    held, people, playbooks, notes = await page.store.read(
+    held, people, playbooks, notes, views = await page.store.read(
         lambda connection: (
-            cases_of(connection, caller.tenant, names),
+            cases_of(connection, caller.tenant, seen.ids),
             owners(connection, caller.tenant),
             list(list_playbooks(connection, caller.tenant)),
             find_notes(connection, caller.tenant, searched, NOTES) if searched else [],
+            stored_views(connection, page.person),
         )
     )
+    facets = _facets(snapshot.file)
+    columns = tuple((name, page.words.gettext(COLUMNS[name])) for name in listed.columns)
+    about = About(
+        page.words.language,
+        page.root,
+        columns,
+        listed.query.shown == "probably_gone",
+        page.may("write:cases"),
+    )
+    due = {name: (people.get(case.owner, case.owner) if case.owner else "", case.due_on) for name, case in held.items()}
     return await page.show(
         "customers.html.jinja",
         listed=listed,
         seen=seen,
+        rows=partial(rows, snapshot.file, about, listed.text, zip(seen.documents, map(due.get, seen.ids), strict=True)),
         begun=not after,
-        cases=held,
         owners=people,
         playbooks=playbooks,
         notes=notes,
         most_notes=NOTES,
-        columns=columns_of(listed),
+        columns=columns,
         all_columns=COLUMNS,
         tabs=TABS,
         sorts=SORTS,
-        facets=_facets(snapshot.file),
-        chips=_chips(page, listed),
-        views=await views_of(page),
+        facets=facets,
+        chips=_chips(page, listed, facets),
+        views=await page.store.off_loop(counted, page, views) if views else [],
     )
 
 
@@ -139,7 +145,7 @@ async def export_customers(
     if form == "xlsx" and len(rows) > MOST_ROWS:
         message = page.words.gettext("A sheet holds %(most)s customers, and these are more: take CSV.")
         raise Problem(422, "invalid", message % {"most": page.words.number(MOST_ROWS)})
-    names = ("customer_id", *(name for column in columns_of(listed) for name in EXPORTED[column]))
+    names = ("customer_id", *(name for column in listed.columns for name in EXPORTED[column]))
     request.scope["state"]["audit"] = {**listed.noted, "customers": len(rows), "columns": names}
     pieces = (
         exports.csv(file, ranks, rows, names, bom=True) if form == "csv" else exports.xlsx(file, ranks, rows, names)
@@ -157,23 +163,17 @@ def _seen(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Seen:
     file = snapshot.file
     found, total = listed.page(file, after, ROWS + 1)
     shown = found[:ROWS]
-    rows = [
-        Row(rank, score, reasons(score, page.words))
-        for (rank, _), score in zip(shown, scores(snapshot, (row for _, row in shown)), strict=True)
-    ]
+    places = [row for _, row in shown]
+    ids = file.column("customer_id").gather(file.column("position").gather(places)).to_list()
     following = None
     if len(found) > ROWS:
         following = cursor(listed.query.wanted(), Position(snapshot.snapshot_id, shown[-1][0]))
-    counts = {
-        tab: total if tab == listed.query.shown else Listed.stored(listed.but(shown=tab), page.words).count(file)
-        for tab in TABS
-    }
-    return Seen(rows, total, counts, following)
+    return Seen(ids, list(documents(snapshot, places)), total, listed.counts(file), following)
 
 
-def _facets(file: SnapshotFile) -> list[tuple[str, str, Sequence[str]]]:
+def _facets(file: SnapshotFile) -> list[Facet]:
     """The filters by values that the run has: parameter, title, values."""
-    found: list[tuple[str, str, Sequence[str]]] = [
+    found: list[Facet] = [
         (name, title, [each for each in order if each in met] if order else met)
         for column, (name, title, order) in FACETS.items()
         if (met := file.names.get(column, []))
@@ -183,9 +183,9 @@ def _facets(file: SnapshotFile) -> list[tuple[str, str, Sequence[str]]]:
     return found
 
 
-def _chips(page: Page, listed: Listed) -> list[tuple[str, str]]:
+def _chips(page: Page, listed: Listed, facets: list[Facet]) -> list[tuple[str, str]]:
     """The filters that are set: in words, and the list's query string without each."""
-    titles = {name: title for name, title, _ in _facets(page.snapshot.file)}
+    titles = {name: title for name, title, _ in facets}
     words, query = page.words, listed.query
     say = words.gettext
     texts = {

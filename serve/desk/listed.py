@@ -14,7 +14,7 @@ from fedelta.serve.caller.problems import Problem
 from fedelta.serve.desk.words import N_, Words
 from fedelta.serve.routes.at_risk import AtRiskQuery
 from fedelta.serve.snapshots.listing import Aside, AtRisk
-from fedelta.serve.snapshots.pages import page, quick_page, whole
+from fedelta.serve.snapshots.pages import count, page, quick_page, whole
 from fedelta.serve.snapshots.read import SnapshotFile
 
 Items = tuple[tuple[str, str], ...]
@@ -63,7 +63,11 @@ class ListQuery(AtRiskQuery):
 
     def wanted(self) -> AtRisk:
         """See ``AtRiskQuery``."""
-        query = self if self.shown == "all" else self.model_copy(update={"presence": self.shown})
+        return self.of_tab(self.shown)
+
+    def of_tab(self, tab: Tab) -> AtRisk:
+        """The same list, whatever is shown, under another tab."""
+        query = self if tab == "all" else self.model_copy(update={"presence": tab})
         return super(ListQuery, query).wanted()
 
 
@@ -154,12 +158,17 @@ class Listed:
 
     def count(self, file: SnapshotFile) -> int:
         """How many customers it has."""
-        return self.page(file, 0, 1)[1]
+        return self.counts(file, [self.query.shown])[self.query.shown]
 
+    def counts(self, file: SnapshotFile, tabs: Iterable[Tab] = TABS) -> dict[Tab, int]:
+        """How many customers it has under each tab."""
+        narrowed = self.narrowed(file)
+        return {tab: count(file, self.query.of_tab(tab).filters, narrowed) for tab in tabs}
 
-def columns_of(listed: Listed) -> list[Column]:
-    """The columns that a list shows, in our order."""
-    return [name for name in COLUMNS if name in listed.query.col]
+    @property
+    def columns(self) -> list[Column]:
+        """The columns that it shows, in our order."""
+        return [name for name in COLUMNS if name in self.query.col]
 
 
 assert set(get_args(Column)) == set(COLUMNS)

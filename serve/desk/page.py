@@ -3,21 +3,18 @@
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedelta.serve.acting.customers import storable
 from fedelta.serve.caller.guard import address_of
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller, PersonScope
+from fedelta.serve.desk.environment import environment
 from fedelta.serve.desk.forms import form_token, secret_of
 from fedelta.serve.desk.reports import about
-from fedelta.serve.desk.static_files import HTMX, address
 from fedelta.serve.desk.words import N_, Words, preferred, words
 from fedelta.serve.operational.pointer import record
 from fedelta.serve.operational.stored_sessions import Person
@@ -26,7 +23,6 @@ from fedelta.serve.store import NothingPublished, Snapshot, Store
 
 T = TypeVar("T")
 
-TEMPLATES = Path(__file__).parent / "templates"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -182,26 +178,3 @@ def rendered(request: Request, template: str, language: Words, status: int, valu
     if notice:
         response.delete_cookie("notice", path="/", httponly=True, samesite="lax")
     return response
-
-
-@lru_cache
-def environment(language: str) -> Environment:
-    """Templates in a language: markup in data is escaped, an unknown name is an error."""
-    spoken = words(language)
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        extensions=["jinja2.ext.i18n"],
-    )
-    made.install_gettext_callables(spoken.gettext, spoken.ngettext, newstyle=True)  # type: ignore[attr-defined]
-    made.policies["ext.i18n.trimmed"] = True
-    made.filters |= {
-        name: getattr(spoken, name)
-        for name in ("number", "share", "points", "money", "day", "moment", "value", "listed", "lasting", "touchpoint")
-    } | {"segment": partial(quote, safe=""), "query": urlencode}
-    made.globals |= {"words": spoken, "static": address, "htmx": address(HTMX), "_n": spoken.ngettext}
-    return made

@@ -1,13 +1,13 @@
 """What contacting customers of the run would bring, by how many are contacted: the numbers of `fedelta plan`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import polars as pl
 from markupsafe import Markup
 
-from fedelta.models.policy.plan import contact_curve
 from fedelta.pages.charts import Frame
 from fedelta.serve.desk.base_charts import ROOM, counts_axis
 from fedelta.serve.desk.words import Words
@@ -18,6 +18,7 @@ from fedelta.serve.snapshots.read import SnapshotFile
 Json = Mapping[str, Any]
 
 _NEEDED = ("p_saved", "contact_cost")
+_STEPS = 40  # points of a curve
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,52 @@ class Plan:
         return most
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """Over so many customers, the most profitable first, from none to all who may be contacted."""
+
+    saves: pl.Series
+    cost: pl.Series
+    profit: pl.Series
+    last_profit: pl.Series  # of the last of them
+
+    def row(self, contacts: int) -> dict[str, Any]:
+        """A point of the curve."""
+        return {"contacts": contacts, **{each.name: getattr(self, each.name)[contacts] for each in fields(self)}}
+
+
+_kept: WeakKeyDictionary[SnapshotFile, _Sums] = WeakKeyDictionary()
+
+
 def plan_of(file: SnapshotFile, capacity: int | None, budget: float | None) -> Plan | None:
-    """The plan for so many contacts, or as many as a budget pays for; None where nothing is known of profit."""
+    """The plan for so many contacts, or as many as a budget pays for; None where nothing is known of profit.
+
+    Its curve is that of ``models.policy.plan.contact_curve``, from sums that are kept as long as the run is.
+    """
     if not all(file.has_column(name) for name in _NEEDED) or _known(file).null_count() == file.listed:
         return None
+    if file not in _kept:
+        _kept[file] = _sums(file)
+    sums = _kept[file]
+    everybody, best = len(sums.profit) - 1, int((sums.last_profit > 0).sum())
     if budget is not None:
-        cost = file.column("contact_cost").fill_null(0.0).gather(_positions(file)).cum_sum()
-        capacity = int((cost <= budget).sum())
-    rows = contact_curve(_scores(file), capacity).to_dicts()
-    optimum = max(rows, key=lambda row: (row["mark"] == "optimum", row["profit"]))
-    chosen = (
-        optimum
-        if capacity is None
-        else next(row for row in rows if row["contacts"] >= min(capacity, rows[-1]["contacts"]))
-    )
-    return Plan(rows, chosen, optimum)
+        capacity = int((sums.cost <= budget).sum()) - 1
+    chosen = best if capacity is None else min(capacity, everybody)
+    points = {best, chosen, *(everybody * step // (_STEPS - 1) for step in range(_STEPS))}
+    rows = {contacts: sums.row(contacts) | {"mark": None} for contacts in sorted(points)}
+    rows[chosen]["mark"] = None if capacity is None else "capacity"
+    rows[best]["mark"] = "optimum"
+    return Plan(list(rows.values()), rows[chosen], rows[best])
+
+
+def _sums(file: SnapshotFile) -> _Sums:
+    places = _positions(file)
+
+    def upto(name: str) -> pl.Series:
+        return pl.Series([0.0]).append(file.column(name).gather(places).fill_null(0.0).cum_sum())
+
+    last = pl.Series([None], dtype=pl.Float64()).append(_known(file).gather(places))
+    return _Sums(upto("p_saved"), upto("contact_cost"), upto("expected_profit"), last)
 
 
 def to_contact(file: SnapshotFile, contacts: int) -> tuple[pl.Series, pl.Series]:
@@ -83,14 +115,6 @@ def some(curve: Sequence[Json], rows: int = 12) -> list[Json]:
 
 def _known(file: SnapshotFile) -> pl.Series:
     return file.column("expected_profit")
-
-
-def _scores(file: SnapshotFile) -> pl.DataFrame:
-    names = ("customer_id", "expected_profit", "held_out", *_NEEDED)
-    shown = file.shown()
-    table = pl.DataFrame({name: file.column(name) for name in names} | {"suppressed": file.column("suppressed")})
-    reason = pl.when("suppressed").then(pl.lit("suppressed")).alias("suppression_reason")
-    return (table if shown is None else table.filter(shown)).with_columns(reason)
 
 
 def _positions(file: SnapshotFile) -> pl.Series:

@@ -1,6 +1,6 @@
 """Scores as pages show them: documents of a snapshot, their reasons in the reader's language."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,14 @@ class Reason:
 
 
 def scores(snapshot: Snapshot, rows: Iterable[int]) -> list[Score]:
-    """The latest documents of the customers at some rows of the scores file."""
+    """The latest scores of the customers at some rows of the scores file."""
+    return [orjson.loads(document) for document in documents(snapshot, rows)]
+
+
+def documents(snapshot: Snapshot, rows: Iterable[int]) -> Iterator[bytes]:
+    """As ``scores``, as they are stored."""
     live = snapshot.live.by_row
-    return [orjson.loads(live.get(row) or snapshot.file.body(row)) for row in rows]
+    return (live.get(row) or snapshot.file.body(row) for row in rows)
 
 
 def reasons(score: Score, words: Words) -> list[Reason]:

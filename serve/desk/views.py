@@ -1,7 +1,8 @@
 """Saved views: lists with a name, private or shared. A view is an address, so it shows whatever run is current."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,11 +13,19 @@ from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.forms import field, posted
 from fedelta.serve.desk.listed import Listed
 from fedelta.serve.desk.page import Page, open_page
+from fedelta.serve.operational.stored_sessions import Person
 from fedelta.serve.operational.tables import now, views
 
 MOST = 100  # of a person, and shown
 
 router = APIRouter()
+
+_VIEWS = (
+    sa.select(views)
+    .where(views.c.tenant == sa.bindparam("tenant"), sa.or_(views.c.user_id == sa.bindparam("person"), views.c.shared))
+    .order_by(sa.func.lower(views.c.name), views.c.view_id)
+    .limit(MOST)
+)
 
 
 @dataclass(frozen=True)
@@ -33,22 +42,21 @@ class View:
 
 async def views_of(page: Page) -> list[View]:
     """The views that the reader has, and those that others share, by name."""
-    person = page.person
-    wanted = (
-        sa.select(views)
-        .where(views.c.tenant == person.tenant, sa.or_(views.c.user_id == person.user_id, views.c.shared))
-        .order_by(sa.func.lower(views.c.name), views.c.view_id)
-        .limit(MOST)
-    )
-    rows = await page.store.read(lambda connection: connection.execute(wanted).all())
+    rows = await page.store.read(lambda connection: stored_views(connection, page.person))
+    return await page.store.off_loop(counted, page, rows)
 
-    def counted() -> list[View]:
-        return [
-            View(row.view_id, row.name, row.query, row.shared, row.user_id == person.user_id, _count(page, row.query))
-            for row in rows
-        ]
 
-    return await page.store.off_loop(counted)
+def stored_views(connection: sa.Connection, person: Person) -> Sequence[sa.Row[Any]]:
+    """As ``views_of``, still to be ``counted``."""
+    return connection.execute(_VIEWS, {"tenant": person.tenant, "person": person.user_id}).all()
+
+
+def counted(page: Page, rows: Sequence[sa.Row[Any]]) -> list[View]:
+    """Views as pages show them."""
+    own = page.person.user_id
+    return [
+        View(row.view_id, row.name, row.query, row.shared, row.user_id == own, _count(page, row.query)) for row in rows
+    ]
 
 
 @router.post("/desk/views", include_in_schema=False)

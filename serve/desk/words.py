@@ -9,6 +9,7 @@ import datetime as dt
 import gettext
 import io
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
@@ -93,51 +94,47 @@ class Words:
         self.locale = Locale.parse(language)
         catalogue = _catalogue(language)
         self.gettext, self.ngettext = catalogue.gettext, catalogue.ngettext
+        self._values = {name: self.gettext(message) for name, message in VALUES.items()}
+        signs = ",", ".", "-"
+        local = numbers.get_group_symbol(self.locale), numbers.get_decimal_symbol(self.locale), "−"
+        self._signs = str.maketrans(dict(zip(signs, local, strict=True)))
 
     def value(self, name: str | None) -> str:
         """What a value of the data is called; one that we have no word for is shown as it is."""
         if name is None:
             return _DASH
-        return self.gettext(VALUES[name]) if name in VALUES else name.replace("_", " ")
+        return self._values.get(name) or name.replace("_", " ")
 
     def number(self, value: float | None, digits: int = 0) -> str:
         """A number to some decimals."""
-        if value is None:
-            return _DASH
-        text = numbers.format_decimal(value, f"#,##0.{'0' * digits}" if digits else "#,##0", locale=self.locale)
-        return _minus(text)
+        return _DASH if value is None else self._written(value, f",.{digits}f")
 
     def share(self, value: float | None, digits: int = 0) -> str:
         """A share in per cent."""
-        if value is None:
-            return _DASH
-        return _minus(numbers.format_percent(value, f"#,##0.{'0' * digits}%" if digits else "#,##0%", self.locale))
+        return _DASH if value is None else self._written(value, f",.{digits}%")
 
     def points(self, value: float | None) -> str:
         """A difference of shares in percentage points, with its sign."""
-        if value is None:
-            return _DASH
-        return _minus(numbers.format_decimal(100 * value, "+#,##0.0;-#,##0.0", self.locale))
+        return _DASH if value is None else self._written(100 * value, "+,.1f")
 
     def money(self, value: float | None, currency: str | None) -> str:
         """An amount without decimals."""
-        if value is None:
-            return _DASH
-        if not currency:
+        if value is None or not currency:
             return self.number(value)
-        try:
-            text = numbers.format_currency(value, currency, "¤#,##0" if self.language == "en" else "#,##0\xa0¤",
-                                           locale=self.locale, currency_digits=False)  # fmt: skip
-        except numbers.UnknownCurrencyError:
-            return f"{self.number(value)} {currency}"
-        return _minus(text)
+        symbol, amount = _symbol(currency, self.language), self._written(abs(value), ",.0f")
+        sign = "−" if value < 0 else ""
+        return f"{sign}{symbol}{amount}" if self.language == "en" else f"{sign}{amount}\xa0{symbol}"
+
+    def _written(self, value: float, form: str) -> str:
+        """A number as Python formats it, rounded half to even as it is written, with the signs of the locale."""
+        return format(Decimal(str(value)), form).translate(self._signs)
 
     def day(self, value: dt.date | str | None) -> str:
         """A day, such as 3 Aug 2023."""
         if value is None:
             return _DASH
         at = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
-        return dates.format_date(at, "d MMM y", self.locale)
+        return _day(at.year, at.month, at.day, self.locale)
 
     def moment(self, value: dt.datetime | str | None) -> str:
         """A day and its time, in UTC."""
@@ -183,8 +180,14 @@ def preferred(accept_language: str) -> str:
     return next((tag for weight, _, tag in sorted(wanted) if weight and tag in LANGUAGES), "en")
 
 
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
+@lru_cache
+def _symbol(currency: str, language: str) -> str:
+    return numbers.get_currency_symbol(currency, language)
+
+
+@lru_cache(4_096)
+def _day(year: int, month: int, day: int, locale: Locale) -> str:
+    return dates.format_date(dt.date(year, month, day), "d MMM y", locale)
 
 
 def _catalogue(language: str) -> gettext.NullTranslations:

@@ -7,14 +7,14 @@ of customers that a page begins, since the pages after it are most often asked f
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from weakref import WeakKeyDictionary
 
 import polars as pl
 
 from fedelta.serve.snapshots.columns import reason_column
-from fedelta.serve.snapshots.listing import AtRisk, Filters
+from fedelta.serve.snapshots.listing import AtRisk, Filters, Presence
 from fedelta.serve.snapshots.read import SnapshotFile
 
 RUN_ROWS = 1_000
@@ -101,6 +101,12 @@ def page(
     return list(zip(run.ranks[:limit], run.rows[:limit], strict=True)), run.total
 
 
+def count(file: SnapshotFile, filters: Filters, narrowed: pl.Series | None = None) -> int:
+    """How many customers pass the filters; ``narrowed`` as in ``page``."""
+    mask = _mask(file, filters)
+    return _count(mask if narrowed is None else mask & narrowed)
+
+
 def whole(
     file: SnapshotFile, wanted: AtRisk, after: int, limit: int | None, narrowed: pl.Series | None = None
 ) -> tuple[pl.Series, pl.Series]:
@@ -160,8 +166,11 @@ def _mask(file: SnapshotFile, filters: Filters) -> pl.Series:
         if key in held:
             held.move_to_end(key)
             return held[key]
-    mask = file.shown()
-    for condition in _conditions(file, filters):
+    if filters.presence is None:
+        mask, conditions = file.shown(), _conditions(file, filters)
+    else:  # lists with and without it are asked for together
+        mask, conditions = _mask(file, replace(filters, presence=None)), [_presence(filters.presence)]
+    for condition in conditions:
         bits = condition.of(file.column)
         mask = bits if mask is None else mask & bits
         if not _count(mask):
@@ -229,11 +238,12 @@ def _numbers(filters: Filters) -> Iterator[_Condition]:
     for column, value in least:
         if value is not None:
             yield _Condition(column, _at_least(value))
-    if filters.presence is not None:
-        here = filters.presence == "probably_here"
-        yield _Condition("p_here", (lambda p: p >= HERE) if here else (lambda p: p < HERE))
     if (since := filters.tier_changed_since) is not None:
         yield _Condition("tier_changed_at", lambda at: at >= pl.Series([since], dtype=at.dtype))
+
+
+def _presence(presence: Presence) -> _Condition:
+    return _Condition("p_here", (lambda p: p >= HERE) if presence == "probably_here" else (lambda p: p < HERE))
 
 
 def _at_least(value: float) -> Callable[[pl.Series], pl.Series]:

@@ -12,6 +12,7 @@ from desk_client import Desk
 from desk_company import NOW
 
 from fedelta.models.policy.plan import contact_curve
+from fedelta.serve.desk.words import words
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import outcomes
 
@@ -44,17 +45,18 @@ def facts(page: str) -> list[str]:
     return [re.sub("<[^>]*>", "", each) for each in re.findall(r"<b>(.*?)</b>", found[1])]
 
 
-def test_the_plan_has_the_numbers_of_the_curve(visit: Visit, scored: pl.DataFrame) -> None:
-    curve = contact_curve(scored, 20)
-    row = curve.filter(contacts=20).row(0, named=True)
+@pytest.mark.parametrize("capacity", [1, 20, 10**6])
+def test_the_plan_has_the_numbers_of_the_curve(visit: Visit, scored: pl.DataFrame, capacity: int) -> None:
+    curve = contact_curve(scored, capacity)
+    row = curve.row(by_predicate=pl.col("contacts") == min(capacity, curve["contacts"].max()), named=True)
     best = curve.filter(mark="optimum").row(0, named=True)
-    page = visit("manager").get("/desk/campaigns?capacity=20").text
+    page = visit("manager").get(f"/desk/campaigns?capacity={capacity}").text
     assert facts(page) == [
-        "20",
+        f"{row['contacts']:,}",
         f"{row['saves']:.1f}",
         f"€{row['cost']:,.0f}",
         f"€{row['profit']:,.0f}",
-        f"€{row['last_profit']:,.0f}",
+        words("en").money(row["last_profit"], "EUR"),
         f"{best['contacts']:,}",
     ]
 

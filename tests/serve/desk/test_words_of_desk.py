@@ -9,7 +9,7 @@ from babel.messages.checkers import checkers
 from desk_client import Desk
 from jinja2.lexer import Lexer
 
-from fedelta.serve.desk.page import TEMPLATES, environment
+from fedelta.serve.desk.environment import TEMPLATES, environment
 from fedelta.serve.desk.words import LANGUAGES, preferred, words
 
 OTHERS = sorted(set(LANGUAGES) - {"en"})

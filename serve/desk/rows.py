@@ -1,0 +1,55 @@
+"""Rows of the list as markup, kept: people come back to a list from a customer, and several look at one list."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
+
+import orjson
+from markupsafe import Markup
+
+from fedelta.serve.desk.environment import environment
+from fedelta.serve.desk.scored import reasons
+from fedelta.serve.desk.words import words
+from fedelta.serve.snapshots.read import SnapshotFile
+
+MOST_REASONS = 3  # of a customer
+_KEPT = 5_000  # rows of a scoring run: 15 MB
+_LIST = "<list>"  # stands in kept rows for the list they are seen in; what is escaped is never this
+
+Due = tuple[str, date | None]  # the owner's name, empty for nobody, and the day that a case is due
+
+
+@dataclass(frozen=True)
+class About:
+    """What rows of lists have in common; ``columns``: name and title."""
+
+    language: str
+    root: str
+    columns: tuple[tuple[str, str], ...]
+    gone: bool
+    acts: bool
+
+
+def row(about: About, document: bytes, case: Due | None) -> Markup:
+    """The row of a customer, of whom this is the score."""
+    score = orjson.loads(document)
+    first = reasons(score, words(about.language))[:MOST_REASONS]
+    template = environment(about.language).get_template("rows.html.jinja")
+    found: Markup = template.module.row(about, score, first, case, _LIST)  # type: ignore[attr-defined]
+    return found
+
+
+_kept: WeakKeyDictionary[SnapshotFile, Callable[[About, bytes, Due | None], Markup]] = WeakKeyDictionary()
+
+
+def rows(file: SnapshotFile, about: About, listed: str, shown: Iterable[tuple[bytes, Due | None]]) -> Markup:
+    """The rows of customers of a scoring run, who are seen in the list of this query string.
+
+    Those that were made before are kept as long as the run is.
+    """
+    kept = _kept.setdefault(file, lru_cache(_KEPT)(row))
+    text = "".join(kept(about, document, case) for document, case in shown)
+    return Markup(text.replace(_LIST, quote(listed, safe="")))  # noqa: S704 (escaped by the template, and quoted)
