@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
+from fedelta.serve.desk.prose import translated
 from fedelta.serve.desk.static_files import HTMX, address
 from fedelta.serve.desk.words import Words, words
 
@@ -36,7 +37,7 @@ def environment(language: str) -> Environment:
     made.filters |= {
         name: getattr(spoken, name)
         for name in ("number", "share", "points", "money", "day", "moment", "value", "listed", "lasting", "touchpoint")
-    } | {"segment": partial(quote, safe=""), "query": urlencode}
+    } | {"translated": partial(translated, spoken), "segment": partial(quote, safe=""), "query": urlencode}
     made.globals |= {
         "_": spoken.gettext, "_n": spoken.ngettext, "words": spoken, "static": address, "htmx": address(HTMX)
     }  # fmt: skip

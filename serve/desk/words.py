@@ -8,6 +8,7 @@ message of its own in ``VALUES``.
 import datetime as dt
 import gettext
 import io
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -85,6 +86,20 @@ VALUES: Mapping[str, str] = {
     "already_churned": N_("has already left"), "ended": N_("the relationship has ended"), "erased": N_("erased"),
 }  # fmt: skip
 
+# What the parts of a persona's name are called, of customers: `frequent big-basket customers`.
+KINDS: Mapping[str, str] = {
+    "typical": N_("typical"), "frequent": N_("frequent"), "infrequent": N_("infrequent"), "dormant": N_("dormant"),
+    "active": N_("active"), "browsing": N_("browsing"), "seldom browsing": N_("seldom browsing"),
+    "help-seeking": N_("help-seeking"), "reviewing": N_("reviewing"), "recommending": N_("recommending"),
+    "subscribed": N_("subscribed"), "irregular": N_("irregular"), "regular": N_("regular"),
+    "often returning": N_("often returning"), "responsive": N_("responsive"), "many-channel": N_("many-channel"),
+    "single-channel": N_("single-channel"), "let-down": N_("let-down"), "well-served": N_("well-served"),
+    "kept-waiting": N_("kept-waiting"), "unheard": N_("unheard"), "pleased": N_("pleased"),
+    "critical": N_("hard to please"), "high-spending": N_("high-spending"), "low-spending": N_("low-spending"),
+    "big-basket": N_("big-basket"), "small-basket": N_("small-basket"),
+}  # fmt: skip
+_PERSONA = re.compile(r"(.+) customers( \d+)?")
+
 
 class Words:
     """One language."""
@@ -103,7 +118,27 @@ class Words:
         """What a value of the data is called; one that we have no word for is shown as it is."""
         if name is None:
             return _DASH
-        return self._values.get(name) or name.replace("_", " ")
+        return self._values.get(name) or self._persona(name) or name.replace("_", " ")
+
+    def figure(self, text: str) -> str:
+        """A number as the code writes it (1,234.5) as the locale does."""
+        return text.translate(self._signs)
+
+    def _persona(self, name: str) -> str | None:
+        """What a persona is called; None where a name is none that we make, or is English and stays."""
+        if self.language == "en" or (match := _PERSONA.fullmatch(name)) is None:
+            return None
+        rest, number = match.groups()
+        found = []
+        while rest:
+            known = [kind for kind in (*KINDS, *VALUES) if f"{rest} ".startswith(f"{kind.replace('_', ' ')} ")]
+            if not known:
+                return None
+            kind = max(known, key=len)
+            through = self.gettext("through %(each_channel)s") % {"each_channel": self.value(kind)}
+            found.append(self.gettext(KINDS[kind]) if kind in KINDS else through)
+            rest = rest[len(kind) + 1 :]
+        return self.gettext("%(kinds)s customers") % {"kinds": ", ".join(found)} + (number or "")
 
     def number(self, value: float | None, digits: int = 0) -> str:
         """A number to some decimals."""
@@ -127,7 +162,7 @@ class Words:
 
     def _written(self, value: float, form: str) -> str:
         """A number as Python formats it, rounded half to even as it is written, with the signs of the locale."""
-        return format(Decimal(str(value)), form).translate(self._signs)
+        return self.figure(format(Decimal(str(value)), form))
 
     def day(self, value: dt.date | str | None) -> str:
         """A day, such as 3 Aug 2023."""

@@ -1,18 +1,25 @@
 """The desk in two languages: every message is translated, and no text of a template is outside of messages."""
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import desk_catalogue as catalogue
 import pytest
 from babel.messages.checkers import checkers
 from desk_client import Desk
+from desk_company import REPORTS
 from jinja2.lexer import Lexer
+from markupsafe import escape
 
+from fedelta.models.loyalty.persona_traits import TRAITS, Trait
 from fedelta.serve.desk.environment import TEMPLATES, environment
+from fedelta.serve.desk.prose import translated
 from fedelta.serve.desk.words import LANGUAGES, preferred, words
 
 OTHERS = sorted(set(LANGUAGES) - {"en"})
+SWAPPED = str.maketrans(",.", ".,")
 NAMES = {"fedelta", "CSV", "XLSX"}  # the same in every language
 
 
@@ -77,6 +84,38 @@ def test_figures_are_written_as_the_locale_does() -> None:
     assert (en.points(0.05), it.points(-0.0512)) == ("+5.0", "−5,1")
     assert (en.day("2024-02-12"), it.day("2024-02-12T10:00:00Z")) == ("12 Feb 2024", "12 feb 2024")
     assert (en.value("late_delivery"), it.value("critical"), en.number(None)) == ("late delivery", "critico", "–")
+
+
+def sentences() -> Iterator[str]:
+    """What the stages said of a company's personas and of its newest month."""
+    loyalty, drift = (json.loads((REPORTS / f"{name}.json").read_text()) for name in ("loyalty", "drift"))
+    for card in loyalty["personas"]["cards"]:
+        yield from (*card["apart"], *card["does"], *card["praises"], *card["complains"])
+    yield from (check["says"] for check in drift["checks"])
+
+
+@pytest.mark.parametrize("text", sorted({*sentences()}))
+def test_what_stages_said_is_said_again_in_italian_with_the_same_figures(text: str) -> None:
+    found = str(translated(words("it"), text))
+    assert 'lang="en"' not in found
+    plain = found.replace("&#39;", " ")
+    figures = re.findall(r"(?<![\w_-])\d[\d,.]*(?=[^\w-]|d?$)", re.sub(r"\d{4}-\d\d-\d\d", "", text))
+    assert [each.rstrip(",.") for each in figures if each.rstrip(",.").translate(SWAPPED) not in plain] == []
+    assert str(translated(words("en"), text)) == str(escape(text))
+
+
+def test_what_is_no_sentence_of_ours_stays_english_and_is_marked() -> None:
+    assert translated(words("it"), "<b>Odd</b> on 3") == '<span lang="en">&lt;b&gt;Odd&lt;/b&gt; on 3</span>'
+
+
+@pytest.mark.parametrize("trait", TRAITS, ids=lambda trait: trait.column)
+def test_every_trait_of_a_persona_has_words(trait: Trait) -> None:
+    it = words("it")
+    line = str(translated(it, f"{trait.says} 1,234.5, of all 2 (-0.6 standard deviations)"))
+    assert line.endswith(": 1.234,5, di tutti 2 (−0,6 deviazioni standard)")
+    assert trait.says not in line
+    for word in filter(None, (trait.more, trait.less)):
+        assert it.value(f"{word} low-spending customers 2").startswith("clienti ")
 
 
 def test_a_user_chooses_a_language_whatever_the_browser_asks(visit: object) -> None:
