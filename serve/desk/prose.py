@@ -1,4 +1,4 @@
-"""Sentences that stages wrote into their reports, in English, said again in the reader's language.
+"""Sentences that stages wrote into their reports, in English, in the reader's language.
 
 A message is a sentence as a stage writes it, with places for what differs: figures, words of the data, ``PARTS``, and
 several of them where its name begins with ``each_``. What no message fits is shown in English, and marked so.
