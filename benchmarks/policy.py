@@ -6,12 +6,14 @@ For each company the product's own scores at a date are ranked by several rules,
 What that earns within 365 days is known in expectation from 400 futures of every customer: a contact keeps who would
 leave within the horizon with a chance of .15 on average, brings back who has left with .03, halved for every 120 days
 since, and costs 7. The chances differ between customers (0 to twice the mean) and nothing tells them. The oracle knows
-every life, not how people respond; a second one knows that too, as nobody could.
+every customer's traits and past and whether they are still there; not the bad experiences to come, of which the
+futures have 20 courses, nor how people respond. A second oracle knows the response too, as nobody could; with
+`--courses 1` both know the bad experiences to come, which are then those that came.
 
 - `dense`, `sparse`, `seasonal`: companies of ``fedelta simulate`` that people leave silently, at a rate of their own or
   after bad experiences.
-- `gamma`: silent, but lifetimes are Gamma(3): who has just come leaves less than who has been there for long.
-- `contract`: lifetimes Gamma(3) too, and leaving is a cancellation that everybody sees.
+- `gamma`: a dense one, but who leaves by habit does so after a Gamma(3) lifetime: who has just come hardly ever.
+- `contract`: the same, and leaving is a cancellation that everybody sees.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import polars as pl
+from scipy.special import gammaincc, gammainccinv
 
 import fedelta
 from fedelta.features.cutoffs import Cutoff
@@ -41,7 +44,7 @@ from fedelta.models.learning.cross_fitting import copies_as_one
 from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.leaving.storage import load_leaving
 from fedelta.models.panel import floats, to_pandas
-from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes
+from fedelta.models.policy.stakes import Stakes, contract_stakes, stakes, value_while_here
 from fedelta.models.value.model import ClvModel
 from fedelta.pipeline import build_features, fit_btyd, ingest, paths, train_leaving
 from fedelta.pipeline.commands.use import set_params, use
@@ -49,8 +52,10 @@ from fedelta.pipeline.panel import read_panel, read_training
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.score_inputs import read_prior
 from fedelta.pipeline.simulator.company import Company
+from fedelta.pipeline.simulator.dirt import soil
 from fedelta.pipeline.simulator.folder import write
-from fedelta.pipeline.simulator.life import Life
+from fedelta.pipeline.simulator.life import Life, meet, with_chance_of_leaving
+from fedelta.pipeline.simulator.raw import company_files
 from fedelta.pipeline.simulator.simulation import Simulation, simulate
 
 HERE = Path(__file__).resolve().parents[1]
@@ -58,9 +63,11 @@ Floats = npt.NDArray[np.float64]
 
 WORLDS = ("dense", "sparse", "seasonal", "gamma", "contract")
 DAYS, HORIZON, SPAN, FUTURES = 730, 90, 365, 400
+SHAPE = 3.0  # of lifetimes by habit, where they are not exponential
 COST, KEEPS, BRINGS_BACK, HALF_LIFE = 7.0, 0.15, 0.03, 120.0
 SHARES = (0.05, 0.10)
 OURS, BY_RHYTHM = "here and gone split", "split, leaving by rhythm alone"
+COURSES = 20
 ORACLE, KNOWS_RESPONSE = "oracle", "oracle that knows the response too"
 
 
@@ -95,12 +102,12 @@ def futures(
     there = left_at >= now
     end = np.full(len(there), now + SPAN)
     kept, back = np.zeros(len(there)), np.zeros(len(there))
-    for _ in range(FUTURES):
-        first = hazard_left(begins, there, rng)
-        again = hazard_left(np.where(np.isfinite(first), first, now), np.ones(len(there), bool), rng)
+    for future in range(FUTURES):
+        first = hazard_left(begins, there, rng, future)
+        again = hazard_left(np.where(np.isfinite(first), first, now), np.ones(len(there), bool), rng, future)
         leaves = there & (first < now + HORIZON)
         kept += np.where(leaves, worth(np.minimum(first, end), np.minimum(again, end)), 0.0)
-        returned = hazard_left(begins, np.ones(len(there), bool), rng)
+        returned = hazard_left(begins, np.ones(len(there), bool), rng, future)
         back += np.where(there, 0.0, worth(begins, np.minimum(returned, end)))
     fade = np.where(there, 0.0, 2.0 ** (-(now - np.where(there, now, left_at)) / HALF_LIFE))
     gain = (KEEPS * kept, BRINGS_BACK * fade * back)
@@ -112,23 +119,45 @@ def futures(
 class Leaving:
     """When customers leave, if they are there at a time: of a company of `fedelta simulate`."""
 
-    def __init__(self, life: Life, rows: npt.NDArray[np.int64]):
+    def __init__(self, life: Life, rows: npt.NDArray[np.int64], courses: int, *, aged: bool):
         self.hazard = life.traits["hazard"].to_numpy()[rows]
+        self.mean = _mean_lifetime(life)[rows] if aged else None
+        self.begin = np.maximum(life.traits["signed_up"].to_numpy()[rows], 0.0)
         number = np.full(life.traits.height, -1)
         number[rows] = np.arange(len(rows))
-        owner = number[life.experiences["customer"].to_numpy()]
-        mine = owner >= 0
-        self.customer = owner[mine]
-        self.decided = life.experiences["decided"].to_numpy()[mine]
-        self.chance = life.experiences["chance"].to_numpy()[mine]
+        self.courses = []
+        for experiences in _courses(life, courses):
+            owner = number[experiences["customer"].to_numpy()]
+            mine = owner >= 0
+            decided, chance = experiences["decided"].to_numpy(), experiences["chance"].to_numpy()
+            self.courses.append((owner[mine], decided[mine], chance[mine]))
 
-    def __call__(self, since: Floats, asked: npt.NDArray[np.bool_], rng: np.random.Generator) -> Floats:
+    def __call__(self, since: Floats, asked: npt.NDArray[np.bool_], rng: np.random.Generator, future: int) -> Floats:
         """Leaving times after `since`, infinite for who is not asked about."""
-        habit = since + rng.exponential(1.0, len(since)) / self.hazard
-        fatal = (rng.random(len(self.decided)) < self.chance) & (self.decided > since[self.customer])
+        customer, decided, chance = self.courses[future % len(self.courses)]
+        if self.mean is None:
+            habit = since + rng.exponential(1.0, len(since)) / self.hazard
+        else:  # the rest of a lifetime that has lasted so long already; a new one after leaving
+            age = np.where(since > DAYS, 0.0, np.maximum(since - self.begin, 0.0)) * SHAPE / self.mean
+            left = gammaincc(SHAPE, age) * rng.random(len(since))
+            habit = since + (gammainccinv(SHAPE, left) - age) * self.mean / SHAPE
+        fatal = (rng.random(len(decided)) < chance) & (decided > since[customer])
         straw = np.full(len(since), np.inf)
-        np.minimum.at(straw, self.customer[fatal], self.decided[fatal])
+        np.minimum.at(straw, customer[fatal], decided[fatal])
         return np.where(asked, np.minimum(habit, straw), np.inf)
+
+
+def _courses(life: Life, courses: int) -> Iterator[pl.DataFrame]:
+    """The bad experiences of each course: those bound to come at the date, then others as likely as those that came."""
+    if courses == 1:
+        yield life.experiences
+        return
+    for course in range(courses):
+        other = replace(life.company, seed=1_000_003 * (course + 1) + life.company.seed)
+        met = meet(other, life.clock, life.traits, life.tastes).bad
+        known = life.experiences.select(met.columns).filter(pl.col("origin") < DAYS)
+        together = pl.concat([known, met.filter(pl.col("origin") >= DAYS)]).sort("customer", "decided", "at", "kind")
+        yield with_chance_of_leaving(together, life.company.effects)
 
 
 class Worth:
@@ -144,33 +173,38 @@ class Worth:
         return np.asarray(np.maximum(passed, 0.0) * self.per_day)
 
 
-def simulated(regime: str, seed: int, customers: int) -> tuple[Scored, Truth]:
+def company(world: str, seed: int, customers: int, courses: int) -> tuple[Scored, Truth]:
     """A company of `fedelta simulate` through the real stages, scored at the end of its second year."""
-    company = Company(customers, seed, days=DAYS + SPAN + 5, regime=regime)  # type: ignore[arg-type]
-    simulation = simulate(company)
+    aged = world in ("gamma", "contract")
+    made = Company(customers, seed, days=DAYS + SPAN + 5, regime="dense" if aged else world, campaigns=False)  # type: ignore[arg-type]
+    simulation = _aged(simulate(made)) if aged else simulate(made)
+    at = str(made.start + timedelta(days=DAYS))
     with _project() as folder:
         write(simulation, folder / "demo")
         use("demo", folder / "demo")
-        set_params(
-            paths.PARAMS, {"cutoffs.score_at": str(company.start + timedelta(days=DAYS)), "clv.horizon_days": HORIZON}
-        )
+        set_params(paths.PARAMS, {"cutoffs.score_at": at, "clv.horizon_days": HORIZON})
         ingest.main()
-        build_features.main()
-        fit_btyd.main()
-        params = load_params()
-        churn = fit_churn(
-            copies_as_one(read_training("delivered")), params.churn, horizon_days=HORIZON, lead_days=0, threads=2
-        )
-        table = read_panel(["score"]).of_role("score").table
-        prior = read_prior(table["cutoff"].iloc[0])
-        assert prior is not None
-        train_leaving.main()
-        leaving = load_leaving(paths.LEAVING_BUNDLE)
+        scored, table = _contracts(simulation) if world == "contract" else _silent()
     rows = _rows(simulation, table)
-    life, rng = simulation.life, np.random.default_rng(seed + 77)
+    leaving = Leaving(simulation.life, rows, courses, aged=aged)
+    rng = np.random.default_rng(seed + 77)
     begins = np.full(len(rows), float(DAYS))
-    truth = futures(begins, Leaving(life, rows), Worth(life, rows), life.left_at[rows], rng)
-    return _scored(table, churn, prior, leaving=leaving), truth
+    return scored, futures(begins, leaving, Worth(simulation.life, rows), simulation.life.left_at[rows], rng)
+
+
+def _silent() -> tuple[Scored, pd.DataFrame]:
+    """What the stages know of each customer at the date, and the rows of features."""
+    build_features.main()
+    fit_btyd.main()
+    params = load_params()
+    churn = fit_churn(
+        copies_as_one(read_training("delivered")), params.churn, horizon_days=HORIZON, lead_days=0, threads=2
+    )
+    table = read_panel(["score"]).of_role("score").table
+    prior = read_prior(table["cutoff"].iloc[0])
+    assert prior is not None
+    train_leaving.main()
+    return _scored(table, churn, prior, leaving=load_leaving(paths.LEAVING_BUNDLE)), table
 
 
 def _rows(simulation: Simulation, table: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -179,69 +213,57 @@ def _rows(simulation: Simulation, table: pd.DataFrame) -> npt.NDArray[np.int64]:
     return np.array([number[name] for name in table["customer_id"]], np.int64)
 
 
-def lifetimes(seed: int, customers: int, *, contract: bool) -> tuple[Scored, Truth]:
-    """A company in memory whose lifetimes are Gamma(3), silent or with a cancellation, scored by `fedelta.fit`."""
-    rng = np.random.default_rng(seed)
-    joined = rng.uniform(0, DAYS - 60, customers)
-    mean_life = 1 / rng.gamma(1.5, 1 / (1.5 * 300), customers)
-    lived = rng.gamma(3.0, mean_life / 3)
-    rate = rng.gamma(1.2, 1 / (1.2 * 25), customers)
-    order = 6.0 / rng.gamma(3.2, 1 / 17.0, customers)
-    left_at = joined + lived
-    begin, rows = datetime(2023, 1, 1, tzinfo=UTC), []
-    for k in range(customers):
-        end = min(left_at[k], DAYS)
-        times = np.append(joined[k], rng.uniform(joined[k], end, rng.poisson(rate[k] * max(end - joined[k], 0))))
-        amounts = order[k] * rng.gamma(6.0, 1 / 6, len(times))
-        rows += [(f"c{k:05}", t, "purchase", a) for t, a in zip(times, amounts, strict=True)]
-        if contract and left_at[k] < DAYS:
-            rows.append((f"c{k:05}", left_at[k], "cancellation", None))
-    events = pl.DataFrame(rows, schema=["customer_id", "day", "kind", "amount"], orient="row", infer_schema_length=None)
-    events = events.select(
-        "customer_id",
-        (pl.lit(begin) + pl.duration(microseconds=(pl.col("day") * 86_400_000_000).cast(pl.Int64))).alias(
-            "occurred_at"
-        ),
-        kind="kind",
-        amount=pl.col("amount").round(2),
-    )
-    definition = "event" if contract else "inactivity"
+def _aged(simulation: Simulation) -> Simulation:
+    """The same company, where people leave by habit after a Gamma(3) lifetime: hardly anybody at first."""
+    life, rng = simulation.life, np.random.default_rng(simulation.company.seed + 55)
+    begin = np.maximum(life.traits["signed_up"].to_numpy(), 0.0)
+    habit = begin + rng.gamma(SHAPE, 1.0, len(begin)) * _mean_lifetime(life) / SHAPE
+    customer, decided = life.experiences["customer"].to_numpy(), life.experiences["decided"].to_numpy()
+    fatal = rng.random(len(decided)) < life.experiences["chance"].to_numpy()
+    left_at = habit.copy()
+    np.minimum.at(left_at, customer[fatal], decided[fatal])
+    left_at = np.where(left_at >= simulation.company.days, np.inf, left_at)
+    straw = fatal & (decided == left_at[customer])
+    life = replace(life, left_at=left_at, experiences=life.experiences.with_columns(left=straw))
+    files = {name: soil(simulation.company, name, table) for name, table in company_files(life).items()}
+    return replace(simulation, life=life, files=files)
+
+
+def _mean_lifetime(life: Life) -> Floats:
+    """Days after which people leave by habit where lifetimes are Gamma(3), on average (n_customers,)."""
+    return np.asarray(0.5 / life.traits["hazard"].to_numpy())
+
+
+def _contracts(simulation: Simulation) -> tuple[Scored, pd.DataFrame]:
+    """What `fedelta.fit` knows of who has not cancelled by the date, and the rows of features."""
+    made, left_at, params = simulation.company, simulation.life.left_at, load_params()
+    begin = datetime.combine(made.start, datetime.min.time(), UTC)
+    now, gone = begin + timedelta(days=DAYS), np.flatnonzero(left_at < DAYS)
+    events = pl.read_parquet(paths.INTERACTIONS / "*.parquet").drop("customer_hash")
+    events = events.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+    cancelled = pl.DataFrame(
+        {
+            "customer_id": simulation.customers["customer_id"].gather(gone),
+            "interaction_id": [f"cancelled {number}" for number in gone],
+            "occurred_at": [begin + timedelta(days=float(day)) for day in left_at[gone]],
+            "kind": "cancellation",
+        }
+    ).cast({"occurred_at": events.schema["occurred_at"]})
+    events = pl.concat([events.filter(pl.col("occurred_at") < now), cancelled], how="diagonal")
     model = fedelta.fit(
         events,
         horizon_days=HORIZON,
-        churn=fedelta.ChurnSettings(definition=definition),
-        clv=fedelta.ClvSettings() if contract else None,
-        cutoffs=fedelta.CutoffSettings(step_days=60, score_at=str((begin + timedelta(days=DAYS)).date())),
-        resampling=None,
+        churn=replace(params.churn, definition="event"),
+        clv=replace(params.clv, horizon_days=SPAN),
+        experience=params.experience,
+        cutoffs=params.cutoffs,
     )
-    cutoff = Cutoff(begin + timedelta(days=DAYS), HORIZON, 0, "score")
+    cutoff = Cutoff(now, HORIZON, 0, "score")
     table = to_pandas(features_at(fedelta.frames.interactions_of(events, (), ()), (cutoff,), model.settings)[0])
     table = table[table["status"] == "scored"].reset_index(drop=True)
     prior = model.priors[max(model.priors)]
     table = table.join(prior_columns(prior, table))
-    own = table["customer_id"].str[1:].astype(int).to_numpy()
-
-    def leaving(since: Floats, asked: npt.NDArray[np.bool_], chance: np.random.Generator) -> Floats:
-        """Given a life of so long already, the rest of a gamma lifetime, by rejection; anew after a return."""
-        age = np.maximum(since - joined[own], 0.0)
-        new = since > DAYS
-        total = np.full(len(since), np.nan)
-        open_rows = np.flatnonzero(asked)
-        for _ in range(400):
-            drawn = chance.gamma(3.0, mean_life[own][open_rows] / 3)
-            fits = drawn > np.where(new[open_rows], 0.0, age[open_rows])
-            total[open_rows[fits]] = drawn[fits] - np.where(new[open_rows], 0.0, age[open_rows])[fits]
-            open_rows = open_rows[~fits]
-            if not len(open_rows):
-                break
-        total[open_rows] = mean_life[own][open_rows] / 3  # deep in the tail the rest is exponential
-        return np.where(asked, since + total, np.inf)
-
-    def worth(begin_day: Floats, end_day: Floats) -> Floats:
-        return np.maximum(end_day - begin_day, 0.0) * (rate * order)[own]
-
-    truth = futures(np.full(len(own), float(DAYS)), leaving, worth, left_at[own], rng)  # type: ignore[arg-type]
-    return _scored(table, model.churn, prior, model.clv if contract else None), truth
+    return _scored(table, model.churn, prior, model.clv), table
 
 
 def _scored(
@@ -255,6 +277,7 @@ def _scored(
     spend = floats(table, "pareto_expected_spend")
     if clv is not None:
         value = clv.expected_spend(at_horizon(table, prior, clv.horizon_days))
+        value = value_while_here(table, prior, span_days=SPAN, otherwise=value)
         held = contract_stakes(probability, value, margin=1.0)
         return Scored(probability, spend, value, held, held)
     held = stakes(table, probability, prior, margin=1.0, span_days=SPAN, leaving=leaving)
@@ -300,17 +323,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=4_201)
     parser.add_argument("--customers", type=int, default=8_000)
+    parser.add_argument("--courses", type=int, default=COURSES, help="of the bad experiences to come")
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     asked = parser.parse_args()
     together: list[dict[tuple[str, float], float]] = []
     for world in asked.worlds:
         found = []
         for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
-            if world in ("gamma", "contract"):
-                of, truth = lifetimes(seed, asked.customers, contract=world == "contract")
-            else:
-                of, truth = simulated(world, seed, asked.customers)
-            found.append(profits(of, truth))
+            found.append(profits(*company(world, seed, asked.customers, asked.courses)))
             shares = (f"{name} {share:.0%} {value:,.0f}" for (name, share), value in found[-1].items())
             print(f"{world} {seed}: {'; '.join(shares)}", flush=True)
         _print(world, found)

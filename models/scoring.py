@@ -25,7 +25,7 @@ from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.panel import activity_in, floats, rows_where
 from fedelta.models.policy.actions import planned, risk_tier
 from fedelta.models.policy.settings import PolicySettings
-from fedelta.models.policy.stakes import Stakes, contract_stakes, joined_stakes, stakes
+from fedelta.models.policy.stakes import Stakes, contract_stakes, joined_stakes, stakes, value_while_here
 from fedelta.models.reasons.wording import Wording
 from fedelta.models.rounding import PREDICTED, significant
 from fedelta.models.uplift.storage import UpliftModel
@@ -292,7 +292,10 @@ def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: 
     if models.clv is None:
         return None
     if models.definition != "inactivity" or models.prior is None:
-        return contract_stakes(probability, models.clv.expected_spend(_valued(table, models)), margin=margin)
+        value = models.clv.expected_spend(_valued(table, models))
+        if models.prior is not None:
+            value = value_while_here(table, models.prior, span_days=models.clv.horizon_days, otherwise=value)
+        return contract_stakes(probability, value, margin=margin)
     expected = None if models.prior.spend else models.clv.expected_spend(_valued(table, models))
     days = models.clv.horizon_days
     return stakes(

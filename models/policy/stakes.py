@@ -127,6 +127,31 @@ def contract_stakes(probability: Floats, value: Floats, *, margin: float | Float
     return Stakes(here, probability, at_risk, nobody, nobody.copy(), np.full(len(probability), np.nan))
 
 
+def value_while_here(table: pd.DataFrame, prior: PurchasePrior, *, span_days: int, otherwise: Floats) -> Floats:
+    """What customers whom a company knows to be here spend within a span (n_customers,), by the purchase models.
+
+    A model of spend learns from customers most of whom are silent for a reason. Of one who is known to be here, the
+    rate of purchases is Gamma(r + x, α + T) however long they were silent. (Measured on simulated truth by
+    ``benchmarks/policy.py``, world `contract`.)
+
+    Parameters
+    ----------
+    table : DataFrame
+        Features at the scoring cutoff, one row per customer.
+    otherwise : ndarray of shape (n_customers,)
+        Of who has bought nothing yet, and of all where the purchase models know no money.
+    """
+    known = floats(table, f"{activity_in(table)}_day_count") > 0
+    if prior.spend is None or not known.any():
+        return otherwise
+    rows = rows_where(table, known)
+    horizon, lead = float(rows["horizon_days"].iloc[0]), float(rows["lead_days"].iloc[0])
+    ahead = outlook(prior.pareto, purchase_summary(rows), horizon_days=horizon, lead_days=lead, span_days=span_days)
+    value = otherwise.copy()
+    value[known] = ahead.orders_if_here * prior.order_value(rows)
+    return value
+
+
 def _placed(values: Floats, where: npt.NDArray[np.bool_]) -> Floats:
     whole = np.full(len(where), np.nan)
     whole[where] = values

@@ -1,6 +1,7 @@
 """What truly happens: the bad experiences, who leaves when and why, and how much they spend until then."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -48,8 +49,38 @@ def live(company: Company) -> Life:
     """Draw a company's customers, what happens to them and when they leave."""
     clock = company_clock(company)
     traits = draw_traits(company, clock)
-    purchases = journeys.draw_purchases(company, clock, traits)
     tastes = draw_tastes(company, traits)
+    met = meet(company, clock, traits, tastes)
+    experiences = with_chance_of_leaving(met.bad, company.effects)
+    campaigns = draw_campaigns(company, traits)
+    left_at, left_because, experiences, treatments = decide(company, traits, experiences, campaigns)
+    priced = price(company, traits, met.orders, experiences)
+    refunded = met.returns.join(priced.select("order", "gross"), on="order", how="left", maintain_order="left")
+    return Life(
+        company, clock, traits, met.purchases, priced, met.parcels,
+        refunded.with_columns(refund=(pl.col("gross") * pl.col("share")).round(2).clip(0.01)).drop("gross", "share"),
+        met.visits, met.contacts, met.second_contacts, met.outage_days,
+        experiences, left_at, left_because, tastes, campaigns, treatments,
+    )  # fmt: skip
+
+
+class Met(NamedTuple):
+    """What customers would do and meet if nobody left; `bad` are the bad experiences among it."""
+
+    purchases: pl.DataFrame
+    orders: pl.DataFrame
+    parcels: pl.DataFrame
+    returns: pl.DataFrame
+    visits: pl.DataFrame
+    contacts: pl.DataFrame
+    second_contacts: pl.DataFrame
+    outage_days: Floats
+    bad: pl.DataFrame
+
+
+def meet(company: Company, clock: Clock, traits: pl.DataFrame, tastes: Floats) -> Met:
+    """Draw what customers with these traits do and meet; a company of another seed draws another such course."""
+    purchases = journeys.draw_purchases(company, clock, traits)
     orders = journeys.draw_orders(company, purchases, traits, tastes)
     parcels = journeys.draw_parcels(company, orders, traits)
     returns = journeys.draw_returns(company, orders, parcels)
@@ -58,16 +89,7 @@ def live(company: Company) -> Life:
     contacts = journeys.draw_contacts(company, clock, traits, parcels, returns)
     second = journeys.draw_second_contacts(company, traits, contacts)
     bad = assemble_experiences(journeys.bad_orders(parcels, returns), contacts, second, visits, outages)
-    experiences = with_chance_of_leaving(bad, company.effects)
-    campaigns = draw_campaigns(company, traits)
-    left_at, left_because, experiences, treatments = decide(company, traits, experiences, campaigns)
-    priced = price(company, traits, orders, experiences)
-    refunded = returns.join(priced.select("order", "gross"), on="order", how="left", maintain_order="left")
-    return Life(
-        company, clock, traits, purchases, priced, parcels,
-        refunded.with_columns(refund=(pl.col("gross") * pl.col("share")).round(2).clip(0.01)).drop("gross", "share"),
-        visits, contacts, second, outage_days, experiences, left_at, left_because, tastes, campaigns, treatments,
-    )  # fmt: skip
+    return Met(purchases, orders, parcels, returns, visits, contacts, second, outage_days, bad)
 
 
 def assemble_experiences(

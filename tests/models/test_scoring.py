@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,9 @@ from fedelta.models.loyalty.model import LoyaltyModel, fit_loyalty
 from fedelta.models.loyalty.persona_search import find_personas
 from fedelta.models.loyalty.personas import PersonaModel
 from fedelta.models.loyalty.settings import LoyaltySettings, PersonaSettings
-from fedelta.models.panel import Panel
+from fedelta.models.panel import Panel, floats
 from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings
-from fedelta.models.policy.stakes import stakes
+from fedelta.models.policy.stakes import stakes, value_while_here
 from fedelta.models.scoring import INDEXES, Models, base_of, score
 from fedelta.models.value.model import ClvModel, fit_orders
 from fedelta.models.value.settings import ClvSettings
@@ -211,17 +212,39 @@ def test_the_usual_channel_is_passed_on(to_score: pd.DataFrame, models: Models):
     assert held["channel"].to_list() == ["web" if name in web else None for name in held["customer_id"]]
 
 
-def test_where_leaving_is_seen_who_has_not_left_is_here_and_risks_what_they_are_expected_to_spend(
+def test_where_leaving_is_seen_who_has_not_left_is_here_and_risks_what_they_spend_while_here(
     to_score: pd.DataFrame, models: Models, clv: ClvModel
 ):
-    rows = to_score[to_score["status"] == "scored"]
+    rows = to_score[to_score["status"] == "scored"].reset_index(drop=True)
     seen = replace(models, definition="event")
     held = score(to_score, seen, POLICY, currency="EUR", model_version="v")[0].filter(status="scored")
     assert set(held["p_here"]) == {1.0}
     assert held["p_leaves"].to_list() == held["churn_probability"].to_list()
-    expected = held["churn_probability"].to_numpy() * clv.expected_spend(rows) * 0.5
-    assert held["value_at_risk"].to_numpy() == pytest.approx(expected, rel=1e-6)
+    assert seen.prior is not None
+    otherwise = clv.expected_spend(rows)
+    value = value_while_here(rows, seen.prior, span_days=clv.horizon_days, otherwise=otherwise)
+    bought = floats(rows, "purchase_day_count") > 0
+    assert (value[~bought] == otherwise[~bought]).all()
+    assert held["value_at_risk"].to_numpy() == pytest.approx(
+        held["churn_probability"].to_numpy() * value * 0.5, rel=1e-6
+    )
     assert set(held["win_back_value"]) == {0.0}
+
+
+def test_what_those_known_to_be_here_spend_does_not_depend_on_their_silence_and_grows_with_their_orders(
+    to_score: pd.DataFrame, models: Models
+):
+    rows = to_score[floats(to_score, "purchase_day_count") > 1].head(40).reset_index(drop=True)
+    assert models.prior is not None
+    spends = partial(value_while_here, prior=models.prior, span_days=365, otherwise=np.zeros(len(rows)))
+    value = spends(rows)
+    assert (value > 0).all()
+    silent = rows.assign(days_since_last_purchase=rows["days_since_first_purchase"] - 1)
+    assert spends(silent) == pytest.approx(value, rel=1e-12)
+    more = rows.assign(
+        purchase_day_count=rows["purchase_day_count"] + 5, spend=rows["spend"] * (1 + 5 / rows["purchase_day_count"])
+    )
+    assert (spends(more) > value).all()
 
 
 def test_lifetime_value_lies_in_its_interval_and_is_more_than_that_of_a_short_horizon(scores: pl.DataFrame):
