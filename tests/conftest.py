@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,13 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what workers left running for each other, and remove the folder."""
-    if hasattr(config, "workerinput"):
-        return
-    shared = Path(os.environ.pop(SHARED))
-    for running in shared.glob("*.pid"):
-        os.killpg(int(running.read_text()), signal.SIGTERM)
-    shutil.rmtree(shared, ignore_errors=True)
+    """Remove it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

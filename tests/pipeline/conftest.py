@@ -82,11 +82,10 @@ def place(
     request: pytest.FixtureRequest, mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
     """An MLflow with nothing of the test's source in it: in the project's folder, or `on_a_server_too`."""
-    source = f"shop{next(_numbers)}"
     if getattr(request, "param", "sqlite") == "server":
         server: Place = request.getfixturevalue("mlflow_server")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        return Place(server.uri, server.database, server.artifacts, source)
+        return Place(server.uri, server.database, server.artifacts, f"shop{next(_numbers)}")
     shutil.copy(mlflow_database, tmp_path / "mlflow.db")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Place(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow.db", tmp_path / "mlartifacts", source)
+    return Place(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow.db", tmp_path / "mlartifacts", "shop")

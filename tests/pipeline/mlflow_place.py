@@ -13,7 +13,7 @@ on_a_server_too = pytest.mark.parametrize("place", ["sqlite", "server"], indirec
 
 @dataclass(frozen=True)
 class Place:
-    """Where a test's MLflow is. `source` is the test's own, so that tests share a server and nothing on it."""
+    """Where a test's MLflow is. On a server `source` is the test's own: tests share the server and nothing on it."""
 
     uri: str
     database: Path
@@ -29,3 +29,9 @@ class Place:
         """Everything that MLflow holds."""
         with contextlib.closing(sqlite3.connect(self.database)) as database:
             return list(database.iterdump())
+
+    def restore(self, dumped: str) -> None:
+        """Hold what a database held when it was dumped, and nothing else; before MLflow has opened this one."""
+        self.database.unlink()
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            database.executescript(dumped)

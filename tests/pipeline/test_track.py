@@ -13,14 +13,16 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from clean_environment import install
+from made_once import made_once
 from mlflow_place import Place, on_a_server_too
-from tiny_project import HERE, retrained, scored_project
+from tiny_project import HERE, inside, retrained, scored_project
 
 from fedelta.models.bundle import BadBundle, bundle_hash, read_contract
 from fedelta.pipeline import paths, track
@@ -36,6 +38,7 @@ with warnings.catch_warnings():
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
     from mlflow.exceptions import MlflowException
+    from mlflow.tracking._tracking_service import utils as places_of_files
 
     from fedelta.pipeline.registry.mlflow_store import requirements
 
@@ -49,6 +52,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (scored_project(folder / "strong") / paths.MODEL_CARD).write_text("# Model card\n")
     retrained(folder / "strong", folder / "weak", num_iterations=2)
     return folder
+
+
+HERE_IT_WAS = "{folder}"
 
 
 @dataclass
@@ -68,6 +74,27 @@ class Shop:
     def track(self, project: str) -> None:
         self.use(project)
         track.main()
+
+    def tracked(self, *projects: str) -> None:
+        """Have these tracked one after the other; in SQLite by copying what that left where it was done once."""
+        if self.place.uri.startswith("http"):
+            for project in projects:
+                self.track(project)
+            return
+        once = made_once("-".join(("tracked", *projects)), partial(self._track_in, projects))
+        shutil.copytree(once, self.folder, symlinks=True, dirs_exist_ok=True)
+        self.place.restore(Path("mlflow.sql").read_text().replace(HERE_IT_WAS, str(self.folder)))
+        mlflow.set_tracking_uri(self.place.uri)  # as tracking here would leave it
+        places_of_files._artifact_repos_cache.clear()  # MLflow remembers by the run's id where its files are
+
+    def _track_in(self, projects: tuple[str, ...], folder: Path) -> None:
+        database = Path(shutil.copy(self.place.database, folder))
+        place = Place(f"sqlite:///{database}", database, folder / "mlartifacts", self.place.source)
+        with inside(folder):
+            for project in projects:
+                Shop(place, self.made, folder).track(project)
+            Path("mlflow.sql").write_text("\n".join(place.dump()).replace(str(folder), HERE_IT_WAS))
+        database.unlink()
 
     @property
     def client(self) -> MlflowClient:
@@ -160,7 +187,7 @@ def test_the_first_bundle_is_recorded_registered_and_champion(shop: Shop, capfd:
 
 @on_a_server_too
 def test_the_version_points_at_a_logged_model_with_the_runs_figures_and_settings(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     (run,), (model,) = shop.runs(), shop.logged()
     assert model.status == "READY"
     assert model.source_run_id == run.info.run_id
@@ -193,7 +220,7 @@ def test_the_run_names_its_data_by_the_hash_that_dvc_knows_them_by(shop: Shop):
 
 
 def test_the_registered_version_tells_what_was_learned_from_until_when(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     text = shop.client.get_model_version(shop.place.model, "1").description
     assert "The evaluated model was trained at the cutoffs 2023-07-30, 2023-10-28, on outcomes known until" in text
     assert "The delivered model was trained at the cutoffs 2023-10-28, 2024-01-26, on outcomes known until" in text
@@ -204,7 +231,7 @@ def test_the_registered_version_tells_what_was_learned_from_until_when(shop: Sho
 
 @on_a_server_too
 def test_the_registered_model_predicts_what_is_delivered_and_needs_no_pickle(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     table = read_panel(["score"]).of_role("score").table
     model = mlflow.pyfunc.load_model(f"models:/{shop.place.model}@champion")
     predicted = model.predict(table)
@@ -232,7 +259,7 @@ def test_the_two_lines_of_the_docs_score_the_rows_of_data_features_in_a_clean_en
 ):
     text = (HERE / "docs/tracking.md").read_text()
     (lines,) = re.findall(r"^    (model = .*)\n    (scores = .*)$", text, re.MULTILINE)
-    shop.track("weak")
+    shop.tracked("weak")
     script = Path("score.py")
     script.write_text(
         f"import sys\nsys.path.insert(0, {str(elsewhere)!r})\nimport mlflow\nimport pandas as pd\n"
@@ -254,7 +281,7 @@ def test_the_two_lines_of_the_docs_score_the_rows_of_data_features_in_a_clean_en
 
 
 def test_the_input_example_is_of_nobody(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     example = mlflow.pyfunc.load_model(f"models:/{shop.place.model}@champion").input_example
     assert example["customer_id"].tolist() == ["example"]
     features = pl.read_parquet(paths.FEATURES / "*.parquet").filter(role="score", status="scored")
@@ -264,7 +291,7 @@ def test_the_input_example_is_of_nobody(shop: Shop):
 
 @on_a_server_too
 def test_tracking_twice_changes_nothing_and_says_so(shop: Shop, capsys: pytest.CaptureFixture[str]):
-    shop.track("weak")
+    shop.tracked("weak")
     before, files = shop.place.dump(), shop.files()
     capsys.readouterr()
     track.main()
@@ -275,7 +302,7 @@ def test_tracking_twice_changes_nothing_and_says_so(shop: Shop, capsys: pytest.C
 
 @on_a_server_too
 def test_a_better_challenger_becomes_champion_and_the_old_one_is_kept_as_previous(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     shop.track("strong")
     assert shop.aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
     assert shop.tags("2")["fedelta.outcome"] == "promoted"
@@ -294,7 +321,7 @@ def test_a_better_challenger_becomes_champion_and_the_old_one_is_kept_as_previou
 
 
 def test_a_worse_challenger_is_registered_and_refused(shop: Shop, capsys: pytest.CaptureFixture[str]):
-    shop.track("strong")
+    shop.tracked("strong")
     shop.track("weak")
     assert shop.aliases() == {"champion": "1", "challenger": "2"}
     assert "not promoted: log loss +0.1" in capsys.readouterr().out
@@ -305,7 +332,7 @@ def test_a_worse_challenger_is_registered_and_refused(shop: Shop, capsys: pytest
 
 
 def test_a_tie_is_refused(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     alter(note="the same trees, packed anew")
     track.main()
     assert shop.aliases() == {"champion": "1", "challenger": "2"}
@@ -314,16 +341,14 @@ def test_a_tie_is_refused(shop: Shop):
 
 
 def test_a_champion_brought_back_by_hand_stays(shop: Shop):
-    shop.track("weak")
-    shop.track("strong")
+    shop.tracked("weak", "strong")
     shop.client.set_registered_model_alias(shop.place.model, "champion", "1")
     track.main()
     assert shop.aliases()["champion"] == "1"
 
 
 def test_who_was_rolled_back_is_not_promoted_again_by_the_gate(shop: Shop):
-    shop.track("weak")
-    shop.track("strong")
+    shop.tracked("weak", "strong")
     rollback("it frightened the shop")
     assert shop.aliases() == {"champion": "1", "challenger": "2"}
     change_params("bootstrap: 20", "bootstrap: 21")  # looked at anew
@@ -333,7 +358,7 @@ def test_who_was_rolled_back_is_not_promoted_again_by_the_gate(shop: Shop):
 
 
 def test_a_changed_limit_is_a_new_decision(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     shop.use("strong")
     change_params("max_ece: 0.3", "max_ece: 0.001")
     track.main()
@@ -347,7 +372,7 @@ def test_a_changed_limit_is_a_new_decision(shop: Shop):
 
 
 def test_every_source_has_a_champion_and_a_log_of_its_own(shop: Shop, capsys: pytest.CaptureFixture[str]):
-    shop.track("strong")
+    shop.tracked("strong")
     other = f"{shop.place.source}_abroad"
     shop.use("weak", source=other)
     track.main()
@@ -360,7 +385,7 @@ def test_every_source_has_a_champion_and_a_log_of_its_own(shop: Shop, capsys: py
 
 
 def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_reported(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     alter(horizon_days=30)
     track.main()
     assert shop.aliases() == {"champion": "1", "challenger": "2"}
@@ -369,7 +394,7 @@ def test_a_champion_of_another_question_is_not_compared_and_the_remedy_is_report
 
 
 def test_a_champion_of_other_features_is_kept_and_the_reason_reported(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     (path,) = (path for path in shop.files() if path.as_posix().endswith("bundle/churn/evaluated/model.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"registry": "of last year"}))
     shop.track("strong")
@@ -378,7 +403,7 @@ def test_a_champion_of_other_features_is_kept_and_the_reason_reported(shop: Shop
 
 
 def test_measurements_made_anew_update_the_run_and_the_logged_model_of_the_bundle(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     report = json.loads(paths.EVALUATION_REPORT.read_text())
     report["churn"]["chosen"]["auc"]["value"] = 0.625
     paths.EVALUATION_REPORT.write_text(json.dumps(report))
@@ -393,7 +418,7 @@ def test_measurements_made_anew_update_the_run_and_the_logged_model_of_the_bundl
 
 
 def test_a_card_written_anew_takes_the_place_of_the_one_kept(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     paths.MODEL_CARD.write_text("# Model card, with a glossary\n")
     track.main()
     (run,) = shop.runs()
@@ -429,7 +454,7 @@ def test_cross_fitted_predictions_are_compared_with_those_kept_of_the_champion(s
 
 
 def test_a_cross_fitted_challenger_is_not_compared_with_a_champion_judged_by_later_outcomes(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     shop.use("strong")
     cross_fitted()
     track.main()
@@ -541,7 +566,7 @@ def test_a_process_killed_by_the_system_is_completed_by_the_next(shop: Shop):
 @pytest.mark.parametrize("log", ["", "-promotions"])
 @on_a_server_too
 def test_a_deleted_experiment_says_how_to_bring_it_back(shop: Shop, log: str):
-    shop.track("weak")
+    shop.tracked("weak")
     experiment = shop.experiment(log)
     shop.client.delete_experiment(experiment)
     with pytest.raises(StoreError, match=f"The experiment {shop.place.model}{log} was deleted in MLflow") as failed:
@@ -558,8 +583,7 @@ def test_a_deleted_experiment_says_how_to_bring_it_back(shop: Shop, log: str):
 def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken_for_the_new_ones(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ):
-    shop.track("weak")
-    shop.track("strong")
+    shop.tracked("weak", "strong")
     shop.client.delete_registered_model(shop.place.model)
     track.main()
     assert shop.aliases() == {"champion": "1", "challenger": "1"}
@@ -574,7 +598,7 @@ def test_a_deleted_registered_model_is_made_anew_and_its_decisions_are_not_taken
 def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ):
-    shop.track("weak")
+    shop.tracked("weak")
     shop.client.delete_registered_model_alias(shop.place.model, "champion")
     shop.track("strong")
     assert "by the log version 1 had it). Give it to a version with `fedelta promote VERSION" in capsys.readouterr().out
@@ -586,7 +610,7 @@ def test_a_champion_alias_taken_away_is_reported_and_not_given_by_the_gate(
 
 
 def test_a_deleted_version_is_registered_again_from_its_logged_model(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     shop.client.delete_model_version(shop.place.model, "1")
     track.main()
     assert len(shop.logged()) == 1
@@ -594,7 +618,7 @@ def test_a_deleted_version_is_registered_again_from_its_logged_model(shop: Shop)
 
 
 def test_rows_of_another_evaluation_are_refused(shop: Shop):
-    shop.track("weak")
+    shop.tracked("weak")
     shop.use("strong")
     pl.read_parquet(paths.EVALUATION).reverse().write_parquet(paths.EVALUATION)
     with pytest.raises(track.NotEvaluated, match="Run `dvc repro evaluate`"):
