@@ -1,5 +1,6 @@
 """Clocks that run in business hours only: how long until somebody must have been contacted for the first time."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -60,11 +61,10 @@ class Hours:
             total += min(finish, end) - begin
         return total
 
-    def _turns(self, after: datetime) -> list[tuple[datetime, datetime]]:
+    def _turns(self, after: datetime) -> Iterator[tuple[datetime, datetime]]:
         """The parts of the days on which one works that lie after an instant, each in UTC."""
         zone = ZoneInfo(self.zone)
         first: date = after.astimezone(zone).date()
-        found = []
         for day in (first + timedelta(days=number) for number in range(_MOST_DAYS)):
             if str(day.isoweekday()) in self.days:
                 begin, end = (
@@ -72,8 +72,7 @@ class Hours:
                     for text in (self.opens, self.closes)
                 )
                 if end > after:
-                    found.append((max(begin, after), end))
-        return found
+                    yield max(begin, after), end
 
 
 def read_hours(connection: sa.Connection, tenant: str) -> Hours:

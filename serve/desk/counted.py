@@ -147,7 +147,7 @@ def _at_least(values: pl.Series, edges: list[float]) -> list[Least]:
     counts = [len(known) - int(known.search_sorted(edge, "left")) for edge in edges]
     return [
         Least(edge, count, count - after)
-        for edge, count, after in zip(edges, counts, [*counts[1:], 0], strict=True)
+        for edge, count, after in zip(edges, counts, [*counts, 0][1:], strict=True)
     ]  # fmt: skip
 
 

@@ -173,7 +173,7 @@ def rendered(request: Request, template: str, language: Words, status: int, valu
     body = environment(language.language).get_template(template).render(values, notice=notice).encode()
     headers = dict(HEADERS)
     if len(body) > _WORTH_COMPRESSING and "gzip" in request.headers.get("accept-encoding", ""):
-        body, headers["content-encoding"] = gzip.compress(body, 5, mtime=0), "gzip"
+        body, headers["content-encoding"] = gzip.compress(body, 1, mtime=0), "gzip"
     response = Response(body, status, headers, "text/html")
     if notice:
         response.delete_cookie("notice", path="/", httponly=True, samesite="lax")

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -112,12 +113,16 @@ def _waiting(connection: sa.Connection, tenant: str, hours: Hours, at: datetime)
     """Open cases that nobody was contacted for yet, those that are latest first."""
     contacted = sa.exists().where(treatments.c.case_id == cases.c.id)
     which = sa.select(cases).where(cases.c.tenant == tenant, cases.c.status == "open", ~contacted)
-    found = []
-    for case in connection.execute(which.order_by(cases.c.opened_at, cases.c.id).limit(10_000)):
-        due = hours.due(datetime.fromisoformat(case.opened_at))
-        if due is not None:
-            found.append(Waiting(case, due, hours.between(at, due) / timedelta(hours=1)))
-    return sorted(found, key=lambda one: one.hours)
+
+    @cache
+    def clock(opened_at: str) -> tuple[datetime | None, float]:  # a run opens many at once
+        due = hours.due(datetime.fromisoformat(opened_at))
+        return due, 0.0 if due is None else hours.between(at, due) / timedelta(hours=1)
+
+    rows = connection.execute(which.order_by(cases.c.opened_at, cases.c.id).limit(10_000))
+    found = [(case, *clock(case.opened_at)) for case in rows]
+    waiting = [Waiting(case, due, left) for case, due, left in found if due is not None]
+    return sorted(waiting, key=lambda one: one.hours)
 
 
 def _loads(connection: sa.Connection, tenant: str, waiting: list[Waiting]) -> list[Load]:

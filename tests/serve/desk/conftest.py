@@ -22,6 +22,7 @@ def company_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database.migrate()
     company.people(database)
     company.run(database, folder)
+    company.small_runs(database, folder)
     return folder
 
 

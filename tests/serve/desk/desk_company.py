@@ -17,6 +17,7 @@ NOW = datetime(2024, 3, 1, tzinfo=UTC)
 LONG = "customer-" + "x" * 191
 MARKUP = "<b>gift</b> & <script>alert(1)</script>"
 ARABIC = "هدايا وألعاب"
+SMALL = ("unpublished", "unscored", "one")  # tenants with next to nothing
 _TIERS = ((0.7, "critical"), (0.45, "high"), (0.2, "medium"), (0.0, "low"))
 
 
@@ -26,10 +27,12 @@ def email(role: str) -> str:
 
 
 def people(database: Database) -> None:
-    """A user of each role of the tenant ``default``, and an agent of another."""
+    """A user of each role of the tenant ``default``, an agent of another, and a manager of each of ``SMALL``."""
     for role in ROLES:
         add_user(database, email(role), f"{role.title()} Example", role, PASSWORD)
     add_user(database, "agent@other.example", "Agent Other", "agent", PASSWORD, tenant="other")
+    for tenant in SMALL:
+        add_user(database, f"manager@{tenant}.example", "Manager Small", "manager", PASSWORD, tenant=tenant)
 
 
 def run(database: Database, folder: Path, count: int = 120) -> None:
@@ -60,6 +63,12 @@ def run(database: Database, folder: Path, count: int = 120) -> None:
         ]
         path = write(folder / "scores.parquet", *rows, *extra)
         publish(path, database, bundle=folder / "bundle", metrics=REPORTS / "evaluation.json", reports=REPORTS)
+
+
+def small_runs(database: Database, folder: Path) -> None:
+    """Publish the runs of ``SMALL``, without reports; of nobody's there is none."""
+    for tenant, row in (("unscored", unscored("fresh") | {"as_of": NOW}), ("one", _customer(4, NOW, 0))):
+        publish(write(folder / f"{tenant}.parquet", row), database, tenant=tenant)
 
 
 def _customer(place: int, as_of: datetime, number: int) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from desk_client import Desk
 from scoring_runs import full_url, running
 
 from fedelta.serve.desk.static_files import FOLDER
+from fedelta.serve.desk.words import words
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import outcomes
 
@@ -41,7 +42,25 @@ PAGES = (
     f"/desk/customers/{quote('a/b ü?#', safe='')}",
     f"/desk/customers/{quote('عميل-7')}",
     "/desk/customers?tier=high&theme=resolution&q=C&col=persona&col=next&col=risk",
+    "/desk/unsubscribe/some.1.token",
 )
+OUTCOMES = {"name": "x.csv", "mimeType": "text/csv", "buffer": b"customer;outcome\nC0003;saved\nC0001;reached\nno;?\n"}
+# What a page says with next to nothing: without a run, of a run that scored nobody, of one customer without reports.
+LITTLE = {
+    "/desk": ("No scores are published yet", "Nothing is due", "C0004"),
+    "/desk/customers": ("No scores are published yet", "Nobody in this list", "1 customer,"),
+    "/desk/cases": ("You have no open case",) * 3,
+    "/desk/changes": ("No scores are published yet", "no run before this one", "no run before this one"),
+    "/desk/base": ("No scores are published yet", "too new to be scored", "Bargain hunters"),
+    "/desk/base/experience": ("No scores are published yet", "dvc repro experience", "dvc repro experience"),
+    "/desk/base/journeys": ("No scores are published yet", "dvc repro experience", "dvc repro experience"),
+    "/desk/base/personas": ("No scores are published yet", "dvc repro train_loyalty", "dvc repro train_loyalty"),
+    "/desk/campaigns": ("No scores are published yet", "no expected profit", "of 1 who may be contacted"),
+    "/desk/team": ("No scores are published yet", "There are no cases yet", "There are no cases yet"),
+    "/desk/health": ("No scores are published yet", "dvc repro monitor", "dvc repro monitor"),
+    "/desk/digests": ("You hear of no view yet",) * 3,
+    "/desk/customers/C0004": ("No scores are published yet", "No customer has the id", "Open a case"),
+}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +78,24 @@ def test_every_page_is_accessible_fits_its_window_and_asks_nothing_of_others(
             somebody.open(path)
             somebody.page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
             found[path] = somebody.faults()
+        somebody.open("/desk/campaigns").set_input_files("[name=file]", [OUTCOMES])
+        with somebody.page.expect_navigation():
+            somebody.page.click("#main form[enctype] button")
+        found["outcomes of a file"] = somebody.faults()
         assert {path: faults for path, faults in found.items() if faults} == {}
+        assert somebody.complaints == []
+
+
+def test_with_next_to_nothing_each_page_opens_and_says_what_lacks(chromium: Path, served: str) -> None:
+    with visitor(chromium, served) as somebody:
+        for place, tenant in enumerate(company.SMALL):
+            somebody.sign_in_instead(f"manager@{tenant}.example")
+            lacking = {
+                path: text
+                for path, says in LITTLE.items()
+                if says[place] not in (text := somebody.open(path).locator("main").inner_text())
+            }
+            assert lacking == {}, tenant
         assert somebody.complaints == []
 
 
@@ -142,6 +178,9 @@ def test_a_days_story_by_keys(
             with page.expect_navigation():
                 keys.press(names[-1])
 
+        name = page.locator("a.who").first.inner_text()  # of my day
+        press("j", "Enter")
+        assert page.locator("h1").inner_text() == name
         for name in ("C0003", "C0004"):
             somebody.open(f"/desk/customers/{name}")
             press("a")  # opens a case, and takes it
@@ -163,6 +202,10 @@ def test_a_days_story_by_keys(
         somebody.open("/desk/cases?tab=done")
         assert page.locator("[data-row]").count() == 1
         assert somebody.faults() == []
+        somebody.sign_in_instead(company.email("manager"))
+        somebody.open("/desk/campaigns")
+        saves = page.locator("[aria-labelledby=saves] p").first.inner_text()
+        assert f"{words(language).value('saved')} 1." in saves
         assert somebody.complaints == []
     with desk_database.engine() as engine, engine.begin() as connection:
         assert connection.execute(sa.select(outcomes.c.customer_id, outcomes.c.outcome)).all() == [("C0003", "saved")]
