@@ -119,7 +119,7 @@ def _largest(comparisons: Sequence[Json]) -> list[Json]:
 
 def _short(name: str) -> str:
     """A name that has room beside a chart; the table has it whole."""
-    return name if len(name) <= _ROOM else f"{name[: _ROOM - 1].rsplit(maxsplit=1)[0]}…"
+    return name if len(name) <= _ROOM else f"{name[:_ROOM].rpartition(' ')[0] or name[: _ROOM - 1]}…"
 
 
 def _effects(words: Words, compared: Sequence[Json]) -> Markup | None:
