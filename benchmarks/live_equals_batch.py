@@ -29,6 +29,7 @@ from fedelta.models.btyd.purchase_prior import prior_columns
 from fedelta.models.panel import to_pandas
 from fedelta.models.pyfunc import load_bundle
 from fedelta.models.scoring import score
+from fedelta.models.table import Table
 from fedelta.scoring.histories import indexes_of, recommended, with_channel, with_margin_share
 from fedelta.scoring.scorer import MOST_CUSTOMERS, Scorer
 
@@ -93,11 +94,11 @@ def batch(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame) -> pl.D
     table, _ = features_at(events, [cutoff], settings.kernel)
     table = table.hstack(attributes_at(table, customers, settings.attributes)) if settings.attributes else table
     rows = to_pandas(table)
-    rows = rows.join(prior_columns(bundle.models.prior, rows[rows["status"] == "scored"]))
-    rows = with_channel(rows, events, settings.as_of)
-    if settings.margins:
-        rows = with_margin_share(rows, events, settings.as_of, settings.margins)
+    whole = rows.join(prior_columns(bundle.models.prior, rows[rows["status"] == "scored"]))
     seen = events.filter(seen_before(settings.as_of))
+    rows = with_channel(Table.of(whole), seen, settings.as_of)
+    if settings.margins:
+        rows = with_margin_share(rows, seen, settings.margins)
     known = [*customers["customer_id"]]
     found, _ = score(
         rows,

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from fedelta.features.contract import DIGITAL_CHANNELS, LEVELS, PILLARS
-from fedelta.features.experience_rules import ExperienceSettings, columns_of, with_bad_experiences
+from fedelta.features.experience_rules import ExperienceSettings, columns_of, judged, named_rules
 from fedelta.features.history import DAY_US, Booleans, Integers, opens_of, times_of
 from fedelta.features.recovery import recoveries
 from fedelta.features.relationship import RESUMING, USUAL, Relationship
@@ -52,8 +52,9 @@ def annotate(
 ) -> pl.DataFrame:
     """Add to interactions, sorted by customer and time, what each looks back on.
 
-    `kind` becomes categorical, and `channel` where it is `named`. New columns: `bad_experience` and `severity`;
-    `is_digital`; and `cents` (amount in 1/10,000, Int64).
+    `kind` becomes categorical, and `channel` where it is `named`. New columns: `bad_experience`, `severity`, and
+    `rule`, the number of the rule broken (that of rules where none was); `is_digital`; and `cents` (amount in 1/10,000,
+    Int64).
 
     Only where `named`, those of `ON_DEMAND`: in µs, null where there is none, `since_first` and, for the customer's
     previous event of that sort, `since_previous`, `since_previous_purchase`, `since_previous_bad`; `pillar` and `level`
@@ -66,28 +67,41 @@ def annotate(
     nothing since shows that it goes on.
     """
     wanted = frozenset(named)
-    judged = with_bad_experiences(events, experience).with_columns(_CENTS, *_categories(wanted))
-    judged = judged.with_columns(_is_digital(tuple(digital_channels)))
+    asked = {"cents": _CENTS, **_categories(wanted), "is_digital": _is_digital(tuple(digital_channels))}
+    if "since_previous_purchase" in wanted:
+        asked["purchase"] = _PURCHASE
+    rule, severity, found = judged(events, experience, asked)
+    held = {column.name: column for column in events.get_columns()}
+    held |= {column.name: column for column in found if column.name != "purchase"}
+    held |= {"bad_experience": named_rules(rule, experience), "severity": pl.Series("severity", severity)}
+    held["rule"] = pl.Series("rule", rule)
+    table = pl.DataFrame(list(held.values()))
     starts = np.flatnonzero(opens_of(events))
     first = np.repeat(starts, np.diff(np.append(starts, len(events))))
-    return judged.with_columns(
-        *_times_since(judged, first, wanted),
-        *_experience_columns(judged, experience, first, wanted),
-        *_relationship_columns(judged, relationship, first, wanted),
+    marks = {"since_previous": np.ones(len(events), np.bool_), "since_previous_bad": severity > 0}
+    if "purchase" in found.columns:
+        marks["since_previous_purchase"] = found["purchase"].to_numpy()
+    return table.hstack(
+        [
+            *_times_since(times_of(events), first, marks, wanted),
+            *_experience_columns(table, experience, first, wanted),
+            *_relationship_columns(table, relationship, first, wanted),
+        ]
     )
 
 
-_CENTS = pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64).alias("cents")
+_CENTS = pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64)
+_PURCHASE = pl.col("kind") == "purchase"
 
 
-def _categories(named: frozenset[str]) -> list[pl.Expr]:
-    """Texts as categories, once rules have looked into them: measures ask for a kind or channel, again and again."""
-    return [pl.col(name).cast(pl.Categorical) for name in ("kind", "channel") if name == "kind" or name in named]
+def _categories(named: frozenset[str]) -> dict[str, pl.Expr]:
+    """Texts as categories: measures ask for a kind or channel, again and again."""
+    return {name: pl.col(name).cast(pl.Categorical) for name in ("kind", "channel") if name == "kind" or name in named}
 
 
 @cache
 def _is_digital(channels: tuple[str, ...]) -> pl.Expr:
-    return pl.col("channel").is_in(list(channels)).alias("is_digital")
+    return pl.col("channel").is_in(list(channels))
 
 
 def columns_needed(named: Collection[str], experience: ExperienceSettings) -> list[str]:
@@ -117,15 +131,11 @@ def _relationship_columns(
     return [column for column in added if column.name in named]
 
 
-def _times_since(events: pl.DataFrame, first: Integers, named: frozenset[str]) -> list[pl.Series]:
-    at = times_of(events)
+def _times_since(
+    at: Integers, first: Integers, marks: Mapping[str, Booleans], named: frozenset[str]
+) -> list[pl.Series]:
     added = [pl.Series("since_first", at - at[first], dtype=pl.Int64)] if "since_first" in named else []
-    marks = {
-        "since_previous": pl.lit(True),
-        "since_previous_purchase": pl.col("kind") == "purchase",
-        "since_previous_bad": pl.col("severity") > 0,
-    }
-    return added + [_since_previous(name, at, first, _mark(events, marks[name])) for name in marks if name in named]
+    return added + [_since_previous(name, at, first, mark) for name, mark in marks.items() if name in named]
 
 
 def _mark(events: pl.DataFrame, expression: pl.Expr) -> Booleans:
@@ -135,23 +145,24 @@ def _mark(events: pl.DataFrame, expression: pl.Expr) -> Booleans:
 
 def _experience_columns(
     events: pl.DataFrame, experience: ExperienceSettings, first: Integers, named: frozenset[str]
-) -> list[pl.Series | pl.Expr]:
-    added: list[pl.Series | pl.Expr] = []
-    code = events["bad_experience"].to_physical().fill_null(len(experience.rules))
+) -> list[pl.Series]:
+    added: list[pl.Series] = []
+    rule, at, bad = events["rule"].to_numpy(), times_of(events), events["severity"].to_numpy() > 0
     for name, values in (("pillar", PILLARS), ("level", LEVELS)):
         if name in named:
             of_rule = [getattr(rule, name) for rule in experience.rules.values()]
-            added.append(pl.Series(name, [*of_rule, None], pl.Enum(values)).gather(code))
+            added.append(pl.Series(name, [*of_rule, None], pl.Enum(values))[rule])
     if "is_repeat" in named:
-        bad = _mark(events, pl.col("severity") > 0)
-        soon = _since_previous("soon", times_of(events), first, bad) <= round(experience.repeat_days * DAY_US)
-        added.append(pl.Series("is_repeat", bad) & soon)
+        previous = _previous_row(bad)
+        soon = at - at[previous] <= round(experience.repeat_days * DAY_US) if len(at) else bad
+        added.append(pl.Series("is_repeat", bad & (previous >= first) & soon))
     if "decayed_severity" in named:
         added.append(_decayed_severity(events, first, experience.half_life_days * DAY_US))
     if "half_life" in named:
-        added.append(pl.lit(round(experience.half_life_days * DAY_US), pl.Int64).alias("half_life"))
+        half_life = np.full(len(events), round(experience.half_life_days * DAY_US), np.int64)
+        added.append(pl.Series("half_life", half_life))
     if {"recovered", "recovery"} & named:
-        added += _recovered(events, experience.recovery_days)
+        added += [one for one in _recovered(events, experience.recovery_days) if one.name in named]
     return added
 
 

@@ -1,7 +1,7 @@
 """What customers have bought from each category, as a cutoff sees it, and what they then bought."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -44,7 +44,7 @@ class CategoryView:
     customer_ids: pl.Series
     by_category: dict[str, Floats]
     by_customer: dict[str, Floats]
-    bought: npt.NDArray[np.bool_] | None  # in the horizon, (n_customers, n_categories); None: not asked for
+    bought: npt.NDArray[np.bool_] | None = None  # in the horizon, (n_customers, n_categories); None: not asked for
 
 
 def categories_at(
@@ -74,11 +74,10 @@ def categories_at(
     days = coded.filter(seen_before(cutoff)).group_by("customer_id", "day", "code").agg(articles=pl.len())
     seen = days.sort("customer_id", "day", "code")
     ids = seen["customer_id"].unique(maintain_order=True)
-    shape = (len(ids), len(categories))
     rows = {customer: row for row, customer in enumerate(ids)}
     customer = seen["customer_id"].replace_strict(rows, return_dtype=pl.Int64).to_numpy() if len(ids) else _EMPTY
-    today = int(cutoff.timestamp()) // 86_400
-    held = _read(customer, seen["day"].to_numpy(), seen["code"].to_numpy(), seen["articles"].to_numpy(), today, shape)
+    day, code, articles = (seen[name].to_numpy() for name in ("day", "code", "articles"))
+    view = view_of(ids, customer, day, code, articles, cutoff, len(categories))
     bought = None
     if horizon is not None:
         then = coded.filter(
@@ -87,11 +86,27 @@ def categories_at(
             pl.col("code") >= 0,
             pl.col("customer_id").is_in(ids.implode()),
         )
-        bought = np.zeros(shape, bool)
+        bought = np.zeros((len(ids), len(categories)), bool)
         if len(then):
             whose = then["customer_id"].replace_strict(rows, return_dtype=pl.Int64).to_numpy()
             bought[whose, then["code"].to_numpy()] = True
-    return CategoryView(ids, *held, bought)
+    return replace(view, bought=bought)
+
+
+def view_of(
+    customer_ids: pl.Series,
+    customer: Integers,
+    day: Integers,
+    code: Integers,
+    articles: Integers,
+    cutoff: datetime,
+    categories: int,
+) -> CategoryView:
+    """The view of what was bought (n,): the number of the customer, the day since 1970, the code of the category (-1:
+    another), how many articles of it; sorted by customer and day, each category once a day.
+    """
+    today = int(cutoff.timestamp()) // 86_400
+    return CategoryView(customer_ids, *_read(customer, day, code, articles, today, (len(customer_ids), categories)))
 
 
 _EMPTY = np.empty(0, np.int64)

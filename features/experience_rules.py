@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,6 +26,7 @@ COLUMNS = pl.Schema(
 )
 # Operations of a Polars expression that look at other rows: of the future, or of another customer.
 _LOOK_AROUND = frozenset({"Agg", "Over", "Len", "Quantile", "Rank", "Shift", "Gather"})
+_EVERY = "every event"
 _MOST_REACH = 9_999  # more readers weigh no more: five times the severity
 
 
@@ -127,12 +129,25 @@ def with_bad_experiences(events: pl.DataFrame, settings: ExperienceSettings) -> 
     BadRule
         If a rule is no predicate over the columns of an interaction, or fails on the values they hold.
     """
+    rule, severity, _ = judged(events, settings)
+    return events.with_columns(named_rules(rule, settings), pl.Series("severity", severity))
+
+
+def judged(
+    events: pl.DataFrame, settings: ExperienceSettings, further: Mapping[str, pl.Expr] = MappingProxyType({})
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], pl.DataFrame]:
+    """The number of the gravest rule that each event broke (that of rules where it broke none), its severity, and what
+    else is asked of the events.
+    """
+    found = _judge(events, settings, {"rule": _gravest(tuple(settings.rules.items())), **further})
+    rule = found.drop_in_place("rule").to_numpy()
+    return rule, _severities(events, rule, list(settings.rules.values())), found
+
+
+def named_rules(rule: npt.NDArray[np.uint32], settings: ExperienceSettings) -> pl.Series:
+    """`bad_experience`: the name of each event's rule, null where it broke none."""
     names = list(settings.rules)
-    codes = _judge(events, settings, {"code": _gravest(tuple(settings.rules.items()))})["code"]
-    return events.with_columns(
-        pl.Series("bad_experience", [*names, None], pl.Enum(names)).gather(codes),
-        pl.Series("severity", _severities(events, codes.to_numpy(), list(settings.rules.values()))),
-    )
+    return pl.Series("bad_experience", [*names, None], pl.Enum(names))[rule]
 
 
 @cache
@@ -223,7 +238,9 @@ def _judge(events: pl.DataFrame, settings: ExperienceSettings, asked: Mapping[st
     """The expressions asked, one row per event; where one fails, the rule that is at fault is named."""
     known = with_look_back(events, {root for expression in asked.values() for root in expression.meta.root_names()})
     try:
-        return known.with_columns(**asked).select(asked.keys())
+        return pl.DataFrame(
+            known.select(pl.first().alias(_EVERY), **asked).get_columns()[1:]
+        )  # a literal is of all rows
     except PolarsError:
         for name, rule in settings.rules.items():
             _try_on(known, f"experience.rules.{name}", rule.when, predicate(name, rule))

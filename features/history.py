@@ -9,6 +9,7 @@ the bits set among the last of them.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ Totals: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Booleans: TypeAlias = npt.NDArray[np.bool_]
 Words: TypeAlias = npt.NDArray[np.uint64]
+Text: TypeAlias = type[pl.String] | pl.Enum
 _Kept = TypeVar("_Kept", bound=npt.NDArray[Any])
 
 
@@ -126,7 +128,7 @@ class History:
         first = np.flatnonzero(opens_of(events))
         bits, values = _evaluate(events, measures)
         return cls(
-            customer_ids=ids.gather(first),
+            customer_ids=ids[first],
             starts=np.append(first, len(events)).astype(np.int64),
             at=times_of(events),
             values=lambda measure: events.select(measure.at_event)[measure.name].to_numpy(),
@@ -193,6 +195,28 @@ def places(rows: Integers) -> pl.Series:
     return pl.Series(pa.array(rows, pa.int64(), mask=rows < 0))
 
 
+@dataclass(frozen=True)
+class Named:
+    """A column of text by the numbers of its names (n_rows,); null where a number is none of a name."""
+
+    names: tuple[str, ...]
+    number: Integers
+    dtype: Text = pl.String
+
+    def column(self) -> pl.Series:
+        """As a table holds it."""
+        return pl.Series([*self.names, None], dtype=self.dtype)[self._place]
+
+    def texts(self) -> npt.NDArray[np.object_]:
+        """As objects, None for null (n_rows,)."""
+        return np.array([*self.names, None], object)[self._place]
+
+    @property
+    def _place(self) -> Integers:
+        n = len(self.names)
+        return np.where((self.number >= 0) & (self.number < n), self.number, n)
+
+
 def known(values: Floats) -> pl.Series:
     """Numbers as a column (n_rows,); NaN becomes null."""
     return pl.Series(values, nan_to_null=True)
@@ -205,6 +229,9 @@ def times_of(events: pl.DataFrame) -> Integers:
 
 def opens_of(events: pl.DataFrame) -> Booleans:
     """Whether each event is its customer's first; events lie customer by customer (n_events,)."""
+    if len(events) < _FEW:
+        ids = events["customer_id"].to_list()
+        return np.array([True, *(one != before for before, one in pairwise(ids))][: len(ids)], np.bool_)
     return events.select(_OPENS)["opens"].to_numpy()
 
 

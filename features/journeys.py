@@ -29,7 +29,7 @@ import polars as pl
 
 from fedelta.features.activity import DOWNGRADE, INTERACTION, REFERRAL, RENEWAL
 from fedelta.features.experience import BAD, ONBOARDING_DAYS, RESOLVED, UNRESOLVED
-from fedelta.features.history import DAY_US, Booleans, Floats, History, Integers, Measure, View
+from fedelta.features.history import DAY_US, Booleans, Floats, History, Integers, Measure, Named, View
 from fedelta.features.labels import CANCELLATION
 from fedelta.features.purchases import PURCHASE
 from fedelta.features.tenure import ENROLMENT
@@ -85,13 +85,14 @@ def with_journeys(events: pl.DataFrame) -> pl.DataFrame:
     journey[events["kind"].is_in(TROUBLES).to_numpy()] = JOURNEYS.index("maintenance")
     journey[events["kind"].is_in(RENEWALS).to_numpy()] = JOURNEYS.index("renewal")
     return events.with_columns(
-        _named("journey", JOURNEYS, journey), _named("journey_stage", STAGES, _stage(_Moment(history, rows + 1)))
+        journey=_named(JOURNEYS, journey).column(),
+        journey_stage=_named(STAGES, _stage(_Moment(history, rows + 1))).column(),
     )
 
 
-def journeys_at(view: View) -> pl.DataFrame:
-    """`journey` and `journey_stage` of the customer in every row of the view, both Enum; the view knows `MEASURES`."""
-    return pl.DataFrame([_named("journey", JOURNEYS, _journey(view)), _named("journey_stage", STAGES, _stage(view))])
+def journeys_at(view: View) -> dict[str, Named]:
+    """`journey` and `journey_stage` of the customer in every row of the view; the view knows `MEASURES`."""
+    return {"journey": _named(JOURNEYS, _journey(view)), "journey_stage": _named(STAGES, _stage(view))}
 
 
 class _Reader(Protocol):
@@ -186,6 +187,5 @@ def _last(at: _Reader, *measures: Measure) -> Integers:
     return np.asarray(np.max([at.last_row(measure) for measure in measures], axis=0), np.int64)
 
 
-def _named(name: str, names: tuple[str, ...], code: Integers) -> pl.Series:
-    """Codes as an Enum; a code beyond the names is null."""
-    return pl.Series(name, [*names, None], pl.Enum(names)).gather(code)
+def _named(names: tuple[str, ...], code: Integers) -> Named:
+    return Named(names, code, pl.Enum(names))

@@ -14,12 +14,12 @@ from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.feature import Feature, columns_of, table_of
-from fedelta.features.history import Booleans, History, Integers, Measure, View, places
+from fedelta.features.history import Booleans, History, Integers, Measure, Named, View
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
 from fedelta.features.labels import labels_at, microseconds, status_at, status_measures
 from fedelta.features.recent import MEASURES as RECENT_MEASURES
-from fedelta.features.recent import RECENT, recent_at
+from fedelta.features.recent import RECENT, recent_at, rule_at
 from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES, measures, named
 from fedelta.features.relationship import USUAL, Relationship
 from fedelta.features.visibility import KNOWN_AT, hidden_at
@@ -91,15 +91,24 @@ def features_at(
     return table, table.select("customer_id", "cutoff").hstack(labels_at(history, cutoffs, rows, settings.relationship))
 
 
-def columns_at(
-    events: pl.DataFrame, cutoff: Cutoff, settings: KernelSettings
-) -> tuple[pl.DataFrame, dict[str, npt.NDArray[np.generic]]]:
-    """The keys and the features of `features_at` at one cutoff, without labels; NaN stands for null in features.
+def columns_at(events: pl.DataFrame, cutoff: Cutoff, settings: KernelSettings) -> dict[str, npt.NDArray[np.generic]]:
+    """The columns of `features_at` at one cutoff, without labels: times in UTC without a zone, text as objects.
 
-    `events` are as there, all known before the cutoff. Of few customers a table takes longer than its features.
+    `events` are as there, all known before the cutoff. NaN stands for null, None in text. Of few customers a table
+    takes longer than its features.
     """
     looked = _look(events, (cutoff,), settings)
-    return looked.keys, looked.features
+    keys = {
+        name: held.texts() if isinstance(held, Named) else _objects(held) if isinstance(held, pl.Series) else held
+        for name, held in looked.keys.items()
+    }
+    return {**keys, **looked.features}
+
+
+def _objects(texts: pl.Series) -> npt.NDArray[np.object_]:
+    found = np.empty(len(texts), object)
+    found[:] = texts.to_list()
+    return found
 
 
 @dataclass(frozen=True)
@@ -110,19 +119,24 @@ class _Rows:
     customer: Integers
 
 
+Keys = dict[str, Named | pl.Series | npt.NDArray[np.generic]]
+
+
 @dataclass(frozen=True)
 class _Looked:
     """Keys and features of rows, and what they were read from."""
 
     history: History
     rows: _Rows
-    keys: pl.DataFrame
+    keys: Keys
     features: dict[str, npt.NDArray[np.generic]]
 
     @property
     def table(self) -> pl.DataFrame:
         """Keys and features side by side."""
-        return self.keys.hstack(table_of(self.features))
+        keys = {name: held.column() if isinstance(held, Named) else held for name, held in self.keys.items()}
+        typed = pl.DataFrame(keys, nan_to_null=True).with_columns(pl.col("cutoff").dt.replace_time_zone("UTC"))
+        return typed.hstack(table_of(self.features))
 
 
 def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSettings) -> _Looked:
@@ -143,20 +157,24 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
         horizon_days=[c.horizon_days for c in cutoffs],
         definition=settings.relationship.definition,
     )
-    instants = pl.Series("cutoff", [c.at for c in cutoffs], pl.Datetime("us", "UTC"))
-    keys = pl.DataFrame(
-        {
-            "customer_id": history.customer_ids.gather(view.customer),
-            "cutoff": instants.gather(view.cutoff),
-            "horizon_days": np.array([c.horizon_days for c in cutoffs], np.int32)[view.cutoff],
-            "lead_days": np.array([c.lead_days for c in cutoffs], np.int32)[view.cutoff],
-            "role": pl.Series([c.role for c in cutoffs], dtype=pl.String).gather(view.cutoff),
-            "refit": np.array([c.refit for c in cutoffs], bool)[view.cutoff],
-            "status": status_at(view, settings.relationship),
-            "last_bad_experience": _last_bad(annotated, view),
-        }
-    ).hstack(journeys_at(view))
-    keys = keys.hstack(recent_at(annotated, view, keys["role"] == "score"))
+    rules = tuple(settings.experience.rules)
+    of_cutoff = {
+        "cutoff": np.array([c.at.replace(tzinfo=None) for c in cutoffs], "M8[us]"),
+        "horizon_days": np.array([c.horizon_days for c in cutoffs], np.int32),
+        "lead_days": np.array([c.lead_days for c in cutoffs], np.int32),
+    }
+    roles = tuple(dict.fromkeys(c.role for c in cutoffs))
+    role = np.array([roles.index(c.role) for c in cutoffs], np.int64)[view.cutoff]
+    keys: Keys = {
+        "customer_id": history.customer_ids[view.customer],
+        **{name: values[view.cutoff] for name, values in of_cutoff.items()},
+        "role": Named(roles, role),
+        "refit": np.array([c.refit for c in cutoffs], bool)[view.cutoff],
+        "status": status_at(view, settings.relationship),
+        "last_bad_experience": rule_at(annotated, view.last_row(BAD), rules, pl.Enum(rules)),
+        **journeys_at(view),
+        **recent_at(annotated, view, rules, np.array([name == "score" for name in roles], bool)[role]),
+    }
     return _Looked(history, _Rows(view.cutoff, view.customer), keys, columns_of(what.computed, view))
 
 
@@ -229,8 +247,3 @@ def _of(names: tuple[str, ...], relationship: Relationship) -> _What:
     found = tuple({measure.name: measure for measure in every}.values())
     columns = frozenset({"topic"} | {root for measure in found for root in measure.value.meta.root_names()})
     return _What(computed, found, columns, windows_of(computed))
-
-
-def _last_bad(annotated: pl.DataFrame, view: View) -> pl.Series:
-    """Rule of the last bad experience before the cutoff; null where there was none."""
-    return annotated["bad_experience"].gather(places(view.last_row(BAD)))

@@ -9,7 +9,7 @@ import polars as pl
 
 from fedelta.features.activity import ACTIVITY, ACTIVITY_DAY, RENEWAL
 from fedelta.features.cutoffs import Cutoff
-from fedelta.features.history import History, Integers, Measure, View
+from fedelta.features.history import History, Integers, Measure, Named, View
 from fedelta.features.purchases import PURCHASE, PURCHASE_DAY, SPEND
 from fedelta.features.relationship import USUAL, Relationship
 from fedelta.features.tenure import ENROLMENT
@@ -98,7 +98,7 @@ def labels_at(
     )
 
 
-def status_at(view: View, relationship: Relationship) -> pl.Series:
+def status_at(view: View, relationship: Relationship) -> Named:
     """Why a customer is in or out of scope in every row of the view: of ``features.contract.Status``.
 
     ``already_churned``: cancelled, and neither bought, renewed nor enrolled since. ``ended``: the relationship ended
@@ -111,5 +111,4 @@ def status_at(view: View, relationship: Relationship) -> pl.Series:
     ended = (view.last_row(ENDING) > resumed) if relationship.ended else np.zeros(len(gone), bool)
     active = PURCHASE if relationship.by_purchases else ACTIVITY
     known = (view.count(active) > 0) | (relationship.definition != "inactivity")
-    code = np.select([gone, ended, known], [2, 3, 0], 1)
-    return pl.Series("status", ["scored", "no_history", "already_churned", "ended"]).gather(code)
+    return Named(("scored", "no_history", "already_churned", "ended"), np.select([gone, ended, known], [2, 3, 0], 1))

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from fedelta.features.experience import BAD, RESOLVED, UNRESOLVED
-from fedelta.features.history import Floats, History, Integers, Measure, known, places
+from fedelta.features.history import Booleans, Floats, History, Integers, Measure, Named, Text, places
 
 MOST_RECENT = 3  # bad experiences; the last has its rule in `last_bad_experience` and its time in a feature
 RECENT = pl.Schema(
@@ -43,26 +43,38 @@ class Rows(Protocol):
         ...
 
 
-def recent_at(annotated: pl.DataFrame, view: Rows, scored: pl.Series) -> pl.DataFrame:
+def recent_at(
+    annotated: pl.DataFrame, view: Rows, rules: tuple[str, ...], scored: Booleans
+) -> dict[str, Named | pl.Series | Floats]:
     """The columns of `RECENT` for the rows of a view; null where a row is not `scored` or there was nothing.
 
     Parameters
     ----------
     annotated : DataFrame
         The annotated events of the view's history, with `topic`.
-    scored : Series of bool of length n_rows
+    rules : tuple of str
+        The names of the rules, in order.
+    scored : ndarray of bool of shape (n_rows,)
         Whether each row is to be scored: nobody reads the others.
     """
-    wanted = scored.to_numpy()
-    columns: dict[str, pl.Series] = {}
+    columns: dict[str, Named | pl.Series | Floats] = {}
     for place in range(2, MOST_RECENT + 1):
-        row = np.where(wanted, _bad_row(view, place), -1)
-        columns[f"bad_experience_{place}"] = annotated["bad_experience"].gather(places(row))
-        columns[f"bad_experience_{place}_days"] = known(view.days_since(row))
+        row = np.where(scored, _bad_row(view, place), -1)
+        columns[f"bad_experience_{place}"] = rule_at(annotated, row, rules)
+        columns[f"bad_experience_{place}_days"] = view.days_since(row)
     unresolved = view.last_row(UNRESOLVED)
-    still = wanted & (unresolved > view.last_row(RESOLVED))
-    columns["open_issue_topic"] = annotated["topic"].gather(places(np.where(still, unresolved, -1)))
-    return pl.DataFrame(columns, schema=RECENT)
+    still = scored & (unresolved > view.last_row(RESOLVED))
+    none = pl.Series([None], dtype=pl.String)[np.zeros(len(still), np.int64)]
+    columns["open_issue_topic"] = (
+        annotated["topic"].gather(places(np.where(still, unresolved, -1))) if still.any() else none
+    )
+    return columns
+
+
+def rule_at(annotated: pl.DataFrame, row: Integers, rules: tuple[str, ...], dtype: Text = pl.String) -> Named:
+    """The rule that the event of each row broke (n_rows,); null where it broke none, or there is no event (-1)."""
+    number = np.append(annotated["rule"].to_numpy().astype(np.int64), -1)
+    return Named(rules, number[row], dtype)
 
 
 def _bad_row(view: Rows, place: int) -> Integers:

@@ -28,6 +28,8 @@ def recoveries(events: pl.DataFrame, recovery_days: float) -> pl.DataFrame:
         `row` of the bad experience, ascending; `by`, the row of the contact that recovered it; `hours` between them, or
         the contact's own wait for an answer (0 where unknown) if it was the bad experience itself.
     """
+    if not events["severity"].max() or not events["resolved"].any():
+        return _RECOVERED.to_frame()
     marked = events.select(_MARKED)
     bad, resolves = np.flatnonzero(marked["bad"].to_numpy()), np.flatnonzero(marked["resolves"].to_numpy())
     if not len(bad) or not len(resolves):

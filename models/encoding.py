@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fedelta.features.errors import FedeltaError
+from fedelta.models.table import AnyTable, Table
 
 Matrix = npt.NDArray[np.float64]
 _CELLS_AT_ONCE = 8_000_000  # copied at once: asking for columns one by one takes longer than predicting few rows
@@ -38,7 +39,7 @@ class Encoding:
                 categories[str(name)] = tuple(sorted(counts.index, key=lambda value: (-counts[value], value)))
         return cls(tuple(names), categories)
 
-    def matrix(self, table: pd.DataFrame) -> Matrix:
+    def matrix(self, table: AnyTable) -> Matrix:
         """The table as floats, shape (n_rows, n_names). Null and a category never seen in training become NaN.
 
         Raises
@@ -46,12 +47,19 @@ class Encoding:
         MissingFeatures
             If a column the model was trained on is absent.
         """
-        if missing := [name for name in self.names if name not in table.columns]:
+        if missing := [name for name in self.names if name not in table]:
             raise MissingFeatures(
                 f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
                 "retrain on the new feature set."
             )
         out = np.empty((len(table), len(self.names)), np.float64)
+        if isinstance(table, Table):
+            for i, name in enumerate(self.names):
+                if (levels := self.categories.get(name)) is None:
+                    out[:, i] = table[name]
+                else:
+                    out[:, i] = [levels.index(one) if one in levels else np.nan for one in table[name].tolist()]
+            return out
         numbers = np.array([i for i, name in enumerate(self.names) if name not in self.categories], np.intp)
         for some in np.array_split(numbers, -(-len(numbers) * len(table) // _CELLS_AT_ONCE) or 1):
             out[:, some] = _as_matrix(table, [self.names[i] for i in some])

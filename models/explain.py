@@ -26,6 +26,7 @@ from fedelta.models.reasons.italian import Italian
 from fedelta.models.reasons.subjects import Fact, neutral, subject_of, tell
 from fedelta.models.reasons.wording import REST, Wording
 from fedelta.models.rounding import FINEST, PREDICTED, significant
+from fedelta.models.table import AnyTable, Table
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,19 +70,19 @@ def says(name: str, activity: str = "purchase") -> str:
     return prior.get(name) or name.removeprefix(BAD_PREFIX).removeprefix(PREFIX).replace("_", " ")
 
 
-def theme_contributions(model: ChurnModel, table: pd.DataFrame) -> pd.DataFrame:
+def theme_contributions(model: ChurnModel, table: AnyTable) -> pd.DataFrame:
     """What each theme adds to the log-odds of churn before calibration: (n_rows, n_themes); rows sum to `log_odds`."""
     parts = contributions(model.components, table)
     out: dict[str, Floats] = {}
-    for name in parts.columns:
-        theme = BASE if name == BASE else theme_of(str(name))
-        out[theme] = out.get(theme, 0.0) + parts[name].to_numpy(np.float64)
+    for name, part in parts.items():
+        theme = BASE if name == BASE else theme_of(name)
+        out[theme] = out.get(theme, 0.0) + part
     return pd.DataFrame(out)
 
 
 def reasons(
     model: ChurnModel,
-    table: pd.DataFrame,
+    table: AnyTable,
     wording: Wording | None = None,
     *,
     probability: Floats | None = None,
@@ -96,7 +97,7 @@ def reasons(
 
     Parameters
     ----------
-    table : DataFrame of shape (n_rows, n_columns)
+    table : DataFrame or Table of n_rows
         Rows of one cutoff: keys, features and prior columns.
     wording : Wording, optional
         What is called how in the source.
@@ -108,12 +109,12 @@ def reasons(
     Series of length n_rows, of the type of ``SCORES["reasons"]``
         The same for a customer alone as among others. Memory is bounded by chunks of rows.
     """
-    if table.empty:
+    if not len(table):
         return pl.Series("reasons", [], dtype=_DTYPE)
     given = model.churn_probability(table) if probability is None else probability
     score = clipped_logit(np.asarray(given, np.float64))
     edges = [*range(0, len(table), _CHUNK_ROWS), len(table)]
-    explain = partial(_of_chunk, model, table, wording or Wording(), score)
+    explain = partial(_of_chunk, model, Table.of(table), wording or Wording(), score)
     return pl.concat(side_by_side(explain, pairwise(edges), threads)).alias("reasons")
 
 
@@ -136,13 +137,11 @@ class _Reason:
     usual: float | None = None
 
 
-def _of_chunk(
-    model: ChurnModel, table: pd.DataFrame, wording: Wording, score: Floats, between: tuple[int, int]
-) -> pl.Series:
-    rows, held = slice(*between), table.iloc[slice(*between)]
-    parts = contributions(model.components, held).drop(columns=BASE)
-    names = tuple(str(name) for name in parts.columns)
-    exact = parts.to_numpy(np.float64)
+def _of_chunk(model: ChurnModel, table: Table, wording: Wording, score: Floats, between: tuple[int, int]) -> pl.Series:
+    rows, held = slice(*between), table.where(slice(*between))
+    parts = contributions(model.components, held)
+    del parts[BASE]
+    names, exact = tuple(parts), np.array(list(parts.values()), np.float64).reshape(len(parts), len(held)).T
     moved = significant(exact, PREDICTED, FINEST)
     groups = _groups(names)
     sums = [exact[:, group.columns].sum(axis=1) for group in groups]

@@ -1,6 +1,9 @@
 """The panel a model learns from: one row per customer and cutoff, what was known, and what then happened."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +15,7 @@ from fedelta.features.attributes import PREFIX
 from fedelta.features.cutoffs import Fit
 from fedelta.features.labels import DECLARED, LATE
 from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES
+from fedelta.models.table import AnyTable, T, Table
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,12 +31,12 @@ def feature_columns(table: pd.DataFrame) -> list[str]:
     return [f.name for f in FEATURES] + declared + [name for name in table.columns if str(name).startswith(PREFIX)]
 
 
-def activity_in(table: pd.DataFrame) -> str:
+def activity_in(table: AnyTable) -> str:
     """What columns about activity are named after: ``activity`` where it is declared, else ``purchase``.
 
     So `days_since_last_{activity_in(table)}` is the silence after which a customer may have left.
     """
-    return "activity" if "activity_day_count" in table.columns else "purchase"
+    return "activity" if "activity_day_count" in table else "purchase"
 
 
 @dataclass(frozen=True)
@@ -114,22 +118,40 @@ class Panel:
         return len(self.table)
 
 
-def floats(table: pd.DataFrame, name: str) -> Floats:
+def cutoff_in(table: Table) -> datetime:
+    """The cutoff of the rows, who share one: UTC, without a zone."""
+    at: datetime = table["cutoff"][:1].astype("M8[us]").item()
+    return at
+
+
+def floats(table: AnyTable, name: str) -> Floats:
     """A numeric column as floats (n_rows,); null becomes NaN."""
     return as_floats(table[name])
 
 
-def rows_where(table: pd.DataFrame, mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def texts(table: AnyTable, name: str) -> list[str | None]:
+    """A column of text (n_rows,); pandas holds a missing one as NaN."""
+    return [one if isinstance(one, str) else None for one in table[name].tolist()]
+
+
+def rows_where(table: T, mask: npt.NDArray[np.bool_]) -> T:
     """The rows of a mask; the table itself where that is all, as to copy one row takes a millisecond."""
-    return table if mask.all() else table[mask]
+    if mask.all():
+        return table
+    return cast("T", table.where(mask) if isinstance(table, Table) else table[mask])
 
 
-def as_floats(column: pd.Series) -> Floats:
+def beside(table: T, columns: Mapping[str, npt.NDArray[Any]]) -> T:
+    """The table with more columns, or others in the place of those of their names."""
+    return cast("T", table.beside(columns) if isinstance(table, Table) else table.assign(**columns))
+
+
+def as_floats(column: pd.Series | npt.NDArray[Any]) -> Floats:
     """A numeric column as floats (n_rows,); null becomes NaN."""
-    values = column.to_numpy()  # asking pandas for a type and a value of nulls takes several times as long
+    values = column if isinstance(column, np.ndarray) else column.to_numpy()  # cheaper than asking for floats
     if values.dtype.kind in "fiub":
         return np.asarray(values, np.float64)
-    return np.asarray(column.to_numpy(np.float64, na_value=np.nan), np.float64)
+    return np.asarray(pd.Series(column).to_numpy(np.float64, na_value=np.nan), np.float64)
 
 
 def horizon_end(table: pd.DataFrame) -> pd.Series:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fedelta.models.encoding import Encoding
 from fedelta.models.panel import activity_in, feature_columns, floats
+from fedelta.models.table import AnyTable
 
 EVERYBODY = "all customers"
 _LEAST = 20  # rows of a group; of fewer nothing is usual, and all customers stand in
@@ -76,7 +77,7 @@ def fit_peers(table: pd.DataFrame, read: Encoding) -> tuple[Peers, ...]:
     return tuple(held)
 
 
-def peers_of(groups: Sequence[Peers], table: pd.DataFrame) -> list[Peers | None]:
+def peers_of(groups: Sequence[Peers], table: AnyTable) -> list[Peers | None]:
     """The group of each row's customer; None where a model was saved without any."""
     if not groups:
         return [None] * len(table)

@@ -63,7 +63,7 @@ class BundleModel:
         BadCutoff
             If a cutoff is no time, or BTYD's columns are absent and every fit is later.
         """
-        table = table.assign(cutoff=_utc(cutoff_of(table)))
+        table = table.assign(cutoff=_utc(pd.Series(cutoff_of(table))))
         asked = np.ones(len(table), bool)
         if "status" in table:
             asked = (table["status"].astype("string") == "scored").to_numpy(bool, na_value=False)

@@ -22,12 +22,13 @@ from fedelta.models.explain import reasons
 from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.loyalty.model import LoyaltyModel
 from fedelta.models.loyalty.personas import PersonaModel
-from fedelta.models.panel import activity_in, floats, rows_where
+from fedelta.models.panel import activity_in, cutoff_in, floats, rows_where, texts
 from fedelta.models.policy.actions import planned, risk_tier
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes, contract_stakes, joined_stakes, stakes, value_while_here
 from fedelta.models.reasons.wording import Wording
 from fedelta.models.rounding import PREDICTED, significant
+from fedelta.models.table import AnyTable, Table
 from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
@@ -117,7 +118,7 @@ def base_of(
 
 
 def score(
-    table: pd.DataFrame,
+    table: AnyTable,
     models: Models,
     policy: PolicySettings,
     *,
@@ -139,7 +140,7 @@ def score(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame or Table
         Features and prior columns, times in UTC without a zone, of customers with a history at the cutoff. Those
         whose `status` is not "scored" keep it and get no figures. `known_value`, if there, is what the company says
         each customer is worth over the horizon if they stay; value at risk then goes by it. `margin_share`, if there,
@@ -176,12 +177,12 @@ def score(
     base : Base
         The one given, or that of these customers.
     """
-    suppressed = suppressed or {}
+    suppressed, table = suppressed or {}, Table.of(table)
     if base is None:
         base, (risk,) = base_of(
             [table], models, policy, suppressed=suppressed, out_of_fold=out_of_fold, contacts=contacts
         )
-    in_scope, as_of = _in_scope(table), table["cutoff"].iloc[0]
+    in_scope, as_of = _in_scope(table), cutoff_in(table)
     scored = rows_where(table, in_scope)
     if risk is None:
         risk = _risk(scored, models, policy, out_of_fold or {})
@@ -193,7 +194,7 @@ def score(
     frame = frame.hstack(_placed(frame, risk, policy, base, suppressed, contacts))
     if explained != "nobody":
         asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
-        found = reasons(models.churn, scored[asked], wording, probability=risk.probability[asked])
+        found = reasons(models.churn, rows_where(scored, asked), wording, probability=risk.probability[asked])
         place = places(np.where(asked, np.cumsum(asked) - 1, -1))
         frame = frame.with_columns(found.gather(place).alias("reasons"))
     if indexes is not None:
@@ -205,15 +206,15 @@ def score(
         frame = joined.with_columns(next_categories_status=some)
     others = pl.DataFrame(
         {
-            "customer_id": [*table["customer_id"][~in_scope], *unseen],
-            "status": [*table["status"][~in_scope], *["no_history"] * len(unseen)],
+            "customer_id": [*table["customer_id"][~in_scope].tolist(), *unseen],
+            "status": [*table["status"][~in_scope].tolist(), *["no_history"] * len(unseen)],
         },
         schema={"customer_id": pl.String, "status": pl.String},
     )
     every = pl.concat([_complete(frame), _complete(others)]) if len(others) else _complete(frame)
     return every.with_columns(
-        as_of=pl.lit(as_of.to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
-        horizon_days=pl.lit(int(table["horizon_days"].iloc[0]), pl.Int32),
+        as_of=pl.lit(as_of).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
+        horizon_days=pl.lit(int(table["horizon_days"][0]), pl.Int32),
         suppression_reason=pl.col("customer_id").replace_strict(suppressed, default=None, return_dtype=pl.String),
         model_version=pl.lit(model_version),
     ).sort("customer_id"), base
@@ -254,25 +255,26 @@ class _Part:
     gaps: pd.DataFrame  # what the regularity of orders is found by
 
 
-def _part(table: pd.DataFrame, models: Models, policy: PolicySettings, out_of_fold: Mapping[str, float]) -> _Part:
+def _part(given: AnyTable, models: Models, policy: PolicySettings, out_of_fold: Mapping[str, float]) -> _Part:
+    table = Table.of(given)
     scored = rows_where(table, _in_scope(table))
     return _Part(
-        table["cutoff"].iloc[0].to_pydatetime(),
+        cutoff_in(table),
         _risk(scored, models, policy, out_of_fold),
-        pl.Series(scored["customer_id"].to_list(), dtype=pl.String),
+        pl.Series(scored["customer_id"].tolist(), dtype=pl.String),
         _texts(scored, "journey").cast(pl.Categorical),
-        scored[regularity_columns(table)],
+        pd.DataFrame({name: scored[name] for name in regularity_columns(table)}),
     )
 
 
-def _risk(scored: pd.DataFrame, models: Models, policy: PolicySettings, out_of_fold: Mapping[str, float]) -> Risk:
+def _risk(scored: Table, models: Models, policy: PolicySettings, out_of_fold: Mapping[str, float]) -> Risk:
     probability = _probability(scored, models.churn, out_of_fold)
     at_stake = stakes_of(scored, probability, models, policy)
     return Risk(probability, at_stake, _gain(scored, at_stake, models.uplift))
 
 
-def _in_scope(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    return (table["status"] == "scored").to_numpy(bool)
+def _in_scope(table: Table) -> npt.NDArray[np.bool_]:
+    return np.asarray(table["status"] == "scored", np.bool_)
 
 
 def _joined(parts: Sequence[Floats | None]) -> Floats | None:
@@ -280,7 +282,7 @@ def _joined(parts: Sequence[Floats | None]) -> Floats | None:
     return np.concatenate(known) if known else None
 
 
-def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: PolicySettings) -> Stakes | None:
+def stakes_of(table: Table, probability: Floats, models: Models, policy: PolicySettings) -> Stakes | None:
     """What is at stake with customers in scope; None where nobody knows what they are worth.
 
     Where a company sees who leaves (a cancellation, its own labels), who has not left is here; where only silence
@@ -309,7 +311,7 @@ def stakes_of(table: pd.DataFrame, probability: Floats, models: Models, policy: 
     )
 
 
-def _gain(table: pd.DataFrame, at_stake: Stakes | None, uplift: UpliftModel | None) -> Floats | None:
+def _gain(table: Table, at_stake: Stakes | None, uplift: UpliftModel | None) -> Floats | None:
     """What contacting is measured to bring: effect on staying × worth of one who stays; None if not measured."""
     if uplift is None or at_stake is None:
         return None
@@ -318,22 +320,22 @@ def _gain(table: pd.DataFrame, at_stake: Stakes | None, uplift: UpliftModel | No
     return uplift.effect(table) * worth
 
 
-def _probability(table: pd.DataFrame, churn: ChurnModel, out_of_fold: Mapping[str, float]) -> Floats:
+def _probability(table: Table, churn: ChurnModel, out_of_fold: Mapping[str, float]) -> Floats:
     probability = churn.churn_probability(table)
     if not out_of_fold:
         return probability
-    held_out = table["customer_id"].map(out_of_fold).to_numpy(np.float64)
+    held_out = np.array([out_of_fold.get(name, np.nan) for name in table["customer_id"].tolist()], np.float64)
     return np.where(np.isnan(held_out), probability, held_out)
 
 
 def _scored(
-    table: pd.DataFrame,
+    table: Table,
     models: Models,
     policy: PolicySettings,
     probability: Floats,
     at_stake: Stakes | None,
     *,
-    as_of: pd.Timestamp,
+    as_of: datetime,
     currency: str,
     common: float | None,
 ) -> pl.DataFrame:
@@ -341,7 +343,7 @@ def _scored(
     loyalty_class, loyalty_score = models.loyalty.classify(table)
     next_order = days_to_next_order(table, prior.pareto, common) if prior else None
     out: dict[str, object] = {
-        "customer_id": table["customer_id"].to_list(),
+        "customer_id": table["customer_id"].tolist(),
         "churn_probability": probability,
         "churn_score": (probability * 100).round(1),
         "risk_tier": risk_tier(probability, policy).tolist(),
@@ -373,12 +375,12 @@ def _scored(
 _TYPED = [pl.col(pl.Datetime).dt.replace_time_zone("UTC"), pl.col("open_issue") > 0]
 
 
-def _valued(table: pd.DataFrame, models: Models) -> pd.DataFrame:
+def _valued(table: Table, models: Models) -> Table:
     """The rows at the horizon of value."""
     return at_horizon(table, models.prior, models.clv.horizon_days) if models.clv else table
 
 
-def _value(table: pd.DataFrame, models: Models, clv: ClvModel, annual_discount: float) -> pl.DataFrame:
+def _value(table: Table, models: Models, clv: ClvModel, annual_discount: float) -> pl.DataFrame:
     """Expected value over the horizon of value and over the rest of the life, with intervals."""
     rows = _valued(table, models)
     expected = clv.expected_spend(rows)
@@ -392,7 +394,7 @@ def _value(table: pd.DataFrame, models: Models, clv: ClvModel, annual_discount: 
 
 
 def _lifetime(
-    table: pd.DataFrame, prior: PurchasePrior | None, expected: Floats, days: int, annual_discount: float
+    table: Table, prior: PurchasePrior | None, expected: Floats, days: int, annual_discount: float
 ) -> dict[str, Floats]:
     """Expected value extended to the whole life as Pareto/NBD's fades, and the interval of one customer's.
 
@@ -423,28 +425,25 @@ def _asked(frame: pl.DataFrame, policy: PolicySettings, base: Base) -> npt.NDArr
     return (at_risk | frame["action"].is_not_null()).to_numpy() | base.listed(frame)
 
 
-def _texts(table: pd.DataFrame, name: str) -> pl.Series:
-    """A column of text; pandas holds a missing one as NaN."""
-    return pl.Series([one if isinstance(one, str) else None for one in table[name].tolist()], dtype=pl.String)
+def _texts(table: Table, name: str) -> pl.Series:
+    return pl.Series(texts(table, name), dtype=pl.String)
 
 
-def _net(table: pd.DataFrame) -> Floats:
+def _net(table: Table) -> Floats:
     """What customers bought minus what they were given back, to the 1/10,000 that money is counted in."""
     return np.round(floats(table, "spend") - floats(table, "returned_value"), 4)
 
 
-def _ago(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
+def _ago(as_of: datetime, days: Floats) -> npt.NDArray[np.datetime64]:
     """The instants so many days before, to the microsecond they were computed from; not a time of NaN."""
-    instants: npt.NDArray[np.datetime64] = as_of.to_datetime64().astype("M8[us]") - _microseconds(days * DAY_US)
+    instants: npt.NDArray[np.datetime64] = np.datetime64(as_of, "us") - _microseconds(days * DAY_US)
     return instants
 
 
-def _ahead(as_of: pd.Timestamp, days: Floats) -> npt.NDArray[np.datetime64]:
+def _ahead(as_of: datetime, days: Floats) -> npt.NDArray[np.datetime64]:
     """The instants so many days ahead, to the minute; not a time where the days are NaN, or more than a century."""
     minutes = np.round(np.where(days <= _CENTURY_DAYS, days, np.nan) * 1440)
-    instants: npt.NDArray[np.datetime64] = as_of.to_datetime64().astype("M8[us]") + _microseconds(
-        minutes * (DAY_US // 1440)
-    )
+    instants: npt.NDArray[np.datetime64] = np.datetime64(as_of, "us") + _microseconds(minutes * (DAY_US // 1440))
     return instants
 
 

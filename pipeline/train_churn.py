@@ -44,7 +44,7 @@ def train(panel: Panel, params: Params) -> tuple[ChurnModel, dict[str, Any]]:
 def importance(model: ChurnModel, table: pd.DataFrame) -> dict[str, float]:
     """Each column's share of what moves the scores: mean absolute contribution to the log-odds, largest first."""
     asked = table.iloc[np.linspace(0, len(table) - 1, min(_ASKED, len(table))).astype(int)]
-    parts = contributions(model.components, asked).drop(columns=BASE)
+    parts = pd.DataFrame(contributions(model.components, asked)).drop(columns=BASE)
     moved = (parts - parts.mean()).abs().mean()
     shares = (moved / (moved.sum() or 1.0)).round(6)
     return dict(sorted(((str(n), float(v)) for n, v in shares.items()), key=lambda item: (-item[1], item[0])))

@@ -3,22 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 import polars as pl
 
 from fedelta.features.attributes import Attribute, attributes_at
-from fedelta.features.categories import categories_at, purchases_by_category
 from fedelta.features.contract import INTERACTIONS, REQUIRED, SCORES, NextStatus
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings, exercised
 from fedelta.features.interaction_frames import BadInteractions
 from fedelta.features.kernel import KernelSettings, columns_at
-from fedelta.features.margins import margins_before
-from fedelta.features.usual_channel import usual_channels
 from fedelta.features.visibility import seen_before
-from fedelta.models.btyd.purchase_prior import PurchasePrior, prior_columns
+from fedelta.models.btyd.purchase_prior import COLUMNS, PurchasePrior, prior_answers
 from fedelta.models.experience.exposure import customer_counts
 from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.shrinkage import Prior
@@ -27,12 +25,13 @@ from fedelta.models.next_purchase.recommendations import recommend
 from fedelta.models.next_purchase.rows import Rows
 from fedelta.models.panel import rows_where
 from fedelta.models.scoring import CHANNEL, MARGIN_SHARE
+from fedelta.models.table import Table
 from fedelta.models.value.margins import MarginShares
+from fedelta.scoring.few_events import categories_at, margins_before, usual_channels
 
 ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
 NO_PURCHASE: NextStatus = "no_purchase_yet"
-_TEXTS = (pl.String, pl.Enum, pl.Categorical)
 _NOTHING = pl.Schema({name: SCORES[name] for name in ("customer_id", "next_categories")})
 
 
@@ -65,7 +64,7 @@ def rows_of(
     kernel: KernelSettings,
     attributes: tuple[Attribute, ...],
     prior: PurchasePrior | None,
-) -> pd.DataFrame:
+) -> Table:
     """Features, attributes and the answers of purchase models, one row per customer with a history, as models read it.
 
     Parameters
@@ -75,44 +74,48 @@ def rows_of(
     customers : DataFrame, optional
         `customer_id` and the attributes; without it, and of customers who are not in it, they are unknown.
     """
-    keys, features = columns_at(events, cutoff, kernel)
+    columns = columns_at(events, cutoff, kernel)
+    rows = Table(columns, len(columns["customer_id"]))
     if attributes:
-        known = pl.DataFrame(schema={"customer_id": pl.String}) if customers is None else customers
-        lacking = {one.name for one in attributes} | {one.known_from for one in attributes if one.known_from}
-        known = known.with_columns(pl.lit(None).alias(name) for name in sorted(lacking - {*known.columns}))
-        keys = keys.hstack(attributes_at(keys, known, attributes))
-    matrix = np.column_stack([np.asarray(values, np.float64) for values in features.values()])
-    rows = pd.concat([_keys(keys), pd.DataFrame(matrix, columns=list(features))], axis=1)
-    scored = rows_where(rows, (rows["status"] == "scored").to_numpy(bool))
-    answers = prior_columns(prior, scored)
-    return pd.concat([rows, answers if scored is rows else answers.reindex(rows.index)], axis=1)
+        rows = rows.beside(_attributes(rows, customers, attributes))
+    scored = np.asarray(rows["status"] == "scored", np.bool_)
+    answers = {name: np.full(len(rows), np.nan) for name in COLUMNS}
+    for name, found in prior_answers(prior, rows_where(rows, scored)).items():
+        answers[name][scored] = found
+    return rows.beside(answers)
 
 
-def with_channel(rows: pd.DataFrame, events: pl.DataFrame, as_of: datetime) -> pd.DataFrame:
+def with_channel(rows: Table, events: pl.DataFrame, as_of: datetime) -> Table:
     """The rows, with the channel that each customer mostly uses put beside."""
-    found = dict(usual_channels(events.lazy(), as_of).collect().rows())
-    held = pd.Series([found.get(customer) for customer in rows["customer_id"]], rows.index, dtype=object)
-    rows[CHANNEL] = held
-    return rows
+    found = usual_channels(events, as_of)
+    return rows.beside({CHANNEL: np.array([found.get(customer) for customer in rows["customer_id"].tolist()], object)})
 
 
-def with_margin_share(rows: pd.DataFrame, events: pl.DataFrame, as_of: datetime, shares: MarginShares) -> pd.DataFrame:
+def with_margin_share(rows: Table, events: pl.DataFrame, shares: MarginShares) -> Table:
     """The rows, with the share of spend that is left after costs, by what `events` record of it, put beside."""
-    recorded = margins_before(events.lazy(), as_of).collect()
-    sums = {customer: (amount, margin) for customer, _, amount, margin, _ in recorded.iter_rows()}
-    found = np.array([sums.get(customer, (0.0, 0.0)) for customer in rows["customer_id"]]).reshape(-1, 2)
-    rows[MARGIN_SHARE] = shares.share(found[:, 0], found[:, 1])
-    return rows
+    sums = margins_before(events)
+    found = np.array([sums.get(customer, (0.0, 0.0)) for customer in rows["customer_id"].tolist()]).reshape(-1, 2)
+    return rows.beside({MARGIN_SHARE: shares.share(found[:, 0], found[:, 1])})
 
 
-def _keys(keys: pl.DataFrame) -> pd.DataFrame:
-    """As `models.panel.to_pandas`, but with text as objects: of few rows pandas' own texts take longer."""
-    texts = [column for column in keys if column.dtype in _TEXTS]
-    held = np.empty((len(keys), len(texts)), object)
-    for place, column in enumerate(texts):
-        held[:, place] = column.to_list()
-    rest = pd.DataFrame({column.name: column.to_numpy() for column in keys if column.dtype not in _TEXTS})
-    return pd.concat([pd.DataFrame(held, columns=[column.name for column in texts], dtype=object), rest], axis=1)
+def _attributes(
+    rows: Table, customers: pl.DataFrame | None, attributes: tuple[Attribute, ...]
+) -> dict[str, npt.NDArray[Any]]:
+    known = pl.DataFrame(schema={"customer_id": pl.String}) if customers is None else customers
+    lacking = {one.name for one in attributes} | {one.known_from for one in attributes if one.known_from}
+    known = known.with_columns(pl.lit(None).alias(name) for name in sorted(lacking - {*known.columns}))
+    ids = pl.Series("customer_id", rows["customer_id"].tolist(), pl.String)
+    keys = pl.DataFrame([ids, pl.Series("cutoff", rows["cutoff"]).dt.replace_time_zone("UTC")])
+    return {column.name: _array(column) for column in attributes_at(keys, known, attributes)}
+
+
+def _array(column: pl.Series) -> npt.NDArray[Any]:
+    """As `models.panel.to_pandas` has it."""
+    if column.dtype != pl.String:
+        return column.to_numpy()
+    found = np.empty(len(column), object)
+    found[:] = column.to_list()
+    return found
 
 
 def indexes_of(
@@ -130,12 +133,7 @@ def recommended(
     """What a model recommends to those who had bought of a category, and the status of the others."""
     if model is None:
         return _NOTHING.to_frame(), reason or NO_CATEGORIES
-    view = categories_at(purchases_by_category(events), model.categories, as_of)
+    view = categories_at(events, model.categories, as_of)
     if not len(view.customer_ids):
         return _NOTHING.to_frame(), NO_PURCHASE
-    keys = {
-        "cutoff": as_of.replace(tzinfo=None),
-        "horizon_days": model.horizon_days,
-        "lead_days": model.lead_days,
-    }
-    return recommend(model, Rows.of([(view, keys)])), NO_PURCHASE
+    return recommend(model, Rows.at(view, as_of)), NO_PURCHASE

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 import polars as pl
 
 from fedelta.features.kernel import columns_read
 from fedelta.models.encoding import Encoding
+from fedelta.models.table import Table
 from fedelta.scoring.context import Settings
 
 
@@ -32,7 +34,7 @@ class InputWarnings:
 
 
 def warnings_of(
-    given: Sequence[str], events: pl.DataFrame, rows: pd.DataFrame, read: Encoding, settings: Settings
+    given: Sequence[str], events: pl.DataFrame, rows: Table, read: Encoding, settings: Settings
 ) -> dict[str, InputWarnings]:
     """The warnings of every customer who has any.
 
@@ -47,14 +49,15 @@ def warnings_of(
     """
     absent = tuple(name for name in columns_read(settings.kernel) if name not in given and name != "known_at")
     strange = _strange(events, settings)
-    ids, scored = rows["customer_id"].tolist(), (rows["status"] == "scored").to_numpy()
+    ids, scored = rows["customer_id"].tolist(), rows["status"] == "scored"
     missing: dict[str, list[str]] = {name: list(absent) for name in ids}
     outside: dict[str, list[str]] = {name: [] for name in ids}
     for one in settings.attributes:
-        for place in np.flatnonzero(rows[one.column].isna().to_numpy()).tolist():
+        for place in np.flatnonzero(_unknown(rows[one.column])).tolist():
             missing[ids[place]].append(one.name)
     names = list(settings.ranges)
-    values, ends = rows[names].to_numpy(np.float64), np.array([settings.ranges[name] for name in names]).reshape(-1, 2)
+    ends = np.array([settings.ranges[name] for name in names]).reshape(-1, 2)
+    values = np.array([rows[name] for name in names], np.float64).reshape(len(names), -1).T
     beyond = ((values < ends[:, 0]) | (values > ends[:, 1])) & scored[:, None]
     for place, column in zip(*(axis.tolist() for axis in np.nonzero(beyond)), strict=True):
         outside[ids[place]].append(names[column])
@@ -66,6 +69,12 @@ def warnings_of(
         name: InputWarnings(tuple(missing[name]), tuple(outside[name]), tuple(strange.get(name, ()))) for name in ids
     }
     return {name: one for name, one in found.items() if one != InputWarnings()}
+
+
+def _unknown(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return (
+        np.isnan(values) if values.dtype.kind == "f" else np.array([one is None for one in values.tolist()], np.bool_)
+    )
 
 
 def _strange(events: pl.DataFrame, settings: Settings) -> dict[str, list[str]]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
 import polars as pl
 
 from fedelta.features.contract import SCORES, SuppressionReason
 from fedelta.features.cutoffs import Cutoff
 from fedelta.models.scoring import Explained, score
+from fedelta.models.table import Table
 from fedelta.scoring.bundle import Bundle
 from fedelta.scoring.context import BadContext, ScoringContext
 from fedelta.scoring.histories import indexes_of, recommended, rows_of, seen, with_channel, with_margin_share
@@ -90,7 +90,7 @@ class Scorer:
             raise BadContext(f"{len(asked)} customers are asked for; at most {MOST_CUSTOMERS} can be scored at once.")
         events = seen(interactions, at)
         rows = self.rows(events, attributes, at)
-        if rows.empty:
+        if not len(rows):
             return Scored(_nobody(sorted(asked), at, self.context), {})
         models = self.bundle.models
         found, _ = score(
@@ -111,14 +111,14 @@ class Scorer:
         )
         return Scored(found, warnings_of(interactions.columns, events, rows, models.churn.encoding, settings))
 
-    def rows(self, events: pl.DataFrame, attributes: pl.DataFrame | None, as_of: datetime) -> pd.DataFrame:
+    def rows(self, events: pl.DataFrame, attributes: pl.DataFrame | None, as_of: datetime) -> Table:
         """What the models read of customers with a history, from what `scoring.histories.seen` returns."""
         settings = self.context.settings
         cutoff = Cutoff(as_of, settings.horizon_days, settings.lead_days, "score")
         prior = self.bundle.models.prior
         rows = rows_of(events, attributes, cutoff, settings.kernel, settings.attributes, prior)
         rows = with_channel(rows, events, as_of)
-        return rows if settings.margins is None else with_margin_share(rows, events, as_of, settings.margins)
+        return rows if settings.margins is None else with_margin_share(rows, events, settings.margins)
 
     def _suppressed(self, asked: Collection[str], attributes: pl.DataFrame | None) -> dict[str, SuppressionReason]:
         """Who of those asked for must not be contacted: as of the run, and who has opted out since."""

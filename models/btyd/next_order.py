@@ -2,12 +2,12 @@
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import betaincc, betainccinv
 
 from fedelta.models.btyd.fits import ParetoNbd
 from fedelta.models.panel import activity_in, floats
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 
@@ -16,7 +16,7 @@ _FEWEST = 50  # customers with two gaps or more; with fewer, orders are taken to
 _SHAPES = (0.2, 20.0)
 
 
-def days_to_next_order(table: pd.DataFrame, pareto: ParetoNbd, common: float | None = None) -> Floats:
+def days_to_next_order(table: AnyTable, pareto: ParetoNbd, common: float | None = None) -> Floats:
     """Days from the cutoff in which the next order comes with chance one half, if the customer stays (n_rows,).
 
     Gaps between orders are Gamma(c, c·λ) with the rate λ ~ Gamma(r, alpha) of Pareto/NBD and one regularity c for all;
@@ -55,13 +55,13 @@ def median_wait(r: float, alpha: float, c: float, gaps: Floats, span: Floats, si
     return np.where(np.isfinite(wait), np.maximum(wait, 0), (scale + silence) * (2 ** (1 / shape) - 1))
 
 
-def regularity_columns(table: pd.DataFrame) -> list[str]:
+def regularity_columns(table: AnyTable) -> list[str]:
     """What `regularity` reads."""
     what = activity_in(table)
     return [f"{what}_count", f"{what}_day_count", f"mean_{what}_gap_days", f"{what}_gap_deviation_days"]
 
 
-def regularity(table: pd.DataFrame) -> float:
+def regularity(table: AnyTable) -> float:
     """Shape c of the gaps between a customer's orders: 1 as if by chance, more is regular, less comes in bursts.
 
     Of n gaps with a common shape, sum of squares over square of the sum has the mean (c + 1) / (n·c + 1), whatever the

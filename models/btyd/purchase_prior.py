@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from fedelta.models.btyd.fits import BgNbd, GammaGamma, ParetoNbd, Summary, fit_bg_nbd, fit_gamma_gamma, fit_pareto_nbd
-from fedelta.models.panel import ORDER, activity_in, floats, rows_where
+from fedelta.models.panel import ORDER, activity_in, beside, floats, rows_where
 from fedelta.models.rounding import PREDICTED, significant
+from fedelta.models.table import AnyTable, T
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,31 +50,39 @@ class PurchasePrior:
     spend: GammaGamma | None  # None where the source knows no money
 
     def columns(self, table: pd.DataFrame) -> pd.DataFrame:
+        """`answers` as a table with the index of the rows."""
+        return pd.DataFrame(self.answers(table), index=table.index)
+
+    def answers(self, table: AnyTable) -> dict[str, Floats]:
         """P(alive), P(any purchase), expected purchase days and expected spend in each row's horizon, per model.
 
-        Null for a customer who was never active. A lead time is left out of the expectations
+        NaN for a customer who was never active. A lead time is left out of the expectations
         exactly. P(any) after a lead takes the purchase intensity of the
         horizon as lowered by the same share as the expectation.
         """
-        index, table = table.index, rows_where(table, _days(table) > 0)
+        active = _days(table) > 0
+        table = rows_where(table, active)
         summary, value = purchase_summary(table), self.order_value(table)
         lead, horizon = (floats(table, name) for name in ("lead_days", "horizon_days"))
         out: dict[str, Floats] = {}
         for name, model in (("pareto", self.pareto), ("bg", self.bg)):
             at_once = model.expected_purchases(summary, horizon)
-            orders = model.expected_purchases(summary, lead + horizon) - model.expected_purchases(summary, lead)
-            share = np.divide(orders, at_once, out=np.ones_like(orders), where=at_once > 0)
+            orders, share = at_once, np.ones_like(at_once)
+            if lead.any():
+                orders = model.expected_purchases(summary, lead + horizon) - model.expected_purchases(summary, lead)
+                np.divide(orders, at_once, out=share, where=at_once > 0)
             out[f"{name}_p_alive"] = model.p_alive(summary)
             out[f"{name}_p_any"] = -np.expm1(
                 share * np.log1p(-np.minimum(model.p_any_purchase(summary, horizon), 1 - 1e-12))
             )
             out[f"{name}_expected_orders"] = orders
             out[f"{name}_expected_spend"] = orders * value
-        rounded = {name: significant(values, PREDICTED) for name, values in out.items()}
-        found = pd.DataFrame(rounded, index=table.index)
-        return found if table.index is index else found.reindex(index)
+        rounded = significant(np.array(list(out.values())), PREDICTED)
+        found = np.full((len(out), len(active)), np.nan)
+        found[:, active] = rounded
+        return dict(zip(out, found, strict=True))
 
-    def order_value(self, table: pd.DataFrame) -> Floats:
+    def order_value(self, table: AnyTable) -> Floats:
         """Expected amount of the next order of each row (n_rows,), all of whom were active; 0 without money."""
         orders = _days(table)
         if self.spend is None:
@@ -95,19 +104,21 @@ class PurchasePrior:
 
 
 def prior_columns(prior: PurchasePrior | None, table: pd.DataFrame) -> pd.DataFrame:
-    """`PurchasePrior.columns`; all null where there was nobody to fit it on."""
-    if prior is None:
-        return pd.DataFrame(dict.fromkeys(COLUMNS, np.nan), index=table.index, dtype=np.float64)
-    return prior.columns(table)
+    """`prior_answers` as a table with the index of the rows."""
+    return pd.DataFrame(prior_answers(prior, table), index=table.index)
 
 
-def at_horizon(table: pd.DataFrame, prior: PurchasePrior | None, days: int) -> pd.DataFrame:
+def prior_answers(prior: PurchasePrior | None, table: AnyTable) -> dict[str, Floats]:
+    """`PurchasePrior.answers`; all NaN where there was nobody to fit it on."""
+    return {name: np.full(len(table), np.nan) for name in COLUMNS} if prior is None else prior.answers(table)
+
+
+def at_horizon(table: T, prior: PurchasePrior | None, days: int) -> T:
     """The rows with another horizon, and what the purchase models say of it in place of what they predicted."""
-    if (table["horizon_days"] == days).all():
+    if (floats(table, "horizon_days") == days).all():
         return table
-    other = table.assign(horizon_days=np.full(len(table), days, table["horizon_days"].to_numpy().dtype))
-    predicted = prior_columns(prior, other)
-    return other.assign(**{str(name): predicted[name] for name in predicted if name in table})
+    other = beside(table, {"horizon_days": np.full(len(table), days, np.asarray(table["horizon_days"]).dtype)})
+    return beside(other, {name: found for name, found in prior_answers(prior, other).items() if name in table})
 
 
 def fit_prior(table: pd.DataFrame, *, money: bool = True) -> PurchasePrior:
@@ -124,7 +135,7 @@ def fit_prior(table: pd.DataFrame, *, money: bool = True) -> PurchasePrior:
     return PurchasePrior(fit_pareto_nbd(summary), fit_bg_nbd(summary), value)
 
 
-def purchase_summary(table: pd.DataFrame) -> Summary:
+def purchase_summary(table: AnyTable) -> Summary:
     """Repeat purchase days, time from the first to the last, and age, in whole days (Fader & Hardie's x, t_x, T).
 
     A day with a purchase is `ceil(days since)` days before the cutoff, whatever the hour; the day before the cutoff is
@@ -134,7 +145,7 @@ def purchase_summary(table: pd.DataFrame) -> Summary:
     return Summary(_days(table) - 1, first - last, first - 1)
 
 
-def _days(table: pd.DataFrame) -> Floats:
+def _days(table: AnyTable) -> Floats:
     """Days with a purchase, or with activity where it is declared (n_rows,)."""
     return floats(table, f"{activity_in(table)}_day_count")
 

@@ -14,6 +14,7 @@ from fedelta.models.encoding import MissingFeatures
 from fedelta.models.learning.log_odds import rounded_logit, sigmoid
 from fedelta.models.panel import Panel, activity_in, floats
 from fedelta.models.rounding import FINEST, FITTED, significant
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 How = Literal["plain", "log", "logit", "is", "unknown"]
@@ -69,11 +70,11 @@ class Term:
     most: float | None = None
     times: str = ""
 
-    def of(self, table: pd.DataFrame) -> Floats:
+    def of(self, table: AnyTable) -> Floats:
         """The term of every row (n_rows,); NaN where the column is null, but a category is then simply not met."""
         return values_of(table, [self])[self]
 
-    def _of_numbers(self, table: pd.DataFrame) -> Floats:
+    def _of_numbers(self, table: AnyTable) -> Floats:
         values = floats(table, self.column)
         if self.how == "unknown":
             return np.asarray(np.isnan(values), np.float64)
@@ -106,15 +107,15 @@ class Logistic:
     weights: tuple[float, ...]
     intercept: float
 
-    def log_odds(self, table: pd.DataFrame) -> Floats:
+    def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of churn within each row's horizon (n_rows,)."""
         return self._sum(values_of(table, self.terms), len(table))
 
-    def churn_probability(self, table: pd.DataFrame) -> Floats:
+    def churn_probability(self, table: AnyTable) -> Floats:
         """Probability of churn within each row's horizon (n_rows,)."""
         return sigmoid(self.log_odds(table))
 
-    def contributions(self, table: pd.DataFrame) -> dict[str, Floats]:
+    def contributions(self, table: AnyTable) -> dict[str, Floats]:
         """What each column adds to the log-odds, against an average customer; `base` is the rest. They sum to it."""
         out = {BASE: np.full(len(table), self.intercept)}
         for term, part in zip(self.terms, self._parts(values_of(table, self.terms)), strict=True):
@@ -148,7 +149,7 @@ class Logistic:
         ]
 
 
-def values_of(table: pd.DataFrame, terms: Sequence[Term]) -> dict[Term, Floats]:
+def values_of(table: AnyTable, terms: Sequence[Term]) -> dict[Term, Floats]:
     """Every term of every row, (n_rows,) each, as `Term.of`: a column of text is read once for all its categories.
 
     Raises
@@ -156,7 +157,7 @@ def values_of(table: pd.DataFrame, terms: Sequence[Term]) -> dict[Term, Floats]:
     MissingFeatures
         If a column that a term reads is absent.
     """
-    if missing := sorted({column for term in terms for column in term.columns} - set(table.columns)):
+    if missing := sorted({column for term in terms for column in term.columns if column not in table}):
         raise MissingFeatures(
             f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "
             "retrain on the new feature set."
@@ -168,14 +169,15 @@ def values_of(table: pd.DataFrame, terms: Sequence[Term]) -> dict[Term, Floats]:
             found[term] = term._of_numbers(table)
             continue
         if term.column not in texts:
-            codes, levels = pd.factorize(table[term.column].astype("string"))
+            column = table[term.column]
+            codes, levels = pd.factorize(column.astype("string") if isinstance(column, pd.Series) else column)
             texts[term.column] = codes, {str(level): code for code, level in enumerate(levels)}
         codes, code_of = texts[term.column]
         found[term] = np.asarray(codes == code_of.get(term.level, _NO_CODE), np.float64)
     return found
 
 
-def rules(table: pd.DataFrame) -> dict[str, str]:
+def rules(table: AnyTable) -> dict[str, str]:
     """`RULES` for a table: silence is that of the declared activity."""
     return {**RULES, "hiatus": f"days_since_last_{activity_in(table)}"}
 

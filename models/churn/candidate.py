@@ -6,27 +6,30 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from fedelta.models.churn.settings import ChurnSettings
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import Panel
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 Values = Mapping[str, float | int]
 
 
 class Component(Protocol):
-    """A fitted model that a churn model adds up: log-odds of churn, what each column adds to them, its saved form."""
+    """A fitted model that a churn model adds up: log-odds of churn, what each column adds to them, its saved form.
+
+    A table is pandas' or `models.panel.Table`: `Encoding.matrix` and `models.panel.floats` read both.
+    """
 
     kind: ClassVar[str]  # of component, by which a saved one is recognised
 
-    def log_odds(self, table: pd.DataFrame) -> Floats:
+    def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of churn within each row's horizon (n_rows,)."""
         ...
 
-    def contributions(self, table: pd.DataFrame) -> Mapping[str, Floats]:
+    def contributions(self, table: AnyTable) -> Mapping[str, Floats]:
         """What each column adds in every row (n_rows,), and `base`; they sum to the log-odds."""
         ...
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from fedelta.features.errors import meant
 from fedelta.models.churn import candidate_models
@@ -17,6 +16,7 @@ from fedelta.models.churn.candidate import Candidate, Component
 from fedelta.models.churn.settings import BadCandidate, ChurnSettings
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import Panel
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 Weighted = tuple[tuple[float, Component], ...]
@@ -109,18 +109,18 @@ def fit_blend(
     return tuple((weight, _fit(part, panel, settings, prior, threads)) for part, weight in _parts(weights).items())
 
 
-def log_odds(components: Weighted, table: pd.DataFrame) -> Floats:
+def log_odds(components: Weighted, table: AnyTable) -> Floats:
     """The weighted sum of the components' log-odds (n_rows,)."""
     return np.asarray(sum(weight * component.log_odds(table) for weight, component in components), np.float64)
 
 
-def contributions(components: Weighted, table: pd.DataFrame) -> pd.DataFrame:
-    """The weighted sum of the components' contributions: columns and `base`, (n_rows, n_columns)."""
+def contributions(components: Weighted, table: AnyTable) -> dict[str, Floats]:
+    """The weighted sum of the components' contributions (n_rows,), by column, and `base`."""
     total = {BASE: np.zeros(len(table))}
     for weight, component in components:
         for name, part in component.contributions(table).items():
             total[name] = total.get(name, 0.0) + weight * part
-    return pd.DataFrame(total, index=table.index)
+    return total
 
 
 def component_from_dict(document: Mapping[str, Any], texts: Callable[[], Sequence[str]]) -> Component:

@@ -41,6 +41,7 @@ from fedelta.models.metrics.calibration_line import clipped_logit
 from fedelta.models.panel import Panel, floats
 from fedelta.models.peers import Peers
 from fedelta.models.rounding import probabilities
+from fedelta.models.table import AnyTable
 
 __all__ = [
     "ChurnModel", "Prior", "TooLittleData", "fit_churn", "out_of_time_folds", "too_little",
@@ -70,16 +71,16 @@ class ChurnModel:
     season: Season = NO_SEASON
     peers: tuple[Peers, ...] = ()  # what reasons are compared with; none, and they are given without
 
-    def log_odds(self, table: pd.DataFrame) -> Floats:
+    def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of churn before calibration: the components', weighted (n_rows,)."""
         return log_odds(self.components, table)
 
-    def churn_probability(self, table: pd.DataFrame, *, log_odds: Floats | None = None) -> Floats:
+    def churn_probability(self, table: AnyTable, *, log_odds: Floats | None = None) -> Floats:
         """Calibrated probability of churn within each row's horizon, shape (n_rows,).
 
         Parameters
         ----------
-        table : DataFrame of shape (n_rows, n_columns)
+        table : DataFrame or Table of n_rows
             `cutoff`, features and prior columns in any order; others are ignored.
         log_odds : ndarray of shape (n_rows,), optional
             `log_odds(table)`, where the caller has it: the components then need not predict again.
@@ -92,7 +93,7 @@ class ChurnModel:
         calibrated = self.calibrator.apply(sigmoid(self.log_odds(table) if log_odds is None else log_odds))
         return probabilities(self.season.apply(calibrated, cutoff_of(table)))
 
-    def shifts(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
+    def shifts(self, table: AnyTable) -> tuple[Floats, Floats]:
         """What calibration and season add to `log_odds` (n_rows,): the sum is the log-odds of `churn_probability`."""
         raw = self.log_odds(table)
         calibrated = clipped_logit(self.calibrator.apply(sigmoid(raw)))

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-import pandas as pd
-
 from fedelta.models.churn.baselines import Floats, Logistic
 from fedelta.models.encoding import Encoding
+from fedelta.models.table import AnyTable
 
 
 @dataclass(frozen=True)
@@ -17,11 +16,11 @@ class Regression:
     kind: ClassVar[str] = "logistic"
     logistic: Logistic
 
-    def log_odds(self, table: pd.DataFrame) -> Floats:
+    def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of churn (n_rows,)."""
         return self.logistic.log_odds(table)
 
-    def contributions(self, table: pd.DataFrame) -> dict[str, Floats]:
+    def contributions(self, table: AnyTable) -> dict[str, Floats]:
         """Coefficient times the distance from the mean."""
         return self.logistic.contributions(table)
 

@@ -14,6 +14,7 @@ from fedelta.models.learning.boosting import Ensemble, fit_ensemble
 from fedelta.models.learning.log_odds import btyd_log_odds
 from fedelta.models.learning.settings import BoostingSettings, Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,12 +28,12 @@ class Trees:
     encoding: Encoding
     prior: Prior
 
-    def log_odds(self, table: pd.DataFrame) -> Floats:
+    def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of churn (n_rows,): the trees', plus the prior's where they start from it."""
         raw = self.ensemble.raw(self.encoding.matrix(table))
         return raw + btyd_log_odds(table, "pareto") if self.prior == "init_score" else raw
 
-    def contributions(self, table: pd.DataFrame) -> dict[str, Floats]:
+    def contributions(self, table: AnyTable) -> dict[str, Floats]:
         """LightGBM's own (Lundberg et al. 2020, TreeSHAP), and the prior's log-odds as a column of their own."""
         parts = self.ensemble.contributions(self.encoding.matrix(table))
         out = dict(zip((*self.encoding.names, BASE), parts.T, strict=True))

@@ -2,12 +2,12 @@
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.special import expit
 
 from fedelta.models.learning.settings import BoostingSettings, Prior
 from fedelta.models.panel import Panel, floats
 from fedelta.models.rounding import rounded_log
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,7 +23,7 @@ def rounded_logit(probability: Floats) -> Floats:
     return rounded_log(np.log(p) - np.log1p(-p))
 
 
-def btyd_log_odds(table: pd.DataFrame, model: str = "pareto") -> Floats:
+def btyd_log_odds(table: AnyTable, model: str = "pareto") -> Floats:
     """Log-odds that a customer buys nothing in the row's horizon (n_rows,), by ``model``: pareto or bg."""
     return -rounded_logit(floats(table, f"{model}_p_any"))
 

@@ -12,7 +12,7 @@ miss. The second shows more: it has seen that time of the year in no year.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,10 @@ from fedelta.models.encoding import MissingFeatures
 from fedelta.models.metrics.calibration_line import clip_probability
 from fedelta.models.panel import Panel
 from fedelta.models.rounding import FINEST, FITTED, probabilities, significant
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
+Times: TypeAlias = pd.Series | npt.NDArray[np.datetime64]
 
 YEAR_DAYS = 365.25
 NEAR_DAYS = 30.0  # so far before the first cutoff or after the last the wave is still known
@@ -46,14 +48,14 @@ class Season:
     note: str = ""
     event: bool = False
 
-    def shift(self, cutoff: pd.Series) -> Floats:
+    def shift(self, cutoff: Times) -> Floats:
         """What the season adds to the log of each row's rate (n_rows,): 0 where its time of the year was not seen."""
         if self.cosine == self.sine == 0:
             return np.zeros(len(cutoff))
         day = _days(cutoff)
         return np.where(_seen(day, self.first, self.last), _wave(day) @ (self.cosine, self.sine), 0.0)
 
-    def apply(self, probability: Floats, cutoff: pd.Series) -> Floats:
+    def apply(self, probability: Floats, cutoff: Times) -> Floats:
         """Probabilities (n_rows,), those of a later cutoff shifted by the wave where its season was seen.
 
         Rows of one cutoff keep their order.
@@ -151,7 +153,7 @@ def seasonal(panel: Panel, horizon_days: int, lead_days: int) -> bool:
     return complete and season_seen(panel.table["cutoff"], horizon_days + lead_days)
 
 
-def cutoff_of(table: pd.DataFrame) -> pd.Series:
+def cutoff_of(table: AnyTable) -> Times:
     """The column `cutoff` of a table (n_rows,).
 
     Raises
@@ -170,7 +172,7 @@ def season_seen(cutoff: pd.Series, ahead_days: float) -> bool:
     return len(day) >= FEWEST_CUTOFFS and bool(_seen(day[-1:] + ahead_days, day[0], day[-1])[0])
 
 
-def _days(cutoff: pd.Series) -> Floats:
+def _days(cutoff: Times) -> Floats:
     return np.asarray((pd.to_datetime(cutoff, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), np.float64)
 
 

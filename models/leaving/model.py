@@ -27,6 +27,7 @@ from fedelta.models.learning.boosting import Ensemble, fit_ensemble
 from fedelta.models.learning.settings import BoostingSettings
 from fedelta.models.panel import activity_in, floats
 from fedelta.models.rounding import probabilities, rounded_log
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +46,7 @@ class LeavingModel:
     ensemble: Ensemble
     encoding: Encoding
 
-    def p_leaves(self, table: pd.DataFrame, by_pareto: Floats) -> Floats:
+    def p_leaves(self, table: AnyTable, by_pareto: Floats) -> Floats:
         """Probability of leaving within the horizon if still here (n_rows,), from Pareto/NBD's."""
         return probabilities(expit(_log_odds(by_pareto) + self.ensemble.raw(self.encoding.matrix(table))))
 

@@ -11,12 +11,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.optimize import nnls
 
 from fedelta.models.loyalty.settings import LoyaltySettings
 from fedelta.models.panel import Panel, floats
 from fedelta.models.rounding import FITTED, significant
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 Objects = npt.NDArray[np.object_]
@@ -65,7 +65,7 @@ class LoyaltyModel:
     attitude_steps: tuple[float, ...] = ()  # of those who spoke
     reason: str | None = None
 
-    def classify(self, table: pd.DataFrame) -> tuple[Objects, Floats]:
+    def classify(self, table: AnyTable) -> tuple[Objects, Floats]:
         """Class (None where unknown) and score (0-100, NaN where unknown) of every row of a feature table.
 
         The score is the geometric mean of the percentiles of patronage and attitude: who is loyal has 50 or more, who
@@ -81,13 +81,13 @@ class LoyaltyModel:
         held[known] = names[(fond >= 0.5).astype(int), (often >= 0.5).astype(int)][known]
         return held, np.where(known, (100 * np.sqrt(often * fond)).round(1), np.nan)
 
-    def attitude(self, table: pd.DataFrame) -> Floats:
+    def attitude(self, table: AnyTable) -> Floats:
         """Attitude of every row, 0 to 1, moved towards the base by how little was expressed; NaN where silent."""
         mean, count = spoken(table, self.weights)
         shrunk = self.base + (mean - self.base) * count / (count + self.credibility)
         return np.where(count >= self.least_signals, shrunk, np.nan)
 
-    def lift(self, table: pd.DataFrame, signal: str) -> Floats:
+    def lift(self, table: AnyTable, signal: str) -> Floats:
         """What attitude would gain had every sign of one kind been good; NaN where silent or none was given."""
         if signal not in self.weights:
             return np.full(len(table), np.nan)
@@ -128,13 +128,13 @@ def fit_loyalty(panel: Panel, settings: LoyaltySettings) -> LoyaltyModel:
     return replace(model, patronage_steps=_steps(patronage_of(table)), attitude_steps=_steps(attitude))
 
 
-def patronage_of(table: pd.DataFrame) -> Floats:
+def patronage_of(table: AnyTable) -> Floats:
     """Days with a purchase that Pareto/NBD expects in 90 days, of each row; 0 for who never bought."""
     expected = floats(table, "pareto_expected_orders") / floats(table, "horizon_days") * PATRONAGE_DAYS
     return np.nan_to_num(expected)
 
 
-def spoken(table: pd.DataFrame, weights: Mapping[str, float]) -> tuple[Floats, Floats]:
+def spoken(table: AnyTable, weights: Mapping[str, float]) -> tuple[Floats, Floats]:
     """Mean sign of attitude of each row (NaN where there is none) and their weighted number."""
     good, total = np.zeros(len(table)), np.zeros(len(table))
     for name, weight in weights.items():
@@ -153,7 +153,7 @@ def credibility_of(mean: Floats, count: Floats, base: float) -> float:
     return significant(min(within / between, _MOST_CREDIBILITY), FITTED) if between > 0 else _MOST_CREDIBILITY
 
 
-def _given(table: pd.DataFrame, signal: Signal) -> tuple[Floats, Floats]:
+def _given(table: AnyTable, signal: Signal) -> tuple[Floats, Floats]:
     """How often a sign was given, and how good it was; a count without a value counts as none."""
     count = np.nan_to_num(floats(table, signal.count))
     if signal.value is None:
@@ -162,7 +162,7 @@ def _given(table: pd.DataFrame, signal: Signal) -> tuple[Floats, Floats]:
     return np.where(np.isnan(value), 0.0, count), np.nan_to_num(1 - value if signal.bad else value)
 
 
-def _told(table: pd.DataFrame, signal: Signal) -> bool:
+def _told(table: AnyTable, signal: Signal) -> bool:
     """Whether rows tell of a sign. Contacts of which none is known to be unsettled tell nothing: nobody noted it."""
     count, value = _given(table, signal)
     return bool((count > 0).any() and (not signal.bad or (value[count > 0] < 1).any()))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from fedelta.features.contract import CHANNELS
 from fedelta.models.panel import activity_in, floats
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 Theme = Literal["experience", "behaviour", "value", "channels"]  # in the order in which a name tells them
@@ -92,7 +93,7 @@ class Scale:
         """The trait."""
         return BY_COLUMN[self.column]
 
-    def of(self, table: pd.DataFrame) -> Floats:
+    def of(self, table: AnyTable) -> Floats:
         """Robust deviations from the median, within ±3; 0 where unknown, and near it where a rate rests on little."""
         z = np.clip((_read(table, self.trait) - self.median) / self.spread, -_FARTHEST, _FARTHEST)
         if self.trait.evidence is not None:
@@ -117,7 +118,7 @@ def scales_of(table: pd.DataFrame) -> tuple[Scale, ...]:
     return tuple(scales)
 
 
-def points(table: pd.DataFrame, scales: Sequence[Scale]) -> Floats:
+def points(table: AnyTable, scales: Sequence[Scale]) -> Floats:
     """Customers in the space of the traits (n_customers, n_scales); every theme weighs the same."""
     themes = [scale.trait.theme for scale in scales]
     columns = [scale.of(table) / np.sqrt(themes.count(scale.trait.theme)) for scale in scales]
@@ -138,6 +139,6 @@ def raw_mean(table: pd.DataFrame, trait: Trait) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _read(table: pd.DataFrame, trait: Trait) -> Floats:
+def _read(table: AnyTable, trait: Trait) -> Floats:
     values = floats(table, trait.column)
     return np.log1p(np.maximum(values, 0)) if trait.skewed else values

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from fedelta.models.encoding import MissingFeatures
 from fedelta.models.loyalty.persona_traits import Scale, points
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,13 +37,13 @@ class PersonaModel:
         """The columns of a feature table that personas are assigned by."""
         return sorted({name for scale in self.scales for name in (scale.column, scale.trait.evidence) if name})
 
-    def assign(self, table: pd.DataFrame) -> npt.NDArray[np.object_]:
+    def assign(self, table: AnyTable) -> npt.NDArray[np.object_]:
         """Name of the nearest persona of every row of a feature table; None where there are none."""
         if not self.personas:
             return np.full(len(table), None, object)
         return np.array([persona.name for persona in self.personas], object)[self.nearest(table)]
 
-    def nearest(self, table: pd.DataFrame) -> npt.NDArray[np.intp]:
+    def nearest(self, table: AnyTable) -> npt.NDArray[np.intp]:
         """Number of the nearest persona of every row.
 
         Raises

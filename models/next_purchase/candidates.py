@@ -4,7 +4,7 @@ A rule has a score that ranks the categories, and a rising line from its logarit
 that its probabilities are comparable and its ranking stays what the rule says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -55,10 +55,12 @@ class Fitted:
     encoding: Encoding
     ensemble: Ensemble
 
-    def log_odds(self, rows: Rows) -> dict[Name, Floats]:
-        """Log-odds of a purchase in the horizon by every candidate, before calibration (n_rows, n_categories)."""
-        out: dict[Name, Floats] = {name: self._by_rule(name, rows) for name in RULES}
-        start = out["own_frequency"]
+    def log_odds(self, rows: Rows, names: Collection[Name] = NAMES) -> dict[Name, Floats]:
+        """Log-odds of a purchase in the horizon by candidates, before calibration (n_rows, n_categories)."""
+        out: dict[Name, Floats] = {name: self._by_rule(name, rows) for name in RULES if name in names}
+        if "lightgbm" not in names and "blend" not in names:
+            return out
+        start = out.get("own_frequency", self._by_rule("own_frequency", rows))
         raw = self.ensemble.raw(matrix(rows, self.associations, self.encoding)).reshape(start.shape)
         return {**out, "lightgbm": rounded_log(start + raw), "blend": rounded_log(start + raw / 2)}
 

@@ -17,7 +17,7 @@ def evaluate_next(model: NextModel, rows: Rows, resampling: Resampling) -> dict[
     categories; `ndcg_3` of the same customers; `log_loss` and `ece` of all customers and categories. Differences are
     the model minus each candidate, on the same resamples of the customers.
     """
-    predicted, customer, bought = model.forecasts(rows), rows.keys["customer_id"].to_numpy(str), rows.bought
+    predicted, customer, bought = model.forecasts(rows), rows.table["customer_id"].to_numpy(str), rows.bought
     figures = {
         "hit_rate_3": {name: hit_rate(held.score, bought) for name, held in predicted.items()},
         "ndcg_3": {name: ndcg(held.score, bought) for name, held in predicted.items()},

@@ -61,7 +61,7 @@ class NextModel:
 
     def forecast(self, rows: Rows) -> Forecast:
         """What each customer will buy of within the horizon."""
-        return self._calibrated(self.fitted.log_odds(rows))
+        return self._calibrated(self.fitted.log_odds(rows, self.weights))
 
     def forecasts(self, rows: Rows) -> dict[str, Forecast]:
         """The same of the model, as `chosen`, and of each candidate by itself; theirs are not calibrated."""
@@ -127,7 +127,7 @@ def _chosen(
             odds[name].append(values)
         places.append(np.flatnonzero(at))
     at = np.concatenate(places)
-    bought, customer = rows.bought[at], rows.keys["customer_id"].to_numpy(str)[at]
+    bought, customer = rows.bought[at], rows.table["customer_id"].to_numpy(str)[at]
     predicted = {name: np.concatenate(parts) for name, parts in odds.items()}
     weights, results = weigh(predicted, bought, customer, resampling)
     note = f"Tested on {len(at):,} customers and cutoffs held out: {IN_WORDS[tested[0].how]}."
@@ -137,7 +137,7 @@ def _chosen(
     calibrator = fit_calibrator(
         expit(_blend(predicted, weights))[kept].ravel(),
         bought[kept].ravel(),
-        np.repeat(rows.keys["cutoff"].to_numpy("M8[us]")[at][kept], bought.shape[1]),
+        np.repeat(rows.table["cutoff"].to_numpy("M8[us]")[at][kept], bought.shape[1]),
         customer=np.repeat(customer[kept], bought.shape[1]),
     )
     return weights, calibrator, results, note

@@ -10,6 +10,7 @@ from fedelta.models.next_purchase.associations import in_last
 from fedelta.models.next_purchase.measures import TOP, ranked
 from fedelta.models.next_purchase.model import NextModel
 from fedelta.models.next_purchase.rows import Rows
+from fedelta.models.table import Table
 
 _RELEVANT = 1.15  # times as often as everybody: below, that two categories go together is not worth saying
 
@@ -21,6 +22,8 @@ def recommend(model: NextModel, rows: Rows) -> pl.DataFrame:
     bought shoes buys it more often: 31% within 90 days, 12% of everybody"), else how many of all customers buy it.
     """
     forecast, found = model.forecast(rows), []
+    keys = Table.of(rows.keys)
+    cutoffs: list[datetime] = keys["cutoff"].astype("M8[us]").tolist()
     order = ranked(forecast.score)[:, :TOP]
     for row, best in enumerate(order):
         found.append(
@@ -28,23 +31,22 @@ def recommend(model: NextModel, rows: Rows) -> pl.DataFrame:
                 {
                     "category": model.categories[place],
                     "probability": float(forecast.probability[row, place]),
-                    "reason": _reason(model, rows, row, int(place)),
+                    "reason": _reason(model, rows, row, int(place), cutoffs[row]),
                 }
                 for place in best
             ]
         )
     return pl.DataFrame(
         {
-            "customer_id": pl.Series(rows.keys["customer_id"].to_list(), dtype=pl.String),
+            "customer_id": pl.Series(keys["customer_id"].tolist(), dtype=pl.String),
             "next_categories": pl.Series(found, dtype=SCORES["next_categories"]),
         }
     )
 
 
-def _reason(model: NextModel, rows: Rows, row: int, place: int) -> str:
+def _reason(model: NextModel, rows: Rows, row: int, place: int, cutoff: datetime) -> str:
     count = int(rows.by_category["category_count"][row, place])
     if count:
-        cutoff: datetime = rows.keys["cutoff"].iloc[row].to_pydatetime()
         last = cutoff - timedelta(days=float(rows.by_category["days_since_category"][row, place]))
         return f"bought on {_day(last)}" if count == 1 else f"bought {_times(count)}, last on {_day(last)}"
     held, days = model.fitted.associations, f"{model.horizon_days} days"

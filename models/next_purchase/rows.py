@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ import pandas as pd
 
 from fedelta.features.categories import CategoryView
 from fedelta.models.panel import Panel
+from fedelta.models.table import AnyTable, Table
 
 Floats = npt.NDArray[np.float64]
 
@@ -17,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 class Rows:
     """Customers at cutoffs. Arrays `by_category` and `bought` are (n_rows, n_categories), `by_customer` (n_rows,)."""
 
-    keys: pd.DataFrame  # (n_rows, ...) customer_id, cutoff, horizon_days, lead_days; index 0 to n_rows - 1
+    keys: AnyTable  # (n_rows, ...) customer_id, cutoff, horizon_days, lead_days; pandas' index is 0 to n_rows - 1
     by_category: Mapping[str, Floats]
     by_customer: Mapping[str, Floats]
     bought: Floats  # 1 where the customer bought of the category in the horizon; NaN where that is not known
@@ -34,10 +36,20 @@ class Rows:
             np.concatenate([_outcome(view) for view, _ in views]),
         )
 
+    @classmethod
+    def at(cls, view: CategoryView, cutoff: datetime) -> "Rows":
+        """What one view saw, to recommend by: its keys are the customer and the cutoff."""
+        n = len(view.customer_ids)
+        keys = {
+            "customer_id": np.array(view.customer_ids.to_list(), object),
+            "cutoff": np.full(n, cutoff.replace(tzinfo=None), "M8[us]"),
+        }
+        return cls(Table(keys, n), view.by_category, view.by_customer, _outcome(view))
+
     def where(self, mask: npt.NDArray[np.bool_]) -> "Rows":
         """The rows of a mask."""
         return Rows(
-            self.keys[mask].reset_index(drop=True),
+            self.table[mask].reset_index(drop=True),
             {name: values[mask] for name, values in self.by_category.items()},
             {name: values[mask] for name, values in self.by_customer.items()},
             self.bought[mask],
@@ -46,7 +58,13 @@ class Rows:
     @property
     def panel(self) -> Panel:
         """The keys alone, as what folds are made of; their index says which row each is."""
-        return Panel(self.keys, self.keys[[]])
+        return Panel(self.table, self.table[[]])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The keys as pandas holds them."""
+        assert isinstance(self.keys, pd.DataFrame)
+        return self.keys
 
     @property
     def buyers(self) -> npt.NDArray[np.bool_]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from fedelta.models.btyd.outlook import outlook, rate_spread
 from fedelta.models.btyd.purchase_prior import PurchasePrior, purchase_summary
 from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.panel import activity_in, floats, rows_where
 from fedelta.models.rounding import PREDICTED, probabilities, significant
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def joined_stakes(parts: Sequence[Stakes | None]) -> Stakes | None:
 
 
 def stakes(
-    table: pd.DataFrame,
+    table: AnyTable,
     probability: Floats,
     prior: PurchasePrior,
     *,
@@ -86,7 +86,7 @@ def stakes(
         return Stakes(*(np.full(len(table), np.nan) for _ in range(6)))
     rows = rows_where(table, known)
     summary = purchase_summary(rows)
-    horizon, lead = float(rows["horizon_days"].iloc[0]), float(rows["lead_days"].iloc[0])
+    horizon, lead = (float(floats(rows, name)[0]) for name in ("horizon_days", "lead_days"))
     ahead = outlook(prior.pareto, summary, horizon_days=horizon, lead_days=lead, span_days=span_days)
     p_leaves = leaving.p_leaves(rows, ahead.p_leaves) if leaving else ahead.p_leaves
     q, share = probability[known], np.broadcast_to(np.asarray(margin, np.float64), len(table))[known]
@@ -127,7 +127,7 @@ def contract_stakes(probability: Floats, value: Floats, *, margin: float | Float
     return Stakes(here, probability, at_risk, nobody, nobody.copy(), np.full(len(probability), np.nan))
 
 
-def value_while_here(table: pd.DataFrame, prior: PurchasePrior, *, span_days: int, otherwise: Floats) -> Floats:
+def value_while_here(table: AnyTable, prior: PurchasePrior, *, span_days: int, otherwise: Floats) -> Floats:
     """What customers whom a company knows to be here spend within a span (n_customers,), by the purchase models.
 
     A model of spend learns from customers most of whom are silent for a reason. Of one who is known to be here, the
@@ -145,7 +145,7 @@ def value_while_here(table: pd.DataFrame, prior: PurchasePrior, *, span_days: in
     if prior.spend is None or not known.any():
         return otherwise
     rows = rows_where(table, known)
-    horizon, lead = float(rows["horizon_days"].iloc[0]), float(rows["lead_days"].iloc[0])
+    horizon, lead = (float(floats(rows, name)[0]) for name in ("horizon_days", "lead_days"))
     ahead = outlook(prior.pareto, purchase_summary(rows), horizon_days=horizon, lead_days=lead, span_days=span_days)
     value = otherwise.copy()
     value[known] = ahead.orders_if_here * prior.order_value(rows)

@@ -1,40 +1,34 @@
 """One customer's row, as reasons read it: numbers, days in the source's time zone, what is usual among peers."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isnan
 from zoneinfo import ZoneInfo
 
-import numpy as np
-import pandas as pd
-
 from fedelta.features.history import DAY_US
-from fedelta.models.panel import activity_in
+from fedelta.models.panel import activity_in, cutoff_in
 from fedelta.models.peers import Peers
 from fedelta.models.reasons.wording import Day, Usual, Wording
+from fedelta.models.table import AnyTable, Table
 
 UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of a table of features at one cutoff, as lists: a customer is a place in them."""
+    """Columns of a table of features at one cutoff: a customer is a place in them."""
 
-    columns: Mapping[str, Sequence[object]]
+    columns: Table
     as_of: datetime  # UTC, without a zone
     activity: str  # `models.panel.activity_in`
     wording: Wording
     zone: ZoneInfo
 
     @classmethod
-    def of(cls, table: pd.DataFrame, wording: Wording) -> "Rows":
+    def of(cls, table: AnyTable, wording: Wording) -> "Rows":
         """The rows of a table, its times in UTC without a zone."""
-        numbers = table.select_dtypes(np.float64)  # all at once: one after the other they take longer than reasons
-        columns = dict(zip(map(str, numbers.columns), numbers.to_numpy().T.tolist(), strict=True))
-        columns |= {str(name): table[name].tolist() for name in table.columns.difference(numbers.columns)}
-        as_of = table["cutoff"].iloc[0].to_pydatetime()
-        return cls(columns, as_of, activity_in(table), wording, ZoneInfo(wording.time_zone))
+        held = Table.of(table)
+        return cls(held, cutoff_in(held), activity_in(held), wording, ZoneInfo(wording.time_zone))
 
 
 @dataclass(frozen=True)
@@ -59,12 +53,12 @@ class Customer:
 
     def number(self, name: str) -> float | None:
         """A numeric column; None where it is null or absent."""
-        value = self.rows.columns[name][self.place] if name in self.rows.columns else None
+        value = self.rows.columns[name].item(self.place) if name in self.rows.columns else None
         return None if not isinstance(value, int | float) or isnan(value) else float(value)
 
     def text(self, name: str) -> str | None:
         """A text column; None where it is null or absent."""
-        value = self.rows.columns[name][self.place] if name in self.rows.columns else None
+        value = self.rows.columns[name].item(self.place) if name in self.rows.columns else None
         return value if isinstance(value, str) else None
 
     def usual(self, name: str) -> Usual | None:

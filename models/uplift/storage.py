@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from fedelta.models.bundle import CONTRACT, read_boosters, read_contract, write_model
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble
 from fedelta.models.rounding import PREDICTED, significant
+from fedelta.models.table import AnyTable
 from fedelta.models.uplift.gate import Study
 from fedelta.models.uplift.learners import XLearner
 
@@ -26,7 +26,7 @@ class UpliftModel:
     encoding: Encoding
     parts: tuple[tuple[float, Ensemble], ...]  # weights and what they weigh
 
-    def effect(self, table: pd.DataFrame) -> Floats:
+    def effect(self, table: AnyTable) -> Floats:
         """By how much contacting raises each customer's probability to stay (n_customers,); below 0 it drives away.
 
         Raises

@@ -19,6 +19,7 @@ from fedelta.models.learning.settings import Prior
 from fedelta.models.metrics.metrics import Metric
 from fedelta.models.panel import Panel
 from fedelta.models.rounding import PREDICTED, significant
+from fedelta.models.table import AnyTable
 from fedelta.models.value.settings import ClvSettings
 from fedelta.models.value.value_selection import HeldOut, ValueResult, hold_out, seasonal_groups, tweedie_deviance
 from fedelta.models.value.value_trees import (
@@ -48,7 +49,7 @@ class ValueModel:
     note: str
     season: Season
 
-    def expected(self, table: pd.DataFrame) -> Floats:
+    def expected(self, table: AnyTable) -> Floats:
         """Expected value within each row's horizon, in season: above 0, shape (n_rows,)."""
         expected = forecasts([self.chosen], self.trees, table)[self.chosen]
         return significant(expected * self.bias.scale * np.exp(self.season.shift(cutoff_of(table))), PREDICTED)
@@ -63,7 +64,7 @@ class ValueModel:
 class OrdersModel(ValueModel):
     """Days with a purchase in the horizon."""
 
-    def expected_orders(self, table: pd.DataFrame) -> Floats:
+    def expected_orders(self, table: AnyTable) -> Floats:
         """Expected days with a purchase within each row's horizon (n_rows,)."""
         return self.expected(table)
 
@@ -74,11 +75,11 @@ class ClvModel(ValueModel):
 
     intervals: Intervals | None = None  # None where too few rows could be held out to know how wrong a forecast is
 
-    def expected_spend(self, table: pd.DataFrame) -> Floats:
+    def expected_spend(self, table: AnyTable) -> Floats:
         """Expected spend within each row's horizon, in the source's currency (n_rows,)."""
         return self.expected(table)
 
-    def interval(self, table: pd.DataFrame, expected: Floats | None = None) -> tuple[Floats, Floats]:
+    def interval(self, table: AnyTable, expected: Floats | None = None) -> tuple[Floats, Floats]:
         """Ends of the 90% interval of each row's spend (n_rows,); NaN where no error could be measured.
 
         `expected` is `expected_spend(table)`, where the caller has it.

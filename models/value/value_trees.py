@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble, Objective, fit_ensemble, side_by_side
@@ -14,6 +13,7 @@ from fedelta.models.learning.log_odds import rounded_logit, sigmoid
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
 from fedelta.models.rounding import PREDICTED, rounded_log, significant
+from fedelta.models.table import AnyTable
 from fedelta.models.value.settings import ClvSettings
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ class ValueTrees:
     encoding: Encoding
     prior: Prior
 
-    def log(self, table: pd.DataFrame) -> dict[Part, Floats]:
+    def log(self, table: AnyTable) -> dict[Part, Floats]:
         """Log of what each booster expects in a row's horizon (n_rows,); of `buys` the log-odds."""
         if not self.ensembles:
             return {}
@@ -85,7 +85,7 @@ def fit_trees(names: Iterable[Name], panel: Panel, settings: ClvSettings, prior:
     return ValueTrees(dict(zip(parts, side_by_side(grow, parts, threads), strict=True)), encoding, prior)
 
 
-def forecasts(names: Iterable[Name], trees: ValueTrees, table: pd.DataFrame) -> dict[Name, Floats]:
+def forecasts(names: Iterable[Name], trees: ValueTrees, table: AnyTable) -> dict[Name, Floats]:
     """What candidates expect in each row's horizon, orders in purchase days or spend: above 0, shape (n_rows,).
 
     - ``pareto_nbd``, ``pareto_gg``: Pareto/NBD's orders; times Gamma-Gamma's order value.
@@ -111,7 +111,7 @@ def orders(panel: Panel) -> Floats:
     return floats(panel.outcomes, f"horizon_{panel.activity}_day_count")
 
 
-def _start(table: pd.DataFrame) -> dict[Part, Floats]:
+def _start(table: AnyTable) -> dict[Part, Floats]:
     """What BTYD and Gamma-Gamma expect of each row, on the scale of each booster; next to nothing where nothing is."""
     log_spend = _log(table, "pareto_expected_spend", _LEAST_SPEND)
     log_odds = rounded_logit(np.nan_to_num(floats(table, "pareto_p_any")))
@@ -123,5 +123,5 @@ def _start(table: pd.DataFrame) -> dict[Part, Floats]:
     }
 
 
-def _log(table: pd.DataFrame, name: str, least: float) -> Floats:
+def _log(table: AnyTable, name: str, least: float) -> Floats:
     return rounded_log(np.log(np.maximum(np.nan_to_num(floats(table, name)), least)))

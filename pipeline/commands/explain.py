@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import polars as pl
 
 from fedelta.features.contract import STATUS_REASON
@@ -19,8 +18,9 @@ from fedelta.models.btyd.storage import load_prior
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
 from fedelta.models.explain import reasons, theme_contributions
-from fedelta.models.panel import ORDER, to_pandas
+from fedelta.models.panel import ORDER, texts, to_pandas
 from fedelta.models.reasons.wording import Wording, in_language
+from fedelta.models.table import AnyTable, Table
 from fedelta.models.value.model import ClvModel
 from fedelta.models.value.storage import load_clv
 from fedelta.models.what_if import CAUTION, Change, How, NothingToChange, changed
@@ -246,20 +246,19 @@ class _Scorer:
         """The prediction from one customer's history."""
         return prediction_of(self._row(events), self.churn, self.clv, self.prior, self.wording)
 
-    def _row(self, events: pl.DataFrame) -> pd.DataFrame:
+    def _row(self, events: pl.DataFrame) -> Table:
         job, (cutoff,) = self.job, self.job.cutoffs
         mine = pl.col("customer_id").is_in(events["customer_id"].unique().implode())
         known = pl.scan_parquet(job.customers).filter(mine).collect() if job.customers is not None else None
         seen_events = seen(events, cutoff.at)
         rows = rows_of(seen_events, known, cutoff, job.settings, tuple(job.attributes), self.prior)
-        if rows.empty or rows["status"].item() != "scored":
-            why = "no_history" if rows.empty else rows["status"].item()
+        if (why := rows["status"].item() if len(rows) else "no_history") != "scored":
             raise NoScore(f"Such a history has no score: {why}. There is nothing to compare.")
         return rows
 
 
 def prediction_of(
-    table: pd.DataFrame,
+    table: AnyTable,
     churn: ChurnModel,
     clv: ClvModel | None,
     prior: PurchasePrior | None,
@@ -284,7 +283,7 @@ def prediction_of(
         season=float(season),
         reasons=tuple(why),
         clv_expected=expected,
-        last_bad_experience=rule if isinstance(rule := table["last_bad_experience"].iloc[0], str) else None,
+        last_bad_experience=texts(table, "last_bad_experience")[0],
     )
 
 

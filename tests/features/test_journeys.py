@@ -28,7 +28,8 @@ def now(*events: Event) -> tuple[str | None, str | None]:
 
 
 def at_cutoff(*events: Event) -> pl.DataFrame:
-    return journeys_at(View(History.of(annotated(*events), MEASURES), microseconds([NOW]), ()))
+    found = journeys_at(View(History.of(annotated(*events), MEASURES), microseconds([NOW]), ()))
+    return pl.DataFrame({name: held.column() for name, held in found.items()})
 
 
 def test_a_customer_gets_to_know_us_step_by_step():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedelta.models.encoding import Encoding, MissingFeatures
+from fedelta.models.table import Table
 
 TABLE = pd.DataFrame(
     {"spend": [1.5, 2.0, None, 4.0], "plan": ["gold", "tin", "tin", None], "flag": [True, False, True, True], "same": 7}
@@ -31,6 +32,15 @@ def test_equally_common_categories_are_coded_by_name():
 def test_a_category_never_seen_is_unknown_and_no_other():
     matrix = Encoding.of(TABLE).matrix(TABLE.assign(plan=["platinum", "TIN", "", "gold"]))
     np.testing.assert_array_equal(matrix[:, 1], [np.nan, np.nan, np.nan, 1])
+
+
+def test_columns_as_arrays_give_the_same_matrix():
+    encoding, whole = Encoding.of(TABLE), Table.of(TABLE)
+    assert list(whole) == list(TABLE)
+    assert whole["plan"].tolist() == ["gold", "tin", "tin", None]
+    np.testing.assert_array_equal(encoding.matrix(whole), encoding.matrix(TABLE), strict=True)
+    some = np.array([False, True, True, False])
+    np.testing.assert_array_equal(encoding.matrix(whole.where(some)), encoding.matrix(TABLE[some]), strict=True)
 
 
 def test_a_column_all_unknown_at_scoring_is_unknown_in_every_row():

@@ -22,6 +22,7 @@ from fedelta.models.panel import Panel, floats
 from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings
 from fedelta.models.policy.stakes import stakes, value_while_here
 from fedelta.models.scoring import INDEXES, Models, base_of, score
+from fedelta.models.table import Table
 from fedelta.models.value.model import ClvModel, fit_orders
 from fedelta.models.value.settings import ClvSettings
 
@@ -360,8 +361,8 @@ def test_a_customer_scored_alone_gets_the_figures_of_the_run(to_score: pd.DataFr
 class Effects:
     """Measured effects: contacting keeps a tenth of those whose id ends with 1, and drives the others away."""
 
-    def effect(self, table: pd.DataFrame) -> np.ndarray:
-        return np.where(table["customer_id"].str.endswith("1"), 0.1, -0.05)
+    def effect(self, table: Table) -> np.ndarray:
+        return np.array([0.1 if name.endswith("1") else -0.05 for name in table["customer_id"]])
 
 
 def test_measured_effects_decide_whom_to_contact(to_score: pd.DataFrame, models: Models):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import pandas as pd
 
 from fedelta.models.churn.baselines import BASE
 from fedelta.models.churn.candidate import Candidate, Floats
@@ -13,6 +12,7 @@ from fedelta.models.churn.settings import ChurnSettings
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.log_odds import btyd_log_odds
 from fedelta.models.panel import Panel
+from fedelta.models.table import AnyTable
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Btyd:
     kind: ClassVar[str] = "btyd"
     model: Literal["pareto", "bg"]
 
-    def log_odds(self, table: pd.DataFrame) -> Floats:
+    def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of no purchase (n_rows,)."""
         return btyd_log_odds(table, self.model)
 
-    def contributions(self, table: pd.DataFrame) -> dict[str, Floats]:
+    def contributions(self, table: AnyTable) -> dict[str, Floats]:
         """All of it is the one column's."""
         return {BASE: np.zeros(len(table)), self._column: self.log_odds(table)}
 

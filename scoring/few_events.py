@@ -1,0 +1,66 @@
+"""What a run counts over stored interactions in bulk, counted of the few of a request, where a query takes longer.
+
+Each function is one of `features`, and tests hold them equal on any histories.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from operator import itemgetter
+
+import numpy as np
+import polars as pl
+
+from fedelta.features.categories import SEPARATOR, CategoryView, view_of
+from fedelta.features.history import DAY_US, times_of
+from fedelta.features.usual_channel import DAYS
+
+# What Unicode calls white space, as Polars does; Python strips four control characters besides.
+_BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+
+def usual_channels(events: pl.DataFrame, cutoff: datetime) -> dict[str, str]:
+    """`features.usual_channel.usual_channels` of events that were all seen before the cutoff."""
+    since = np.datetime64((cutoff - timedelta(days=DAYS)).replace(tzinfo=None), "us").astype(np.int64)
+    met: dict[str, dict[str, tuple[int, int]]] = {}
+    columns = (events["customer_id"].to_list(), times_of(events).tolist(), events["channel"].to_list())
+    for customer, at, channel in zip(*columns, strict=True):
+        if channel is not None and at >= since:
+            times, last = met.setdefault(customer, {}).get(channel, (0, at))
+            met[customer][channel] = times + 1, max(last, at)
+    # Of the first by name, max takes the first that has most.
+    return {customer: max(sorted(of), key=of.__getitem__) for customer, of in met.items()}
+
+
+def margins_before(events: pl.DataFrame) -> dict[str, tuple[float, float]]:
+    """Amount and margin of `features.margins.margins_before`, by customer, of events that were all seen."""
+    if events["margin"].null_count() == len(events):
+        return {}
+    sums: dict[str, tuple[int, int]] = {}
+    columns = (events[name].to_list() for name in ("customer_id", "kind", "amount", "margin"))
+    for customer, kind, amount, margin in zip(*columns, strict=True):
+        if kind == "purchase" and amount is not None and amount > 0 and margin is not None:
+            before = sums.get(customer, (0, 0))
+            sums[customer] = before[0] + int(amount * _UNITS), before[1] + int(margin * _UNITS)
+    return {customer: (float(amount) / _UNITS, float(margin) / _UNITS) for customer, (amount, margin) in sums.items()}
+
+
+_UNITS = 10_000  # as money is counted
+
+
+def categories_at(events: pl.DataFrame, categories: Sequence[str], cutoff: datetime) -> CategoryView:
+    """`features.categories.categories_at` of the purchases of events that were all seen before the cutoff."""
+    numbers = {name: number for number, name in enumerate(categories)}
+    articles: Counter[tuple[str, int, int]] = Counter()
+    columns = (events["customer_id"].to_list(), times_of(events).tolist(), events["kind"].to_list())
+    for customer, at, kind, topic in zip(*columns, events["topic"].to_list(), strict=True):
+        if kind == "purchase" and topic is not None:
+            for name in topic.split(SEPARATOR):
+                if bare := name.strip(_BLANKS):
+                    articles[customer, at // DAY_US, numbers.get(bare, -1)] += 1
+    rows = sorted(articles.items(), key=itemgetter(0))
+    ids = list(dict.fromkeys(customer for (customer, _, _), _ in rows))
+    number = {customer: row for row, customer in enumerate(ids)}
+    table = np.array([(number[customer], day, code, n) for (customer, day, code), n in rows], np.int64).reshape(-1, 4)
+    whose, day, code, counts = table.T
+    return view_of(pl.Series("customer_id", ids, pl.String), whose, day, code, counts, cutoff, len(categories))

@@ -1,0 +1,49 @@
+"""What is counted of the few interactions of a request is what a run counts of all."""
+
+import numpy as np
+import polars as pl
+from histories import CUTOFF, EVENTS, Event, interactions, law
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedelta.features import categories, margins, usual_channel
+from fedelta.scoring.few_events import categories_at, margins_before, usual_channels
+from fedelta.scoring.histories import seen
+
+NAMES = ("bags", "shoes")
+TOPICS = st.sampled_from([None, "", "|", "shoes", " shoes|shoes", "bags| socks\x1f|\u2003bags\u00a0", "hats"])
+MARGINS = st.sampled_from([None, -3, 0, 5])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> pl.DataFrame:
+    """Interactions of several customers that were seen before the cutoff, with topics and margins."""
+    events: list[Event] = draw(EVENTS)
+    told = [event | {"topic": draw(TOPICS), "margin": draw(MARGINS)} for event in events]
+    return seen(interactions(*told), CUTOFF)
+
+
+@law
+@given(histories())
+def test_the_usual_channel_is_that_of_the_run(events: pl.DataFrame):
+    expected = usual_channel.usual_channels(events.lazy(), CUTOFF).collect()
+    assert usual_channels(events, CUTOFF) == dict(expected.rows())
+
+
+@law
+@given(histories())
+def test_margins_are_those_of_the_run(events: pl.DataFrame):
+    expected = margins.margins_before(events.lazy(), CUTOFF).collect()
+    assert margins_before(events) == {name: (amount, margin) for name, _, amount, margin, _ in expected.rows()}
+
+
+@law
+@given(histories())
+def test_what_was_bought_by_category_is_what_the_run_sees(events: pl.DataFrame):
+    expected = categories.categories_at(categories.purchases_by_category(events), NAMES, CUTOFF)
+    found = categories_at(events, NAMES, CUTOFF)
+    assert found.customer_ids.to_list() == expected.customer_ids.to_list()
+    for mine, theirs in ((found.by_category, expected.by_category), (found.by_customer, expected.by_customer)):
+        assert mine.keys() == theirs.keys()
+        for name, values in mine.items():
+            np.testing.assert_array_equal(values, theirs[name], strict=True, err_msg=name)
