@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 Points = Sequence[tuple[float, float]]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+_LETTERS = 21  # of a line of a name beside a chart
 
 
 @dataclass(frozen=True)
@@ -195,12 +197,18 @@ def ranges(rows: Sequence[Range], says: str, label: str, ends: tuple[str, str]) 
         y = top + step * number + 12
         look = "series" if row.low > 0 or row.high < 0 else "hollow"
         parts += [
-            svg.text(left - 10, y + 4, row.name, "name end"),
+            *_lines(left - 10, y + 4, row.name),
             svg.line(at(row.low), y, at(row.high), y, look),
             svg.dot(at(row.value), y, f"dot {look}"),
             svg.text(min(max(at(row.value), left + 20), svg.WIDTH - 34), y - 8, row.text, "tick middle"),
         ]
     return svg.picture(height, says, parts)
+
+
+def _lines(x: float, y: float, name: str) -> list[Markup]:
+    """A name beside a chart, on two lines where one has no room for it."""
+    lines = wrap(name, _LETTERS, max_lines=2, placeholder="…")
+    return [svg.text(x, y + 14 * (k - (len(lines) - 1) / 2), line, "name end") for k, line in enumerate(lines)]
 
 
 def tolerance(points: Sequence[Left], quoted: Sequence[float]) -> Markup:

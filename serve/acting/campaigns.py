@@ -25,7 +25,9 @@ class Campaign(BaseModel):
     """What was collected of a campaign so far."""
 
     id: str = Field(description="its name, as treatments have it")
-    entered: Arms = Field(description="by `fedelta cases update --campaign`")
+    entered: Arms = Field(
+        description="by `fedelta cases update --campaign`; of one known from files alone, as the report counts them"
+    )
     contacts: int
     cost: float = Field(description="of the contacts whose cost is known")
     outcomes: dict[str, int] = Field(description="how many of each kind came of its contacts")
@@ -74,8 +76,10 @@ def list_campaigns(connection: sa.Connection, tenant: str) -> list[Campaign]:
     )
     for name, outcome, count in connection.execute(came.group_by(treatments.c.campaign, outcomes.c.outcome)):
         found[name]["outcomes"][outcome] = count
-    compared = {one["group"] for one in _comparisons(connection, tenant) if one["by"] == "campaign"}
-    return [_campaign(name, found[name], name in compared) for name in sorted(found.keys() | compared)]
+    compared = {one["group"]: one["entered"] for one in _comparisons(connection, tenant) if one["by"] == "campaign"}
+    for name in compared.keys() - found.keys():
+        found[name]["entered"] = compared[name]
+    return [_campaign(name, found[name], name in compared) for name in sorted(found)]
 
 
 def campaign_report(connection: sa.Connection, tenant: str, campaign_id: str) -> CampaignReport:

@@ -28,7 +28,6 @@ COLUMNS = (
 BY = {"campaign": N_("campaign"), "action": N_("action"), "persona": N_("persona"), "tier": N_("tier")}
 MOST_COMPARED = 20
 RECENT_DAYS = 90  # whose outcomes are counted as they were recorded
-_ROOM = 21  # letters
 
 router = APIRouter()
 
@@ -117,16 +116,11 @@ def _largest(comparisons: Sequence[Json]) -> list[Json]:
     return [one for one in comparisons if one in largest]
 
 
-def _short(name: str) -> str:
-    """A name that has room beside a chart; the table has it whole."""
-    return name if len(name) <= _ROOM else f"{name[:_ROOM].rpartition(' ')[0] or name[: _ROOM - 1]}…"
-
-
 def _effects(words: Words, compared: Sequence[Json]) -> Markup | None:
     """What contacting changed in the share still active, with intervals that hold at every look."""
     rows = [
         Range(
-            words.gettext("everybody") if one["group"] is None else _short(words.value(one["group"])),
+            words.gettext("everybody") if one["group"] is None else words.value(one["group"]),
             100 * active["value"],
             100 * active["always_low"],
             100 * active["always_high"],

@@ -116,6 +116,14 @@ def test_an_interval_clear_of_zero_is_sure_and_one_that_holds_it_is_not():
     assert [node.get("class") for node in root if node.tag == "circle"] == ["dot series", "dot hollow"]
 
 
+def test_a_long_name_beside_a_chart_has_two_lines_and_is_whole():
+    rows = [charts.Range("infrequent big-basket customers", 2.0, 1.0, 3.0, "+2")]
+    root = ET.fromstring(charts.ranges(rows, "says", "points", ("less", "more")))
+    lines = [node for node in root if node.get("class") == "name end"]
+    assert [node.text for node in lines] == ["infrequent big-basket", "customers"]
+    assert float(lines[1].get("y", 0)) - float(lines[0].get("y", 0)) == 14
+
+
 def test_touchpoints_stand_in_the_order_customers_meet_them_and_ways_onward_at_the_right():
     root = ET.fromstring(EVERY["journey"])
     names = [node.text for node in root if node.get("class") == "inside strong"]

@@ -67,6 +67,7 @@ def test_the_report_of_the_stage_comes_with_a_publish_and_stays_until_the_next(
     assert (report["comparison"], report["says"], report["as_of"]) == (SPRING, "Too early.", "2024-05-31")
     assert report["overall"]["says"] == "In all."
     assert report["campaign"]["measured"] is True
+    assert report["campaign"]["entered"] == SPRING["entered"]  # nothing was collected here
     reports.unlink()
     publish_customers(planned("ann", churn_probability=0.1))
     assert analyst.get("/v1/campaigns/spring/report").json() == report
