@@ -173,6 +173,8 @@ def test_every_feature_has_a_subject_with_a_sentence():
     names = [feature.name for feature in EVERY] + list(PRIOR_FEATURES)
     without = [name for name in names if subject_of(name).startswith("other:")]
     assert not without, f"Add to the pattern of a subject in models/reasons/subjects.py: {', '.join(without)}."
+    strays = [f.name for f in EVERY if subject_of(f.name) == "channel" and f.theme != "channels"]
+    assert not strays, f"Read as shares of a channel; add to the pattern of an earlier subject: {', '.join(strays)}."
 
 
 def test_where_nothing_fits_the_rhythm_is_stated_without_a_side():
