@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+_DASHES = "‐‑‒–—―−－"
 _WIDE = "０１２３４５６７８９"
 _BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]"  # blanks of every width, and what cannot be seen at all
 FORM = "fedelta.id_form"  # a SQL function: the same for all ways to write one id
@@ -16,6 +17,8 @@ _LAYERS = (
     ("digits of double width", "translate({}, '" + _WIDE + "', '0123456789')"),
     ("blanks", "regexp_replace({}, '" + _BLANK + "', '', 'g')"),
     ("letter case", "lower({})"),
+    ("accents apart from their letters", "nfc_normalize({})"),
+    ("kinds of dashes", f"translate({{}}, '{_DASHES}', '{'-' * len(_DASHES)}')"),
     ("'.0' at the end", r"regexp_replace({}, '^(-?[0-9]+)\.0*$', '\1')"),
     ("leading zeros", r"regexp_replace({}, '^([^0-9]*)0+([0-9])', '\1\2')"),
 )

@@ -24,6 +24,7 @@ _FEW = 30  # values from which a mean tells something
 _MANY = 100  # purchases of which none should make up most of the money
 _MONTHLY_JUMP = 10  # times
 _CHANNELS_APART = 30  # times
+_OF_THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 # Texts that stand for no customer, or for many.
 _NOBODY = (
     "nan", "none", "null", "<na>", "n/a", "na", "#n/a", "nat", "nil", "undefined", "unknown", "guest", "anonymous",
@@ -152,7 +153,7 @@ def of_ids(tables: Tables, source: Source) -> Iterator[str]:
             )
 
 
-def of_money(tables: Tables, judged: Judged) -> Iterator[str]:
+def of_money(tables: Tables, judged: Judged, source: Source) -> Iterator[str]:
     """Amounts that are missing, of the wrong sign or unit."""
     bought, priced, spent = tables.row(
         "SELECT count(*), count(amount), coalesce(sum(amount), 0)::DOUBLE "
@@ -182,6 +183,15 @@ def of_money(tables: Tables, judged: Judged) -> Iterator[str]:
                 f"what {priced:,} purchases brought in: every figure of money rests on it. If it is a typing error, "
                 "correct it or give the row a reason in out_of_scope."
             )
+    three, finer = tables.row(
+        "SELECT count(*) FILTER (amount * 1000 % 10 <> 0), count(*) FILTER (amount * 1000 % 1 <> 0) "
+        f"FROM {tables.interactions} WHERE kind IN ('purchase', 'renewal', 'return')"
+    )
+    if three >= _FEW and three > 0.5 * (priced + refunds) and not finer and source.currency not in _OF_THREE_DECIMALS:
+        yield (
+            f"{three:,} amounts have three digits after the point, such as 2.004: if the point separates thousands, "
+            "they are a thousandth of what they should be. Write replace(amount, '.', '') in the SQL."
+        )
     if 0 < priced < 0.95 * bought:
         yield f"{bought - priced:,} of {bought:,} purchases have no amount: they count as orders worth nothing."
     if refunds < returned and priced:
@@ -270,8 +280,18 @@ def of_customers(tables: Tables, source: Source) -> Iterator[str]:
         )
 
 
-def of_times(tables: Tables, end: int) -> Iterator[str]:
-    """What became known late, and what seems to have been loaded twice."""
+def of_times(tables: Tables, judged: Judged, end: int) -> Iterator[str]:
+    """Days in the place of months, what became known late, and what seems to have been loaded twice."""
+    (swapped,) = tables.row(
+        f"SELECT count(*) FROM {judged.table} WHERE rule = 'unreadable' "
+        "AND regexp_matches(reason, '^occurred_at is [0-9]{4}-(1[3-9]|2[0-9]|3[01])-(0[1-9]|1[0-2])([ T;]|$)')"
+    )
+    if swapped:
+        yield (
+            f"{swapped:,} times have a day where the month should be (2024-31-01) and were quarantined. Others of the "
+            "same file, whose day is at most 12, were read with day and month exchanged: parse all of them in the SQL, "
+            "as with try_strptime(x, '%Y-%d-%m')."
+        )
     late, delay, after = tables.row(
         "SELECT count(*), avg(epoch_us(known_at) - epoch_us(occurred_at)) / 86400e6, "
         f"count(*) FILTER (known_at >= TIMESTAMPTZ '{day(end + 1)} 00:00:00+00') "

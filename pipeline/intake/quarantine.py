@@ -84,6 +84,21 @@ TREATMENT_COLUMNS = tuple(
     for name, dtype in TREATMENTS.items()
 )
 
+_NUMERIC = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+)
 OPT_OUT = Column("opted_out", "opt_out")
 OPT_OUT_AS_CAME = "opted_out_as_came"  # of a staged row: the value, where it is neither yes nor no
 # What is read as no; everything else that is there counts as opted out.
@@ -303,6 +318,8 @@ def _typed(column: Column, came: Mapping[str, str]) -> str:
     if column.kind == "opt_out":
         text = _opt_out_text()
         return f"CASE WHEN {text} IS NOT NULL THEN {text} NOT IN ({_words(_NO)}) END AS {name}"
+    if column.kind == "flag" and came[column.name].startswith(_NUMERIC):  # a cast makes true of whatever is not 0
+        return f"CASE raw.{name} WHEN 1 THEN true WHEN 0 THEN false END AS {name}"
     if column.kind != "text":
         return f"TRY_CAST({_given(column.name, came)} AS {column.sql_type}) AS {name}"
     text = f"raw.{name}::VARCHAR"

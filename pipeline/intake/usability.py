@@ -175,10 +175,10 @@ def measure(
         *plausibility.stopped_feeds(ended, span.last),
         *((variants.warning,) if variants else ()),
         *plausibility.of_ids(tables, source),
-        *plausibility.of_money(tables, stage.interactions),
+        *plausibility.of_money(tables, stage.interactions, source),
         *plausibility.of_measures(tables, stage.interactions),
         *plausibility.of_customers(tables, source),
-        *plausibility.of_times(tables, span.last),
+        *plausibility.of_times(tables, stage.interactions, span.last),
         *_warnings(report, int(rows)),
     ]
     return replace(report, warnings=tuple(warnings))

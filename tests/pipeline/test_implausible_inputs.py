@@ -337,3 +337,36 @@ def test_the_report_says_per_week_and_day_what_came_in_of_each_kind(tmp_path: Pa
     assert sum(sum(f.weekly) for name, f in report.feeds.items() if name.startswith("channel ")) == sum(
         report.channels.values()
     )
+
+
+@pytest.mark.parametrize(
+    "number", ["2", "-1", "0.3", "1.0000001", "'nan'::DOUBLE", "2::UTINYINT", "0.5::DECIMAL(9, 2)"]
+)
+def test_a_number_other_than_0_and_1_is_neither_true_nor_false(tmp_path: Path, number: str) -> None:
+    sql = SQL.replace("stars AS rating", f"CASE id WHEN '1' THEN 1 WHEN '2' THEN 0 ELSE {number} END AS resolved")
+    tiny = Tiny(tmp_path, csv(*(f"{n},ann,2024-01-05,contact,,," for n in (1, 2, 3))), sql=sql)
+    assert tiny.ingest().interactions.quarantined_for == {"unreadable": 1}
+    assert tiny.interactions().sort("interaction_id")["resolved"].to_list() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("currency", "decimals", "warned"), [("EUR", 3, 1), ("KWD", 3, 0), ("EUR", 2, 0), ("EUR", 4, 0)]
+)
+def test_a_point_that_separates_thousands_is_warned_of(
+    tmp_path: Path, currency: str, decimals: int, warned: int
+) -> None:
+    lines = (
+        f"{n},c{n % 80},2024-01-{1 + n % 28:02},purchase,,{1 + n % 7 + n / 10**decimals:.{decimals}f},"
+        for n in range(900)
+    )
+    tiny = Tiny(tmp_path, csv(*lines), YAML.replace("currency: EUR", f"currency: {currency}"))
+    assert sum("three digits after the point" in warning for warning in tiny.ingest().warnings) == warned
+
+
+@pytest.mark.parametrize(("form", "warned"), [("%Y-%d-%m", 1), ("%Y-%m-%d", 0), ("%Y-%d-%m %H:%M", 1)])
+def test_days_in_the_place_of_months_are_warned_of_where_others_were_read(
+    tmp_path: Path, form: str, warned: int
+) -> None:
+    lines = (f"{n},c{n % 80},{FIRST + timedelta(days=n % 300):{form}},purchase,,9," for n in range(900))
+    tiny = Tiny(tmp_path, csv(*lines))
+    assert sum("day and month exchanged" in warning for warning in tiny.ingest().warnings) == warned

@@ -40,6 +40,9 @@ def mended(look_alikes: LookAlikes, name: str) -> str:
         ("ann", "an\u200bn", "blanks"),
         ("ann", "ann\u3000", "blanks"),
         ("412", "４１２", "digits of double width"),
+        ("andr\u00e9", "andre\u0301", "accents apart from their letters"),
+        ("K-12", "K\u201312", "kinds of dashes"),
+        ("K-12", "K\u221212", "kinds of dashes"),
     ],
 )
 def test_two_ways_to_write_one_customer_are_found_and_the_sql_makes_them_one(
