@@ -154,7 +154,7 @@ def _courses(life: Life, courses: int) -> Iterator[pl.DataFrame]:
         return
     for course in range(courses):
         other = replace(life.company, seed=1_000_003 * (course + 1) + life.company.seed)
-        met = meet(other, life.clock, life.traits, life.tastes).bad
+        _, met = meet(other, life.clock, life.traits, life.tastes)
         known = life.experiences.select(met.columns).filter(pl.col("origin") < DAYS)
         together = pl.concat([known, met.filter(pl.col("origin") >= DAYS)]).sort("customer", "decided", "at", "kind")
         yield with_chance_of_leaving(together, life.company.effects)

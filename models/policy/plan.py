@@ -91,25 +91,38 @@ def contact_curve(scores: pl.DataFrame, capacity: int | None = None) -> pl.DataF
     known = scores.filter(pl.col("expected_profit").is_not_null(), ~pl.col("held_out"))
     free = known.filter(pl.col("suppression_reason").is_null()).sort(-pl.col("expected_profit"), "customer_id")
     profit = free["expected_profit"]
-    best = int((profit > 0).sum())
-    points = {best, *(free.height * step // (_STEPS - 1) for step in range(_STEPS))}
-    if capacity is not None:
-        points.add(min(capacity, free.height))
-    rows = sorted(points)
+    marks = curve_points(free.height, int((profit > 0).sum()), capacity)
+    rows = list(marks)
     sums = {
         name: [0.0, *free[column].fill_null(0.0).cum_sum().to_list()]
         for name, column in (("saves", "p_saved"), ("cost", "contact_cost"), ("profit", "expected_profit"))
     }
-    marks = {min(-1 if capacity is None else capacity, free.height): "capacity"} | {best: "optimum"}
     return pl.DataFrame(
         {
             "contacts": rows,
             **{name: [held[n] for n in rows] for name, held in sums.items()},
             "last_profit": [profit[n - 1] if n else None for n in rows],
-            "mark": [marks.get(n) for n in rows],
+            "mark": list(marks.values()),
         },
         schema_overrides={"contacts": pl.Int64, "last_profit": pl.Float64, "mark": pl.String},
     )
+
+
+def curve_points(everybody: int, best: int, capacity: int | None) -> dict[int, str | None]:
+    """The numbers of contacts that a curve shows, ascending, with the marks of `contact_curve`.
+
+    Parameters
+    ----------
+    everybody, best : int
+        How many customers may be contacted, and contacting how many of them brings most.
+    capacity : int, optional
+        A number that is asked for.
+    """
+    marks: dict[int, str | None] = {everybody * step // (_STEPS - 1): None for step in range(_STEPS)}
+    if capacity is not None:
+        marks[min(capacity, everybody)] = "capacity"
+    marks[best] = "optimum"
+    return dict(sorted(marks.items()))
 
 
 def _limit(policy: PolicySettings) -> str | None:

@@ -85,8 +85,7 @@ def stakes(
     if not known.any():
         return Stakes(*(np.full(len(table), np.nan) for _ in range(6)))
     rows = rows_where(table, known)
-    summary = purchase_summary(rows)
-    horizon, lead = (float(floats(rows, name)[0]) for name in ("horizon_days", "lead_days"))
+    summary, (horizon, lead) = purchase_summary(rows), _horizon(rows)
     ahead = outlook(prior.pareto, summary, horizon_days=horizon, lead_days=lead, span_days=span_days)
     p_leaves = leaving.p_leaves(rows, ahead.p_leaves) if leaving else ahead.p_leaves
     q, share = probability[known], np.broadcast_to(np.asarray(margin, np.float64), len(table))[known]
@@ -131,13 +130,15 @@ def value_while_here(table: AnyTable, prior: PurchasePrior, *, span_days: int, o
     """What customers whom a company knows to be here spend within a span (n_customers,), by the purchase models.
 
     A model of spend learns from customers most of whom are silent for a reason. Of one who is known to be here, the
-    rate of purchases is Gamma(r + x, α + T) however long they were silent. (Measured on simulated truth by
-    ``benchmarks/policy.py``, world `contract`.)
+    rate of purchases is Gamma(r + x, α + T) however long they were silent (Schmittlein, Morrison & Colombo 1987).
+    Measured on simulated truth by ``benchmarks/policy.py``, world `contract`.
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame or Table
         Features at the scoring cutoff, one row per customer.
+    span_days : int
+        Days over which spend is counted.
     otherwise : ndarray of shape (n_customers,)
         Of who has bought nothing yet, and of all where the purchase models know no money.
     """
@@ -145,11 +146,16 @@ def value_while_here(table: AnyTable, prior: PurchasePrior, *, span_days: int, o
     if prior.spend is None or not known.any():
         return otherwise
     rows = rows_where(table, known)
-    horizon, lead = (float(floats(rows, name)[0]) for name in ("horizon_days", "lead_days"))
+    horizon, lead = _horizon(rows)
     ahead = outlook(prior.pareto, purchase_summary(rows), horizon_days=horizon, lead_days=lead, span_days=span_days)
     value = otherwise.copy()
     value[known] = ahead.orders_if_here * prior.order_value(rows)
     return value
+
+
+def _horizon(rows: AnyTable) -> tuple[float, float]:
+    """Days of the horizon and of the lead before it, the same for all rows."""
+    return float(floats(rows, "horizon_days")[0]), float(floats(rows, "lead_days")[0])
 
 
 def _placed(values: Floats, where: npt.NDArray[np.bool_]) -> Floats:

@@ -1,7 +1,6 @@
 """What truly happens: the bad experiences, who leaves when and why, and how much they spend until then."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -18,7 +17,21 @@ LIFETIME = 8192.0  # days, more than any simulation spans: customer * LIFETIME +
 
 
 @dataclass(frozen=True)
-class Life:
+class Met:
+    """What customers would do and meet if nobody left."""
+
+    purchases: pl.DataFrame
+    orders: pl.DataFrame
+    parcels: pl.DataFrame
+    returns: pl.DataFrame
+    visits: pl.DataFrame
+    contacts: pl.DataFrame
+    second_contacts: pl.DataFrame
+    outage_days: Floats
+
+
+@dataclass(frozen=True)
+class Life(Met):
     """A company's customers as only the simulator knows them.
 
     Tables are cut by nothing yet: they run on as if nobody left. ``left_at`` (shape (customers,), days since the
@@ -29,14 +42,6 @@ class Life:
     company: Company
     clock: Clock
     traits: pl.DataFrame
-    purchases: pl.DataFrame
-    orders: pl.DataFrame
-    parcels: pl.DataFrame
-    returns: pl.DataFrame
-    visits: pl.DataFrame
-    contacts: pl.DataFrame
-    second_contacts: pl.DataFrame
-    outage_days: Floats
     experiences: pl.DataFrame
     left_at: Floats
     left_because: pl.Series
@@ -50,36 +55,26 @@ def live(company: Company) -> Life:
     clock = company_clock(company)
     traits = draw_traits(company, clock)
     tastes = draw_tastes(company, traits)
-    met = meet(company, clock, traits, tastes)
-    experiences = with_chance_of_leaving(met.bad, company.effects)
+    met, bad = meet(company, clock, traits, tastes)
+    experiences = with_chance_of_leaving(bad, company.effects)
     campaigns = draw_campaigns(company, traits)
     left_at, left_because, experiences, treatments = decide(company, traits, experiences, campaigns)
     priced = price(company, traits, met.orders, experiences)
     refunded = met.returns.join(priced.select("order", "gross"), on="order", how="left", maintain_order="left")
+    refund = (pl.col("gross") * pl.col("share")).round(2).clip(0.01)
+    returns = refunded.with_columns(refund=refund).drop("gross", "share")
     return Life(
-        company, clock, traits, met.purchases, priced, met.parcels,
-        refunded.with_columns(refund=(pl.col("gross") * pl.col("share")).round(2).clip(0.01)).drop("gross", "share"),
-        met.visits, met.contacts, met.second_contacts, met.outage_days,
-        experiences, left_at, left_because, tastes, campaigns, treatments,
+        **vars(replace(met, orders=priced, returns=returns)),
+        company=company, clock=clock, traits=traits, experiences=experiences, left_at=left_at,
+        left_because=left_because, tastes=tastes, campaigns=campaigns, treatments=treatments,
     )  # fmt: skip
 
 
-class Met(NamedTuple):
-    """What customers would do and meet if nobody left; `bad` are the bad experiences among it."""
+def meet(company: Company, clock: Clock, traits: pl.DataFrame, tastes: Floats) -> tuple[Met, pl.DataFrame]:
+    """Draw what customers with these traits do and meet, and the bad experiences among it (`assemble_experiences`).
 
-    purchases: pl.DataFrame
-    orders: pl.DataFrame
-    parcels: pl.DataFrame
-    returns: pl.DataFrame
-    visits: pl.DataFrame
-    contacts: pl.DataFrame
-    second_contacts: pl.DataFrame
-    outage_days: Floats
-    bad: pl.DataFrame
-
-
-def meet(company: Company, clock: Clock, traits: pl.DataFrame, tastes: Floats) -> Met:
-    """Draw what customers with these traits do and meet; a company of another seed draws another such course."""
+    A company of another seed draws another course of the same customers' lives.
+    """
     purchases = journeys.draw_purchases(company, clock, traits)
     orders = journeys.draw_orders(company, purchases, traits, tastes)
     parcels = journeys.draw_parcels(company, orders, traits)
@@ -89,7 +84,7 @@ def meet(company: Company, clock: Clock, traits: pl.DataFrame, tastes: Floats) -
     contacts = journeys.draw_contacts(company, clock, traits, parcels, returns)
     second = journeys.draw_second_contacts(company, traits, contacts)
     bad = assemble_experiences(journeys.bad_orders(parcels, returns), contacts, second, visits, outages)
-    return Met(purchases, orders, parcels, returns, visits, contacts, second, outage_days, bad)
+    return Met(purchases, orders, parcels, returns, visits, contacts, second, outage_days), bad
 
 
 def assemble_experiences(

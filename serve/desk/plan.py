@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import polars as pl
 from markupsafe import Markup
 
+from fedelta.models.policy.plan import curve_points
 from fedelta.pages.charts import Frame
 from fedelta.serve.desk.base_charts import ROOM, counts_axis
 from fedelta.serve.desk.words import Words
@@ -18,7 +19,6 @@ from fedelta.serve.snapshots.read import SnapshotFile
 Json = Mapping[str, Any]
 
 _NEEDED = ("p_saved", "contact_cost")
-_STEPS = 40  # points of a curve
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,8 @@ def plan_of(file: SnapshotFile, capacity: int | None, budget: float | None) -> P
     if budget is not None:
         capacity = int((sums.cost <= budget).sum()) - 1
     chosen = best if capacity is None else min(capacity, everybody)
-    points = {best, chosen, *(everybody * step // (_STEPS - 1) for step in range(_STEPS))}
-    rows = {contacts: sums.row(contacts) | {"mark": None} for contacts in sorted(points)}
-    rows[chosen]["mark"] = None if capacity is None else "capacity"
-    rows[best]["mark"] = "optimum"
+    marks = curve_points(everybody, best, capacity)
+    rows = {contacts: sums.row(contacts) | {"mark": mark} for contacts, mark in marks.items()}
     return Plan(list(rows.values()), rows[chosen], rows[best])
 
 
