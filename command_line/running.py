@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from fedelta.command_line.ends import run_command
 from fedelta.command_line.group import DATE, FOLDER, RUNNING, enter_project, fedelta, in_section
 from fedelta.features.errors import FedeltaError
 
@@ -45,7 +46,7 @@ def _run(*, no_dvc: bool) -> None:
     if project_folder(Path.cwd()):
         enter_project()
     with sole_run("run", WHOLE_RUN_LOCK):
-        run(dvc=not no_dvc)
+        run(run_command, dvc=not no_dvc)
 
 
 @in_section(RUNNING)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fedelta.features.errors import FedeltaError
@@ -22,7 +23,7 @@ class RunFailed(FedeltaError):
     """A stage stopped; it has printed the reason."""
 
 
-def run(*, dvc: bool = True) -> None:
+def run(command: Callable[[Sequence[str]], int], *, dvc: bool = True) -> None:
     """Make or copy the data that are not here yet, then run the stages.
 
     A folder that is no project becomes one first (`fedelta init`). The demo company is simulated where it is the
@@ -30,6 +31,7 @@ def run(*, dvc: bool = True) -> None:
 
     Parameters
     ----------
+    command : runs the ``fedelta`` of given words and gives its exit code
     dvc : whether DVC runs them, those that are out of date; otherwise all are run, and nothing is cached or recorded
 
     Raises
@@ -54,7 +56,7 @@ def run(*, dvc: bool = True) -> None:
     if dvc:
         _repro()
     else:
-        run_stages(read_stages())
+        run_stages(read_stages(), command)
     print(
         f"\nReport:  {paths.REPORT} (open it in a browser)\nScores:  {paths.SCORES}\n"
         "Next:    make serve, then `fedelta keys create NAME` for a key to read scores with"

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from table_project import Gym, members
 
+from fedelta.command_line.ends import run_command
 from fedelta.pipeline.stages import BadStages, StageFailed, read_stages, run_stages, stage_names
 
 HERE = Path(__file__).parents[2]
@@ -144,3 +146,33 @@ def test_without_any_it_says_what_to_do(tmp_path):
     assert done.returncode == 127
     assert done.stderr.count("\n") == 1
     assert "make setup" in done.stderr
+
+
+def test_stages_of_this_package_begin_as_forks_and_write_and_fail_as_their_commands_do(tmp_path, monkeypatch, capfd):
+    """One that only its command could run (for the shell, or another program) has its command run."""
+    folder = Gym(tmp_path, members(60)).write()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", f"{BIN}:/usr/bin:/bin")
+    whole = (HERE / "dvc.yaml").read_text()
+    ours = whole[whole.index("  ingest:") : whole.index("  experience:")]
+    after = "  after:\n    cmd: cp reports/data.json data/copy.json && ls data\n    deps: [reports/data.json]\n"
+    text = f"vars: [fedelta: fedelta]\nstages:\n{ours}{after}    outs: [data/copy.json]\n"
+    (folder / "dvc.yaml").write_text(text)
+    stages = read_stages()
+    assert [stage.words for stage in stages] == [("stage", "ingest"), ("stage", "build_features"), None]
+    made = []
+    for command in (run_command, None):
+        run_stages(stages, command)
+        found = [file for out in ("data", "reports") for file in Path(out).rglob("*") if file.is_file()]
+        made.append({str(file): file.read_bytes() for file in found if file.name != ".run.lock"})
+    assert made[0] == made[1]
+    assert Path("data/labels") in {Path(file).parent for file in made[0]}
+    Path("data/raw/members.csv").write_text("id,joined\n1,2020-01-01\n")
+    said = []
+    for command in (run_command, None):
+        capfd.readouterr()
+        with pytest.raises(StageFailed, match=r"stage 'ingest' failed \(exit code 1\)"):
+            run_stages(stages, command)
+        said.append(capfd.readouterr().err.splitlines()[-1])
+    assert said[0] == said[1]
+    assert said[0].startswith("fedelta: ")

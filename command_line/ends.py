@@ -1,0 +1,41 @@
+"""How a command ends: its exit code, and an error that explains itself as one line.
+
+Exit codes: 0 done; 1 it could not be done, or a check that was asked for failed, as one line on standard error says;
+2 the words of the command are wrong; 130 stopped by the user.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from fedelta.command_line.group import fedelta
+from fedelta.features.errors import FedeltaError
+
+
+def run_command(words: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a line per way to end
+    """Run the command of these words, or of those the process was begun with, and give its exit code."""
+    try:
+        fedelta.main(None if words is None else list(words), prog_name="fedelta", standalone_mode=False)
+    except FedeltaError as error:
+        return _failed(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.UsageError as error:
+        hint = f" See `{error.ctx.command_path} --help`." if error.ctx else ""
+        print(f"fedelta: {error.format_message()}{hint}", file=sys.stderr)
+        return 2
+    except click.Abort:
+        print("fedelta: stopped.", file=sys.stderr)
+        return 130
+    except FileNotFoundError as error:
+        return _failed(f"{error.filename or error} is missing. `dvc repro` makes what a command reads.")
+    except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
+        return _failed(f"{error}. Make room or grant access, then run again.")
+    return 0
+
+
+def _failed(why: str) -> int:
+    print(f"fedelta: {why}", file=sys.stderr)
+    return 1
