@@ -42,6 +42,7 @@ from fedelta.pipeline.intake.raw_files import (
     one_line,
     one_line_with_place,
 )
+from fedelta.pipeline.intake.repeatable import must_be_repeatable, warning_of_order
 from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.table_source import add_optional_columns, set_contradictions_aside
@@ -67,6 +68,7 @@ class Judged:
     rows: int  # what the source's SELECT yielded
     malformed: int  # lines of raw files that never became a row
     given: tuple[str, ...]  # what the source's SELECT yields
+    unordered: str | None = None  # a warning that the SELECT depends on the order of rows
 
     @property
     def table(self) -> str:
@@ -264,6 +266,8 @@ def _judged_table(
     what, erased = f"{source.name}/{name}.sql", read_erased()
     with _sql_errors(what, [f.table for f in source.files]):
         described = connection.execute(f"DESCRIBE {selects[name]}").fetchall()
+    must_be_repeatable(connection, selects[name], what)
+    unordered = warning_of_order(connection, selects[name], what)
     names = [str(row[0]).lower() for row in described]  # SQL does not tell Country from country
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise SourceError(f"{what} yields {', '.join(twice)} twice. Name every column once.")
@@ -280,7 +284,7 @@ def _judged_table(
     if source.kind == "table" and name == "customers":
         set_contradictions_aside(connection, f"fedelta.{name}", [column.name for column in columns])
     _drop_duplicates(connection, f"fedelta.{name}", key, columns)
-    return Judged(name, columns, key, rows, malformed, tuple(names))
+    return Judged(name, columns, key, rows, malformed, tuple(names), unordered)
 
 
 def _drop_duplicates(connection: duckdb.DuckDBPyConnection, table: str, key: str, columns: Sequence[Column]) -> None:

@@ -170,6 +170,7 @@ def measure(
         declared=_declared(tables),
     )
     warnings = [
+        *(table.unordered for table in stage.tables if table.unordered),
         *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
         *plausibility.stray_dates(span),
         *plausibility.stopped_feeds(ended, span.last),
@@ -271,6 +272,7 @@ def measure_table(
     connection, customers = stage.connection, accounts["customers"]
     variants = look_alikes(connection, _places(tables, source))
     warnings = [
+        *(table.unordered for table in stage.tables if table.unordered),
         *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
         *((variants.warning,) if variants else ()),
         *plausibility.of_customers(tables, source),
