@@ -24,7 +24,7 @@ from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.source_check import check
 from fedelta.pipeline.intake.sources import Source, load_source
 from fedelta.pipeline.intake.staging import Judged, OutOfRoom, Staged, staged
-from fedelta.pipeline.intake.table_source import check_labels, check_spend, labels_in, must_be_over
+from fedelta.pipeline.intake.table_source import check_labels, check_spend, labels_in
 from fedelta.pipeline.intake.usability import (
     Account,
     DataReport,
@@ -129,8 +129,6 @@ def ingest(
         made = Outputs.within(folder)
         for place in (made.interactions, made.quarantine):
             place.mkdir()
-        if source.kind == "table":
-            must_be_over(source, now)
         report = _write(source, stage, made, tell, labelled=labelled)
         made.report.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         _publish(made, outputs, folder)

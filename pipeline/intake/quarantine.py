@@ -101,6 +101,7 @@ _NUMERIC = (
 )
 OPT_OUT = Column("opted_out", "opt_out")
 OPT_OUT_AS_CAME = "opted_out_as_came"  # of a staged row: the value, where it is neither yes nor no
+KNOWN_LONG_BEFORE = "known_long_before"  # of a staged interaction: it says so of itself a year before it happened
 # What is read as no; everything else that is there counts as opted out.
 _NO = (
     "no", "n", "false", "f", "0", "off", "nein", "non", "nee", "nej", "nei", "nie", "ne", "não", "nao", "faux",
@@ -278,7 +279,8 @@ def judged(select: str, came: Mapping[str, str], columns: Sequence[Column], rule
 def _listed(column: Column, columns: Sequence[Column]) -> str:
     """The column as it is staged."""
     if column.name == "known_at" and any(c.name == "occurred_at" for c in columns):  # kept only where it is later
-        return "CASE WHEN known_at > occurred_at THEN known_at END AS known_at"
+        long_before = f"known_at < occurred_at - INTERVAL 1 YEAR AS {KNOWN_LONG_BEFORE}"
+        return f"{long_before}, CASE WHEN known_at > occurred_at THEN known_at END AS known_at"
     return f"{OPT_OUT_AS_CAME}, opted_out" if column.kind == "opt_out" else identifier(column.name)
 
 

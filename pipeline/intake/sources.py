@@ -28,7 +28,16 @@ Touch = Literal["digital", "physical"]
 SourceKind = Literal["interactions", "table"]  # a log of what customers went through, or one row per customer
 
 # Columns of customers.sql that have a meaning of their own.
-RESERVED = ("customer_id", "signed_up_at", "opted_out", "churned", "spend", "value", "cutoff")
+RESERVED = (
+    "customer_id", "signed_up_at", "opted_out", "churned", "spend", "value", "cutoff", "out_of_scope", "unreadable",
+    "source_row",
+)  # fmt: skip
+_NAME = r"[a-z][a-z0-9_]*"
+# What intake calls columns of its own beside them.
+_INTERNAL = (
+    "amount_given", "h", "known_long_before", "opted_out_as_came", "place", "raw", "reason", "row", "rowid", "rule",
+    "same", "source_text",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -241,12 +250,11 @@ def _check(source: Source, document: Section) -> None:
         ("attributes", [a.name for a in source.attributes]),
     ):
         for name in names:
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            if not re.fullmatch(_NAME, name):
                 document.refuse(what, name, "a name of small letters, digits and underscores")
     if known := sorted({*source.kinds} & {*KINDS} | {*source.channels} & {*CHANNELS}):
         document.refuse("kinds or channels", ", ".join(known), "only those the contract does not have yet")
-    if reserved := [a.name for a in source.attributes if a.name in RESERVED]:
-        document.refuse("attributes", reserved[0], f"another name: {', '.join(RESERVED)} have a meaning of their own")
+    _check_attributes(source, document)
     if source.attributes and source.customers_sql is None:
         document.refuse("attributes", source.attributes[0].name, "none, or a customers.sql beside it that yields them")
     advice = source.recommends
@@ -258,6 +266,21 @@ def _check(source: Source, document: Section) -> None:
         Relationship(advice.churn_definition, advice.activity, advice.ended).check(source.all_kinds)
     except UnknownKind as error:
         raise SourceError(f"{document.place}: recommends: {error}") from None
+
+
+def _check_attributes(source: Source, document: Section) -> None:
+    """Refuse names that something else has: the contract, intake, another attribute, the time of one."""
+    reserved, names = (*RESERVED, *_INTERNAL), [a.name for a in source.attributes]
+    if taken := [name for name in names if name in reserved]:
+        document.refuse("attributes", taken[0], "another name: this one has a meaning of its own")
+    columns = [a.column for a in source.attributes]
+    if twice := [a.name for a in source.attributes if columns.count(a.column) > 1]:
+        document.refuse("attributes", " and ".join(twice), "named otherwise: both would be the same column of features")
+    for since in sorted({a.known_from for a in source.attributes if a.known_from} - {"signed_up_at"}):
+        if not re.fullmatch(_NAME, since):
+            document.refuse("known_from", since, "a name of small letters, digits and underscores")
+        if since in reserved or since in names:
+            document.refuse("known_from", since, "a timestamp column of customers.sql that is nothing else")
 
 
 def _yaml(path: Path) -> object:

@@ -45,7 +45,7 @@ from fedelta.pipeline.intake.raw_files import (
 from fedelta.pipeline.intake.repeatable import must_be_repeatable, warning_of_order
 from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.sources import Source
-from fedelta.pipeline.intake.table_source import add_optional_columns, set_contradictions_aside
+from fedelta.pipeline.intake.table_source import add_optional_columns, must_be_over, set_contradictions_aside
 
 Tell = Callable[[str], None]
 
@@ -157,6 +157,8 @@ def staged(
     OutOfRoom
         If memory or disk do not suffice.
     """
+    if source.kind == "table":
+        must_be_over(source, now)
     with _clear_errors(memory_limit), duckdb.connect(scratch / "staging.duckdb") as connection:
         _configure(connection, source, scratch, memory_limit, workers)
         states = file_states(source.files, data)

@@ -70,14 +70,19 @@ def labels_in(connection: duckdb.DuckDBPyConnection, select: str) -> dict[str, i
 
 
 def must_be_over(source: Source, now: datetime) -> None:
-    """Refuse a table that describes a day yet to come.
+    """Refuse a table that describes a day yet to come, or one before there were such tables.
 
     Raises
     ------
     SourceError
-        If `as_of` is more than a day after `now`.
+        If `as_of` is more than a day after `now`, or before 1970.
     """
     assert source.as_of is not None
+    if source.as_of.year < 1970:
+        raise SourceError(
+            f"sources/{source.name}/source.yaml: as_of is {source.as_of}, before 1970. It must be the last day that "
+            "the table describes."
+        )
     if source.as_of > (now + timedelta(days=1)).date():
         raise SourceError(
             f"sources/{source.name}/source.yaml: as_of is {source.as_of}, which is yet to come. It must be the last "

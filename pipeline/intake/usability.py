@@ -15,7 +15,9 @@ from fedelta.features.feeds import Series, Stopped, stopped
 from fedelta.features.relationship import REVENUE, Definition
 from fedelta.models.minimum import Minimum
 from fedelta.pipeline.intake import plausibility
+from fedelta.pipeline.intake.categories import of_categories
 from fedelta.pipeline.intake.customers import Customers, OptOuts
+from fedelta.pipeline.intake.dates import after_the_data, known_before_they_happened, of_customers_dates
 from fedelta.pipeline.intake.id_forms import LookAlikes, look_alikes
 from fedelta.pipeline.intake.plausibility import Tables, day
 from fedelta.pipeline.intake.quarantine import Column, customer_columns
@@ -24,6 +26,7 @@ from fedelta.pipeline.intake.reconciliation import Equation
 from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.staging import Judged, Staged
 from fedelta.pipeline.intake.table_source import warnings_of
+from fedelta.pipeline.intake.units import mixed_values, of_units
 
 LEAST_HORIZONS = 2  # one to learn from, one to be judged by
 MOST_QUARANTINED = 0.01
@@ -140,6 +143,7 @@ def measure(
     span = believed_span(total.days, total.counts)
     ended = stopped(feeds, span.last)
     variants = look_alikes(connection, _places(tables, source))
+    numeric = [attribute.name for attribute in source.attributes if attribute.type == "numeric"]
     weeks = range(_monday(span.first), span.last + 1, 7)
     report = DataReport(
         source=source.name,
@@ -177,8 +181,14 @@ def measure(
         *((variants.warning,) if variants else ()),
         *plausibility.of_ids(tables, source),
         *plausibility.of_money(tables, stage.interactions, source),
+        *of_units(tables),
         *plausibility.of_measures(tables, stage.interactions),
         *plausibility.of_customers(tables, source),
+        *of_categories(tables, source),
+        *of_customers_dates(tables, source, span.last),
+        *known_before_they_happened(tables, stage.interactions),
+        *after_the_data(tables, span.last),
+        *mixed_values(tables, tables.customers, numeric),
         *plausibility.of_times(tables, stage.interactions, span.last),
         *_warnings(report, int(rows)),
     ]
@@ -269,17 +279,21 @@ def measure_table(
     labels: Mapping[str, int],
 ) -> DataReport:
     """The account of a table of customers, which has neither interactions nor a span."""
-    connection, customers = stage.connection, accounts["customers"]
+    assert source.as_of is not None
+    connection, customers, at = stage.connection, accounts["customers"], f"{source.as_of:%Y-%m-%d}"
     variants = look_alikes(connection, _places(tables, source))
+    numeric = [attribute.name for attribute in source.attributes if attribute.type == "numeric"]
     warnings = [
         *(table.unordered for table in stage.tables if table.unordered),
         *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
         *((variants.warning,) if variants else ()),
         *plausibility.of_customers(tables, source),
+        *of_categories(tables, source),
+        *of_customers_dates(tables, source, (source.as_of - date(1970, 1, 1)).days),
+        *mixed_values(tables, tables.customers, ("value", "spend", *numeric)),
         *_set_aside_warnings(customers),
         *(_set_aside_warnings(accounts["treatments"], "treatments") if "treatments" in accounts else ()),
     ]
-    at = f"{source.as_of:%Y-%m-%d}"
     return DataReport(
         source=source.name,
         currency=source.currency,

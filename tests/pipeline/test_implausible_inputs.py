@@ -129,6 +129,14 @@ def from_july(row: Row) -> bool:
     return row.at >= datetime(2023, 7, 1, tzinfo=UTC)
 
 
+def early_in_july(row: Row) -> bool:
+    return bought(row) and row.at.month == 7 and row.at.day < 16
+
+
+def cents(row: Row) -> float:
+    return round(float(row.money) * 100)
+
+
 def twice(made: Company) -> None:
     made.rows += [replace(row, id=f"again-{row.id}") for row in made.rows]
 
@@ -152,6 +160,15 @@ WARNED = [
      r"usual purchase was 18\.7 in 2023-06 and 1,910 in 2023-07: has the unit changed"),
     ("one channel in yen", each(lambda row: bought(row) and row.how == "app", money=lambda row: round(row.money * 160)),
      r"usual purchase is 19 through web and 3,180 through app: are both of the same unit"),
+    ("cents in half a month", each(early_in_july, money=cents),
+     r"^\d\d purchases have amounts around 2,\d+, others around 1\d\.\d, .*\(in 2023-07\): are two units mixed"),
+    ("cents in the app from July on",
+     each(lambda row: bought(row) and row.how == "app" and from_july(row), money=cents),
+     r"^1\d\d purchases have amounts around .*\(from 2023-07 to 2023-10, through app\): are two units mixed"),
+    ("one purchase in twenty in cents", each(lambda row: bought(row) and int(row.id[1:]) % 20 == 0, money=cents),
+     r"^\d\d purchases have amounts around .*\(from 2023-01 to 2023-10\): are two units mixed"),
+    ("returns in cents", each(lambda row: row.what == "return" and row.at.day < 3, money=1e4),
+     r"More was given back|usual return \d+"),
     ("refunds as negative purchases", each(lambda row: bought(row) and third(row), money=lambda row: -row.money),
      r"\d+ amounts are negative and were quarantined \(purchase \d+\).*kind return with abs"),
     ("one purchase of a billion", added(Row("x", "c1", LAST, money=1e9)),
@@ -190,6 +207,16 @@ WARNED = [
      "plan has 120 values in 120 rows"),
     ("signed up when last written", people(lambda _, person: (person[0], "2024-05-01", person[2])),
      r"1\d\d of 1\d\d customers have interactions before they signed up"),
+    ("one in twenty signed up in 1970", people(lambda n, p: (p[0], "1970-01-01" if n % 20 == 0 else p[1], p[2])),
+     r"6 customers signed up on a day that cannot be right or stands for none \(such as 1970-01-01\)"),
+    ("signed up under another king", people(lambda n, p: (p[0], "1931-05-05" if n == 3 else p[1], p[2])),
+     r"1 customers? signed up on a day that cannot be right .*such as 1931-05-05"),
+    ("known a year before it happened", each(third, known="1900-01-01"),
+     r"1,000 interactions have a known_at more than a year before they happened"),
+    ("an attribute in capitals and without", people(lambda n, p: (*p[:2], p[2].upper() if n % 3 else p[2])),
+     r"attribute plan has 2 categories written in more than one way.*'GOLD' \(\d+\), 'gold' \(\d+\)"),
+    ("an attribute that is nan", people(lambda n, p: (*p[:2], "nan" if n % 9 == 0 else p[2])),
+     r"attribute plan has 'nan' \(14\) as a category"),
     ("a file loaded twice under new ids", twice, r"\d+ of [\d,]+ purchases equal another in customer, time, amount"),
     ("all loaded in one night", each(lambda _: True, known="2024-05-31 04:00"),
      r"3,000 of 3,000 interactions became known later.*3,000 only after the data end.*3,000 became known on one day"),
