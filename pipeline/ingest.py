@@ -195,6 +195,8 @@ def _nothing_valid(source: Source, stage: Staged, table: Judged) -> str:
     why = counts(stage.connection, f"SELECT rule FROM ({table.quarantined})")
     why |= {f"out of scope: {reason}": n for reason, n in counts(stage.connection, table.out_of_scope).items()}
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in why.items()) or "the files hold no rows"
+    for reason in [*counts(stage.connection, f"SELECT reason FROM ({table.quarantined})")][:1]:
+        reasons += f"; mostly: {' '.join(reason.split())[:200]}"
     return (
         f"Source {source.name} yields nothing valid: {table.rows + table.malformed:,} rows in, none kept ({reasons}). "
         f"See examples with `fedelta source check {source.name}`."

@@ -13,6 +13,10 @@ _MARKUP = (
     (r"\s*<\?xml", "an XML document", "Export CSV, JSON lines or Parquet."),
     (r"\s*(\{\s*$|\{\s*\"|\[\s*$|\[\s*\{)", "JSON", "Say `format: json`, or `format: jsonl` for an object a line."),
 )
+_DELIMITERS = (";", "\t", "|", ",", "^", "~")
+_PLAIN_HEADER = re.compile(r"[\w .:/#%()-]*", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d|\d\d?[./]\d\d?[./]\d{4}")
 _PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[^\W\d]\w*", re.IGNORECASE)  # text in YAML as it is
 
 
@@ -30,6 +34,11 @@ def must_be_header(path: Path, line: str) -> None:
         raise SourceError(
             f"{path} has NUL bytes in its first line. If it is UTF-16 without a byte order mark, say "
             "`options: {encoding: utf-16-le}`; else it is not text: export it again."
+        )
+    if re.match(r'"?sep=.', line, re.IGNORECASE):
+        raise SourceError(
+            f"{path}: the first line {shown(line)} tells a spreadsheet what separates fields and is no header. Say "
+            f"`options: {{skip: 1, delim: {json.dumps(line.lower().partition('sep=')[2][0])}}}`."
         )
     if "\r" in line:
         raise SourceError(f"{path} is not text with line ends of \\n or \\r\\n. Convert it to UTF-8 text.")
@@ -62,8 +71,48 @@ def column_names(path: Path, cells: Sequence[str], options: ReadOptions) -> tupl
     advice = ""
     if len(names) > 1 and not options.names:
         advice = f" Name the columns yourself: `options: {{names: [{', '.join(_told_apart(names))}]}}`."
-        advice += " If this line is not the header, say how many lines stand above it with `skip`."
+        row = looks_like_a_row([name for name in names if name])
+        advice += (
+            " It looks like a row: if the file has no header, say `header: false` with these names."
+            if row
+            else " If this line is not the header, say how many lines stand above it with `skip`."
+        )
     raise SourceError(f"{path}: the header {shown(options.delim.join(cells))} {wrong}.{advice}")
+
+
+def must_not_be_one_column(path: Path, header: str, following: Sequence[int], options: ReadOptions) -> None:
+    """Refuse a header of one column where it has other separators than `delim` says, or the lines after it have more.
+
+    `following` are the numbers of fields of these lines.
+
+    Raises
+    ------
+    SourceError
+        If it is so.
+    """
+    for delim in _DELIMITERS:
+        names = [name.strip(' "') for name in header.split(delim)]
+        if delim != options.delim and len(names) > 1 and all(_PLAIN_HEADER.fullmatch(name) for name in names):
+            raise SourceError(
+                f"{path}: no field of the header {shown(header)} ends with {options.delim!r}, the `delim` of "
+                f"source.yaml; fields seem to end with {delim!r}. Say `options: {{delim: {json.dumps(delim)}}}`."
+            )
+    if options.delim in header:
+        raise SourceError(
+            f"{path}: the header {shown(header)} is quoted as a whole, and so is one column. Export the file without "
+            "quotes around its lines."
+        )
+    if following and min(following) > 1:
+        raise SourceError(
+            f"{path}: the first line {shown(header)} has one column and those after it have more. Say with "
+            "`options: {skip: LINES}` how many lines stand above the header."
+        )
+
+
+def looks_like_a_row(names: Sequence[str]) -> bool:
+    """Whether the names of columns are rather values: a time, or numbers beside something else."""
+    numbers = sum(bool(_NUMBER.fullmatch(name)) for name in names)
+    return any(_TIME.match(name) for name in names) or 0 < numbers < len(names)
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

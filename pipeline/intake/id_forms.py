@@ -7,19 +7,21 @@ from dataclasses import dataclass
 import duckdb
 
 _DASHES = "‐‑‒–—―−－"
-_WIDE = "０１２３４５６７８９"
+_ASCII = "".join(map(chr, range(0x30, 0x3A))) + "".join(map(chr, (*range(0x41, 0x5B), *range(0x61, 0x7B))))
+_WIDE = "".join(chr(ord(character) + 0xFEE0) for character in _ASCII)
 _BLANK = r"[\s\p{Z}\p{Cc}\p{Cf}]"  # blanks of every width, and what cannot be seen at all
 FORM = "fedelta.id_form"  # a SQL function: the same for all ways to write one id
 _EXAMPLES = 3
 
 # What may differ, in the order in which it is taken away: the words for it, and the SQL that takes it away.
 _LAYERS = (
-    ("digits of double width", "translate({}, '" + _WIDE + "', '0123456789')"),
+    ("characters of double width", f"translate({{}}, '{_WIDE}', '{_ASCII}')"),
     ("blanks", "regexp_replace({}, '" + _BLANK + "', '', 'g')"),
+    ("quotes around them", """regexp_replace({}, '^[''"`’]+|[''"`’]+$', '', 'g')"""),
     ("letter case", "lower({})"),
     ("accents apart from their letters", "nfc_normalize({})"),
     ("kinds of dashes", f"translate({{}}, '{_DASHES}', '{'-' * len(_DASHES)}')"),
-    ("'.0' at the end", r"regexp_replace({}, '^(-?[0-9]+)\.0*$', '\1')"),
+    ("'.0' at the end", r"regexp_replace({}, '^(-?[0-9]+)(\.0*|,00?)$', '\1')"),
     ("leading zeros", r"regexp_replace({}, '^([^0-9]*)0+([0-9])', '\1\2')"),
 )
 # Most ids look like this, and are their own form.

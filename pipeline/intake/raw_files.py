@@ -6,6 +6,7 @@ once. Parquet is read in place. Whoever has read the tables asks with `must_be_u
 
 # ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,11 @@ def must_be_unchanged(before: Mapping[Path, tuple[int, int]]) -> None:
         found = path.stat() if path.exists() else None
         if found is None or (found.st_size, found.st_mtime_ns) != state:
             raise SourceError(f"{path} changed while it was read. Wait until it is written, then run again.")
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """The names of a table's columns."""
+    return [str(row[0]) for row in connection.execute(f"DESCRIBE {identifier(table)}").fetchall()]
 
 
 def identifier(name: str) -> str:
@@ -284,13 +290,38 @@ def _spread_objects(connection: duckdb.DuckDBPyConnection, raw: RawFiles) -> Non
     """The table of the collected objects: a column per key that any of them has."""
     (structure,) = _one(connection, "SELECT json_group_structure(object) FROM fedelta.objects")
     if structure is None:
-        raise SourceError(f"{raw.path} holds no JSON object at all. Bring the whole file.")
+        raise SourceError(
+            f"{raw.path} holds no JSON object at all, one a line. If it is one array or one object over several "
+            "lines, say `format: json`; else bring the whole file."
+            if raw.format == "jsonl"
+            else f"{raw.path} holds no JSON object at all. Bring the whole file."
+        )
+    _must_have_distinct_keys(raw, json.loads(str(structure)))
     structure = str(structure).replace(':"JSON"', ':"VARCHAR"')  # of mixed types: text, without the quotes of JSON
     connection.execute(
         f"CREATE TABLE {identifier(raw.table)} AS "
         f"SELECT unnest(json_transform(object, {literal(structure)})) FROM fedelta.objects"
     )
     connection.execute("DROP TABLE fedelta.objects")
+
+
+def _must_have_distinct_keys(raw: RawFiles, structure: object) -> None:
+    """Refuse objects with keys that are no names of columns: empty, or apart only by case."""
+    if isinstance(structure, list):
+        for part in structure:
+            _must_have_distinct_keys(raw, part)
+    if not isinstance(structure, dict):
+        return
+    if "" in structure:
+        raise SourceError(f"{raw.path}: an object has a key without a name. Name it, or leave it out of the export.")
+    small = [key.lower() for key in structure]
+    if twice := [key for key in structure if small.count(key.lower()) > 1]:
+        raise SourceError(
+            f"{raw.path}: the keys {', '.join(twice)} differ only in capitals, which SQL does not tell apart. Write "
+            "them in one way in all objects, or name them differently."
+        )
+    for part in structure.values():
+        _must_have_distinct_keys(raw, part)
 
 
 def _load_parquet(

@@ -7,7 +7,7 @@ and `fedelta source check` stand on it.
 # ruff: noqa: S608 - the SQL is ours, around a SELECT the source's author wrote to be run
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ import duckdb
 
 from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake.erased import read_erased, without_erased
+from fedelta.pipeline.intake.headers import looks_like_a_row
 from fedelta.pipeline.intake.id_forms import define as define_id_form
 from fedelta.pipeline.intake.quarantine import (
     INTERACTION_COLUMNS,
@@ -34,6 +35,7 @@ from fedelta.pipeline.intake.quarantine import (
 from fedelta.pipeline.intake.raw_files import (
     MALFORMED,
     FileCount,
+    columns_of,
     file_states,
     identifier,
     literal,
@@ -49,6 +51,7 @@ from fedelta.pipeline.intake.table_source import add_optional_columns, must_be_o
 
 Tell = Callable[[str], None]
 
+_COLUMNS_NAMED = 20
 _CANNOT_WRITE = (
     "A file could not be written or read: {} Make room on the disk, or correct its permissions, and run it again."
 )
@@ -266,7 +269,7 @@ def _judged_table(
     key: str = "",
 ) -> Judged:
     what, erased = f"{source.name}/{name}.sql", read_erased()
-    with _sql_errors(what, [f.table for f in source.files]):
+    with _sql_errors(connection, what, source):
         described = connection.execute(f"DESCRIBE {selects[name]}").fetchall()
     must_be_repeatable(connection, selects[name], what)
     unordered = warning_of_order(connection, selects[name], what)
@@ -278,7 +281,7 @@ def _judged_table(
         select = without_erased(connection, select, names, erased)
         came.setdefault("out_of_scope", "VARCHAR")
     sql = judged(select, came, columns, rules, what)
-    with _sql_errors(what, [f.table for f in source.files]):
+    with _sql_errors(connection, what, source):
         connection.execute(f"CREATE TABLE fedelta.{name} AS {sql}")
     rows = count_of(connection, f"SELECT count(*) FROM fedelta.{name}")
     malformed = count_of(connection, f"SELECT count(*) FROM {MALFORMED} WHERE feeds = {literal(name)}")
@@ -315,16 +318,34 @@ def count_of(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 
 @contextmanager
-def _sql_errors(what: str, tables: Sequence[str]) -> Iterator[None]:
+def _sql_errors(connection: duckdb.DuckDBPyConnection, what: str, source: Source) -> Iterator[None]:
     """Errors of the source's own SQL, as one line that names its file."""
     try:
         yield
     except (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException) as error:
-        raise SourceError(f"{what}: {one_line_with_place(error)} Tables of source.yaml: {', '.join(tables)}.") from None
+        words = one_line_with_place(error).replace(": DESCRIBE ", ": ")
+        tables = {raw.table: columns_of(connection, raw.table) for raw in source.files}
+        raise SourceError(f"{what}: {words} {_tables_in_words(tables)}") from None
     except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
         raise SourceError(
             f"{what}: {one_line(error)} Use TRY_CAST, or yield the text: what cannot be read is then quarantined."
         ) from None
+
+
+def _tables_in_words(tables: Mapping[str, Sequence[str]]) -> str:
+    """The tables of source.yaml with their columns, and which of them seem to have no header."""
+    listed = ", ".join(
+        f"{table} ({', '.join(columns[:_COLUMNS_NAMED])}{', …' if len(columns) > _COLUMNS_NAMED else ''})"
+        for table, columns in tables.items()
+    )
+    rows = [table for table, columns in tables.items() if looks_like_a_row(columns)]
+    advice = (
+        f" The first line of {', '.join(rows)} looks like a row: if there is no header, say "
+        "`options: {header: false, names: [...]}`."
+        if rows
+        else ""
+    )
+    return f"Tables of source.yaml: {listed}.{advice}"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import polars as pl
 
 from fedelta.features.cutoffs import Cutoff, CutoffSettings, score_cutoff
 from fedelta.models.minimum import Minimum
-from fedelta.pipeline.intake.raw_files import identifier, literal
+from fedelta.pipeline.intake.raw_files import columns_of, identifier, literal
 from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.sources import RawFiles, Source
 
@@ -34,8 +34,7 @@ class NoLabels(SourceError):
 def add_optional_columns(connection: duckdb.DuckDBPyConnection, files: Sequence[RawFiles]) -> None:
     """Give the raw tables the columns that source.yaml calls optional and their files lack, as nulls."""
     for raw in files:
-        described = connection.execute(f"DESCRIBE {identifier(raw.table)}").fetchall()
-        there = {str(row[0]).lower() for row in described}
+        there = {name.lower() for name in columns_of(connection, raw.table)}
         if not (missing := [name for name in raw.optional if name.lower() not in there]):
             continue
         nulls = ", ".join(f"NULL::VARCHAR AS {identifier(name)}" for name in missing)

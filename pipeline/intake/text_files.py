@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from fedelta.pipeline.intake.headers import column_names, must_be_header, shown
+from fedelta.pipeline.intake.headers import column_names, must_be_header, must_not_be_one_column, shown
 from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.sources import ReadOptions
 from fedelta.pipeline.intake.text_bytes import BOM, blocks, encoding_of, line_encoding
 
+_LOOKED_AT = 5  # lines after the first, to see whether it is a header
 LONGEST_FIELD_LINES = 100  # a quoted field spanning more lines than this is a quote that was never closed
 
 
@@ -70,7 +71,7 @@ def _first_lines(path: Path, options: ReadOptions) -> list[bytes]:
         raise SourceError(f"{path} is empty, once it is unpacked. Fetch it again.")
     while block.startswith(BOM):
         block = block.removeprefix(BOM)
-    return block.split(b"\n", options.skip + 1)
+    return block.split(b"\n", options.skip + 1 + _LOOKED_AT)
 
 
 def _header(path: Path, first: list[bytes], options: ReadOptions) -> tuple[str, ...]:
@@ -92,7 +93,12 @@ def _header(path: Path, first: list[bytes], options: ReadOptions) -> tuple[str, 
             f"{path}: a quote in the first line {shown(line)} does not close there. If the header has several lines, "
             "name the columns with `options: {names: [...], header: false, skip: LINES}`; else correct `quote`."
         ) from None
-    return column_names(path, cells, options)
+    names = column_names(path, cells, options)
+    if options.header and not options.names and len(names) == 1:
+        after = (part.decode("latin-1").strip() for part in first[options.skip + 1 : options.skip + 1 + _LOOKED_AT])
+        fields = [len(next(_parser(options)([text]), [])) for text in after if text]
+        must_not_be_one_column(path, cells[0], fields, options)
+    return names
 
 
 def _parser(options: ReadOptions, *, strict: bool = False) -> Callable[[list[str] | io.StringIO], Iterator[list[str]]]:

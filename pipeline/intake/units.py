@@ -183,7 +183,8 @@ def _amount(place: float) -> float:
 
 
 def _quantiles(bins: Counter[int]) -> list[int]:
-    found, seen, wanted = [], 0, [q * bins.total() for q in _QUANTILES]
+    found: list[int] = []
+    seen, wanted = 0, [q * bins.total() for q in _QUANTILES]
     for place in sorted(bins):
         seen += bins[place]
         while len(found) < len(wanted) and seen >= wanted[len(found)]:

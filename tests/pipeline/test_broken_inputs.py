@@ -1,5 +1,7 @@
 """Deliberately broken inputs: each costs its own rows and says why, or stops the run with one line that helps."""
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +70,7 @@ def test_a_broken_row_is_quarantined_under_its_rule_and_costs_no_other(
 
 # Odd but right: nothing is quarantined, and these ids come out.
 KEPT = [
+    ("a separator after the last field", csv(GOOD + ","), ["1"]),
     ("a byte order mark", b"\xef\xbb\xbf" + csv(GOOD), ["1"]),
     ("line ends of Windows", csv(GOOD, end="\r\n"), ["1"]),
     ("line ends of both kinds", csv(GOOD) + row().encode() + b"\r\n" + row(id="8").encode() + b"\n", ["1", "7", "8"]),
@@ -133,7 +136,41 @@ STOPPED = [
         r"nothing valid.*unknown_kind 1.*fedelta source check tiny",
     ),
     ("other columns", _with(events=csv("1,2", header="a,b")), r'interactions\.sql: .*"?id"? not found'),
-    ("a semicolon between fields", _with(events=csv(GOOD).replace(b",", b";")), "not found"),
+    *(
+        (
+            f"{delim!r} between fields",
+            _with(events=csv(GOOD).replace(b",", delim.encode())),
+            rf"ends with ',', the `delim`.*Say `options: \{{delim: {re.escape(json.dumps(delim))}\}}`",
+        )
+        for delim in ";\t|^"
+    ),
+    (
+        "a comma between fields where a semicolon is said",
+        _with(events=csv(GOOD), yaml=YAML.replace("csv}", 'csv, options: {delim: ";"}}')),
+        r'Say `options: \{delim: ","\}`',
+    ),
+    ("no header", _with(events=csv(header=GOOD)), r"events \(1, ann, 2024.*looks like a row.*header: false"),
+    ("no header and equal values", _with(events=csv(header="1,1,x")), "repeats 1.*looks like a row.*`header: false`"),
+    (
+        "a title above the header",
+        _with(events=b"Orders of May\n" + csv(GOOD)),
+        "has one column and those after it.*skip",
+    ),
+    ("a line for spreadsheets", _with(events=b"sep=;\n" + csv(GOOD)), r'skip: 1, delim: ";"'),
+    ("lines in quotes", _with(events=b'"a,b"\n"1,2"\n'), "quoted as a whole"),
+    ("a separator after the last name", _with(events=csv(GOOD + ",", header=HEADER + ",")), "without a name.*column_8"),
+    (
+        "keys apart by capitals",
+        _with(yaml=YAML.replace("csv}", "jsonl}"), events=b'{"id": 1, "who": 2}\n{"ID": 1, "who": 2}'),
+        r"keys id, ID differ only in capitals",
+    ),
+    (
+        "keys within apart by capitals",
+        _with(yaml=JSON, events=b'[{"id": [{"a": {"x": 1}}]}, {"id": [{"a": {"X": 1}}]}]'),
+        r"keys x, X differ only in capitals",
+    ),
+    ("a key without a name", _with(yaml=JSON, events=b'[{"": 1, "who": 2}]'), "a key without a name"),
+    ("an array as JSON lines", _with(yaml=YAML.replace("csv}", "jsonl}"), events=b"[{}]"), "say `format: json`"),
     ("a column twice", _with(events=csv("1,2", header="id,id")), "repeats id"),
     ("a column without a name", _with(events=csv("1,2", header="id,")), "column without a name"),
     ("a header in another encoding", _with(events="id,wé\n1,2\n".encode("latin-1")), "header is not utf-8.*encoding"),
@@ -219,6 +256,14 @@ def test_what_cannot_be_read_at_all_stops_the_run_with_one_line(
     assert "\n" not in str(stopped.value), wrong
     assert not any(path.exists() for path in (tiny.outputs.interactions, tiny.outputs.customers, tiny.outputs.report))
     assert not list(tmp_path.glob("data/.*")), "nothing half-made stays behind"
+
+
+@pytest.mark.parametrize("values", [("1", "2"), ('"a, b"', '"c;d"'), ("x|y", "z")])
+def test_a_file_of_one_column_may_hold_whatever_separates_in_others(tmp_path: Path, values: tuple[str, ...]) -> None:
+    sql = "SELECT note AS interaction_id, note AS customer_id, '2024-01-05' AS occurred_at, 'visit' AS kind FROM events"
+    tiny = Tiny(tmp_path, csv(*values, header="note"), sql=sql)
+    tiny.ingest()
+    assert tiny.interactions()["customer_id"].to_list() == [value.strip('"') for value in values]
 
 
 def test_there_are_at_least_thirty_broken_inputs() -> None:

@@ -1,5 +1,9 @@
 """An opt-out is never lost: neither a value nor a row that cannot be read makes a customer one to contact."""
 
+import re
+import unicodedata
+from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import polars as pl
@@ -123,6 +127,41 @@ def test_an_id_written_as_a_number_with_decimals_keeps_its_opt_out(tmp_path: Pat
     assert [opted_out(tiny)[name] for name in ("412", "7", "8")] == [True, True, None]
     assert report.opt_outs is not None
     assert report.opt_outs.by_other_spelling == 2
+
+
+REWRITTEN: list[Callable[[str], str]] = [
+    lambda name: unicodedata.normalize("NFD", name),
+    lambda name: name.replace("-", "–"),
+    lambda name: name.replace("-", "−"),
+    str.upper,
+    str.title,
+    lambda name: f"  {name}\u00a0",
+    lambda name: name.replace("-", " -\u200b"),
+    lambda name: f"'{name}'",
+    lambda name: name.replace("-", "-00"),
+    lambda name: re.sub("[0-9a-z]", lambda found: chr(ord(found[0]) + 0xFEE0), name),
+]
+NUMBERS: list[Callable[[str], str]] = [
+    lambda name: f"{name}.0", lambda name: f"{name}.000", lambda name: f"{name},0", lambda name: f"00{name}",
+    lambda name: f"000{name}.00", lambda name: f" {name} ", lambda name: f"'{name}.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("register_first", [True, False])
+def test_whoever_opted_out_under_another_spelling_is_never_one_to_contact(
+    tmp_path: Path, *, register_first: bool
+) -> None:
+    ways = [*REWRITTEN, *(lambda name, a=a, b=b: a(b(name)) for a, b in permutations(REWRITTEN, 2))]
+    pairs = [(name := f"zoë-{n + 1}", way(name)) for n, way in enumerate(ways)]
+    pairs += [(name := f"{n + 501}", way(name)) for n, way in enumerate(NUMBERS)]
+    known, met = zip(*(pair if register_first else pair[::-1] for pair in pairs), strict=True)
+    tiny = shop(tmp_path, *(f'"{name}",2023-01-01,yes' for name in known), "bob,2023-01-01,no")
+    rows = [f'{n},"{name}",2024-01-05,purchase,web,5,' for n, name in enumerate((*met, "bob", "zoe-1", "zoë-999"))]
+    tiny.events = csv(*rows)
+    tiny.ingest()
+    found = opted_out(tiny)
+    assert [name for name in met if found[name] is not True] == []
+    assert (found["bob"], found["zoe-1"], found["zoë-999"]) == (False, None, None), "and nobody else is suppressed"
 
 
 def test_a_line_that_names_nobody_known_may_be_of_anybody_without_a_row(tmp_path: Path) -> None:

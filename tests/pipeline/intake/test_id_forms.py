@@ -39,7 +39,11 @@ def mended(look_alikes: LookAlikes, name: str) -> str:
         ("ann", "ann\u00a0", "blanks"),
         ("ann", "an\u200bn", "blanks"),
         ("ann", "ann\u3000", "blanks"),
-        ("412", "４１２", "digits of double width"),
+        ("412", "４１２", "characters of double width"),
+        ("ann", "ａｎｎ", "characters of double width"),
+        ("412", "412,0", "'.0' at the end"),
+        ("00412", "'00412", "quotes around them"),
+        ("ann", '"ann"', "quotes around them"),
         ("andr\u00e9", "andre\u0301", "accents apart from their letters"),
         ("K-12", "K\u201312", "kinds of dashes"),
         ("K-12", "K\u221212", "kinds of dashes"),
@@ -57,7 +61,30 @@ def test_two_ways_to_write_one_customer_are_found_and_the_sql_makes_them_one(
 
 def test_different_customers_are_not_merged() -> None:
     assert (
-        found(*((name, "purchase") for name in ("1", "10", "100", "1.5", "01a", "a-1", "a1", "0", "-1", "é", "e")))
+        found(
+            *(
+                (name, "purchase")
+                for name in (
+                    "1",
+                    "10",
+                    "100",
+                    "1.5",
+                    "01a",
+                    "a-1",
+                    "a1",
+                    "412,000",
+                    "412",
+                    "d'ann",
+                    "dann",
+                    "o'",
+                    "q",
+                    "0",
+                    "-1",
+                    "é",
+                    "e",
+                )
+            )
+        )
         is None
     )
 

@@ -9,9 +9,10 @@ import pytest
 import ruamel.yaml
 from tiny_source import GOOD, YAML, Tiny, csv
 
+from fedelta.features.registry import FEATURES
 from fedelta.pipeline.commands.use import dates_must_be_quoted, set_params, use
 from fedelta.pipeline.intake.section import SourceError
-from fedelta.pipeline.intake.sources import Recommended, known_sources, load_source
+from fedelta.pipeline.intake.sources import RESERVED, Recommended, known_sources, load_source
 from fedelta.pipeline.params import BadParams
 
 PARAMS = """\
@@ -49,6 +50,58 @@ def test_what_is_not_set_has_a_usual_value(tmp_path: Path) -> None:
     assert source.recommends == Recommended(90, 0, "inactivity", 30, 6, "latest")
     assert source.customers_sql is None
     assert source.files[0].options.delim == ","
+
+
+ATTRIBUTED = YAML + "attributes: {%s}\n"
+CATEGORY = "{type: categorical, static: true}"
+
+
+@pytest.mark.parametrize("name", ["customer_id", "cutoff", "out_of_scope", "rule", "raw", "rowid", "h", "source_row"])
+def test_a_name_that_intake_uses_is_no_attribute(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SourceError, match=f"attributes is '{name}'; it must be another name"):
+        Tiny(tmp_path, yaml=ATTRIBUTED % f"{name}: {CATEGORY}", customers_sql="SELECT 1").source()
+
+
+def test_any_other_name_is_an_attribute_and_never_the_column_of_a_feature_or_a_score(tmp_path: Path) -> None:
+    taken = [feature.name for feature in FEATURES if feature.name not in RESERVED] + [
+        "churn_probability",
+        "risk_tier",
+        "status",
+        "role",
+        "values",
+        "t",
+    ]
+    rows = csv("1,ann,2024-01-05,visit,web,,")
+    yaml = ATTRIBUTED % ", ".join(f"{name}: {CATEGORY}" for name in taken)
+    listed = ", ".join(f"'{name}' AS \"{name}\"" for name in taken)
+    tiny = Tiny(tmp_path, rows, yaml, customers_sql=f"SELECT who AS customer_id, {listed} FROM events")
+    assert tiny.ingest().customers_without_a_row == 0
+    assert tiny.customers().select(taken).row(0) == tuple(taken)
+    columns = [attribute.column for attribute in tiny.source().attributes]
+    assert not {*columns} & {*taken}
+    assert len({*columns}) == len(columns)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "says"),
+    [
+        ("plan: {type: categorical, known_from: plan}", "known_from is 'plan'; it must be a timestamp column"),
+        ("plan: {type: categorical, known_from: opted_out}", "known_from is 'opted_out'"),
+        ("plan: {type: categorical, known_from: PlanSince}", "known_from is 'PlanSince'; it must be a name of small"),
+        (f"plan: {{type: categorical, known_from: fee}}, fee: {CATEGORY}", "known_from is 'fee'"),
+    ],
+)
+def test_the_time_of_an_attribute_is_a_column_of_its_own(tmp_path: Path, attributes: str, says: str) -> None:
+    with pytest.raises(SourceError, match=says):
+        Tiny(tmp_path, yaml=ATTRIBUTED % attributes, customers_sql="SELECT 1").source()
+
+
+def test_two_attributes_are_never_one_column_of_features(tmp_path: Path) -> None:
+    counted = "calls: {type: numeric, bad_experience: resolution}, bad_experience_calls: {type: numeric}"
+    table = "kind: table\nas_of: 2024-01-31\n" + ATTRIBUTED % counted
+    tiny = Tiny(tmp_path, yaml=table, customers_sql="SELECT 1")
+    with pytest.raises(SourceError, match="calls and bad_experience_calls'; it must be named otherwise"):
+        tiny.source()
 
 
 @pytest.mark.parametrize(
