@@ -258,12 +258,12 @@ def _erase_again(connection: sa.Connection, database: Database, tenant: str, bef
         since.pop(hashed, None)
     if not since:
         return
-    key, actor = read_key(database), Actor(tenant, ACTOR)
+    key, actor = read_key(database), Actor(tenant, ACTOR, database)
     must_fit(key, since, database.erasure_key)
     gone = Erased(hashes=frozenset(since), key=key)
     for customer_id in _everybody(connection, database, tenant):
         if key is not None and customer_id in gone:
-            erase(connection, database, actor, customer_id, key)
+            erase(connection, actor, customer_id, key)
             after: int | None = 0
             while after is not None:
                 after = hash_in_audit(connection, tenant, customer_id, key.hashed(customer_id), after)

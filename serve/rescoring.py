@@ -12,7 +12,8 @@ from functools import partial
 import sqlalchemy as sa
 
 from fedelta.features.errors import FedeltaError
-from fedelta.serve.acting.run_cases import wake_cases
+from fedelta.serve.acting.actor import Actor
+from fedelta.serve.acting.run_cases import ACTOR, wake_cases
 from fedelta.serve.live.pool import MOST_CUSTOMERS, Busy, NotEquipped, Pool
 from fedelta.serve.live.worker import Again, CannotScore
 from fedelta.serve.operational.pointer import Pointer, kept
@@ -140,8 +141,11 @@ class Rescoring:
         ]
 
         def store(connection: sa.Connection) -> list[Live]:
-            stored = store_scores(connection, tenant, snapshot.snapshot_id, made)
-            wake_cases(connection, tenant, {one.customer_id: one.document for one in stored})
+            actor = Actor(tenant, ACTOR, self._store.database)
+            erased = actor.erased(connection, received)
+            of_others = [one for one in made if one.customer_id not in erased]
+            stored = store_scores(connection, tenant, snapshot.snapshot_id, of_others)
+            wake_cases(connection, actor, {one.customer_id: one.document for one in stored})
             return stored
 
         stored = await self._store.write(store)

@@ -397,7 +397,7 @@ class OutcomeOfContact(TypedDict):
 class OutcomeResult(TypedDict):
     """What became of one of the outcomes sent."""
 
-    customer_id: str
+    customer_id: str | None
     status: Literal["recorded", "refused"]
     outcome: NotRequired["RecordedOutcome | None"]
     problem: NotRequired[str | None]

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from fedelta.features.contract import RISK_TIERS
 from fedelta.serve.acting.actor import Actor
-from fedelta.serve.acting.customers import Facts, Text, facts_of, must_be_contactable, shown
+from fedelta.serve.acting.customers import Facts, Text, facts_of, must_be_contactable, must_not_be, shown
 from fedelta.serve.acting.paging import Order
 from fedelta.serve.acting.playbooks import Step, steps_of
 from fedelta.serve.acting.refusals import AlreadyOpen, ChangedMeanwhile, NotAllowed, UnknownCase
@@ -118,7 +118,7 @@ def open_case(
 
     Raises
     ------
-    UnknownCustomer, InControlGroup, OptedOut
+    UnknownCustomer, InControlGroup, OptedOut, WasErased
         If the customer must not be contacted.
     AlreadyOpen
         If there is one for this customer and reason that is not done.
@@ -126,6 +126,7 @@ def open_case(
         If there is no such playbook.
     """
     facts = must_be_contactable(customer_id, facts_of(file, [customer_id]))
+    must_not_be(actor.erased(connection, [customer_id]), customer_id)
     values = _from_draft(draft, steps_of(connection, actor.tenant, draft.get("playbook")))
     case_id = insert_case(connection, actor, reason, facts, file.snapshot_id, values)
     if case_id is None:

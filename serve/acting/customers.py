@@ -1,6 +1,6 @@
 """What acting needs to know of a customer, from the current run; and who must not be contacted."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -77,9 +77,9 @@ def must_be_contactable(customer_id: str, known: Mapping[str, Facts]) -> Facts:
     return facts
 
 
-def must_not_be_erased(customer_id: str, file: SnapshotFile) -> None:
+def must_not_be(erased: Collection[str], customer_id: str) -> None:
     """Raise ``WasErased`` for somebody of whom nothing may be kept."""
-    if customer_id in file.erased:
+    if customer_id in erased:
         raise WasErased("The customer was erased: nothing about them is kept. Send no more of them.")
 
 

@@ -58,7 +58,7 @@ class Receipt(BaseModel):
     pending: list[str] = Field(description="what goes when")
 
 
-def erase(connection: sa.Connection, database: Database, actor: Actor, customer_id: str, key: ErasureKey) -> Receipt:
+def erase(connection: sa.Connection, actor: Actor, customer_id: str, key: ErasureKey) -> Receipt:
     """Erase a customer, known or not, from what is served of a tenant; again: whatever has come since.
 
     Entries of the audit before are hashed by ``hash_in_audit``, afterwards.
@@ -70,9 +70,9 @@ def erase(connection: sa.Connection, database: Database, actor: Actor, customer_
     """
     take_turns(connection)
     hashed = key.hashed(customer_id)
-    must_fit(key, hashes(connection, actor.tenant), database.erasure_key)
+    must_fit(key, hashes(connection, actor.tenant), actor.database.erasure_key)
     removed = _remove(connection, actor.tenant, customer_id) if storable(customer_id) else {}
-    hidden = _hide(connection, database, actor.tenant, customer_id)
+    hidden = _hide(connection, actor.database, actor.tenant, customer_id)
     row = {"tenant": actor.tenant, "hashed_id": hashed}
     same = sa.and_(*(erasures.c[name] == value for name, value in row.items()))
     first = connection.execute(sa.select(erasures.c.erased_at).where(same)).scalar_one_or_none()
@@ -132,14 +132,14 @@ def main(
     """
     database = Database.at(database_url)
     database.migrate()
-    key, actor = make_key(database), Actor(tenant, ACTOR)
+    key, actor = make_key(database), Actor(tenant, ACTOR, database)
     receipts = []
     with database.engine() as engine:
         with engine.begin() as connection:
             ensure(connection, tenant)
         for customer_id in customer_ids:
             with engine.begin() as connection:
-                receipts.append(erase(connection, database, actor, customer_id, key))
+                receipts.append(erase(connection, actor, customer_id, key))
             after: int | None = 0
             while after is not None:
                 with engine.begin() as connection:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import read_case
+from fedelta.serve.acting.customers import must_not_be
 from fedelta.serve.operational.tables import case_notes, now
 
 
@@ -25,8 +26,9 @@ _COLUMNS = tuple(case_notes.c[name] for name in Note.model_fields)
 
 
 def add_note(connection: sa.Connection, actor: Actor, case_id: int, text: str, *, pinned: bool = False) -> Note:
-    """Write a note; pinned, it takes the place of the one that was. Raises ``UnknownCase``."""
+    """Write a note; pinned, it takes the place of the one that was. Raises ``UnknownCase`` and ``WasErased``."""
     case = read_case(connection, actor.tenant, case_id)
+    must_not_be(actor.erased(connection, [case.customer_id]), case.customer_id)
     if pinned:
         pin_note(connection, actor, case_id, None)
     row = {

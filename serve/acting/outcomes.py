@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import Outcome, closing
-from fedelta.serve.acting.customers import facts_of, must_be_contactable, must_not_be_erased, shown
+from fedelta.serve.acting.customers import facts_of, must_be_contactable, must_not_be, shown
 from fedelta.serve.acting.refusals import ActingRefused, NotAllowed
 from fedelta.serve.acting.treatments import Contact, Treatment, check_case, record_treatment, stored_time
 from fedelta.serve.operational.tables import cases, now, outcomes, treatments
@@ -59,9 +59,10 @@ def record_outcomes(
     """
     results: list[RecordedOutcome | ActingRefused] = []
     known = facts_of(file, {came.customer_id for came in several if not came.happened})
+    erased = actor.erased(connection, {came.customer_id for came in several})
     for came in several:
         try:
-            must_not_be_erased(came.customer_id, file)
+            must_not_be(erased, came.customer_id)
             if not came.happened:
                 must_be_contactable(came.customer_id, known)
             results.append(_record(connection, actor, came))

@@ -45,7 +45,7 @@ def main(path: Path | None, database_url: str | None, *, tenant: str = DEFAULT_T
     with database.engine() as engine, engine.begin() as connection:
         if path is not None:
             ensure(connection, tenant)
-            store_playbooks(connection, Actor(tenant, "fedelta cases playbooks"), read_playbooks(path))
+            store_playbooks(connection, Actor(tenant, "fedelta cases playbooks", database), read_playbooks(path))
         found = list_playbooks(connection, tenant)
     return {name: [step.model_dump() for step in steps] for name, steps in found.items()}
 

@@ -102,14 +102,14 @@ def update_cases(
             _open(connection, actor, file, some, playbook, steps, quiet_days, done)
     for part in _entered(file).iter_slices(AT_ONCE):
         with engine.begin() as connection:
-            _enter(connection, actor.tenant, file, part, campaign, at, done)
+            _enter(connection, actor, file, part, campaign, at, done)
     with engine.begin() as connection:
         counted = {name: getattr(done, name) for name in Updated.__dataclass_fields__}
         actor.note(connection, "cases.updated", file.snapshot_id, **counted)
     return done
 
 
-def wake_cases(connection: sa.Connection, tenant: str, scores: Mapping[str, bytes]) -> int:
+def wake_cases(connection: sa.Connection, actor: Actor, scores: Mapping[str, bytes]) -> int:
     """Open the cases that are snoozed until something that scores made anew show; how many.
 
     Parameters
@@ -119,10 +119,10 @@ def wake_cases(connection: sa.Connection, tenant: str, scores: Mapping[str, byte
     woken = 0
     for some in in_parts(sorted(scores)):
         waits = sa.and_(cases.c.customer_id.in_(some), cases.c.snoozed_until_event.is_not(None))
-        for case, facts_then in case_rows(connection, tenant, Filters(status=("snoozed",)), waits):
+        for case, facts_then in case_rows(connection, actor.tenant, Filters(status=("snoozed",)), waits):
             facts = facts_in(scores[case.customer_id])
             if event_of(case, facts_then, facts):
-                _set(connection, Actor(tenant, ACTOR), case, None, {"status": "open", **AWAKE}, facts)
+                _set(connection, actor, case, None, {"status": "open", **AWAKE}, facts)
                 woken += 1
     return woken
 
@@ -147,9 +147,8 @@ def main(
     database.migrate()
     with database.engine() as engine:
         file = current_file(engine, database, tenant)
-        done = update_cases(
-            engine, Actor(tenant, ACTOR), file, campaign=campaign, playbook=playbook, quiet_days=quiet_days
-        )
+        actor = Actor(tenant, ACTOR, database)
+        done = update_cases(engine, actor, file, campaign=campaign, playbook=playbook, quiet_days=quiet_days)
     print(done)
 
 
@@ -246,7 +245,7 @@ def _open(
         cases.c.opened_in.is_not(None),
         sa.or_(cases.c.status != "done", closed_lately),
     )
-    served = set(connection.execute(busy).scalars())
+    served = set(connection.execute(busy).scalars()) | actor.erased(connection, customer_ids)
     known = facts_of(file, [one for one in customer_ids if one not in served])
     for facts in known.values():
         reason = facts.main_reason or (facts.action or "").replace(" ", "_")
@@ -275,7 +274,7 @@ def _entered(file: SnapshotFile) -> pl.DataFrame:
 
 def _enter(
     connection: sa.Connection,
-    tenant: str,
+    actor: Actor,
     file: SnapshotFile,
     entered: pl.DataFrame,
     campaign: str | None,
@@ -285,15 +284,16 @@ def _enter(
     """Note the entries of customers who have none whose horizon is not over."""
     horizon = timedelta(days=_horizon(file, entered["customer_id"][0]))
     since = utc(datetime.fromisoformat(at) - horizon)
+    customer_ids = entered["customer_id"].to_list()
     lately = sa.select(entries.c.customer_id).where(
-        entries.c.tenant == tenant,
-        entries.c.customer_id.in_(entered["customer_id"].to_list()),
+        entries.c.tenant == actor.tenant,
+        entries.c.customer_id.in_(customer_ids),
         entries.c.entered_at > since,
     )
-    noted = set(connection.execute(lately).scalars())
+    noted = set(connection.execute(lately).scalars()) | actor.erased(connection, customer_ids)
     rows = [
         {
-            "tenant": tenant,
+            "tenant": actor.tenant,
             "entered_at": at,
             "snapshot_id": file.snapshot_id,
             "campaign": campaign,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import read_case
-from fedelta.serve.acting.customers import facts_of, must_be_contactable, must_not_be_erased, shown
+from fedelta.serve.acting.customers import facts_of, must_be_contactable, must_not_be, shown
 from fedelta.serve.acting.paging import Order
 from fedelta.serve.acting.refusals import NotAllowed
 from fedelta.serve.operational.tables import now, treatments
@@ -72,7 +72,7 @@ def record_treatment(connection: sa.Connection, actor: Actor, contact: Contact, 
     UnknownCase, NotAllowed
         If the case is none of this customer, or the time is to come.
     """
-    must_not_be_erased(contact.customer_id, file)
+    must_not_be(actor.erased(connection, [contact.customer_id]), contact.customer_id)
     known = facts_of(file, [contact.customer_id])
     facts = known.get(contact.customer_id)
     if not contact.happened:

@@ -27,7 +27,7 @@ async def erase_customer(
     store: Store = request.app.state.store
     actor = actor_of(request, key)
     secret = await store.off_loop(make_key, store.database)
-    receipt = await written(request, lambda connection: erase(connection, store.database, actor, customer_id, secret))
+    receipt = await written(request, lambda connection: erase(connection, actor, customer_id, secret))
     after: int | None = 0
     while after is not None:
         hash_some = partial(

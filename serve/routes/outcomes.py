@@ -10,6 +10,7 @@ from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import Outcome, Words
 from fedelta.serve.acting.customers import CustomerId
 from fedelta.serve.acting.outcomes import Came, RecordedOutcome, record_outcomes
+from fedelta.serve.acting.refusals import ActingRefused, WasErased
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import responses
 from fedelta.serve.caller.scopes import Caller
@@ -48,7 +49,7 @@ class Outcomes(BaseModel):
 class OutcomeResult(BaseModel):
     """What became of one of the outcomes sent."""
 
-    customer_id: str
+    customer_id: str | None = Field(description="null of who was erased: not even this answer is kept with it")
     status: Literal["recorded", "refused"]
     outcome: RecordedOutcome | None = Field(default=None, description="present when recorded")
     problem: str | None = Field(default=None, description="when refused: unknown-customer, control-group, opted-out, …")
@@ -88,11 +89,12 @@ def _results(
     connection: sa.Connection, actor: Actor, sent: list[OutcomeOfContact], file: SnapshotFile
 ) -> OutcomeResults:
     several = [Came(**dict(one)) for one in sent]
-    return OutcomeResults(
-        results=[
-            OutcomeResult(customer_id=came.customer_id, status="recorded", outcome=result)
-            if isinstance(result, RecordedOutcome)
-            else OutcomeResult(customer_id=came.customer_id, status="refused", problem=result.kind, detail=str(result))
-            for came, result in zip(several, record_outcomes(connection, actor, several, file), strict=True)
-        ]
-    )
+    recorded = record_outcomes(connection, actor, several, file)
+    return OutcomeResults(results=[_result(*one) for one in zip(several, recorded, strict=True)])
+
+
+def _result(came: Came, result: RecordedOutcome | ActingRefused) -> OutcomeResult:
+    if isinstance(result, RecordedOutcome):
+        return OutcomeResult(customer_id=came.customer_id, status="recorded", outcome=result)
+    of = None if isinstance(result, WasErased) else came.customer_id
+    return OutcomeResult(customer_id=of, status="refused", problem=result.kind, detail=str(result))

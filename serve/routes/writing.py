@@ -51,7 +51,8 @@ def each_once(request: Request, *but: str) -> None:
 
 def actor_of(request: Request, key: Caller) -> Actor:
     """Who acts by this request."""
-    return Actor(key.tenant, key.name, request.state.request_id)
+    store: Store = request.app.state.store
+    return Actor(key.tenant, key.name, store.database, request.state.request_id)
 
 
 async def written(request: Request, change: Callable[[sa.Connection], T]) -> T:

@@ -13,7 +13,6 @@ from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.read import SnapshotFile
 
 T = TypeVar("T")
-VERA = Actor("default", "vera")
 
 
 def planned(customer_id: str, **columns: object) -> dict[str, object]:
@@ -33,6 +32,11 @@ def held_out(customer_id: str, **columns: object) -> dict[str, object]:
 def opted_out(customer_id: str) -> dict[str, object]:
     """A customer who does not want to be contacted."""
     return customer(customer_id, suppression_reason="opted out", held_out=False)
+
+
+def vera(database: Database) -> Actor:
+    """Who acts."""
+    return Actor("default", "vera", database)
 
 
 @contextmanager

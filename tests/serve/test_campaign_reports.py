@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acting_people import VERA, connected, current, held_out, planned
+from acting_people import connected, current, held_out, planned, vera
 from scoring_runs import Client, Publish, full_url, json_file
 
 from fedelta.cli import main
@@ -40,12 +40,14 @@ def test_a_campaign_has_what_was_collected_of_it(
     assert analyst.get("/v1/campaigns").json() == {"campaigns": []}
     file = current(database)
     with database.engine() as engine:
-        update_cases(engine, VERA, file, campaign="spring")
+        update_cases(engine, vera(database), file, campaign="spring")
     with connected(database) as connection:
         for cost in (4.0, 1.5, None):
-            record_treatment(connection, VERA, Contact("ann", campaign="spring", cost=cost), file)
-        record_treatment(connection, VERA, Contact("bob"), file)
-        record_outcomes(connection, VERA, [Came("ann", "reached"), Came("ann", "saved"), Came("bob", "lost")], file)
+            record_treatment(connection, vera(database), Contact("ann", campaign="spring", cost=cost), file)
+        record_treatment(connection, vera(database), Contact("bob"), file)
+        record_outcomes(
+            connection, vera(database), [Came("ann", "reached"), Came("ann", "saved"), Came("bob", "lost")], file
+        )
     (spring,) = analyst.get("/v1/campaigns").json()["campaigns"]
     assert spring["entered"] == {"treated": 2, "held_out": 1}
     assert (spring["contacts"], spring["cost"], spring["outcomes"]) == (3, 5.5, {"reached": 1, "saved": 1})

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from acting_people import VERA, connected, current, held_out, opted_out, planned, within
+from acting_people import connected, current, held_out, opted_out, planned, vera, within
 from scoring_runs import Client, Publish, full_url
 
 from fedelta.serve.acting import cases
@@ -242,13 +242,13 @@ def test_one_note_of_a_case_is_pinned(desk: Client) -> None:
 
 def test_a_playbook_sets_what_comes_next_and_when(desk: Client, database: Database) -> None:
     steps = [Step(name="Call", after_days=0), Step(name="Write", after_days=3)]
-    within(database, lambda connection: store_playbooks(connection, VERA, {"save": steps}))
+    within(database, lambda connection: store_playbooks(connection, vera(database), {"save": steps}))
     case = opened(desk, playbook="save")
     assert (case["next_action"], case["due_on"], case["step"]) == ("Call", str(TODAY), 0)
     case = changed(desk, case, step=1).json()
     assert (case["next_action"], case["due_on"]) == ("Write", str(TODAY + timedelta(days=3)))
     assert changed(desk, case, step=2).status_code == 422
-    within(database, lambda connection: store_playbooks(connection, VERA, {}))
+    within(database, lambda connection: store_playbooks(connection, vera(database), {}))
     assert changed(desk, case, owner="vera").status_code == 200
     case = changed(desk, case, "*", playbook=None).json()
     assert (case["playbook"], case["step"]) == (None, None)
@@ -283,6 +283,6 @@ def test_a_change_is_in_the_audit_with_who_and_whose(desk: Client, database: Dat
 def test_functions_act_without_a_request(published: None, database: Database) -> None:
     file = current(database)
     with connected(database) as connection:
-        case = cases.open_case(connection, VERA, "ann", "silence", {"owner": "vera"}, file)
+        case = cases.open_case(connection, vera(database), "ann", "silence", {"owner": "vera"}, file)
         assert cases.count_cases(connection, "default", Filters(owner="vera")) == 1
-        assert cases.change_case(connection, VERA, case.id, {"status": "done"}, file).status == "done"
+        assert cases.change_case(connection, vera(database), case.id, {"status": "done"}, file).status == "done"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from acting_people import VERA, connected, current, held_out, opted_out, planned, within
+from acting_people import connected, current, held_out, opted_out, planned, vera, within
 from scoring_runs import Client, Publish, full_url
 
 from fedelta.serve.acting.cases import open_case, read_case
@@ -170,9 +170,9 @@ def test_a_treatment_or_outcome_of_another_customers_case_is_refused(crm: Client
 def test_a_contact_and_its_outcome_are_recorded_at_once(crm: Client, database: Database) -> None:
     file = current(database)
     with connected(database) as connection:
-        case = open_case(connection, VERA, "ann", "silence", {}, file)
+        case = open_case(connection, vera(database), "ann", "silence", {}, file)
         contact = Contact("ann", "keep", "phone", case_id=case.id)
-        treatment, came = record_contact(connection, VERA, contact, "saved", "a call was enough", file)
+        treatment, came = record_contact(connection, vera(database), contact, "saved", "a call was enough", file)
         assert (came.treatment_id, came.case_id) == (treatment.id, case.id)
         assert read_case(connection, "default", case.id).status == "done"
 

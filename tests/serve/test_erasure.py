@@ -2,8 +2,9 @@
 
 import json
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import httpx
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from acting_people import VERA, connected, current, held_out, planned, within
+from acting_people import connected, current, held_out, planned, vera, within
 from scoring_runs import AS_OF, Client, Publish, customer, full_url, running, unscored, write
 
 from fedelta.cli import main
@@ -77,6 +78,68 @@ def test_nothing_is_received_of_who_was_erased_by_another_worker_a_moment_ago(
         app.state.store.close()
 
 
+def test_nothing_is_kept_of_who_was_erased_by_another_worker_a_moment_ago(
+    database: Database, publish_customers: Publish
+) -> None:
+    publish_customers(planned("ann"), planned("bob"))
+    app = create_app(full_url(database), look_again=3_600)  # it hears of nothing
+    client = Client(app, create_key(database, "crm", ["read:score", "write:cases", "write:outcome"])[0])
+    try:
+        assert client.get("/v1/customers/ann/score").status_code == 200
+        erase_here(database, "ann")
+        headers = {"Idempotency-Key": "k1"}
+        posts: dict[str, Mapping[str, object]] = {
+            "/v1/cases": {"customer_id": "ann", "reason": "x"},
+            "/v1/treatments": {"customer_id": "ann"},
+        }
+        for path, body in posts.items():
+            refused = client.post(path, json=body, headers=headers)
+            assert (refused.status_code, refused.json()["type"]) == (410, "urn:fedelta:problem:erased"), path
+        several = [{"customer_id": who, "outcome": "reached"} for who in ("ann", "bob")]
+        results = client.post("/v1/outcomes", json={"outcomes": several}, headers=headers).json()["results"]
+        assert [one.get("problem") for one in results] == ["erased", None]
+        assert "ann" not in stored(database)
+    finally:
+        client.close()
+        app.state.store.close()
+
+
+@pytest.mark.parametrize("what", ["case", "note", "contact", "outcome"])
+def test_what_is_being_written_when_an_erasure_comes_goes_with_it(
+    database: Database, publish_customers: Publish, what: str
+) -> None:
+    """The erasure waits for the other's transaction, on both databases."""
+    publish_customers(planned("ann"), planned("bob"))
+    file, actor = current(database), vera(database)
+    case = within(database, lambda connection: open_case(connection, actor, "ann", "delivery", {}, file))
+    write: dict[str, Callable[[sa.Connection], object]] = {
+        "case": lambda connection: open_case(connection, actor, "ann", "silence", {}, file),
+        "note": lambda connection: add_note(connection, actor, case.id, "angry"),
+        "contact": lambda connection: record_treatment(connection, actor, Contact("ann"), file),
+        "outcome": lambda connection: record_outcomes(connection, actor, [Came("ann", "reached")], file),
+    }
+    erasing = threading.Thread(target=erase_here, args=(database, "ann"))
+    with connected(database) as connection:
+        write[what](connection)
+        erasing.start()
+        erasing.join(0.5)
+        assert erasing.is_alive()
+    erasing.join(60)
+    assert "ann" not in stored(database)
+
+
+def test_a_run_that_began_before_an_erasure_opens_and_enters_nothing_of_them(
+    database: Database, publish_customers: Publish
+) -> None:
+    publish_customers(planned("ann"), planned("bob"))
+    file = current(database)
+    erase_here(database, "ann")
+    with database.engine() as engine:
+        done = update_cases(engine, vera(database), file)
+    assert (done.opened, done.treated) == (1, 1)
+    assert "ann" not in stored(database)
+
+
 def listed(client: Client) -> list[str]:
     return [one["customer_id"] for one in client.get("/v1/at-risk").json()["customers"]]
 
@@ -114,10 +177,10 @@ def test_all_that_was_collected_is_gone_and_others_stay(everything: Client, data
     file = current(database)
     with connected(database) as connection:
         for who in ("ann", "bob"):
-            case = open_case(connection, VERA, who, "silence", {}, file)
-            add_note(connection, VERA, case.id, f"{who} is angry")
-            record_treatment(connection, VERA, Contact(who, case_id=case.id), file)
-            record_outcomes(connection, VERA, [Came(who, "reached", case_id=case.id)], file)
+            case = open_case(connection, vera(database), who, "silence", {}, file)
+            add_note(connection, vera(database), case.id, f"{who} is angry")
+            record_treatment(connection, vera(database), Contact(who, case_id=case.id), file)
+            record_outcomes(connection, vera(database), [Came(who, "reached", case_id=case.id)], file)
         both = [{"customer_id": "ann", "risk_tier": "high"}, {"customer_id": "bob", "risk_tier": "low"}]
         made = {
             "url": "https://crm.example.org",
@@ -129,7 +192,7 @@ def test_all_that_was_collected_is_gone_and_others_stay(everything: Client, data
         connection.execute(webhooks.insert().values(made | {"id": "w1", "tenant": "default", "created_at": now()}))
         tell(connection, "default", "score.tier_changed", [json.dumps({"changes": both}), '{"customer_id":"ann"}'])
     with database.engine() as engine:
-        update_cases(engine, VERA, file)
+        update_cases(engine, vera(database), file)
     for key, who in (("k1", "ann"), ("k2", "bob")):
         headers = {"Idempotency-Key": key}
         assert everything.post("/v1/treatments", json={"customer_id": who}, headers=headers).status_code == 200
@@ -152,7 +215,7 @@ def test_all_that_was_collected_is_gone_and_others_stay(everything: Client, data
 
 def test_the_audit_keeps_what_was_done_under_the_hash(everything: Client, database: Database) -> None:
     file = current(database)
-    within(database, lambda connection: open_case(connection, VERA, "ann", "silence", {}, file))
+    within(database, lambda connection: open_case(connection, vera(database), "ann", "silence", {}, file))
     receipt = erase(everything, "ann")
     everything.get("/v1/customers/ann/score")
     everything.request("DELETE", "/v1/customers/ann")
@@ -169,7 +232,7 @@ def test_long_audits_are_hashed_in_parts(
 ) -> None:
     with connected(database) as connection:
         for number in range(7):
-            VERA.note(connection, "looked", "ann" if number % 2 else "bob", also=["ann", f"ann{number}"])
+            vera(database).note(connection, "looked", "ann" if number % 2 else "bob", also=["ann", f"ann{number}"])
     monkeypatch.setattr(erasure, "AUDIT_AT_ONCE", 2)
     erase(everything, "ann")
     with connected(database) as connection:
@@ -207,7 +270,7 @@ def test_publishing_the_old_file_again_brings_nobody_back(
         assert connection.execute(sa.select(erased_rows)).all() == []
     assert everything.get("/v1/models/current").json()["customers"] == 2
     with database.engine() as engine:
-        assert update_cases(engine, VERA, current(database)).opened == 1
+        assert update_cases(engine, vera(database), current(database)).opened == 1
 
 
 def test_a_run_without_anybody_erased_keeps_its_name(

@@ -1,6 +1,6 @@
 """Outcomes from a file: no date is guessed."""
 
-from acting_people import VERA, connected, current, planned
+from acting_people import connected, current, planned, vera
 from scoring_runs import Publish
 
 from fedelta.serve.acting.cases import today
@@ -29,7 +29,7 @@ def test_a_date_that_could_be_two_days_is_refused_unless_the_file_or_somebody_te
         for dates, asked, expected in TOLD:
             rows = "".join(f"c{number},saved,{at}\n" for number, at in enumerate(dates))
             judged = record_file(
-                connection, VERA, Table.read(f"who,what,when\n{rows}".encode()),
+                connection, vera(database), Table.read(f"who,what,when\n{rows}".encode()),
                 {"customer_id": 0, "outcome": 1, "occurred_at": 2}, file,
                 words={"saved": "saved"}, day=today(), happened=False, dry_run=True, dates=asked,
             )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from acting_people import VERA, connected, current, held_out, opted_out, planned, within
+from acting_people import connected, current, held_out, opted_out, planned, vera, within
 from scoring_runs import Publish, customer, full_url, reason
 
 from fedelta.cli import main
@@ -18,17 +18,16 @@ from fedelta.serve.acting.cases import Case, Filters, change_case, count_cases, 
 from fedelta.serve.acting.customers import documents
 from fedelta.serve.acting.notes import add_note
 from fedelta.serve.acting.outcomes import Came, record_outcomes
-from fedelta.serve.acting.run_cases import Updated, update_cases, wake_cases
+from fedelta.serve.acting.run_cases import ACTOR, Updated, update_cases, wake_cases
 from fedelta.serve.acting.treatments import Contact, record_treatment
 from fedelta.serve.operational.database import Database
 from fedelta.serve.operational.tables import cases, entries, outcomes, treatments
 
-RUN = Actor("default", "fedelta cases update")
-
 
 def update(database: Database, **settings: object) -> Updated:
     with database.engine() as engine:
-        return update_cases(engine, RUN, current(database), **settings)  # type: ignore[arg-type]
+        actor = Actor("default", ACTOR, database)
+        return update_cases(engine, actor, current(database), **settings)  # type: ignore[arg-type]
 
 
 def every_case(database: Database) -> dict[str, Case]:
@@ -38,7 +37,7 @@ def every_case(database: Database) -> dict[str, Case]:
 
 def change(database: Database, case: Case, **fields: object) -> None:
     file = current(database)
-    within(database, lambda connection: change_case(connection, VERA, case.id, fields, file))  # type: ignore[arg-type]
+    within(database, lambda connection: change_case(connection, vera(database), case.id, fields, file))  # type: ignore[arg-type]
 
 
 def move(database: Database, table: sa.Table, **values: object) -> None:
@@ -79,7 +78,7 @@ def test_ten_runs_open_no_second_case_for_one_matter(database: Database, publish
 def test_a_case_of_ones_own_for_the_same_reason_is_the_matter(database: Database, publish_customers: Publish) -> None:
     publish_customers(planned("ann"))
     file = current(database)
-    within(database, lambda connection: open_case(connection, VERA, "ann", "silence", {}, file))
+    within(database, lambda connection: open_case(connection, vera(database), "ann", "silence", {}, file))
     assert update(database).opened == 0
     assert within(database, lambda connection: count_cases(connection, "default", Filters())) == 1
 
@@ -101,9 +100,9 @@ def test_a_case_that_nobody_touched_lapses_when_the_customer_leaves_the_list(
     update(database)
     found, file = every_case(database), current(database)
     change(database, found["bob"], owner="vera")
-    within(database, lambda connection: add_note(connection, VERA, found["cid"].id, "Call in May"))
+    within(database, lambda connection: add_note(connection, vera(database), found["cid"].id, "Call in May"))
     with connected(database) as connection:
-        record_treatment(connection, VERA, Contact("dan", case_id=found["dan"].id), file)
+        record_treatment(connection, vera(database), Contact("dan", case_id=found["dan"].id), file)
     publish_customers(*(customer(name, held_out=False) for name in names))
     assert update(database).lapsed == 1
     after = every_case(database)
@@ -160,7 +159,7 @@ def test_a_score_made_anew_opens_what_waits_for_it(database: Database, publish_c
     before = json.loads(dict(documents(current(database), ["ann"]))["ann"].tobytes())
     for bought, woken in ((10.0, 0), (30.0, 1)):
         made = json.dumps(before | {"historic_value_gross": bought, "value_at_risk": 77.0}).encode()
-        assert within(database, lambda c, made=made: wake_cases(c, "default", {"ann": made})) == woken  # type: ignore[misc]
+        assert within(database, lambda c, made=made: wake_cases(c, vera(database), {"ann": made})) == woken  # type: ignore[misc]
     found = every_case(database)
     assert (found["ann"].status, found["ann"].priority, found["bob"].status) == ("open", 77.0, "snoozed")
 
@@ -195,9 +194,9 @@ def test_what_was_collected_is_what_the_stage_reads(
             Contact("ann", "keep", "phone", cost=4.0), Contact("ann", "keep", "post", cost=1.5),
             Contact("zoe", "thanks", cost=2.0, campaign="spring"), Contact("hal", "keep", happened=True),
         ):  # fmt: skip
-            record_treatment(connection, VERA, made, file)
+            record_treatment(connection, vera(database), made, file)
         several = [Came("ann", "no_answer"), Came("ann", "saved"), Came("bob", "no_answer"), Came("zoe", "lost")]
-        record_outcomes(connection, VERA, several, file)
+        record_outcomes(connection, vera(database), several, file)
     move(database, treatments, treated_at="2024-01-03T00:00:00Z")
     move(database, outcomes, occurred_at="2024-01-04T00:00:00Z")
     folder = tmp_path / "treatments"
@@ -223,7 +222,7 @@ def test_an_outcome_of_a_contact_that_nobody_recorded_is_a_row(database: Databas
     publish_customers(held_out("hal"), customer("zoe", held_out=False))
     file = current(database)
     several = [Came("hal", "reached", happened=True), Came("zoe", "lost")]
-    within(database, lambda connection: record_outcomes(connection, VERA, several, file))
+    within(database, lambda connection: record_outcomes(connection, vera(database), several, file))
     assert main(["export-treatments", "treatments", "--database", full_url(database)]) == 0
     found = read_treatments(Path("treatments"), Path("none.parquet"))
     assert found.select("customer_id", "arm", "reached").rows() == [("hal", "treated", True)]

@@ -124,7 +124,7 @@ def test_a_case_is_snoozed_until_a_day_or_an_event(desk: Desk, desk_database: Da
 def test_a_playbook_is_followed_step_by_step(desk: Desk, desk_database: Database) -> None:
     steps = [Step(name="Call", after_days=0), Step(name="Write", after_days=3)]
     with desk_database.engine() as engine, engine.begin() as connection:
-        store_playbooks(connection, Actor("default", "tests"), {"save": steps})
+        store_playbooks(connection, Actor("default", "tests", desk_database), {"save": steps})
     fields = opened(desk, playbook="save")
     page = desk.get("/desk/customers/C0003").text
     assert '<li aria-current="step"><span dir="auto">Call</span>' in page

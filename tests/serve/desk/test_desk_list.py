@@ -247,7 +247,7 @@ def test_notes_are_found_by_their_words_within_their_tenant(database: Database) 
             "other": ("perché no",),
         }.items():
             ensure(connection, tenant)
-            actor = Actor(tenant, "tests")
+            actor = Actor(tenant, "tests", database)
             case_id = insert_case(connection, actor, "silence", ann, "run", {})
             assert case_id is not None
             for text in texts:
