@@ -72,7 +72,7 @@ def create_app(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
-    audit = Audit(written_to(store.written, store.erased), metrics.dropped) if settings.audit == "all" else None
+    audit = Audit(written_to(store.written, store.erased_by_now), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
 
     @asynccontextmanager

@@ -21,7 +21,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database, reason
 from fedelta.serve.operational.erased import NOBODY, Erased, ErasureKey
-from fedelta.serve.operational.erasures import erased_in, read_key
+from fedelta.serve.operational.erasures import erased_by_now, erased_in, read_key
 from fedelta.serve.operational.pointer import Pointer
 from fedelta.serve.operational.received import Live, changed_since, scores_of
 from fedelta.serve.operational.stored_keys import StoredKey, find_key
@@ -156,6 +156,10 @@ class Store:
         """Who of a tenant was erased, as far as this process has seen; for any thread."""
         kept = self._served.get(tenant)
         return kept[0].file.erased if kept else NOBODY
+
+    def erased_by_now(self, connection: sa.Connection, tenant: str) -> Erased:
+        """Who of a tenant was erased, by whichever process, until this transaction."""
+        return erased_by_now(connection, self._database, tenant, self.erased(tenant))
 
     @property
     def database(self) -> Database:

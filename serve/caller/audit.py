@@ -9,7 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from fedelta.serve.caller.batches import Batches
-from fedelta.serve.operational.erased import NOBODY, Erased
+from fedelta.serve.operational.erased import Erased
 from fedelta.serve.operational.tables import audit as table
 
 _log = logging.getLogger("fedelta.serve")
@@ -55,33 +55,33 @@ class Audit:
 
 
 def written_to(
-    change: Callable[[Change], Any], erased: Callable[[str], Erased] = lambda _tenant: NOBODY
+    change: Callable[[Change], Any], erased: Callable[[sa.Connection, str], Erased]
 ) -> Callable[[list[Entry]], None]:
     """Writes entries in one transaction of ``change``, or each in its own if one of them cannot be written.
 
-    Of customers who were ``erased`` (by tenant) they hold the hash.
+    Of customers who were ``erased`` until then (of a tenant) they hold the hash.
 
     One that alone cannot (its tenant is not known here) is given up, which is logged: it would hold up the others.
     """
     insert = table.insert()
 
     def write(entries: list[Entry]) -> None:
-        rows = [_row(entry, erased(entry.tenant)) for entry in entries]
         try:
-            change(lambda connection: _insert(connection, rows))
+            change(lambda connection: _insert(connection, entries))
         except Exception as error:
             if not _refuses_a_row(error):
                 raise
-            for row in rows:
+            for entry in entries:
                 try:
-                    change(lambda connection, row=row: _insert(connection, [row]))  # type: ignore[misc]
+                    change(lambda connection, entry=entry: _insert(connection, [entry]))  # type: ignore[misc]
                 except Exception as one:
                     if not _refuses_a_row(one):
                         raise
                     _log.warning("An entry of the audit is given up (%s).", type(one.__cause__ or one).__name__)
 
-    def _insert(connection: sa.Connection, rows: list[dict[str, str]]) -> None:
-        connection.execute(insert, rows)
+    def _insert(connection: sa.Connection, entries: list[Entry]) -> None:
+        gone = {tenant: erased(connection, tenant) for tenant in {entry.tenant for entry in entries}}
+        connection.execute(insert, [_row(entry, gone[entry.tenant]) for entry in entries])
 
     return write
 
@@ -92,11 +92,9 @@ def _refuses_a_row(error: BaseException) -> bool:
 
 
 def _row(entry: Entry, erased: Erased) -> dict[str, str]:
-    customer_id = entry.customer_id or ""
-    if erased.key is not None and customer_id in erased:
-        customer_id = erased.key.hashed(customer_id)
-    subject = customer_id.replace("\0", "�")  # PostgreSQL's text has no NUL
-    details: dict[str, object] = {"status": entry.status, "request_id": entry.request_id, **(entry.noted or {})}
+    subject = erased.hidden(entry.customer_id or "").replace("\0", "�")  # PostgreSQL's text has no NUL
+    noted = erased.hidden(dict(entry.noted or {}))
+    details: dict[str, object] = {"status": entry.status, "request_id": entry.request_id, **noted}
     if len(subject) > 200:
         details["customer_id"], subject = subject, subject[:200]
     return {

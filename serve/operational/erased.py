@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import Any
 
 _KEY_DIGITS = 8
 
@@ -39,6 +40,14 @@ class Erased:
             and isinstance(customer_id, str)
             and self.key.hashed(customer_id) in self.hashes
         )
+
+    def hidden(self, value: Any) -> Any:
+        """A document with the hash of each in the place of their id."""
+        if isinstance(value, dict):
+            return {name: self.hidden(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.hidden(each) for each in value]
+        return self.key.hashed(value) if self.key is not None and value in self else value
 
 
 NOBODY = Erased()

@@ -108,6 +108,16 @@ def erased_among(connection: sa.Connection, database: Database, tenant: str, cus
     return found
 
 
+def erased_by_now(connection: sa.Connection, database: Database, tenant: str, seen: Erased) -> Erased:
+    """Who was erased, as this transaction has to know it, read anew only where there are more than were ``seen``."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:name)"), {"name": _ERASING})
+    count = connection.execute(sa.select(sa.func.count()).where(erasures.c.tenant == tenant)).scalar_one()
+    if count == len(seen.hashes):
+        return seen
+    return Erased(seen.rows, hashes(connection, tenant), read_key(database))
+
+
 def hide(connection: sa.Connection, tenant: str, snapshot_id: str, rows: Iterable[int]) -> None:
     """Hide rows of a snapshot."""
     known = sa.select(erased_rows.c.row).where(erased_rows.c.tenant == tenant, erased_rows.c.snapshot_id == snapshot_id)
