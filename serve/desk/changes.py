@@ -13,6 +13,7 @@ from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.scored import Reason, Score, reasons, scores
 from fedelta.serve.snapshots.listing import AtRisk, Filters
 from fedelta.serve.snapshots.pages import page as page_of
+from fedelta.serve.snapshots.pages import quick_page
 from fedelta.serve.snapshots.read import SnapshotFile
 
 ROWS = 50
@@ -55,9 +56,8 @@ async def show_changes(
 
 def risen(file: SnapshotFile, least: float, limit: int) -> tuple[list[int], int]:
     """The rows of those whose risk rose by at least ``least``, most first, and how many they are."""
-    narrowed = (file.column("delta") >= least).fill_null(value=False)
-    wanted = AtRisk(Filters(holdout="include", suppressed="include"), "delta")
-    found, total = page_of(file, wanted, 0, limit, narrowed)
+    wanted = AtRisk(Filters(holdout="include", suppressed="include", min_delta=least), "delta")
+    found, total = quick_page(file, wanted, 0, limit) or page_of(file, wanted, 0, limit)
     return [row for _, row in found], total
 
 

@@ -193,6 +193,8 @@ def _chips(page: Page, listed: Listed, facets: list[Facet]) -> list[tuple[str, s
         "min_value_at_risk": lambda: say("At stake %(amount)s or more")
         % {"amount": words.number(query.min_value_at_risk)},
         "min_clv": lambda: say("Expected spend %(amount)s or more") % {"amount": words.number(query.min_clv)},
+        "min_delta": lambda: say("Risk up by %(points)s points or more")
+        % {"points": words.number(100 * (query.min_delta or 0))},
         "q": lambda: say("Id with “%(text)s”") % {"text": query.q},
         "tier_changed_since": lambda: say("Tier changed since %(day)s") % {"day": words.day(query.tier_changed_since)},
         "has_open_issue": lambda: say("With an open issue") if query.has_open_issue else say("Without an open issue"),

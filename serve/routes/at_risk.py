@@ -85,6 +85,13 @@ class AtRiskQuery(BaseModel):
     has_open_issue: bool | None = Field(None, description="Whether an issue is still unresolved.")
     min_clv: float | None = Field(None, allow_inf_nan=False, description="Minimum of `clv_expected`.")
     min_value_at_risk: float | None = Field(None, allow_inf_nan=False)
+    min_delta: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        allow_inf_nan=False,
+        description="Minimum of `delta`: how far the risk rose since the last run.",
+    )
     holdout: Aside = Field("exclude", description="Customers of the control group (holdout).")
     suppressed: Aside = Field("exclude", description="Customers who opted out or were contacted lately.")
     limit: int | None = Field(
@@ -117,6 +124,7 @@ class AtRiskQuery(BaseModel):
             self.theme,
             self.tier_changed_since,
             self.presence,
+            self.min_delta,
         )
         return AtRisk(filters, self.sort)
 

@@ -39,6 +39,7 @@ class Filters:
     themes: Sequence[str] = ()
     tier_changed_since: datetime | None = None
     presence: Presence | None = None
+    min_delta: float | None = None
     owners: Sequence[str] = ()
     contacted_within: int | None = None
     not_contacted_within: int | None = None
@@ -46,7 +47,7 @@ class Filters:
     def key(self) -> str:
         """The same text for the same customers."""
         chosen = sorted((name, sorted(set(values))) for name, values in self.any_of.items() if values)
-        numbers = (self.min_probability, self.min_clv, self.min_value_at_risk)
+        numbers = (self.min_probability, self.min_clv, self.min_value_at_risk, self.min_delta)
         since = self.tier_changed_since and self.tier_changed_since.timestamp()
         reasons = (sorted(set(self.reason_codes)), sorted(set(self.themes)))
         acting = (sorted(set(self.owners)), self.contacted_within, self.not_contacted_within)

@@ -234,6 +234,7 @@ def _numbers(filters: Filters) -> Iterator[_Condition]:
         ("churn_probability", filters.min_probability),
         ("clv_expected", filters.min_clv),
         ("value_at_risk", filters.min_value_at_risk),
+        ("delta", filters.min_delta),
     )
     for column, value in least:
         if value is not None:

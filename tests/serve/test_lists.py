@@ -88,6 +88,7 @@ def plainly(first: pl.DataFrame, second: pl.DataFrame, filters: Filters, sort: s
         "churn_probability": filters.min_probability,
         "clv_expected": filters.min_clv,
         "value_at_risk": filters.min_value_at_risk,
+        "delta": filters.min_delta,
         "changed": filters.tier_changed_since,
     }
     wanted += [pl.col(name) >= value for name, value in least.items() if value is not None]
@@ -117,6 +118,7 @@ FILTERS = st.builds(
     min_probability=st.none() | st.sampled_from([0.1, 0.3, 0.5, 0.95]),
     min_clv=NUMBERS,
     min_value_at_risk=NUMBERS,
+    min_delta=st.none() | st.sampled_from([-0.2, 0.0, 0.05, 0.3]),
     holdout=st.sampled_from(["exclude", "only", "include"]),
     suppressed=st.sampled_from(["exclude", "only", "include"]),
     any_of=st.fixed_dictionaries(
