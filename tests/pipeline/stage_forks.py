@@ -1,73 +1,94 @@
-"""Commands of a repository as processes that can be killed: forks of one that has imported what they need."""
+"""A `fedelta` that runs as forks of one process, which has imported what stages need: each begins seconds sooner."""
 
-import select
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-# cli.py is run as a file, as the stages of dvc.yaml do. What threads there are are allocators', which mind forks.
-_FORKING = """\
-import __main__, contextlib, importlib, os, sys
-modules, sys.argv, sys.path[0] = sys.argv[1:], ["cli.py", "--help"], os.getcwd()
-__main__.__file__ = os.path.abspath("cli.py")
-with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):
-    exec(compile(open("cli.py").read(), "cli.py", "exec"))
+# What threads there are when it forks are allocators', which mind forks.
+_SERVER = """\
+import __main__, contextlib, importlib, json, os, socket, sys, traceback
+address, cli, *modules = sys.argv[1:]
+if cli:  # run as a file, as the stages of the repository do
+    sys.argv, sys.path[0], __main__.__file__ = [cli, "--help"], os.path.dirname(cli), cli
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):
+        exec(compile(open(cli).read(), cli, "exec"))
+else:
+    from fedelta.cli import main
 for name in modules:
     importlib.import_module(name)
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        os.setpgid(0, 0)
-        os.dup2(2, 1)
-        os._exit(main(line.split()))
-    os.setpgid(child, child)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+def fork(link, folder, group, words, fds):
+    code = 1
+    try:
+        os.setpgid(0, group)  # to be killed with who asked
+        for number, fd in enumerate(fds):
+            os.dup2(fd, number)
+        os.chdir(folder)
+        link.send(b"?")
+        if link.recv(1):  # who asked is alive
+            code = main(words)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+with socket.socket(socket.AF_UNIX) as server:
+    server.bind(address)
+    server.listen()
+    print("ready", flush=True)
+    while True:
+        with contextlib.suppress(ConnectionError), server.accept()[0] as link:
+            asked, fds, *_ = socket.recv_fds(link, 65536, 3)
+            if asked and not (child := os.fork()):
+                fork(link, *json.loads(asked), fds)
+            for fd in fds:
+                os.close(fd)
+            if asked:
+                link.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+"""
+_COMMAND = """\
+#!{python} -SE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as link:
+    link.connect({address!r})
+    socket.send_fds(link, [json.dumps([os.getcwd(), os.getpgrp(), sys.argv[1:]]).encode()], [0, 1, 2])
+    link.send(link.recv(1))
+    sys.exit(int(link.recv(9) or 1))
 """
 
 
-class Fork:
-    """One command; the leader of a process group."""
-
-    def __init__(self, answers: IO[bytes]) -> None:
-        self.pid, self._answers = int(answers.readline()), answers
-        self._code: int | None = None
-
-    def poll(self) -> int | None:
-        """Its exit code, or None while it runs."""
-        if self._code is None and select.select([self._answers], [], [], 0)[0]:
-            return self.wait()
-        return self._code
-
-    def wait(self) -> int:
-        """Its exit code, once it has ended."""
-        if self._code is None:
-            self._code = int(self._answers.readline())
-        return self._code
-
-
 @contextmanager
-def forks(repository: Path, modules: Sequence[str], env: Mapping[str, str]) -> Iterator[Callable[[str], Fork]]:
-    """A function that starts `cli.py` with some words; the one before must have ended. `modules` are imported once."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _FORKING, *modules],
-        cwd=repository,
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,
-    ) as forking:
-        assert forking.stdin
-        assert forking.stdout
-        asked, answers = forking.stdin, forking.stdout
+def forks(folder: Path, modules: Sequence[str], env: Mapping[str, str], *, cli: Path | None = None) -> Iterator[Path]:
+    """A folder with a command `fedelta` that runs one at a time, killed with its group.
 
-        def start(words: str) -> Fork:
-            asked.write(f"{words}\n".encode())
-            return Fork(answers)
+    Parameters
+    ----------
+    folder : where the process begins, which a module of a foreign name in it would end
+    modules : imported once
+    cli : the cli.py to run as a file, of a copy of the repository; by default the installed package's
+    """
+    with tempfile.TemporaryDirectory(prefix="forks-") as place:  # a socket's name must be short
+        address, command = f"{place}/socket", Path(place, "fedelta")
+        command.write_text(_COMMAND.format(python=sys.executable, address=address))
+        command.chmod(0o755)
+        with subprocess.Popen(
+            [sys.executable, "-c", _SERVER, address, str(cli or ""), *modules],
+            cwd=folder,
+            env=env,
+            stdout=subprocess.PIPE,
+        ) as server:
+            assert server.stdout
+            try:
+                assert server.stdout.readline() == b"ready\n"
+                yield command.parent
+            finally:
+                server.terminate()
 
-        yield start
-        asked.close()
+
+def first_on_path(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """Variables under which the commands of a folder are found before others."""
+    return {**env, "PATH": f"{folder}{os.pathsep}{env['PATH']}"}

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -22,11 +22,11 @@ import installed
 import polars as pl
 import pytest
 from installed import HERE, fedelta, foreign, python
-from stage_forks import Fork, forks
+from stage_forks import first_on_path, forks
 
 from fedelta.features.contract import SCORES
 from fedelta.pipeline.paths import PARAMS
-from fedelta.pipeline.stages import Stage, read_stages
+from fedelta.pipeline.stages import Stage, read_stages, stage_names
 
 BIN = Path(sys.executable).parent
 CODE = ("command_line", "features", "models", "pages", "pipeline", "serve", "sources", "treatments", "erased")
@@ -42,16 +42,9 @@ def quick(folder: Path) -> None:
     (folder / PARAMS).write_text(re.sub(r"bootstrap: \d+", "bootstrap: 20", text))
 
 
-def repro(folder: Path, *words: str) -> str:
+def repro(folder: Path, env: Mapping[str, str], *words: str) -> str:
     """What `dvc repro` printed; it must succeed."""
-    done = subprocess.run(
-        ["dvc", "repro", *words],
-        cwd=folder,
-        env=installed.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run(["dvc", "repro", *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -61,14 +54,29 @@ def stages_run(text: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", text)
 
 
+MODULES = (
+    *(f"fedelta.pipeline.{name}" for name in stage_names(HERE / "dvc.yaml") if name != "publish"),
+    "fedelta.serve.snapshots.publish",
+    "mlflow",
+)
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in a foreign folder, whose stages `fedelta run` has all run once."""
+def env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Variables under which stages are forks of a process that has imported the installed package."""
+    installed_only = installed.environment()
+    with forks(foreign(tmp_path_factory.mktemp("elsewhere") / "forks"), MODULES, installed_only) as commands:
+        yield first_on_path(commands, installed_only)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Path:
+    """A project in a foreign folder, whose stages DVC has all run once."""
     folder = foreign(tmp_path_factory.mktemp("somebody") / "project")
     fedelta(folder, "init")
     quick(folder)
     fedelta(folder, "simulate", "--customers", "400", "--seed", "3")
-    assert stages_run(fedelta(folder, "run")) == [stage.name for stage in stages_of(folder)]
+    assert stages_run(repro(folder, env)) == [stage.name for stage in stages_of(folder)]
     return folder
 
 
@@ -127,27 +135,27 @@ def test_the_registered_model_is_loaded_there_and_gives_the_scores(project: Path
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_a_second_repro_runs_no_stage(project: Path):
-    assert stages_run(repro(project)) == []
+def test_a_second_repro_runs_no_stage(project: Path, env: dict[str, str]):
+    assert stages_run(repro(project, env)) == []
 
 
-def test_stages_that_remember_the_run_before_leave_the_lock_file_as_it_was(project: Path):
+def test_stages_that_remember_the_run_before_leave_the_lock_file_as_it_was(project: Path, env: dict[str, str]):
     before = (project / "dvc.lock").read_bytes()
     remember = ("train_loyalty", "publish", "track")
-    assert stages_run(repro(project, "--force", "--single-item", *remember)) == list(remember)
+    assert stages_run(repro(project, env, "--force", "--single-item", *remember)) == list(remember)
     assert (project / "dvc.lock").read_bytes() == before
 
 
-def test_a_run_that_was_killed_goes_on_with_the_stage_it_was_in(project: Path, tmp_path: Path):
+def test_a_run_that_was_killed_goes_on_with_the_stage_it_was_in(project: Path, env: dict[str, str], tmp_path: Path):
     clone = Path(shutil.copytree(project, tmp_path / "clone", symlinks=True))
     text = (clone / PARAMS).read_text()
     (clone / PARAMS).write_text(text.replace("margin: 1.0", "margin: 0.5"))
     command = ["dvc", "repro", "--quiet", "score"]
-    begin = partial(subprocess.Popen, command, cwd=clone, env=installed.environment(), process_group=0)
+    begin = partial(subprocess.Popen, command, cwd=clone, env=env, process_group=0)
     assert is_killed(clone, begin, after=60)
     left, before = clone / "data/scores.parquet", (project / "data/scores.parquet").read_bytes()
     assert not left.exists() or left.read_bytes() == before  # nothing is half-written
-    assert stages_run(repro(clone, "score"))[-1] == "score"  # measure, which reads the policy too, may come first
+    assert stages_run(repro(clone, env, "score"))[-1] == "score"  # measure, which reads the policy too, may come first
 
 
 def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_lock_says_it_was_done(
@@ -157,7 +165,7 @@ def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_loc
     ignored = ("mlflow.db*", "mlartifacts", "tracked.json", "published.json")
     shutil.copytree(project, clone, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
     shutil.rmtree(clone / "data/serve")
-    assert stages_run(repro(clone)) == ["publish", "track"]
+    assert stages_run(fedelta(clone, "run")) == ["publish", "track"]
     assert (clone / "data/serve/fedelta.db").exists()
     assert (clone / "mlflow.db").exists()
     assert (clone / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()
@@ -179,17 +187,17 @@ def test_a_repository_whose_every_stage_was_killed_once_ends_where_the_installed
     )
     assert is_killed(clone, partial(command, process_group=0)), first.name
     assert command().wait() == 0
-    asked = {stage.name: stage.command.partition("cli.py ")[2] for stage in others}
-    stages = [words.replace("stage ", "fedelta.pipeline.") for words in asked.values() if words.startswith("stage ")]
-    modules = (*stages, "fedelta.serve.snapshots.publish", "mlflow")  # imported once
-    with forks(clone, modules, installed.environment()) as start:
-        for name, words in asked.items():
-            assert is_killed(clone, partial(start, words)) or is_killed(clone, partial(start, words), after=0), name
-            assert start(words).wait() == 0, name
+    with forks(clone, MODULES, installed.environment(), cli=clone / "cli.py") as commands:
+        for stage in others:
+            words = stage.command.partition("cli.py ")[2].split()
+            command = partial(subprocess.Popen, [commands / "fedelta", *words], cwd=clone, stdout=subprocess.DEVNULL)
+            kill = partial(is_killed, clone, partial(command, process_group=0))
+            assert kill() or kill(after=0), stage.name
+            assert command().wait() == 0, stage.name
     assert files_of(clone) == files_of(project)
 
 
-def is_killed(folder: Path, begin: Callable[[], Fork | subprocess.Popen[bytes]], *, after: float = 3) -> bool:
+def is_killed(folder: Path, begin: Callable[[], subprocess.Popen[bytes]], *, after: float = 3) -> bool:
     """Kill a stage as soon as it has begun to write, or after so many seconds; whether it was still running."""
     before, late, run = written(folder), time.monotonic() + after, begin()
     while run.poll() is None:
