@@ -33,7 +33,22 @@ def run_command(words: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a
         return _failed(f"{error.filename or error} is missing. `dvc repro` makes what a command reads.")
     except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
         return _failed(f"{error}. Make room or grant access, then run again.")
+    except Exception:
+        if damaged := _damaged():
+            return _failed(damaged)
+        raise
     return 0
+
+
+def _damaged() -> str:
+    """What to say of damaged files of the project in whose folder the command worked; nothing if there are none."""
+    from fedelta.pipeline.damaged import Damaged, must_be_whole
+
+    try:
+        must_be_whole()
+    except Damaged as error:
+        return str(error)
+    return ""
 
 
 def _failed(why: str) -> int:

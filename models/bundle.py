@@ -37,12 +37,22 @@ def read_boosters(folder: Path, name: str) -> list[str]:
     Raises
     ------
     BadBundle
-        If there are none.
+        If there are none, or one is cut short: LightGBM would end the process.
     """
     paths = sorted(folder.glob(f"{name}-*.txt"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
     if not paths:
         raise BadBundle(f"{folder} lacks the boosters {name}-*.txt. Train again with `dvc repro --force`.")
-    return [path.read_text(encoding="utf-8") for path in paths]
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
+    if damaged := [str(path) for path, text in zip(paths, texts, strict=True) if not is_whole_booster(text)]:
+        raise BadBundle(f"{', '.join(damaged)} is cut short. Train again with `dvc repro --force`.")
+    return texts
+
+
+def is_whole_booster(text: str) -> bool:
+    """Whether the text is not that of a LightGBM booster, or reaches its end."""
+    if not text.startswith("tree"):
+        return bool(text)
+    return "\nend of trees" in text and text.rstrip().rpartition("\n")[2].startswith("pandas_categorical:")
 
 
 def read_contract(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Interval, MinLen
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 from fedelta.features.cutoffs import CutoffSettings
 from fedelta.features.errors import FedeltaError, meant, yaml_mistake
 from fedelta.features.experience_rules import ExperienceSettings
-from fedelta.features.ranges import Count, DayCount, DaysOrNone, Seed, Share
+from fedelta.features.ranges import DayCount, DaysOrNone, Seed, Share
 from fedelta.models.churn.settings import ChurnSettings, TuneSettings
 from fedelta.models.fairness.settings import FairnessSettings
 from fedelta.models.incrementality.settings import MeasureSettings
@@ -62,8 +62,8 @@ class EngineSettings:
     backend: Literal["duckdb", "spark"] = "duckdb"
     spark: SparkSettings = field(default_factory=SparkSettings)
     memory_limit: Memory = "2GB"
-    workers: Count = 2
-    buckets: Count = 16  # at least; more where one would hold too many interactions
+    workers: Annotated[int, Interval(ge=1, le=1024)] = 2
+    buckets: Annotated[int, Interval(ge=1, le=65_536)] = 16  # at least; more where one would hold too many interactions
     sample_customers: Annotated[int, Ge(100)] = 40_000  # of a larger base, a sample, where figures need no more
 
 
@@ -136,13 +136,14 @@ def load_params(path: Path = PARAMS) -> Params:
     """
     try:
         raw = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        # As JSON, which has no tuples and dates: pydantic's strict mode takes lists and text for them there.
+        document = json.dumps(raw, default=str)
     except FileNotFoundError:
         raise BadParams(f"There is no {path} here. Run fedelta in the project's folder.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:  # also a date that is none
         raise BadParams(f"{path} is not YAML: {yaml_mistake(error)}.") from None
     try:
-        # As JSON, which has no tuples and dates: pydantic's strict mode takes lists and text for them there.
-        params = _adapter().validate_json(json.dumps(raw, default=str), strict=True, extra="forbid")
+        params = _adapter().validate_json(document, strict=True, extra="forbid")
     except ValidationError as error:
         raise _explained(error.errors(include_url=False), raw) from None
     params.experience.check()

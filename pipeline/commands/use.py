@@ -175,7 +175,7 @@ def _composed(path: Path) -> tuple[str, Node | None]:
         return text, YAML(typ="rt").compose(text)
     except FileNotFoundError:
         raise BadParams(f"There is no {path} here. Run fedelta in the project's folder.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # also a date that is none
         raise BadParams(f"{path} is not YAML: {yaml_mistake(error)}.") from None
 
 

@@ -286,7 +286,7 @@ def _check_attributes(source: Source, document: Section) -> None:
 def _yaml(path: Path) -> object:
     try:
         return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # also a date that is none
         raise SourceError(f"{path} is not YAML: {yaml_mistake(error)}.") from None
 
 

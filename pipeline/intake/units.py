@@ -14,7 +14,7 @@ _JUMP = 10  # times, from one month to the next
 _APART = 30  # times, between channels or kinds
 _BINS = 20  # to a factor of ten
 _FACTORS = (100, 1000)  # of units that are mixed: cents, and currencies with three decimals
-_ALIKE = 0.18  # powers of ten by which the quantiles of two groups may miss the factor between them
+_SHAPE = 0.18  # powers of ten by which the quantiles of two groups may miss the factor between them
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _MIDDLE = 0.25  # powers of ten around what parts two groups, in which few amounts may lie:
 _EMPTY = 0.25  # of the smaller group
@@ -41,8 +41,8 @@ def mixed_values(tables: Tables, table: str, columns: Iterable[str]) -> Iterator
         if (found := two_groups(Counter(dict(rows)))) is not None:
             low, high, number, _ = found
             yield (
-                f"{number:,} values of {column} lie around {rounded(high)}, others around {rounded(low)}, spread alike "
-                "and with few between: are two units mixed (cents)? Convert one of them in the SQL."
+                f"{number:,} values of {column} lie around {rounded(high)}, others around {rounded(low)} of "
+                "the same spread, and few between: are two units mixed (cents)? Convert one of them in the SQL."
             )
 
 
@@ -64,7 +64,7 @@ def two_groups(bins: Counter[int]) -> tuple[float, float, int, int] | None:
             for is_low in (True, False)
         )
         apart = [(b - a) / _BINS for a, b in zip(low, high, strict=True)]
-        if any(all(abs(d - math.log10(factor)) <= _ALIKE for d in apart) for factor in _FACTORS):
+        if any(all(abs(d - math.log10(factor)) <= _SHAPE for d in apart) for factor in _FACTORS):
             return _amount(low[2]), _amount(high[2]), below[-1] - below[k], first + k
     return None
 
@@ -142,8 +142,8 @@ def _mixed(cells: Mapping[Cell, Counter[int]]) -> list[str]:
         if (found := two_groups(bins)) is not None:
             low, high, number, middle = found
             return [
-                f"{number:,} purchases have amounts around {rounded(high)}, others around {rounded(low)}, spread alike "
-                f"and with few between{_where(cells, middle)}: are two units mixed (cents)? Convert one of them in the "
+                f"{number:,} purchases have amounts around {rounded(high)}, others around {rounded(low)} of "
+                f"the same spread, and few between{_where(cells, middle)}: are two units mixed (cents)? Convert one of them in the "
                 "SQL."
             ]
     return []

@@ -128,6 +128,7 @@ def test_two_attributes_are_never_one_column_of_features(tmp_path: Path) -> None
         (YAML + "recommends: {churn: {definition: gone}}\n", "one of inactivity, event"),
         (YAML + "recommends: {cutoffs: {score_at: soon}}\n", r"a date \(2026-01-31\) or 'latest'"),
         ("name: [", "is not YAML"),
+        (YAML + "recommends: {cutoffs: {score_at: 2024-02-30}}\n", "is not YAML: day is out of range"),
         ("just words", "must be a section"),
     ],
 )
