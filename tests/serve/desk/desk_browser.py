@@ -1,6 +1,5 @@
 """Chromium for the tests of the desk: a new profile each time, nothing but this machine, and axe to look at pages."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from desk_company import PASSWORD
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 AXE = Path(__file__).parent / "axe/axe-4.14.1.min.js"
 FLAGS = (
@@ -63,8 +62,19 @@ class Visitor:
 
 
 @contextmanager
+def launched(chromium: Path) -> Iterator[Browser]:
+    """Chromium without a window. While it runs, this thread can run no other event loop."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS], headless=True)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
 def visitor(
-    chromium: Path,
+    browser: Browser,
     address: str,
     size: tuple[int, int] = WIDE,
     language: str = "en",
@@ -72,27 +82,21 @@ def visitor(
     scripts: bool = True,
     dark: bool = False,
 ) -> Iterator[Visitor]:
-    """A visitor with a window of this size, whose browser asks for this language."""
-    with tempfile.TemporaryDirectory(prefix="fedelta-chromium-") as profile, sync_playwright() as playwright:
-        context: BrowserContext = playwright.chromium.launch_persistent_context(
-            profile,
-            executable_path=chromium,
-            args=[*FLAGS],
-            headless=True,
-            viewport={"width": size[0], "height": size[1]},
-            locale=language,
-            java_script_enabled=scripts,
-            color_scheme="dark" if dark else "light",
-            bypass_csp=False,
-        )
-        try:
-            made = Visitor(context.pages[0] if context.pages else context.new_page(), address)
-            made.page.on("console", lambda message: _noted(made, message.type, message.text))
-            made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
-            context.on("request", lambda request: _left(made, request.url))
-            yield made
-        finally:
-            context.close()
+    """A visitor with a profile of his own and a window of this size, whose browser asks for this language."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        locale=language,
+        java_script_enabled=scripts,
+        color_scheme="dark" if dark else "light",
+    )
+    try:
+        made = Visitor(context.new_page(), address)
+        made.page.on("console", lambda message: _noted(made, message.type, message.text))
+        made.page.on("pageerror", lambda error: made.complaints.append(str(error)))
+        context.on("request", lambda request: _left(made, request.url))
+        yield made
+    finally:
+        context.close()
 
 
 def _noted(made: Visitor, kind: str, text: str) -> None:

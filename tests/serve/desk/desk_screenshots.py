@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from desk_browser import NARROW, WIDE, Visitor, visitor
+from desk_browser import NARROW, WIDE, Visitor, launched, visitor
 from PIL import Image
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -54,7 +54,7 @@ def main() -> None:
         else [(WIDE, "en", False), (NARROW, "en", False)]
     )
     for size, language, dark in ways:
-        with visitor(CHROMIUM, asked.address, size, language, dark=dark) as somebody:
+        with launched(CHROMIUM) as browser, visitor(browser, asked.address, size, language, dark=dark) as somebody:
             suffix = f"-{size[0]}-{language}{'-dark' if dark else ''}" if asked.every else "-phone" * (size == NARROW)
             for name, path in pages(somebody, asked.email, asked.password, asked.customer).items():
                 if asked.every or size == WIDE or name in PHONE:

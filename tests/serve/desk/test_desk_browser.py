@@ -8,8 +8,9 @@ from urllib.parse import quote
 import desk_company as company
 import pytest
 import sqlalchemy as sa
-from desk_browser import NARROW, WIDE, visitor
+from desk_browser import NARROW, WIDE, launched, visitor
 from desk_client import Desk
+from playwright.sync_api import Browser
 from scoring_runs import full_url, running
 
 from fedelta.serve.desk.static_files import FOLDER
@@ -63,14 +64,40 @@ LITTLE = {
 }
 
 
+def test_a_page_is_light(desk_pages: dict[str, int]) -> None:
+    sent = {
+        path.name: len(gzip.compress(path.read_bytes(), 9))
+        for path in FOLDER.iterdir()
+        if path.suffix in {".css", ".js"}
+    }
+    assert (FOLDER / "desk.css").stat().st_size < 40_000
+    assert {
+        path: size + sum(sent.values()) for path, size in desk_pages.items() if size + sum(sent.values()) > 60_000
+    } == {}
+
+
+@pytest.fixture
+def desk_pages(visit: object) -> dict[str, int]:
+    """Bytes of each page as it is sent to a browser that reads gzip."""
+    desk: Desk = visit("manager")  # type: ignore[operator]
+    return {path: int(desk.get(path).headers["content-length"]) for path in PAGES}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    """The browser of all visitors; begun after the test above, whose client has an event loop."""
+    with launched(chromium) as browser:
+        yield browser
+
+
 @pytest.mark.parametrize(
     ("size", "language", "dark"), [(WIDE, "en", False), (NARROW, "it", True)], ids=["wide", "narrow"]
 )
 def test_every_page_is_accessible_fits_its_window_and_asks_nothing_of_others(
-    chromium: Path, served: str, size: tuple[int, int], language: str, dark: bool
+    browser: Browser, served: str, size: tuple[int, int], language: str, dark: bool
 ) -> None:
     found = {}
-    with visitor(chromium, served, size, language, dark=dark) as somebody:
+    with visitor(browser, served, size, language, dark=dark) as somebody:
         somebody.open("/desk/sign-in")
         found["/desk/sign-in"] = somebody.faults()
         somebody.sign_in(company.email("manager"))
@@ -86,8 +113,8 @@ def test_every_page_is_accessible_fits_its_window_and_asks_nothing_of_others(
         assert somebody.complaints == []
 
 
-def test_with_next_to_nothing_each_page_opens_and_says_what_lacks(chromium: Path, served: str) -> None:
-    with visitor(chromium, served) as somebody:
+def test_with_next_to_nothing_each_page_opens_and_says_what_lacks(browser: Browser, served: str) -> None:
+    with visitor(browser, served) as somebody:
         for place, tenant in enumerate(company.SMALL):
             somebody.sign_in_instead(f"manager@{tenant}.example")
             lacking = {
@@ -99,8 +126,8 @@ def test_with_next_to_nothing_each_page_opens_and_says_what_lacks(chromium: Path
         assert somebody.complaints == []
 
 
-def test_the_keys_move_and_open_rows_and_rest_in_fields(chromium: Path, served: str) -> None:
-    with visitor(chromium, served) as somebody:
+def test_the_keys_move_and_open_rows_and_rest_in_fields(browser: Browser, served: str) -> None:
+    with visitor(browser, served) as somebody:
         somebody.sign_in(company.email("agent"))
         page = somebody.open("/desk/customers")
         page.keyboard.press("j")
@@ -124,8 +151,8 @@ def test_the_keys_move_and_open_rows_and_rest_in_fields(chromium: Path, served: 
         assert somebody.complaints == []
 
 
-def test_a_filter_works_while_one_looks_and_without_scripts(chromium: Path, served: str) -> None:
-    with visitor(chromium, served) as somebody:
+def test_a_filter_works_while_one_looks_and_without_scripts(browser: Browser, served: str) -> None:
+    with visitor(browser, served) as somebody:
         somebody.sign_in(company.email("agent"))
         page = somebody.open("/desk/customers")
         page.click("summary:has-text('Filter')")
@@ -135,7 +162,7 @@ def test_a_filter_works_while_one_looks_and_without_scripts(chromium: Path, serv
         page.wait_for_selector(".chips:has-text('critical')")
         assert page.locator(".tier-high").count() == 0
         assert somebody.complaints == []
-    with visitor(chromium, served, scripts=False) as somebody:
+    with visitor(browser, served, scripts=False) as somebody:
         somebody.sign_in(company.email("agent"))
         page = somebody.open("/desk/customers")
         page.click("summary:has-text('Filter')")
@@ -145,30 +172,11 @@ def test_a_filter_works_while_one_looks_and_without_scripts(chromium: Path, serv
         assert page.locator(".tier-high").count() == 0
 
 
-def test_a_page_is_light(desk_pages: dict[str, int]) -> None:
-    sent = {
-        path.name: len(gzip.compress(path.read_bytes(), 9))
-        for path in FOLDER.iterdir()
-        if path.suffix in {".css", ".js"}
-    }
-    assert (FOLDER / "desk.css").stat().st_size < 40_000
-    assert {
-        path: size + sum(sent.values()) for path, size in desk_pages.items() if size + sum(sent.values()) > 60_000
-    } == {}
-
-
-@pytest.fixture
-def desk_pages(visit: object) -> dict[str, int]:
-    """Bytes of each page as it is sent to a browser that reads gzip."""
-    desk: Desk = visit("manager")  # type: ignore[operator]
-    return {path: int(desk.get(path).headers["content-length"]) for path in PAGES}
-
-
 @pytest.mark.parametrize(("size", "language"), [(WIDE, "en"), (NARROW, "it")], ids=["wide", "narrow"])
 def test_a_days_story_by_keys(
-    chromium: Path, own_server: str, size: tuple[int, int], language: str, desk_database: Database
+    browser: Browser, own_server: str, size: tuple[int, int], language: str, desk_database: Database
 ) -> None:
-    with visitor(chromium, own_server, size, language) as somebody:
+    with visitor(browser, own_server, size, language) as somebody:
         somebody.sign_in(company.email("agent"))
         page, keys = somebody.page, somebody.page.keyboard
 
