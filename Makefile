@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup run test lint serve bench bench-quality clean requirements
+.PHONY: setup run test pytest lint serve bench bench-quality clean requirements
 
 setup:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else f"fedelta needs Python 3.11 to 3.14; $(PYTHON) is {v[0]}.{v[1]}: make setup PYTHON=python3.11")'
@@ -28,7 +28,10 @@ setup:
 run: setup
 	$(BIN)/fedelta run
 
-test: lint
+test: setup
+	@$(MAKE) --no-print-directory --jobs=2 lint pytest # what is read beside what runs: neither leaves a core idle
+
+pytest: setup
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder # a file on one core: what its tests share is made once
 
 lint: setup

@@ -23,6 +23,15 @@ _PROGRAMS = {  # a program of each part, below /
     "systemd": "usr/bin/systemd-analyze",
     "openjdk-17-jre-headless": "usr/bin/java",
 }
+LONGEST = (  # files of a minute or so
+    "test_repro.py", "test_track.py", "test_learned_truth.py", "test_desk_browser.py", "test_schemathesis.py",
+    "test_desk_attacks.py", "test_scorer.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no core waits for one at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_configure(config: pytest.Config) -> None:
