@@ -3,7 +3,9 @@
 import csv
 import inspect
 import io
+import itertools
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ import sqlalchemy as sa
 from desk_client import Desk, token_of
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from operational_databases import copy, url_of
+from postgres import Server
 from scoring_runs import Client, customer, write
 
 from fedelta.serve.desk.digests import token
@@ -24,6 +28,7 @@ from fedelta.serve.operational.tables import cases, subscriptions
 from fedelta.serve.snapshots.publish import publish
 
 Visit = Callable[..., Desk]
+_numbers = itertools.count()
 ODD = ("nan", "9" * 5_000, "09Z")
 PARAMETERS = (
     "q", "cursor", "least", "capacity", "budget", "campaign", "tab", "owner", "in", "cases", "journey", "customer_id",
@@ -37,17 +42,31 @@ GOOD = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def postgres_company(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smaller company in the database `company` of PostgreSQL, its snapshots in this folder; both to be copied."""
+    folder = tmp_path_factory.mktemp("postgres-company")
+    copy(postgres, "empty", "company")
+    database = Database.at(url_of(postgres, "company"), folder / "snapshots")
+    company.people(database)
+    company.run(database, folder, 30)
+    return folder / "snapshots"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def desk_database(request: pytest.FixtureRequest, company_folder: Path, tmp_path: Path) -> Database:
+def desk_database(
+    request: pytest.FixtureRequest, company_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Database:
     """The company in a database of either kind."""
     if request.param == "sqlite":
         (tmp_path / "fedelta.db").write_bytes((company_folder / "fedelta.db").read_bytes())
         (tmp_path / "snapshots").symlink_to(company_folder / "snapshots")
         return Database.at(f"sqlite:///{tmp_path}/fedelta.db")
-    database: Database = request.getfixturevalue("postgres_database")
-    company.people(database)
-    company.run(database, tmp_path, 30)
-    return database
+    shutil.copytree(request.getfixturevalue("postgres_company"), tmp_path / "snapshots")
+    monkeypatch.setenv("FEDELTA_SNAPSHOTS", str(tmp_path / "snapshots"))
+    name = f"attacked_{next(_numbers)}"
+    copy(server := request.getfixturevalue("postgres"), "company", name)
+    return Database.at(url_of(server, name))
 
 
 def routes(app: FastAPI, method: str) -> dict[str, str]:
