@@ -143,8 +143,8 @@ def _mixed(cells: Mapping[Cell, Counter[int]]) -> list[str]:
             low, high, number, middle = found
             return [
                 f"{number:,} purchases have amounts around {rounded(high)}, others around {rounded(low)} of "
-                f"the same spread, and few between{_where(cells, middle)}: are two units mixed (cents)? Convert one of them in the "
-                "SQL."
+                f"the same spread, and few between{_where(cells, middle)}: are two units mixed (cents)? Convert one of "
+                "them in the SQL."
             ]
     return []
 
