@@ -161,7 +161,7 @@ WARNED = [
     ("one channel in yen", each(lambda row: bought(row) and row.how == "app", money=lambda row: round(row.money * 160)),
      r"usual purchase is 19 through web and 3,180 through app: are both of the same unit"),
     ("cents in half a month", each(early_in_july, money=cents),
-     r"^\d\d purchases have amounts around 2,\d+, others around 1\d\.\d, .*\(in 2023-07\): are two units mixed"),
+     r"^\d\d purchases have amounts around 2,\d+, others around 1\d\.\d of .*\(in 2023-07\): are two units mixed"),
     ("cents in the app from July on",
      each(lambda row: bought(row) and row.how == "app" and from_july(row), money=cents),
      r"^1\d\d purchases have amounts around .*\(from 2023-07 to 2023-10, through app\): are two units mixed"),
