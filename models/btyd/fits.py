@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import digamma, expit, exprel, gammaln
 
 from fedelta.models.btyd.gamma_gamma import GammaGamma, fit_gamma_gamma
-from fedelta.models.btyd.integrals import Decay, power_decay, purchases_until_dropout
+from fedelta.models.btyd.integrals import decay_integral, power_decay, purchases_until_dropout
 from fedelta.models.btyd.map_fit import Fitted, Likelihood, Optimum, maximise
 from fedelta.models.btyd.purchase_summary import Condensed, Floats, InvalidHistory, NoCustomers, Summary, distinct
 
@@ -79,7 +79,8 @@ class ParetoNbd(Fitted):
 
     def p_alive(self, summary: Summary) -> Floats:
         """Probability of still being a customer, of shape (n_customers,)."""
-        alive, dead, _ = _pareto_nbd_fates(self.r, self.alpha, self.s, self.beta, summary)
+        death = decay_integral(*_death(self.r, self.alpha, self.s, self.beta, summary))
+        alive, dead = _pareto_nbd_fates(self.r, self.alpha, self.s, self.beta, summary, death)
         return expit(alive - dead)
 
     def expected_purchases(self, summary: Summary, days: npt.ArrayLike) -> Floats:
@@ -97,7 +98,7 @@ class ParetoNbd(Fitted):
         given alive, the rates are Gamma(r + x, alpha + T) and Gamma(s, beta + T), which leaves one integral.
         """
         k, A, B = self.r + summary.frequency, self.alpha + summary.age, self.beta + summary.age
-        first_purchase = power_decay(_horizon(days, summary), A, k + 1, B, self.s).log_integral
+        first_purchase = decay_integral(_horizon(days, summary), A, k + 1, B, self.s)
         return self.p_alive(summary) * np.minimum(k / A * np.exp(first_purchase), 1.0)
 
 
@@ -180,7 +181,7 @@ def _bg_nbd_log_odds_dead(r: float, alpha: float, a: float, b: float, summary: S
 def _bg_nbd_terms(parameters: Floats, summary: Summary) -> tuple[Floats, Floats]:
     r, alpha, a, b = parameters.tolist()
     x, t_x, T = summary.frequency, summary.recency, summary.age
-    counts, at = np.unique(x, return_inverse=True)
+    counts, at = summary.frequencies
     purchases = gammaln(r + counts) - gammaln(r) + r * np.log(alpha)
     survivals = gammaln(a + b) - gammaln(b) + gammaln(b + counts) - gammaln(a + b + counts)
     by_r = digamma(r + counts) - digamma(r) + np.log(alpha)
@@ -199,20 +200,33 @@ def _bg_nbd_terms(parameters: Floats, summary: Summary) -> tuple[Floats, Floats]
     )
 
 
-def _pareto_nbd_fates(r: float, alpha: float, s: float, beta: float, summary: Summary) -> tuple[Floats, Floats, Decay]:
-    """Log-weights of being alive at T and of having died since t_x, each of shape (n,), and the time of that death."""
+def _death(
+    r: float, alpha: float, s: float, beta: float, summary: Summary
+) -> tuple[Floats, Floats, Floats, Floats, float]:
+    """What `power_decay` takes of the time between the last purchase and death."""
     k, A, B = r + summary.frequency, alpha + summary.recency, beta + summary.recency
-    death = power_decay(summary.age - summary.recency, A, k, B, s + 1)
+    return summary.age - summary.recency, A, k, B, s + 1
+
+
+def _pareto_nbd_fates(
+    r: float, alpha: float, s: float, beta: float, summary: Summary, death: Floats
+) -> tuple[Floats, Floats]:
+    """Log-weights of being alive at T and of having died since t_x, each of shape (n,).
+
+    `death` is the log of the integral over the time of that death.
+    """
+    k, A, B = r + summary.frequency, alpha + summary.recency, beta + summary.recency
     alive = -k * np.log(alpha + summary.age) - s * np.log(beta + summary.age)
-    return alive, np.log(s) - k * np.log(A) - (s + 1) * np.log(B) + death.log_integral, death
+    return alive, np.log(s) - k * np.log(A) - (s + 1) * np.log(B) + death
 
 
 def _pareto_nbd_terms(parameters: Floats, summary: Summary) -> tuple[Floats, Floats]:
     r, alpha, s, beta = parameters.tolist()
     k, T = r + summary.frequency, summary.age
-    counts, at = np.unique(summary.frequency, return_inverse=True)
+    counts, at = summary.frequencies
     purchases = (gammaln(r + counts) - gammaln(r))[at] + r * np.log(alpha) + s * np.log(beta)
-    log_alive, log_dead, death = _pareto_nbd_fates(r, alpha, s, beta, summary)
+    death = power_decay(*_death(r, alpha, s, beta, summary))
+    log_alive, log_dead = _pareto_nbd_fates(r, alpha, s, beta, summary, death.log_integral)
     dead = expit(log_dead - log_alive)
     by_r = (digamma(r + counts) - digamma(r))[at] + np.log(alpha)
     return purchases + np.logaddexp(log_alive, log_dead), np.array(

@@ -1,13 +1,14 @@
 """What the next order is worth: a customer's own mean, drawn towards everybody's as far as it is uncertain."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import digamma, gammaln
 
 from fedelta.models.btyd.map_fit import Fitted, maximise
-from fedelta.models.btyd.purchase_summary import Floats, InvalidHistory, NoCustomers
+from fedelta.models.btyd.purchase_summary import Floats, InvalidHistory, NoCustomers, Positions
 
 _Q_ABOVE_1 = np.array([0.0, 1.0, 0.0])  # the fit searches q - 1, which is positive
 
@@ -25,7 +26,7 @@ class GammaGamma(Fitted):
     def log_likelihood(self, n_orders: npt.ArrayLike, mean_spend: npt.ArrayLike) -> Floats:
         """Log-likelihood of each customer's mean order, of shape (n_customers,); eq. (1a). Needs orders and spend."""
         n, mean = _orders(n_orders, mean_spend)
-        return _gamma_gamma_terms(np.array([self.p, self.q, self.gamma]), n, mean)[0]
+        return _gamma_gamma_terms(np.array([self.p, self.q, self.gamma]), _Known.of(n, mean))[0]
 
     def expected_spend(self, n_orders: npt.ArrayLike, mean_spend: npt.ArrayLike) -> Floats:
         """Expected amount of the next order, of shape (n_customers,); eq. (5).
@@ -56,9 +57,10 @@ def fit_gamma_gamma(n_orders: npt.ArrayLike, mean_spend: npt.ArrayLike) -> Gamma
     if not spent.any():
         raise NoCustomers("Expected a customer with an order of more than 0 to fit Gamma-Gamma; there is none.")
     n, mean = n[spent], mean[spent]
+    known = _Known.of(n, mean)
 
     def likelihood(parameters: Floats) -> tuple[float, Floats]:
-        values, gradient = _gamma_gamma_terms(parameters + _Q_ABOVE_1, n, mean)
+        values, gradient = _gamma_gamma_terms(parameters + _Q_ABOVE_1, known)
         return float(values.sum()), gradient.sum(axis=1)
 
     typical = {"p": 4.0, "q": 4.0 - 1, "gamma": 0.75 * float(np.average(mean, weights=n))}
@@ -67,19 +69,35 @@ def fit_gamma_gamma(n_orders: npt.ArrayLike, mean_spend: npt.ArrayLike) -> Gamma
     return GammaGamma(p, 1 + q_above_1, gamma, converged=found.converged, note=found.note)
 
 
-def _gamma_gamma_terms(parameters: Floats, n: Floats, mean: Floats) -> tuple[Floats, Floats]:
+class _Known(NamedTuple):
+    """What the likelihood needs of the customers, whatever the parameters are."""
+
+    n: Floats
+    counts: Floats  # every number of orders that occurs
+    at: Positions  # the place of each customer's
+    total: Floats  # amount of all orders
+    log_total: Floats
+    log_mean: Floats
+
+    @classmethod
+    def of(cls, n: Floats, mean: Floats) -> "_Known":
+        counts, at = np.unique(n, return_inverse=True)
+        total = n * mean
+        return cls(n, counts, at, total, np.log(total), np.log(mean))
+
+
+def _gamma_gamma_terms(parameters: Floats, known: _Known) -> tuple[Floats, Floats]:
     p, q, gamma = parameters.tolist()
-    counts, at = np.unique(n, return_inverse=True)
-    total = n * mean
+    n, counts, at, total, log_total, log_mean = known
     shape = p * n
     log_sum = np.log(gamma + total)
     norm = gammaln(p * counts + q) - gammaln(p * counts) - gammaln(q)
     by_q = digamma(p * counts + q) - digamma(q)
     by_p = counts * (digamma(p * counts + q) - digamma(p * counts))
-    value = norm[at] + q * np.log(gamma) + shape * np.log(total) - np.log(mean) - (shape + q) * log_sum
+    value = norm[at] + q * np.log(gamma) + shape * log_total - log_mean - (shape + q) * log_sum
     return value, np.array(
         [
-            by_p[at] + n * (np.log(total) - log_sum),
+            by_p[at] + n * (log_total - log_sum),
             by_q[at] + np.log(gamma) - log_sum,
             q / gamma - (shape + q) / (gamma + total),
         ]

@@ -1,5 +1,6 @@
 """The two integrals of buy till you die, by quadrature: their hypergeometric forms overflow for busy customers."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -42,14 +43,29 @@ def power_decay(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> De
     m : float
         Positive.
     """
-    out = np.empty((6, len(length)))
+    return Decay(*_by_rows(_decay, 6, length, A, k, B, m))
+
+
+def decay_integral(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> Floats:
+    """The `log_integral` of `power_decay` (n,), in less time than with the means."""
+    found: Floats = _by_rows(lambda *rows: _density(*rows)[:1], 1, length, A, k, B, m)[0]
+    return found
+
+
+def _by_rows(
+    work: Callable[..., tuple[Floats, ...]], answers: int, length: Floats, A: Floats, k: Floats, B: Floats, m: float
+) -> Floats:
+    out = np.empty((answers, len(length)))
     for at in range(0, len(length), _ROWS_AT_ONCE):
         rows = slice(at, at + _ROWS_AT_ONCE)
-        out[:, rows] = _power_decay(length[rows, None], A[rows, None], k[rows, None], B[rows, None], m)
-    return Decay(*out)
+        out[:, rows] = work(length[rows, None], A[rows, None], k[rows, None], B[rows, None], m)
+    return out
 
 
-def _power_decay(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> tuple[Floats, ...]:
+def _density(
+    length: Floats, A: Floats, k: Floats, B: Floats, m: float
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Log of the integral (n,); density, u, ln(1 + u/A) and ln(1 + u/B) at the nodes, (n, n_nodes) each."""
     for scale, power in ((A, k), (B, np.float64(m))):
         length = np.minimum(length, scale * np.expm1(np.minimum(NEGLIGIBLE / power, 600.0)))
     rate = k / A + m / B
@@ -62,6 +78,11 @@ def _power_decay(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> t
     density /= total[:, None]
     with np.errstate(divide="ignore"):
         log_integral = np.log(total * (top / rate)[:, 0])
+    return log_integral, density, u, log_a, log_b
+
+
+def _decay(length: Floats, A: Floats, k: Floats, B: Floats, m: float) -> tuple[Floats, ...]:
+    log_integral, density, u, log_a, log_b = _density(length, A, k, B, m)
     return (
         log_integral,
         np.log(A[:, 0]) + np.einsum("ij,ij->i", density, log_a),

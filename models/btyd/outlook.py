@@ -9,7 +9,7 @@ from scipy.special import exprel, gammaincinv, ndtri, polygamma
 from scipy.stats.qmc import Sobol
 
 from fedelta.models.btyd.fits import GammaGamma, ParetoNbd
-from fedelta.models.btyd.integrals import discounted_life, power_decay
+from fedelta.models.btyd.integrals import decay_integral, discounted_life, power_decay
 from fedelta.models.btyd.purchase_summary import Floats, InvalidHistory, Summary
 
 DRAWS = 128  # of each customer's future, the same chances for all: a score does not depend on who else is scored
@@ -55,7 +55,7 @@ def outlook(model: ParetoNbd, summary: Summary, *, horizon_days: float, lead_day
     silence = summary.age - summary.recency
     left = power_decay(silence, model.alpha + summary.recency, k, model.beta + summary.recency, model.s + 1)
     gone = np.where(silence > 0, silence - left.mean_length, 0.0)
-    first = power_decay(np.broadcast_to(np.float64(horizon_days), k.shape), A, k + 1, B, model.s).log_integral
+    first = decay_integral(np.broadcast_to(np.float64(horizon_days), k.shape), A, k + 1, B, model.s)
     still = (B / (B + lead_days)) ** model.s  # of those here, after the lead
     return Outlook(
         p_alive=model.p_alive(summary),
@@ -82,7 +82,7 @@ def left_by(model: ParetoNbd, summary: Summary, days_ago: Floats) -> Floats:
     k, A, B = model.r + summary.frequency, model.alpha + summary.recency, model.beta + summary.recency
     silence = summary.age - summary.recency
     until = np.maximum(silence - days_ago, 0.0)
-    part, whole = (power_decay(length, A, k, B, model.s + 1).log_integral for length in (until, silence))
+    part, whole = (decay_integral(length, A, k, B, model.s + 1) for length in (until, silence))
     share = np.exp(np.where(until > 0, part, -np.inf) - np.where(silence > 0, whole, 0.0))
     return np.asarray((1 - model.p_alive(summary)) * share, np.float64)
 

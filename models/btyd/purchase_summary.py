@@ -1,6 +1,7 @@
 """What buy-till-you-die models know of a customer: repeat purchases, when the last one was, and how old they are."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -64,6 +65,12 @@ class Summary:
     def __len__(self) -> int:
         """Number of customers."""
         return len(self.frequency)
+
+    @cached_property
+    def frequencies(self) -> tuple[Floats, Positions]:
+        """Every frequency that occurs, and for each customer the place of theirs."""
+        counts, at = np.unique(self.frequency, return_inverse=True)
+        return counts, at
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from fedelta.models.btyd.fits import (
 from fedelta.models.btyd.fits import _bg_nbd_terms as bg_nbd_terms
 from fedelta.models.btyd.fits import _pareto_nbd_terms as pareto_nbd_terms
 from fedelta.models.btyd.gamma_gamma import _gamma_gamma_terms as gamma_gamma_terms
+from fedelta.models.btyd.gamma_gamma import _Known as Known
 from fedelta.models.btyd.integrals import purchases_until_dropout
 from fedelta.models.btyd.purchase_summary import Condensed
 
@@ -232,8 +233,9 @@ def test_the_gradient_is_the_slope_of_the_likelihood(terms: Callable[..., tuple[
 def test_the_gradient_is_the_slope_of_the_spend_likelihood() -> None:
     n, mean = np.array([1.0, 2.0, 30.0]), np.array([5.0, 80.0, 31.5])
     at = np.array([6.0, 3.5, 15.0])
-    by_difference = slope_by_difference(lambda p: gamma_gamma_terms(p, n, mean)[0], at)
-    assert gamma_gamma_terms(at, n, mean)[1] == pytest.approx(by_difference, rel=1e-6, abs=1e-8)
+    known = Known.of(n, mean)
+    by_difference = slope_by_difference(lambda p: gamma_gamma_terms(p, known)[0], at)
+    assert gamma_gamma_terms(at, known)[1] == pytest.approx(by_difference, rel=1e-6, abs=1e-8)
 
 
 def slope_by_difference(value: Callable[[Floats], Floats], at: Floats) -> Floats:
