@@ -65,7 +65,8 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
     sample = sampled_customers(params.engine.sample_customers)
     panel = read_panel(["train", "refit", "evaluate", "score"], among=sample)
     learned = panel.training("delivered")
-    watch = watched(learned.table, model, contract["importance"])
+    predicted = pd.Series(model.churn_probability(learned.table), index=learned.table.index)
+    watch = watched(learned.table, predicted, contract["importance"])
     when = calendar(params)
     table = sampled_features(params, when, settings.customers)
     months = months_of(table, _prior(panel.of_role("score")), model, watch, when.cutoffs)
@@ -73,7 +74,7 @@ def monitor(settings: MonitorSettings) -> dict[str, Any]:
     age = (pd.Timestamp(when.score_at).tz_convert(None) - learned.cutoffs[-1]).days
     draws = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     evaluated = load_churn(paths.CHURN_EVALUATED) if paths.CHURN_EVALUATED.is_dir() else None
-    known = performance(panel, model, params.churn.definition, draws, settings.tolerance, evaluated)
+    known = performance(panel, model, params.churn.definition, draws, settings.tolerance, evaluated, predicted)
     checks, effects = checked(watch, months, when.cutoffs, found, age, settings)
     evidence = [row for row in known if row["evidence"]]
     feeds = feeds_check(data_alarms(params))
@@ -114,11 +115,13 @@ def performance(
     draws: Resampling,
     tolerance: float,
     evaluated: ChurnModel | None = None,
+    predicted: pd.Series | None = None,
 ) -> list[dict[str, Any]]:
     """At each cutoff, oldest first: churn rate, AUC and log loss that the probabilities imply, and what came of it.
 
     `evidence` is true where outcomes are known that the model did not learn from: at the evaluation cutoff, where the
-    probabilities are those of the `evaluated` fit.
+    probabilities are those of the `evaluated` fit. `predicted` are those that `model` is known to give some rows of the
+    panel, by its index.
     """
     found = []
     for cutoff in panel.cutoffs:
@@ -126,7 +129,10 @@ def performance(
         role = rows.table["role"].iloc[0]
         judge = evaluated if role == "evaluate" else None
         evidence = judge is not None
-        probability = (judge or model).churn_probability(rows.table)
+        if judge is None and predicted is not None and rows.table.index.isin(predicted.index).all():
+            probability = predicted[rows.table.index].to_numpy()
+        else:
+            probability = (judge or model).churn_probability(rows.table)
         expected = estimate_performance(probability, draws)
         realised = None if role == "score" else realised_performance(rows.churned(definition), probability)
         judged = judge_performance(expected, realised, tolerance) if realised and evidence else None

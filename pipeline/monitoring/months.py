@@ -113,11 +113,13 @@ def months_of(
     return found
 
 
-def watched(table: pd.DataFrame, model: ChurnModel, importance: dict[str, float]) -> Watch:
-    """What to watch of a model that learned from these rows: every feature, and what else it reads."""
+def watched(table: pd.DataFrame, probability: pd.Series, importance: dict[str, float]) -> Watch:
+    """What to watch of a model that learned from these rows and predicts this of them: every feature, and what else it
+    reads.
+    """
     names = feature_columns(table)
     learned = table[[*names, *(name for name in importance if name not in names)]]
-    return Watch.of(learned, model.churn_probability(table), importance)
+    return Watch.of(learned, probability.to_numpy(), importance)
 
 
 def _monthly(events: pl.LazyFrame, calendar: Calendar) -> pl.LazyFrame:
