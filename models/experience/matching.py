@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from lifelines import KaplanMeierFitter
 from scipy.stats import t as student
 
 from fedelta.features.history import Booleans, Floats, Integers
@@ -14,7 +13,7 @@ from fedelta.models.metrics.bootstrap import Interval
 FEWEST = 20  # customers on either side: fewer tell nothing
 CONTROLS = 10  # good experiences drawn per bad one: more hardly narrow an interval
 LEVEL = 0.90
-_WEIGHT_PARTS = 10**9  # lifelines counts people: a weight is a whole number of parts of the largest
+_WEIGHT_PARTS = 10**9  # a weight is a whole number of parts of the largest, whose sums are exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,15 +201,17 @@ def staying_values(days: Floats, ended: Booleans, horizon: int, weight: Floats |
     day, ended = np.minimum(day, horizon + 1), ended & (day <= horizon)
     whole = np.rint(weight / weight.max() * _WEIGHT_PARTS)
     sums = np.bincount(2 * day + ended, whole, 2 * (horizon + 2))
-    seen = np.flatnonzero(sums)
-    fitted = KaplanMeierFitter().fit(seen // 2, seen % 2, weights=sums[seen])
-    table = fitted.event_table
-    at_risk, ends = table["at_risk"].to_numpy(np.float64), table["observed"].to_numpy(np.float64)
-    survival = float(fitted.survival_function_["KM_estimate"].loc[:horizon].iloc[-1])
+    lost, ends = sums[::2], sums[1::2]
+    counted = np.union1d(np.flatnonzero(lost + ends), 0)  # days
+    lost, ends = lost[counted], ends[counted]
+    at_risk = whole.sum() - np.cumsum(lost + ends) + (lost + ends)
+    with np.errstate(divide="ignore"):  # nobody is left
+        survived = np.exp(np.cumsum(np.log(at_risk - ends) - np.log(at_risk)))
+    survival = float(survived[np.searchsorted(counted, horizon, side="right") - 1])
     beyond = np.maximum(at_risk - ends, 1e-9)
     compensator = np.cumsum(ends / (np.maximum(at_risk, 1e-9) * beyond))
-    # A day of none but weights too small to count is not in the table: the day before it holds.
-    place = np.searchsorted(table.index.to_numpy(), day, side="right") - 1
+    # A day of none but weights too small to count is not among them: the day before it holds.
+    place = np.searchsorted(counted, day, side="right") - 1
     return np.asarray(survival + survival * whole.sum() * (compensator[place] - ended / beyond[place]))
 
 
