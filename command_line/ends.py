@@ -30,7 +30,8 @@ def run_command(words: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a
         print("fedelta: stopped.", file=sys.stderr)
         return 130
     except FileNotFoundError as error:
-        return _failed(f"{error.filename or error} is missing. `dvc repro` makes what a command reads.")
+        named = error.filename or str(error).partition("\n")[0].rpartition("(os error 2): ")[2]
+        return _failed(f"{named} is missing. `dvc repro` makes what a command reads.")
     except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
         return _failed(f"{error}. Make room or grant access, then run again.")
     except Exception:

@@ -42,10 +42,13 @@ def read_boosters(folder: Path, name: str) -> list[str]:
     paths = sorted(folder.glob(f"{name}-*.txt"), key=lambda path: int(path.stem.rsplit("-", 1)[1]))
     if not paths:
         raise BadBundle(f"{folder} lacks the boosters {name}-*.txt. Train again with `dvc repro --force`.")
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
-    if damaged := [str(path) for path, text in zip(paths, texts, strict=True) if not is_whole_booster(text)]:
-        raise BadBundle(f"{', '.join(damaged)} is cut short. Train again with `dvc repro --force`.")
-    return texts
+    return [_whole(path, path.read_bytes()).decode("utf-8") for path in paths]
+
+
+def _whole(path: Path, content: bytes) -> bytes:
+    if not is_whole_booster(content.decode("utf-8", "replace")):
+        raise BadBundle(f"{path} is cut short. Train again with `dvc repro --force`.")
+    return content
 
 
 def is_whole_booster(text: str) -> bool:
@@ -89,9 +92,16 @@ def read_json(folder: Path) -> dict[str, Any]:
 
 
 def bundle_hash(folder: Path) -> str:
-    """Fingerprint of every file of a bundle: the version of the model."""
+    """Fingerprint of every file of a bundle: the version of the model.
+
+    Raises
+    ------
+    BadBundle
+        If a booster is cut short: what nobody can load has no version.
+    """
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode())
-        digest.update(path.read_bytes())
+        content = path.read_bytes()
+        digest.update(_whole(path, content) if path.suffix == ".txt" else content)
     return digest.hexdigest()[:12]

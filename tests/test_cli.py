@@ -36,6 +36,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["source", "check", "demo"], "data/raw/demo"),
         (["stage", "ingest"], "data/raw/demo"),
         (["stage", "score"], "dvc repro"),
+        (["explain", "ann"], "fedelta: data/scores.parquet is missing. `dvc repro`"),
+        (["lineage", "ann"], "fedelta: data/scores.parquet is missing. `dvc repro`"),
         (["simulate", "--customers", "0"], "at least 1 customer"),
     ],
 )

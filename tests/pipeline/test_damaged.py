@@ -13,7 +13,7 @@ import pytest
 from tiny_project import HERE, inside
 
 from fedelta.command_line.ends import run_command
-from fedelta.models.bundle import BadBundle, read_boosters
+from fedelta.models.bundle import BadBundle, bundle_hash, read_boosters
 from fedelta.pipeline.damaged import damaged_files
 
 FILES = (
@@ -81,6 +81,8 @@ def test_a_booster_that_was_cut_short_is_refused_before_lightgbm_ends_the_proces
     cut(folder / "churn-0-0.txt", share)
     with pytest.raises(BadBundle, match=r"churn-0-0\.txt is cut short\. Train again"):
         read_boosters(folder, "churn-0")
+    with pytest.raises(BadBundle, match=r"churn-0-0\.txt is cut short\. Train again"):
+        bundle_hash(folder)
 
 
 def test_a_command_that_meets_one_names_it_in_one_line(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
