@@ -154,3 +154,20 @@ def test_a_table_of_a_day_yet_to_come_is_refused(tmp_path):
     with pytest.raises(SourceError, match="as_of is 2999-03-31, which is yet to come"):
         ingested(Gym(tmp_path, [ANN, BOB], yaml=later))
     assert not (tmp_path / "data/customers.parquet").exists()
+
+
+@pytest.mark.parametrize(("day", "says"), [("1900-01-01", "before 1970"), ("2099-01-01", "yet to come")])
+def test_a_table_of_an_impossible_day_stops_the_check_too(tmp_path, day, says):
+    gym = Gym(tmp_path, [ANN, BOB], yaml=SOURCE.replace("2024-03-31", day))
+    with inside(gym.write()), pytest.raises(SourceError, match=f"as_of is {day}.*{says}"):
+        check("gym", gym.folder / "data/raw")
+
+
+def test_fees_in_cents_and_sign_ups_after_the_day_of_the_table_are_warned_of(tmp_path):
+    rows = [row.split(",") for row in members(400)]
+    for row in rows[:60]:
+        row[1], row[6] = "2024-05-01", str(100 * float(row[6])) if row[6].strip() else ""
+    warnings = ingested(Gym(tmp_path, [",".join(row) for row in rows]))["warnings"]
+    assert sum("60 of 400 customers signed up after 2024-03-31" in words for words in warnings) == 1
+    assert sum(" values of fee lie around " in words and "two units" in words for words in warnings) == 1
+    assert not any("fee lie" in words for words in ingested(Gym(tmp_path / "right", members(400)))["warnings"])
