@@ -50,7 +50,7 @@ class DRLearner:
         for seed in self.seeds:
             fold = dealt(len(y), _INNER, treated, seed)
             scores = aipw(y, treated, propensity, *out_of_fold_means(x, y, treated, fold, seed))
-            boosters.append(grow(x, scores, seed))
+            boosters.append(grow(binned(x, seed), scores, seed))
         self.effect_ = Ensemble(tuple(boosters))
         return self
 
@@ -74,9 +74,10 @@ class XLearner:
         """Learn; see `Learner.fit`. Differences are against the arm that a customer is not in, so never fitted."""
         arms: tuple[list[lgb.Booster], list[lgb.Booster]] = ([], [])
         for seed in self.seeds:
-            held, met = grow(x[~treated], y[~treated], seed), grow(x[treated], y[treated], seed)
-            arms[0].append(grow(x[~treated], predicted(met, x[~treated]) - y[~treated], seed))
-            arms[1].append(grow(x[treated], y[treated] - predicted(held, x[treated]), seed))
+            of_held_out, of_treated = binned(x[~treated], seed), binned(x[treated], seed)
+            held, met = grow(of_held_out, y[~treated], seed), grow(of_treated, y[treated], seed)
+            arms[0].append(grow(of_held_out, predicted(met, x[~treated]) - y[~treated], seed))
+            arms[1].append(grow(of_treated, y[treated] - predicted(held, x[treated]), seed))
         self.of_held_out_, self.of_treated_ = Ensemble(tuple(arms[0])), Ensemble(tuple(arms[1]))
         self.share_treated_ = float(propensity.mean())
         return self
@@ -117,7 +118,7 @@ def out_of_fold_means(x: Floats, y: Floats, treated: Booleans, fold: Integers, s
     for number in np.unique(fold):
         rest = fold != number
         for mean, arm in zip(found, (~treated, treated), strict=True):
-            mean[~rest] = predicted(grow(x[rest & arm], y[rest & arm], seed), x[~rest])
+            mean[~rest] = predicted(grow(binned(x[rest & arm], seed), y[rest & arm], seed), x[~rest])
     return found[0], found[1]
 
 
@@ -140,13 +141,25 @@ def dealt(n: int, folds: int, treated: Booleans, seed: int) -> Integers:
     return fold
 
 
-def grow(x: Floats, target: Floats, seed: int) -> lgb.Booster:
+def binned(x: Floats, seed: int) -> lgb.Dataset:
+    """Rows (n, n_columns) as LightGBM reads them, to grow boosters on one after another."""
+    return lgb.Dataset(
+        x, np.zeros(len(x)),
+        params={"max_bin": 63, "verbosity": -1, "num_threads": 1, "min_data_in_leaf": _in_leaf(len(x)), "seed": seed},
+    ).construct()  # fmt: skip
+
+
+def _in_leaf(rows: int) -> int:
+    return max(20, rows // 50)
+
+
+def grow(data: lgb.Dataset, target: Floats, seed: int) -> lgb.Booster:
     """A small booster of squared error: effects are faint, so trees are few and shallow."""
     settings = {
         "objective": "regression",
         "learning_rate": 0.05,
         "num_leaves": 6,
-        "min_data_in_leaf": max(20, len(target) // 50),
+        "min_data_in_leaf": _in_leaf(len(target)),
         "bagging_fraction": 0.7,
         "bagging_freq": 1,
         "feature_fraction": 0.6,
@@ -158,8 +171,7 @@ def grow(x: Floats, target: Floats, seed: int) -> lgb.Booster:
         "verbosity": -1,
         "seed": seed,
     }
-    data = lgb.Dataset(x, target, params={"max_bin": 63, "verbosity": -1, "num_threads": 1})
-    return lgb.train(settings, data, num_boost_round=80)
+    return lgb.train(settings, data.set_label(target), num_boost_round=80)
 
 
 def predicted(booster: lgb.Booster, x: Floats) -> Floats:
