@@ -31,7 +31,7 @@ class Encoding:
         names, categories = [], {}
         for name in table.columns:
             column = table[name]
-            if column.nunique(dropna=False) < 2:
+            if _has_one_value(column):
                 continue
             names.append(str(name))
             if not pd.api.types.is_numeric_dtype(column):
@@ -85,6 +85,14 @@ class Encoding:
         assert isinstance(names, list)
         assert isinstance(categories, dict)
         return cls(tuple(names), {k: tuple(v) for k, v in categories.items()})
+
+
+def _has_one_value(column: pd.Series) -> bool:
+    """Whether all rows have the same value, or none; null counts as one."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub":  # much faster than to count all values
+        values = column.to_numpy()
+        return bool((values == values[:1]).all() or np.isnan(values).all())
+    return column.nunique(dropna=False) < 2
 
 
 def _as_matrix(table: pd.DataFrame, names: list[str]) -> Matrix:

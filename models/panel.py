@@ -1,9 +1,10 @@
 """The panel a model learns from: one row per customer and cutoff, what was known, and what then happened."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES
 from fedelta.models.table import AnyTable, T, Table
 
 Floats = npt.NDArray[np.float64]
+D = TypeVar("D")
 
 ORDER = ("cutoff", "customer_id")  # of the rows of every table
 
@@ -45,6 +47,16 @@ class Panel:
 
     table: pd.DataFrame  # (n_rows, ...) sorted by cutoff and customer
     outcomes: pd.DataFrame  # (n_rows, ...) those of features.labels.outcomes_of, and DECLARED where a company says
+
+    def once(self, name: str, derive: Callable[[], D]) -> D:
+        """What is derived from the rows under a name: derived when it is first asked for, kept as long as the panel."""
+        if name not in self._derived:
+            self._derived[name] = derive()
+        return cast("D", self._derived[name])
+
+    @cached_property
+    def _derived(self) -> dict[str, object]:
+        return {}
 
     def where(self, mask: npt.NDArray[np.bool_] | pd.Series) -> "Panel":
         """The rows of a mask."""

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -94,7 +95,8 @@ def fit_parts(
     names: Sequence[str], panel: Panel, settings: ChurnSettings, prior: Prior, threads: int
 ) -> dict[str, Component]:
     """Fit on the same rows what candidates are made of; what two of them share is fitted once."""
-    return {part: _fit(part, panel, settings, prior, threads) for part in _parts(dict.fromkeys(names, 1.0))}
+    rows = replace(panel)  # what candidates derive from them ends with this
+    return {part: _fit(part, rows, settings, prior, threads) for part in _parts(dict.fromkeys(names, 1.0))}
 
 
 def averaged(weights: Mapping[str, float], parts: Mapping[str, Floats]) -> Floats:
@@ -106,7 +108,8 @@ def fit_blend(
     weights: Mapping[str, float], panel: Panel, settings: ChurnSettings, prior: Prior, threads: int
 ) -> Weighted:
     """Fit the candidates that have a weight, for their log-odds to be averaged with it."""
-    return tuple((weight, _fit(part, panel, settings, prior, threads)) for part, weight in _parts(weights).items())
+    fitted = fit_parts(list(weights), panel, settings, prior, threads)
+    return tuple((weight, fitted[part]) for part, weight in _parts(weights).items())
 
 
 def log_odds(components: Weighted, table: AnyTable) -> Floats:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fedelta.models.churn.baselines import BASE
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import Ensemble, fit_ensemble
+from fedelta.models.learning.boosting import Ensemble, TrainingRows, fit_ensemble
 from fedelta.models.learning.log_odds import btyd_log_odds
 from fedelta.models.learning.settings import BoostingSettings, Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns
@@ -61,12 +61,14 @@ class Trees:
 
 def grow(panel: Panel, churned: Floats, settings: BoostingSettings, prior: Prior, threads: int) -> Trees:
     """A boosted ensemble of the rows."""
-    columns, init = tree_inputs(panel.table, prior)
-    encoding = Encoding.of(panel.table[columns])
-    matrix = encoding.matrix(panel.table)
-    return Trees(
-        fit_ensemble(matrix, churned, encoding, settings, "binary", init_score=init, threads=threads), encoding, prior
-    )
+    encoding, rows, init = panel.once(f"rows of trees, BTYD as {prior}", lambda: _training_rows(panel.table, prior))
+    return Trees(fit_ensemble(rows, churned, settings, "binary", init_score=init, threads=threads), encoding, prior)
+
+
+def _training_rows(table: pd.DataFrame, prior: Prior) -> tuple[Encoding, TrainingRows, Floats | None]:
+    columns, init = tree_inputs(table, prior)
+    encoding = Encoding.of(table[columns])
+    return encoding, TrainingRows(encoding.matrix(table), encoding), init
 
 
 def tree_inputs(table: pd.DataFrame, prior: Prior) -> tuple[list[str], Floats | None]:

@@ -23,7 +23,7 @@ from fedelta.models.btyd.outlook import left_by, outlook
 from fedelta.models.btyd.purchase_prior import PurchasePrior, purchase_summary
 from fedelta.models.btyd.purchase_summary import Summary
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import Ensemble, fit_ensemble
+from fedelta.models.learning.boosting import Ensemble, TrainingRows, fit_ensemble
 from fedelta.models.learning.settings import BoostingSettings
 from fedelta.models.panel import activity_in, floats
 from fedelta.models.rounding import probabilities, rounded_log
@@ -88,9 +88,9 @@ def fit_leaving(
     encoding = Encoding.of(here[columns])
     if not encoding.names:
         return None
-    matrix = encoding.matrix(here)
+    learned = TrainingRows(encoding.matrix(here), encoding)
     return LeavingModel(
-        fit_ensemble(matrix, left, encoding, SETTINGS, "cross_entropy", init_score=start, weight=weight), encoding
+        fit_ensemble(learned, left, SETTINGS, "cross_entropy", init_score=start, weight=weight), encoding
     )
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fedelta.features.categories import HALF_LIVES
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import Ensemble, fit_ensemble
+from fedelta.models.learning.boosting import Ensemble, TrainingRows, fit_ensemble
 from fedelta.models.metrics.calibration_line import clipped_logit, logistic_line
 from fedelta.models.next_purchase.associations import Associations, fit_associations, in_last
 from fedelta.models.next_purchase.rows import Rows
@@ -109,8 +109,8 @@ def fit_candidates(rows: Rows, settings: NextSettings, threads: int = 2) -> Fitt
     codes = tuple(str(number) for number in range(rows.bought.shape[1]))
     encoding = Encoding(tuple(_columns(rows, found)), {"category": codes})
     start = lines["own_frequency"].through(_score("own_frequency", rows, found, best))
-    read, how = matrix(rows, found, encoding), settings.boosting
-    ensemble = fit_ensemble(read, target, encoding, how, "binary", init_score=start.ravel(), threads=threads)
+    read, how = TrainingRows(matrix(rows, found, encoding), encoding), settings.boosting
+    ensemble = fit_ensemble(read, target, how, "binary", init_score=start.ravel(), threads=threads)
     return Fitted(found, lines, best, encoding, ensemble)
 
 

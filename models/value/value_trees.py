@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import Ensemble, Objective, fit_ensemble, side_by_side
+from fedelta.models.learning.boosting import Ensemble, Objective, TrainingRows, fit_ensemble, side_by_side
 from fedelta.models.learning.log_odds import rounded_logit, sigmoid
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
@@ -65,19 +65,20 @@ def fit_trees(names: Iterable[Name], panel: Panel, settings: ClvSettings, prior:
     columns = feature_columns(table) + (list(PRIOR_FEATURES) if prior == "features" else [])
     encoding = Encoding.of(table[columns])
     matrix, start, bought = encoding.matrix(table), _start(table), panel.spend > 0
+    rows = TrainingRows(matrix, encoding)
     target = {"orders": orders(panel), "spend": panel.spend, "buys": bought.astype(np.float64), "basket": panel.spend}
 
     parts = list(dict.fromkeys(part for name in names for part in _NEEDS[name]))
 
     def grow(part: Part) -> Ensemble:
-        rows = bought if part == "basket" else np.ones(len(bought), bool)
+        known = bought if part == "basket" else np.ones(len(bought), bool)
+        one_by_one = part != "basket" and threads == 1
         return fit_ensemble(
-            matrix[rows],
-            target[part][rows],
-            encoding,
+            rows if one_by_one else TrainingRows(matrix[known], encoding),
+            target[part][known],
             settings,
             _OBJECTIVES[part],
-            init_score=start[part][rows] if prior == "init_score" else None,
+            init_score=start[part][known] if prior == "init_score" else None,
             threads=max(threads // len(parts), 1),
             tweedie_power=settings.tweedie_power,
         )

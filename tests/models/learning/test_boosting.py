@@ -2,13 +2,24 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fedelta.models.encoding import Encoding
+from fedelta.models.learning.boosting import TrainingRows, fit_ensemble
+from fedelta.models.learning.settings import BoostingSettings
+
+SETTINGS = BoostingSettings(num_iterations=20, seeds=2, min_data_in_leaf=20, min_data_in_leaf_share=0.0)
+ENCODING = Encoding(tuple(f"c{i}" for i in range(30)), {})
 
 # Grows on sparse columns while others predict. LightGBM sizes a buffer by the process's number of threads as a data set
 # begins and asks for that number again as it fills: were it raised in between, the process would end by a signal.
 SIDE_BY_SIDE = """
 import threading, time
 import numpy as np
-from fedelta.models.learning.boosting import fit_ensemble
+from fedelta.models.learning.boosting import TrainingRows, fit_ensemble
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.settings import BoostingSettings
 
@@ -17,12 +28,12 @@ matrix = np.where(random.random((3000, 60)) < 0.05, random.random((3000, 60)), 0
 target = (matrix[:, 0] > 0).astype(np.float64)
 encoding = Encoding(tuple(f"c{i}" for i in range(60)), {})
 settings = BoostingSettings(num_iterations=1, seeds=1)
-ensemble = fit_ensemble(matrix, target, encoding, settings, "binary", threads=1)
+ensemble = fit_ensemble(TrainingRows(matrix, encoding), target, settings, "binary", threads=1)
 end = time.monotonic() + 8
 
 def grow():
     while time.monotonic() < end:
-        fit_ensemble(matrix, target, encoding, settings, "binary", threads=1)
+        fit_ensemble(TrainingRows(matrix, encoding), target, settings, "binary", threads=1)
 
 def predict(method):
     while time.monotonic() < end:
@@ -40,3 +51,38 @@ def test_predicting_while_another_booster_grows_does_not_end_the_process() -> No
     command = [sys.executable, "-c", SIDE_BY_SIDE]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout.strip()) == (0, "still here"), ran.stderr
+
+
+def sparse_rows() -> TrainingRows:
+    random = np.random.default_rng(2)
+    return TrainingRows(np.where(random.random((2_000, 30)) < 0.2, random.random((2_000, 30)), 0.0), ENCODING)
+
+
+def test_an_ensemble_is_the_same_on_rows_that_others_were_grown_on() -> None:
+    random = np.random.default_rng(3)
+    left, bought = (random.random(2_000) < 0.3).astype(np.float64), random.poisson(2.0, 2_000).astype(np.float64)
+    tasks = [
+        (left, SETTINGS, "binary", {"init_score": random.normal(size=2_000)}),
+        (bought, SETTINGS, "poisson", {"init_score": random.normal(size=2_000)}),
+        (left, replace(SETTINGS, num_leaves=31, feature_fraction=0.9), "binary", {}),
+        (left, replace(SETTINGS, min_data_in_leaf=200), "cross_entropy", {"weight": random.random(2_000)}),
+        (bought, replace(SETTINGS, num_leaves=4), "poisson", {}),
+    ]
+    shared = sparse_rows()
+    for target, settings, objective, more in tasks:
+        together = fit_ensemble(shared, target, settings, objective, **more)  # type: ignore[arg-type]
+        alone = fit_ensemble(sparse_rows(), target, settings, objective, **more)  # type: ignore[arg-type]
+        assert together.to_text() == alone.to_text()
+
+
+@pytest.mark.parametrize("feature_fraction", [0.5, 0.7, 1.0])
+def test_the_way_histograms_are_summed_changes_no_booster(
+    feature_fraction: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = (np.random.default_rng(4).random(2_000) < 0.3).astype(np.float64)
+    settings = replace(SETTINGS, feature_fraction=feature_fraction)
+    grown = []
+    for few in (0.0, 1.1):
+        monkeypatch.setattr("fedelta.models.learning.boosting._FEW_COLUMNS", few)
+        grown.append(fit_ensemble(sparse_rows(), target, settings, "binary").to_text())
+    assert grown[0] == grown[1]
