@@ -104,7 +104,8 @@ class Replay:
         prior = fit_prior(table[table["cutoff"] == table["cutoff"].max()])
         panel = Panel(table.join(prior.columns(table)), outcomes)
         model, facts = train(panel, replace(self.params, churn=self.churn))
-        return model, watched(panel.table, model, facts["importance"]), prior
+        predicted = pd.Series(model.churn_probability(panel.table), index=panel.table.index)
+        return model, watched(panel.table, predicted, facts["importance"]), prior
 
     def _features(self, events: pl.DataFrame, at: Sequence[Cutoff]) -> tuple[pd.DataFrame, pd.DataFrame]:
         settings = KernelSettings(self.params.experience)

@@ -35,10 +35,10 @@ class Stage:
 
     name: str
     command: str
-    words: tuple[str, ...] | None  # of the command after `fedelta`, if it is this very package that would run it
     deps: tuple[str, ...]
     outs: tuple[str, ...]
     persistent: tuple[str, ...]  # outs that the next run finds as this one left them
+    words: tuple[str, ...] | None = None  # of the command after `fedelta`, if it is this very package that runs it
 
     def feeds(self, other: "Stage") -> bool:
         """Whether the other stage reads what this one writes."""
@@ -131,10 +131,10 @@ def _stage(name: str, body: Mapping[str, Any], values: Mapping[str, Any]) -> Sta
     return Stage(
         name,
         command := _filled(body["cmd"], values),
-        _words(body["cmd"], command),
         tuple(_filled(dep, values) for dep in body.get("deps", [])),
         tuple(filled),
         tuple(out for out, settings in filled.items() if settings.get("persist")),
+        _words(body["cmd"], command),
     )
 
 
