@@ -18,6 +18,7 @@ from pathlib import Path
 # Before this folder, where features.py would stand for the package `features`.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 import polars as pl
 
 from benchmarks.tables import dmc, iranian, iranian_distinct, mlc, out_of_fold
@@ -90,7 +91,7 @@ class Gain:
 
 def measure(table: pl.DataFrame, bad: tuple[str, ...], settings: ChurnSettings, resampling: Resampling = USUAL) -> Gain:
     """Predict `churned` from the other columns, with and without `bad`, and compare."""
-    chosen_names, predictions = {}, {}
+    chosen_names, predictions, churned = {}, {}, np.empty(0)
     for name, left_out in (("without", bad), ("with", ())):
         churned, predicted, chosen = out_of_fold(table.drop(*left_out), settings)
         predictions[name] = predicted["chosen"]

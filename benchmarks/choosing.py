@@ -197,8 +197,8 @@ def outcome(draw: Draw, weights: Weights) -> Outcome:
     measured = replicate(draw.judged_churned, {"it": p, **predicted}, METRICS, resampling=USUAL)
     rival = min(predicted, key=lambda name: measured.figures[name]["log_loss"][0])
     against = measured.difference("log_loss", "it", rival)
-    figures = (float(measured.figures["it"][metric][0]) for metric in METRICS)
-    return Outcome(*figures, len(weights), against.low > 0 and against.value >= RELEVANT)
+    log_loss, auc = (float(measured.figures["it"][metric][0]) for metric in ("log_loss", "auc"))
+    return Outcome(log_loss, auc, len(weights), against.low > 0 and against.value >= RELEVANT)
 
 
 def table_of(draws: Sequence[Draw]) -> str:

@@ -93,8 +93,8 @@ def batch(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame) -> pl.D
     cutoff = Cutoff(settings.as_of, settings.horizon_days, settings.lead_days, "score")
     table, _ = features_at(events, [cutoff], settings.kernel)
     table = table.hstack(attributes_at(table, customers, settings.attributes)) if settings.attributes else table
-    rows = to_pandas(table)
-    whole = rows.join(prior_columns(bundle.models.prior, rows[rows["status"] == "scored"]))
+    frame = to_pandas(table)
+    whole = frame.join(prior_columns(bundle.models.prior, frame[frame["status"] == "scored"]))
     seen = events.filter(seen_before(settings.as_of))
     rows = with_channel(Table.of(whole), seen, settings.as_of)
     if settings.margins:

@@ -20,6 +20,7 @@ from fedelta.models.metrics.bootstrap import Resampling
 from fedelta.models.next_purchase.evaluation import FIGURES, evaluate_next
 from fedelta.models.next_purchase.storage import load_next
 from fedelta.pipeline import build_features, paths, train_next
+from fedelta.pipeline.next_rows import rows_to_measure
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.simulator import Company
 
@@ -33,7 +34,7 @@ def figures(resampling: Resampling) -> Mapping[str, Any]:
     params = load_params()
     model, reason = load_next(paths.NEXT_EVALUATED)
     assert model is not None, reason
-    rows = train_next.rows_to_measure(model, params)
+    rows = rows_to_measure(model, params)
     assert rows is not None
     return evaluate_next(model, rows, resampling)
 

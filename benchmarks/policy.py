@@ -37,6 +37,7 @@ from scipy.special import gammaincc, gammainccinv
 
 import fedelta
 from fedelta.features.cutoffs import Cutoff
+from fedelta.features.interaction_frames import interactions_of
 from fedelta.features.kernel import features_at
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, prior_columns
 from fedelta.models.churn.model import ChurnModel, fit_churn
@@ -259,7 +260,7 @@ def _contracts(simulation: Simulation) -> tuple[Scored, pd.DataFrame]:
         cutoffs=params.cutoffs,
     )
     cutoff = Cutoff(now, HORIZON, 0, "score")
-    table = to_pandas(features_at(fedelta.frames.interactions_of(events, (), ()), (cutoff,), model.settings)[0])
+    table = to_pandas(features_at(interactions_of(events, (), ()), (cutoff,), model.settings)[0])
     table = table[table["status"] == "scored"].reset_index(drop=True)
     prior = model.priors[max(model.priors)]
     table = table.join(prior_columns(prior, table))

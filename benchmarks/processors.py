@@ -78,8 +78,9 @@ def differing(folder: Path, processors: Sequence[str], stages: Sequence[Stage], 
             files = sorted(file for file in reference.keys() | other.keys() if reference.get(file) != other.get(file))
             found += [f"{stage.name} {processor} {file}" for file in files]
             print(f"{stage.name:<16} {processor:<6} {', '.join(files) or 'same'}", flush=True)
-            for out in stage.outs if keep and files else ():
-                _copied(folder / out, keep / processor / out)
+            if keep and files:
+                for out in stage.outs:
+                    _copied(folder / out, keep / processor / out)
         for out, copy in saved.items():
             _copied(copy, folder / out)
     return found

@@ -107,6 +107,7 @@ def covered(seeds: int, customers: int, days: int | None) -> None:
 def _log_rows(log: Log, train: Panel, present: Panel, params: Params, resampling: Resampling) -> Iterator[QualityRow]:
     ahead, table = {"horizon_days": log.horizon_days, "lead_days": params.lead_days}, present.table
     count = fit_orders(train, params.clv, **ahead)
+    assert count is not None, log.name
     predicted = {"chosen": count.expected_orders(table), "Pareto/NBD": floats(table, "pareto_expected_orders")}
     yield from _measured(log, "orders", count.chosen, orders(present), predicted, resampling)
     model = fit_clv(train, params.clv, **ahead)

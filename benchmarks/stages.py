@@ -31,10 +31,10 @@ MEASURED = Path("stages.json")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the stages asked for, in their order, and print what each cost; or compare two folders."""
     options = _options(arguments)
-    if len(options.folder) == 2:
-        print("\n".join(compared(*options.folder, options.at)))
+    folder, *other = options.folder
+    if other:
+        print("\n".join(compared(folder, other[0], options.at)))
         return
-    (folder,) = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     if not Path("dvc.yaml").exists():
