@@ -19,7 +19,7 @@ from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.customers import storable
 from fedelta.serve.operational import pointer
 from fedelta.serve.operational.database import Database
-from fedelta.serve.operational.erased import ErasureKey
+from fedelta.serve.operational.erased import ErasureKey, replaced
 from fedelta.serve.operational.erasures import hashes, hide, make_key, must_fit, take_turns
 from fedelta.serve.operational.tables import (
     DEFAULT_TENANT,
@@ -105,7 +105,9 @@ def hash_in_audit(connection: sa.Connection, tenant: str, customer_id: str, hash
     for row in connection.execute(sa.select(audit).where(ahead, named)).all():
         values = {
             "subject": hashed if row.subject == stored[:200] else row.subject,
-            "details": orjson.dumps(_hashed(orjson.loads(row.details), stored, hashed)).decode(),
+            "details": orjson.dumps(
+                replaced(orjson.loads(row.details), lambda one: hashed if one == stored else one)
+            ).decode(),
         }
         connection.execute(audit.update().where(audit.c.id == row.id).values(values))
     return last
@@ -231,12 +233,3 @@ def _without(value: Any, customer_id: str) -> Any:
         rest = [each for each in value if each != customer_id]
         return [after for each in rest if (after := _without(each, customer_id)) is not None or each is None]
     return value
-
-
-def _hashed(value: Any, customer_id: str, hashed: str) -> Any:
-    """A document with the hash in the place of the id."""
-    if isinstance(value, dict):
-        return {name: _hashed(each, customer_id, hashed) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_hashed(each, customer_id, hashed) for each in value]
-    return hashed if value == customer_id else value

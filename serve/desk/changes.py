@@ -12,8 +12,7 @@ from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.scored import Reason, Score, reasons, scores
 from fedelta.serve.snapshots.listing import AtRisk, Filters
-from fedelta.serve.snapshots.pages import page as page_of
-from fedelta.serve.snapshots.pages import quick_page
+from fedelta.serve.snapshots.pages import kept_or_new
 from fedelta.serve.snapshots.read import SnapshotFile
 
 ROWS = 50
@@ -57,7 +56,7 @@ async def show_changes(
 def risen(file: SnapshotFile, least: float, limit: int) -> tuple[list[int], int]:
     """The rows of those whose risk rose by at least ``least``, most first, and how many they are."""
     wanted = AtRisk(Filters(holdout="include", suppressed="include", min_delta=least), "delta")
-    found, total = quick_page(file, wanted, 0, limit) or page_of(file, wanted, 0, limit)
+    found, total = kept_or_new(file, wanted, 0, limit)
     return [row for _, row in found], total
 
 

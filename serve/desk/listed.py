@@ -14,7 +14,7 @@ from fedelta.serve.caller.problems import Problem
 from fedelta.serve.desk.words import N_, Words
 from fedelta.serve.routes.at_risk import AtRiskQuery
 from fedelta.serve.snapshots.listing import Aside, AtRisk
-from fedelta.serve.snapshots.pages import count, page, quick_page, whole
+from fedelta.serve.snapshots.pages import count, kept_or_new, whole
 from fedelta.serve.snapshots.read import SnapshotFile
 
 Items = tuple[tuple[str, str], ...]
@@ -144,9 +144,7 @@ class Listed:
 
     def page(self, file: SnapshotFile, after: int, limit: int) -> tuple[list[tuple[int, int]], int]:
         """See ``serve.snapshots.pages.page``."""
-        wanted, narrowed = self.query.wanted(), self.narrowed(file)
-        kept = quick_page(file, wanted, after, limit) if narrowed is None else None
-        return kept or page(file, wanted, after, limit, narrowed)
+        return kept_or_new(file, self.query.wanted(), after, limit, self.narrowed(file))
 
     def whole(self, file: SnapshotFile, *, to_contact: bool = False) -> tuple[pl.Series, pl.Series]:
         """The ranks and rows of all its customers; ``to_contact``: of those who may be contacted."""

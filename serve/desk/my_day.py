@@ -13,8 +13,7 @@ from fedelta.serve.desk.changes import LEAST, risen
 from fedelta.serve.desk.page import open_page
 from fedelta.serve.desk.scored import reasons, scores
 from fedelta.serve.snapshots import listing
-from fedelta.serve.snapshots.pages import page as page_of
-from fedelta.serve.snapshots.pages import quick_page
+from fedelta.serve.snapshots.pages import kept_or_new
 from fedelta.serve.snapshots.read import SnapshotFile
 
 FEW = 8
@@ -63,7 +62,7 @@ def _due(connection: sa.Connection, tenant: str, me: str) -> tuple[list[Case], i
 
 def _most_at_stake(file: SnapshotFile) -> list[int]:
     """The first rows of the list, to begin with where nothing changed."""
-    found, _ = _page(file, listing.Filters(presence="probably_here"))
+    found, _ = kept_or_new(file, listing.AtRisk(listing.Filters(presence="probably_here")), 0, FEW)
     return [row for _, row in found]
 
 
@@ -75,10 +74,5 @@ def _newly_at_risk(file: SnapshotFile, as_of: str | None) -> tuple[list[int], in
     filters = listing.Filters(
         any_of={"risk_tier": ("high", "critical")}, tier_changed_since=since, presence="probably_here"
     )
-    found, total = _page(file, filters)
+    found, total = kept_or_new(file, listing.AtRisk(filters), 0, FEW)
     return [row for _, row in found], total
-
-
-def _page(file: SnapshotFile, filters: listing.Filters) -> tuple[list[tuple[int, int]], int]:
-    wanted = listing.AtRisk(filters)
-    return quick_page(file, wanted, 0, FEW) or page_of(file, wanted, 0, FEW)

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +44,16 @@ class Erased:
 
     def hidden(self, value: Any) -> Any:
         """A document with the hash of each in the place of their id."""
-        if isinstance(value, dict):
-            return {name: self.hidden(each) for name, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.hidden(each) for each in value]
-        return self.key.hashed(value) if self.key is not None and value in self else value
+        return replaced(value, lambda one: self.key.hashed(one) if self.key is not None and one in self else one)
+
+
+def replaced(value: Any, text: Callable[[str], str]) -> Any:
+    """A document of JSON with another text for each of its texts; the names of fields stay."""
+    if isinstance(value, dict):
+        return {name: replaced(each, text) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [replaced(each, text) for each in value]
+    return text(value) if isinstance(value, str) else value
 
 
 NOBODY = Erased()

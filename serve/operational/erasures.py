@@ -96,8 +96,7 @@ def erased_of(connection: sa.Connection, database: Database, tenant: str, snapsh
 
 def erased_among(connection: sa.Connection, database: Database, tenant: str, customer_ids: Iterable[str]) -> set[str]:
     """Those who were erased, as this transaction has to know it: an erasure comes before it or after it, not within."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:name)"), {"name": _ERASING})
+    _let_no_erasure_begin(connection)
     if (key := read_key(database)) is None:
         return set()
     by_hash = {key.hashed(one): one for one in customer_ids}
@@ -110,8 +109,7 @@ def erased_among(connection: sa.Connection, database: Database, tenant: str, cus
 
 def erased_by_now(connection: sa.Connection, database: Database, tenant: str, seen: Erased) -> Erased:
     """Who was erased, as this transaction has to know it, read anew only where there are more than were ``seen``."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:name)"), {"name": _ERASING})
+    _let_no_erasure_begin(connection)
     count = connection.execute(sa.select(sa.func.count()).where(erasures.c.tenant == tenant)).scalar_one()
     if count == len(seen.hashes):
         return seen
@@ -134,3 +132,9 @@ def take_turns(connection: sa.Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:name)"), {"name": _ERASING})
+
+
+def _let_no_erasure_begin(connection: sa.Connection) -> None:
+    """Until this transaction ends; see ``take_turns``."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:name)"), {"name": _ERASING})

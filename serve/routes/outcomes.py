@@ -49,7 +49,9 @@ class Outcomes(BaseModel):
 class OutcomeResult(BaseModel):
     """What became of one of the outcomes sent."""
 
-    customer_id: str | None = Field(description="null of who was erased: not even this answer is kept with it")
+    customer_id: str | None = Field(
+        description="null for one who was erased: the answer is stored, and must not name them"
+    )
     status: Literal["recorded", "refused"]
     outcome: RecordedOutcome | None = Field(default=None, description="present when recorded")
     problem: str | None = Field(default=None, description="when refused: unknown-customer, control-group, opted-out, …")

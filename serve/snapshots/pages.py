@@ -101,6 +101,14 @@ def page(
     return list(zip(run.ranks[:limit], run.rows[:limit], strict=True)), run.total
 
 
+def kept_or_new(
+    file: SnapshotFile, wanted: AtRisk, after: int, limit: int, narrowed: pl.Series | None = None
+) -> tuple[list[tuple[int, int]], int]:
+    """As ``page``, from what ``quick_page`` has where it can. For worker threads."""
+    kept = quick_page(file, wanted, after, limit) if narrowed is None else None
+    return kept or page(file, wanted, after, limit, narrowed)
+
+
 def count(file: SnapshotFile, filters: Filters, narrowed: pl.Series | None = None) -> int:
     """How many customers pass the filters; ``narrowed`` as in ``page``."""
     mask = _mask(file, filters)

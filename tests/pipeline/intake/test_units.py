@@ -1,4 +1,4 @@
-"""Amounts of two units are told apart from amounts that are merely broad, or of two kinds of goods."""
+"""Amounts in two units are told apart from amounts that vary widely, and from those of two price classes."""
 
 from collections import Counter
 
@@ -18,7 +18,7 @@ def lognormal(n: int, spread: float, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("spread", [0.01, 0.3, 0.8, 1.3, 2, 3.5])
 @pytest.mark.parametrize("n", [1, 59, 300, 10_000])
-def test_amounts_of_one_unit_are_one_group_however_broad(n: int, spread: float) -> None:
+def test_amounts_of_one_unit_are_one_group_however_widely_they_vary(n: int, spread: float) -> None:
     assert [two_groups(bins(lognormal(n, spread, seed))) for seed in range(10)] == [None] * 10
 
 
@@ -36,7 +36,7 @@ def test_the_same_amounts_times_a_hundred_are_another_group(share: float, spread
         assert number == pytest.approx(cents.sum(), rel=0.1)
 
 
-def test_goods_of_two_prices_are_of_one_unit_unless_one_is_the_other_a_hundred_times() -> None:
+def test_two_prices_are_of_one_unit_unless_one_is_the_other_a_hundred_times() -> None:
     def sold(*prices: float) -> Counter[int]:
         return bins(np.repeat(prices, 500))
 
