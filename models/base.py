@@ -71,16 +71,15 @@ class Base:
             out[rows] = np.searchsorted(known, probability[rows], side="right") * 100 / len(known)
         return out
 
-    def listed(self, frame: pl.DataFrame) -> npt.NDArray[np.bool_]:
-        """Whether each customer stands on one of the lists (n_rows,); `frame` as for `lists_of`."""
-        out = np.zeros(len(frame), np.bool_)
+    def listed(self, customer_ids: Sequence[str], figures: Mapping[str, Floats]) -> npt.NDArray[np.bool_]:
+        """Whether each customer stands on one of the lists (n_rows,); `figures` by name as for `lists_of`."""
+        out = np.zeros(len(customer_ids), np.bool_)
         for end in self.lists:
-            value, risk = (
-                np.nan_to_num(frame[name].to_numpy(), nan=-1.0) for name in (end.figure, "churn_probability")
-            )
-            tied = (value == end.value) & (risk == end.probability)
-            before = (value > end.value) | ((value == end.value) & (risk > end.probability))
-            out |= before | (tied & (frame["customer_id"] <= end.customer_id).to_numpy())
+            value, risk = figures[end.figure], figures["churn_probability"]
+            same = value == end.value
+            out |= (value > end.value) | (same & (risk > end.probability))
+            for row in np.flatnonzero(same & (risk == end.probability)).tolist():
+                out[row] |= customer_ids[row] <= end.customer_id
         return out
 
     def save(self, folder: Path) -> None:

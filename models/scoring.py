@@ -33,6 +33,7 @@ from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
+Columns = dict[str, Any]  # of customers (n_customers,), each an array, a list or a series
 Explained = Literal["nobody", "listed", "everybody"]
 Each = Callable[..., Iterator[Any]]
 KNOWN_VALUE = "known_value"
@@ -186,53 +187,18 @@ def score(
     scored = rows_where(table, in_scope)
     if risk is None:
         risk = _risk(scored, models, policy, out_of_fold or {})
-    frame = _scored(
+    ids: list[str] = scored["customer_id"].tolist()
+    columns = _scored(
         scored, models, policy, risk.probability, risk.at_stake, as_of=as_of, currency=currency, common=base.regularity
     )
     if models.clv:
-        frame = frame.hstack(_value(scored, models, models.clv, annual_discount))
-    frame = frame.hstack(_placed(frame, risk, policy, base, suppressed, contacts))
-    if explained != "nobody":
-        asked = np.ones(len(frame), np.bool_) if explained == "everybody" else _asked(frame, policy, base)
-        found = reasons(models.churn, rows_where(scored, asked), wording, probability=risk.probability[asked])
-        place = places(np.where(asked, np.cumsum(asked) - 1, -1))
-        frame = frame.with_columns(found.gather(place).alias("reasons"))
-    if indexes is not None:
-        frame = frame.join(indexes.select("customer_id", *INDEXES), on="customer_id", how="left", maintain_order="left")
-    if next_categories is not None:
-        recommended, otherwise = next_categories
-        joined = frame.join(recommended, on="customer_id", how="left", maintain_order="left")
-        some = pl.when(pl.col("next_categories").is_not_null()).then(pl.lit("predicted")).otherwise(pl.lit(otherwise))
-        frame = joined.with_columns(next_categories_status=some)
-    others = pl.DataFrame(
-        {
-            "customer_id": [*table["customer_id"][~in_scope].tolist(), *unseen],
-            "status": [*table["status"][~in_scope].tolist(), *["no_history"] * len(unseen)],
-        },
-        schema={"customer_id": pl.String, "status": pl.String},
-    )
-    every = pl.concat([_complete(frame), _complete(others)]) if len(others) else _complete(frame)
-    return every.with_columns(
-        as_of=pl.lit(as_of).dt.replace_time_zone("UTC").cast(SCORES["as_of"]),
-        horizon_days=pl.lit(int(table["horizon_days"][0]), pl.Int32),
-        suppression_reason=pl.col("customer_id").replace_strict(suppressed, default=None, return_dtype=pl.String),
-        model_version=pl.lit(model_version),
-    ).sort("customer_id"), base
-
-
-def _placed(
-    frame: pl.DataFrame,
-    risk: Risk,
-    policy: PolicySettings,
-    base: Base,
-    suppressed: Mapping[str, SuppressionReason],
-    contacts: Mapping[str, int] | None,
-) -> pl.DataFrame:
-    """Where each customer stands among those of the run: percentiles, and whether and when their turn comes."""
-    within = base.percentile_in_journey(risk.probability, frame["journey"].to_list())
-    percentiles = {"percentile": base.percentile(risk.probability), "percentile_in_journey": within}
-    contacted, _ = planned(
-        frame["customer_id"].to_list(),
+        columns |= _value(scored, models, models.clv, annual_discount)
+    columns |= {
+        "percentile": base.percentile(risk.probability),
+        "percentile_in_journey": base.percentile_in_journey(risk.probability, texts(scored, "journey")),
+    }
+    columns |= planned(
+        ids,
         risk.at_stake,
         policy,
         suppressed,
@@ -240,8 +206,56 @@ def _placed(
         contacts=contacts,
         gain=risk.gain,
         queue=base.queue,
-    )
-    return pl.DataFrame(percentiles, nan_to_null=True).hstack(contacted)
+    )[0]
+    if explained != "nobody":
+        asked = np.ones(len(ids), np.bool_) if explained == "everybody" else _asked(columns, ids, policy, base)
+        found = reasons(models.churn, rows_where(scored, asked), wording, probability=risk.probability[asked])
+        columns["reasons"] = found if asked.all() else found.gather(places(np.where(asked, np.cumsum(asked) - 1, -1)))
+    if indexes is not None:
+        columns |= _of_customers(indexes, ids, INDEXES)
+    if next_categories is not None:
+        recommended, otherwise = next_categories
+        columns |= (of_each := _of_customers(recommended, ids, ["next_categories"]))
+        known = of_each["next_categories"].is_not_null().to_list()
+        columns["next_categories_status"] = ["predicted" if one else otherwise for one in known]
+    of_all = _OfAll(as_of, int(table["horizon_days"][0]), model_version, suppressed)
+    every = of_all.table({**columns, "customer_id": ids, "status": ["scored"] * len(ids)})
+    others = [*table["customer_id"][~in_scope].tolist(), *unseen]
+    if others:
+        status = [*table["status"][~in_scope].tolist(), *["no_history"] * len(unseen)]
+        every = pl.concat([every, of_all.table({"customer_id": others, "status": status})])
+    return every.sort("customer_id"), base
+
+
+def _of_customers(table: pl.DataFrame, ids: Sequence[str], names: Sequence[str]) -> dict[str, pl.Series]:
+    """Columns of a table by customer, for these customers; null for those who are not in it."""
+    if table["customer_id"].to_list() != ids:
+        known = pl.DataFrame({"customer_id": ids}, schema={"customer_id": pl.String})
+        table = known.join(table, on="customer_id", how="left", maintain_order="left")
+    return {name: table[name] for name in names}
+
+
+@dataclass(frozen=True)
+class _OfAll:
+    """What is the same of all customers of a table, or follows from their ids."""
+
+    as_of: datetime
+    horizon_days: int
+    model_version: str
+    suppressed: Mapping[str, SuppressionReason]
+
+    def table(self, columns: Columns) -> pl.DataFrame:
+        """Columns with it, in the columns of ``features.contract.SCORES``: null where there is none."""
+        ids = columns["customer_id"]
+        every = {
+            **columns,
+            "as_of": np.full(len(ids), np.datetime64(self.as_of, "us")),
+            "horizon_days": np.full(len(ids), self.horizon_days, np.int32),
+            "suppression_reason": [self.suppressed.get(name) for name in ids],
+            "model_version": [self.model_version] * len(ids),
+        }
+        found = pl.DataFrame(every, schema_overrides=_TEXTS, nan_to_null=True)
+        return found.select(_completing(frozenset(every)))
 
 
 @dataclass(frozen=True)
@@ -262,7 +276,7 @@ def _part(given: AnyTable, models: Models, policy: PolicySettings, out_of_fold: 
         cutoff_in(table),
         _risk(scored, models, policy, out_of_fold),
         pl.Series(scored["customer_id"].tolist(), dtype=pl.String),
-        _texts(scored, "journey").cast(pl.Categorical),
+        pl.Series(texts(scored, "journey"), dtype=pl.String).cast(pl.Categorical),
         pd.DataFrame({name: scored[name] for name in regularity_columns(table)}),
     )
 
@@ -338,12 +352,11 @@ def _scored(
     as_of: datetime,
     currency: str,
     common: float | None,
-) -> pl.DataFrame:
+) -> Columns:
     clv, prior = models.clv, models.prior
     loyalty_class, loyalty_score = models.loyalty.classify(table)
     next_order = days_to_next_order(table, prior.pareto, common) if prior else None
-    out: dict[str, object] = {
-        "customer_id": table["customer_id"].tolist(),
+    out: dict[str, Any] = {
         "churn_probability": probability,
         "churn_score": (probability * 100).round(1),
         "risk_tier": risk_tier(probability, policy).tolist(),
@@ -356,23 +369,17 @@ def _scored(
         "loyalty_class": loyalty_class.tolist(),
         "loyalty_score": loyalty_score,
         "persona": models.personas.assign(table).tolist(),
-        "channel": _texts(table, CHANNEL) if CHANNEL in table else None,
-        "journey": _texts(table, "journey"),
-        "journey_stage": _texts(table, "journey_stage"),
+        "channel": texts(table, CHANNEL) if CHANNEL in table else None,
+        "journey": texts(table, "journey"),
+        "journey_stage": texts(table, "journey_stage"),
         **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},
         "last_bad_experience_at": _ago(as_of, floats(table, "days_since_last_bad_experience")),
-        "last_bad_experience": _texts(table, "last_bad_experience"),
+        "last_bad_experience": texts(table, "last_bad_experience"),
         "open_issue": floats(table, "unresolved_since_resolved_count"),
-        "status": ["scored"] * len(table),
     }
     if at_stake:
         out |= {name: getattr(at_stake, name) for name in STAKES}
-    known = {name: values for name, values in out.items() if values is not None}
-    frame = pl.DataFrame(known, schema_overrides={"customer_id": pl.String}, nan_to_null=True)
-    return frame.with_columns(_TYPED)
-
-
-_TYPED = [pl.col(pl.Datetime).dt.replace_time_zone("UTC"), pl.col("open_issue") > 0]
+    return {name: values for name, values in out.items() if values is not None}
 
 
 def _valued(table: Table, models: Models) -> Table:
@@ -380,17 +387,16 @@ def _valued(table: Table, models: Models) -> Table:
     return at_horizon(table, models.prior, models.clv.horizon_days) if models.clv else table
 
 
-def _value(table: Table, models: Models, clv: ClvModel, annual_discount: float) -> pl.DataFrame:
+def _value(table: Table, models: Models, clv: ClvModel, annual_discount: float) -> Columns:
     """Expected value over the horizon of value and over the rest of the life, with intervals."""
     rows = _valued(table, models)
     expected = clv.expected_spend(rows)
     low, high = clv.interval(rows, expected)
-    found = {"clv_expected": expected, "clv_low": low, "clv_high": high}
+    days = np.full(len(expected), clv.horizon_days, np.int32)
+    found: Columns = {"clv_expected": expected, "clv_low": low, "clv_high": high, "clv_horizon_days": days}
     if MARGIN_SHARE in table:
         found["clv_margin"] = significant(expected * floats(table, MARGIN_SHARE), PREDICTED)
-    found |= _lifetime(table, models.prior, expected, clv.horizon_days, annual_discount)
-    days = np.full(len(expected), clv.horizon_days, np.int32)
-    return pl.DataFrame({**found, "clv_horizon_days": days}, nan_to_null=True)
+    return found | _lifetime(table, models.prior, expected, clv.horizon_days, annual_discount)
 
 
 def _lifetime(
@@ -419,14 +425,14 @@ def _lifetime(
     return ends
 
 
-def _asked(frame: pl.DataFrame, policy: PolicySettings, base: Base) -> npt.NDArray[np.bool_]:
+def _asked(columns: Columns, ids: Sequence[str], policy: PolicySettings, base: Base) -> npt.NDArray[np.bool_]:
     """Whose scores have reasons: who is at risk or has an action, and who stands first on a list."""
-    at_risk = frame["risk_tier"].is_in(RISK_TIERS[RISK_TIERS.index(policy.explained) :])
-    return (at_risk | frame["action"].is_not_null()).to_numpy() | base.listed(frame)
-
-
-def _texts(table: Table, name: str) -> pl.Series:
-    return pl.Series(texts(table, name), dtype=pl.String)
+    explained = RISK_TIERS[RISK_TIERS.index(policy.explained) :]
+    chosen = [
+        tier in explained or action is not None
+        for tier, action in zip(columns["risk_tier"], columns["action"], strict=True)
+    ]
+    return np.array(chosen, np.bool_) | base.listed(ids, columns)
 
 
 def _net(table: Table) -> Floats:
@@ -453,13 +459,18 @@ def _microseconds(numbers: Floats) -> npt.NDArray[np.timedelta64]:
     return np.where(np.isnan(numbers), np.timedelta64("NaT", "us"), whole.astype(np.int64).view("m8[us]"))
 
 
-def _complete(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with every column of the contract, null where it has none."""
-    return frame.select(_completing(frozenset(frame.columns)))
+_TEXTS = {"customer_id": pl.String(), "status": pl.String()}
 
 
 @cache
 def _completing(columns: frozenset[str]) -> list[pl.Expr]:
     return [
-        (pl.col(name) if name in columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in SCORES.items()
+        (_typed(name) if name in columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in SCORES.items()
     ]
+
+
+def _typed(name: str) -> pl.Expr:
+    """A column of numbers and times, as the table of scores has it."""
+    if name == "open_issue":
+        return pl.col(name) > 0
+    return pl.col(name).dt.replace_time_zone("UTC") if isinstance(SCORES[name], pl.Datetime) else pl.col(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ PLANNED = (
     "action", "best_action", "offer", "expected_profit", "expected_profit_low", "expected_profit_high", "contact_cost",
     "p_saved", "team", "contact_on", "held_out",
 )  # fmt: skip
-_UNKNOWN = [pl.lit(None, SCORES[name]).alias(name) if name != "held_out" else pl.col(name) for name in PLANNED]
 _WIDTH = 1.6448536269514722  # standard deviations of a normal distribution from its mean to the end of a 90% interval
 
 
@@ -73,7 +72,8 @@ def policy_table(
         and chance of saving are those of the best way also for those not contacted. `held_out`: in the control group,
         never contacted (`policy.holdout`).
     """
-    return planned(customer_ids, at_stake, settings, suppressed, as_of=as_of, contacts=contacts, gain=gain)[0]
+    columns = planned(customer_ids, at_stake, settings, suppressed, as_of=as_of, contacts=contacts, gain=gain)[0]
+    return pl.DataFrame(columns, schema={name: SCORES[name] for name in PLANNED}, nan_to_null=True)
 
 
 def planned(
@@ -86,8 +86,8 @@ def planned(
     contacts: Mapping[str, int] | None = None,
     gain: Floats | None = None,
     queue: Queue | Literal["decide"] | None = "decide",
-) -> tuple[pl.DataFrame, Queue | None]:
-    """`policy_table`, and the queue of who is contacted; None where nothing is known by which to decide.
+) -> tuple[dict[str, Any], Queue | None]:
+    """The columns of `policy_table`, and the queue of who is contacted; None where nothing is known by which to decide.
 
     With a `queue` of all customers of a run, which began on `as_of`, each has their turn in it; without one these
     customers are all there are.
@@ -98,7 +98,7 @@ def planned(
     if known and queue == "decide":
         known = at_stake is not None and not np.isnan(at_stake.value_at_risk).all()
     if at_stake is None or not known:
-        return pl.DataFrame({"held_out": alone}).select(_UNKNOWN), None
+        return {name: alone if name == "held_out" else [None] * len(alone) for name in PLANNED}, None
     fade = 2.0 ** (-np.nan_to_num(at_stake.days_gone) / settings.economics.win_back_half_life_days)
     tired = _fatigue(customer_ids, contacts or {}, settings.fatigue)
     at_best = at_stake.value_at_risk if gain is None else gain / (max(w.keeps for w in ways) or 1.0)
@@ -122,23 +122,20 @@ def planned(
     dated = settings.teams and as_of is not None
     on = [first + timedelta(days=d) if dated and d >= 0 else None for d in turn.day.tolist()]
     teams = list(settings.teams)
-    table = pl.DataFrame(
-        {
-            "action": _where(met, action.tolist(), pl.String()),
-            "best_action": _where(~np.isnan(profit), action.tolist(), pl.String()),
-            "offer": _where(met, [ways[way].offer for way in best.tolist()], pl.Boolean()),
-            "expected_profit": profit,
-            "expected_profit_low": significant(low, PREDICTED),
-            "expected_profit_high": significant(high, PREDICTED),
-            "contact_cost": cost[best],
-            "p_saved": probabilities(chance),
-            "team": pl.Series([teams[t] if t >= 0 else None for t in turn.team.tolist()], dtype=pl.String),
-            "contact_on": pl.Series(on, dtype=pl.Date),
-            "held_out": alone,
-        },
-        nan_to_null=True,
-    )
-    return table, queue
+    columns = {
+        "action": _where(met, action.tolist()),
+        "best_action": _where(~np.isnan(profit), action.tolist()),
+        "offer": _where(met, [ways[way].offer for way in best.tolist()]),
+        "expected_profit": profit,
+        "expected_profit_low": significant(low, PREDICTED),
+        "expected_profit_high": significant(high, PREDICTED),
+        "contact_cost": cost[best],
+        "p_saved": probabilities(chance),
+        "team": [teams[number] if number >= 0 else None for number in turn.team.tolist()],
+        "contact_on": on,
+        "held_out": alone,
+    }
+    return columns, queue
 
 
 def suppressed_customers(
@@ -170,9 +167,9 @@ def contacts_of_a_year(treatments: pl.DataFrame, as_of: datetime) -> dict[str, i
     return {str(name): int(n) for name, n in rows["customer_id"].value_counts(name="n").sort("customer_id").rows()}
 
 
-def _where(mask: npt.NDArray[np.bool_], values: Sequence[object], dtype: pl.DataType) -> pl.Series:
-    """The values of a mask, null elsewhere (n_customers,)."""
-    return pl.Series([value if met else None for met, value in zip(mask.tolist(), values, strict=True)], dtype=dtype)
+def _where(mask: npt.NDArray[np.bool_], values: Sequence[object]) -> list[object]:
+    """The values of a mask, None elsewhere (n_customers,)."""
+    return [value if met else None for met, value in zip(mask.tolist(), values, strict=True)]
 
 
 def _fatigue(customer_ids: Sequence[str], contacts: Mapping[str, int], halves_after: float | None) -> Floats:

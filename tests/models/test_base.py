@@ -30,11 +30,15 @@ def test_a_list_holds_so_many_and_who_ties_with_its_last_goes_by_risk_then_id():
         }
     )
     base = Base(AS_OF, None, RISKS, {}, lists_of(frame, 1))
-    assert base.listed(frame).tolist() == [False, True, False, True]
+
+    def listed(table: pl.DataFrame) -> list[bool]:
+        return base.listed(table["customer_id"].to_list(), {one.name: one.to_numpy() for one in table[:, 1:]}).tolist()
+
+    assert listed(frame) == [False, True, False, True]
     other = frame.with_columns(
         customer_id=pl.Series(["z", "aa", "y", "x"]), value_at_risk=pl.Series([6.0, 5.0, 5.0, 4.0])
     )
-    assert base.listed(other).tolist() == [True, True, False, False]
+    assert listed(other) == [True, True, False, False]
 
 
 def test_it_comes_back_from_disk_as_it_was(tmp_path):
