@@ -177,20 +177,32 @@ def exercised(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFram
         event broke a rule of it; `{name}_exercised`, it could have (`Rule.among`) or did. Exercised and not bad is
         good. An event counts once, however many rules of a pillar it breaks.
     """
-    return _judge(events, settings, _tested(tuple(settings.rules.items())))
+    return pl.DataFrame({name: marks.view(np.uint8) for name, marks in exercised_marks(events, settings).items()})
+
+
+def exercised_marks(events: pl.DataFrame, settings: ExperienceSettings) -> dict[str, npt.NDArray[np.bool_]]:
+    """The columns of `exercised` as arrays of true and false (n_events,)."""
+    found = _judge(events, settings, _tested(tuple(settings.rules.items())))
+    marks = {column.name: column.to_numpy() for column in found}
+    columns: dict[str, npt.NDArray[np.bool_]] = {}
+    for name in (*PILLARS, *LEVELS):
+        own = [number for number, rule in enumerate(settings.rules.values()) if name in (rule.pillar, rule.level)]
+        bad = np.zeros(len(events), np.bool_)
+        for number in own:
+            bad |= marks[f"bad {number}"]
+        exercised = bad.copy()
+        for number in own:
+            exercised |= marks[f"among {number}"]
+        columns |= {f"{name}_bad": bad, f"{name}_exercised": exercised}
+    return columns
 
 
 @cache
 def _tested(rules: tuple[tuple[str, Rule], ...]) -> Mapping[str, pl.Expr]:
-    """The columns of `exercised`."""
-    columns: dict[str, pl.Expr] = {}
-    for name in (*PILLARS, *LEVELS):
-        own = [(key, rule) for key, rule in rules if name in (rule.pillar, rule.level)]
-        bad = [predicate(key, rule) for key, rule in own]
-        among = [exercising(key, rule) for key, rule in own]
-        for column, any_of in ((f"{name}_bad", bad), (f"{name}_exercised", [*bad, *among])):
-            columns[column] = pl.any_horizontal(pl.lit(False), *any_of).fill_null(False).cast(pl.UInt8)
-    return columns
+    """Whether an event broke each rule, and whether it could have."""
+    bad = {f"bad {number}": predicate(name, rule) for number, (name, rule) in enumerate(rules)}
+    among = {f"among {number}": exercising(name, rule) for number, (name, rule) in enumerate(rules)}
+    return {name: expression.fill_null(False) for name, expression in {**bad, **among}.items()}
 
 
 @cache
@@ -261,8 +273,8 @@ def _try_on(events: pl.DataFrame, place: str, text: str, expression: pl.Expr) ->
 def _severities(events: pl.DataFrame, codes: npt.NDArray[np.uint32], rules: list[Rule]) -> npt.NDArray[np.int64]:
     """Points of each event: those of the rule it broke, more where many saw it; 0 where it broke none."""
     points = np.array([rule.severity for rule in rules] + [0], np.int64)[codes]
-    if weighted := [code for code, rule in enumerate(rules) if rule.weighted_by == "reach"]:
-        rows = np.flatnonzero(np.isin(codes, weighted))
+    weighted = [code for code, rule in enumerate(rules) if rule.weighted_by == "reach"]
+    if weighted and len(rows := np.flatnonzero(np.isin(codes, weighted))):
         reach = events["reach"].gather(rows).fill_null(0).clip(0, _MOST_REACH).to_numpy()
         points[rows] = np.rint(points[rows] * (1 + np.log10(1 + reach)))
     return points

@@ -14,22 +14,15 @@ from fedelta.features.history import Floats, Measure, Unit, View
 Theme = Literal["activity", "purchases", "rhythm", "experience", "channels", "ratings", "tenure", "attributes"]
 
 # Counts are exact integers; money and days keep every digit; a share or a ratio needs no more than seven.
-_DTYPES: dict[Unit, pl.DataType] = {
-    "count": pl.Int32(),
-    "points": pl.Int32(),
-    "days": pl.Float64(),
-    "money": pl.Float64(),
-    "hours": pl.Float32(),
-    "share": pl.Float32(),
-    "rating": pl.Float32(),
-    "ratio": pl.Float32(),
-}
-
-
-_NUMPY: dict[pl.DataType, type[np.generic]] = {
-    pl.Int32(): np.int32,
-    pl.Float64(): np.float64,
-    pl.Float32(): np.float32,
+_DTYPES: Mapping[Unit, tuple[pl.DataType, type[np.generic]]] = {
+    "count": (pl.Int32(), np.int32),
+    "points": (pl.Int32(), np.int32),
+    "days": (pl.Float64(), np.float64),
+    "money": (pl.Float64(), np.float64),
+    "hours": (pl.Float32(), np.float32),
+    "share": (pl.Float32(), np.float32),
+    "rating": (pl.Float32(), np.float32),
+    "ratio": (pl.Float32(), np.float32),
 }
 
 
@@ -53,11 +46,11 @@ class Feature:
     @property
     def dtype(self) -> pl.DataType:
         """Type of the column."""
-        return _DTYPES[self.unit]
+        return _DTYPES[self.unit][0]
 
     def values(self, view: View) -> npt.NDArray[np.generic]:
         """The feature in every row of the view, in the type of its column; NaN stands for null."""
-        return self.read(view).astype(_NUMPY[self.dtype], copy=False)
+        return self.read(view).astype(_DTYPES[self.unit][1], copy=False)
 
 
 def table_of(columns: Mapping[str, npt.NDArray[np.generic]]) -> pl.DataFrame:

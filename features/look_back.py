@@ -15,8 +15,8 @@ BASES: Mapping[str, tuple[str, ...]] = {SAME_TOPIC: ("customer_id", "occurred_at
 
 
 def with_look_back(events: pl.DataFrame, named: Collection[str]) -> pl.DataFrame:
-    """Add those of the look-back columns that are named to interactions sorted by customer and time."""
-    return events.hstack([_days_since_same_topic(events)]) if SAME_TOPIC in named else events
+    """Add those of the look-back columns that are named to interactions sorted by customer and time, if not there."""
+    return events.hstack([_days_since_same_topic(events)]) if {SAME_TOPIC} & {*named} - {*events.columns} else events
 
 
 def _days_since_same_topic(events: pl.DataFrame) -> pl.Series:

@@ -4,15 +4,17 @@ Each function is one of `features`, and tests hold them equal on any histories.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from fedelta.features.categories import SEPARATOR, CategoryView, view_of
-from fedelta.features.history import DAY_US, times_of
+from fedelta.features.contract import LEVELS, PILLARS
+from fedelta.features.history import DAY_US, opens_of, times_of
 from fedelta.features.usual_channel import DAYS
 
 # What Unicode calls white space, as Polars does; Python strips four control characters besides.
@@ -46,6 +48,18 @@ def margins_before(events: pl.DataFrame) -> dict[str, tuple[float, float]]:
 
 
 _UNITS = 10_000  # as money is counted
+
+
+def customer_counts(
+    events: pl.DataFrame, exercised: Mapping[str, npt.NDArray[np.bool_]]
+) -> dict[str, pl.Series | npt.NDArray[np.int64]]:
+    """`models.experience.exposure.customer_counts` of what `features.experience_rules.exercised_marks` finds."""
+    starts = np.flatnonzero(opens_of(events))
+    counts: dict[str, pl.Series | npt.NDArray[np.int64]] = {"customer_id": events["customer_id"][starts]}
+    for name in (*PILLARS, *LEVELS):
+        n, bad = (np.add.reduceat(exercised[f"{name}_{kind}"], starts, dtype=np.int64) for kind in ("exercised", "bad"))
+        counts |= {f"{name}_n": n, f"{name}_good": n - bad}
+    return counts
 
 
 def categories_at(events: pl.DataFrame, categories: Sequence[str], cutoff: datetime) -> CategoryView:

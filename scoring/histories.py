@@ -12,12 +12,11 @@ import polars as pl
 from fedelta.features.attributes import Attribute, attributes_at
 from fedelta.features.contract import INTERACTIONS, REQUIRED, SCORES, NextStatus
 from fedelta.features.cutoffs import Cutoff
-from fedelta.features.experience_rules import ExperienceSettings, exercised
+from fedelta.features.experience_rules import ExperienceSettings, exercised_marks
 from fedelta.features.interaction_frames import BadInteractions
 from fedelta.features.kernel import KernelSettings, columns_at
 from fedelta.features.visibility import seen_before
 from fedelta.models.btyd.purchase_prior import COLUMNS, PurchasePrior, prior_answers
-from fedelta.models.experience.exposure import customer_counts
 from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.shrinkage import Prior
 from fedelta.models.next_purchase.model import NextModel
@@ -27,7 +26,7 @@ from fedelta.models.panel import rows_where
 from fedelta.models.scoring import CHANNEL, MARGIN_SHARE
 from fedelta.models.table import Table
 from fedelta.models.value.margins import MarginShares
-from fedelta.scoring.few_events import categories_at, margins_before, usual_channels
+from fedelta.scoring.few_events import categories_at, customer_counts, margins_before, usual_channels
 
 ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
@@ -123,8 +122,7 @@ def indexes_of(
 ) -> pl.DataFrame:
     """Indexes of experience, shrunk to the base of the bundle; only rules that it had broken count."""
     recorded = replace(experience, rules={name: rule for name, rule in experience.rules.items() if name in rules})
-    tested = events.select("customer_id").hstack(exercised(events, recorded))
-    return customer_indexes(customer_counts(tested), base, intervals=False)
+    return customer_indexes(customer_counts(events, exercised_marks(events, recorded)), base, intervals=False)
 
 
 def recommended(

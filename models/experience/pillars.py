@@ -23,6 +23,7 @@ COLUMNS: dict[str, str] = {
 
 FEWEST = 30  # touchpoints in either period below which no trend is reported
 
+Counts = pl.DataFrame | Mapping[str, pl.Series | Integers]  # columns by name
 Trend = Literal["better", "worse", "no change", "too few touchpoints"]
 
 
@@ -50,23 +51,23 @@ class GroupIndex:
     trend: Change
 
 
-def priors(counts: pl.DataFrame) -> dict[str, Prior]:
+def priors(counts: Counts) -> dict[str, Prior]:
     """What the base expects of each pillar and level that was exercised at all, and of experience as a whole."""
     held = {name: _held(counts, name) for name in DIMENSIONS}
     return {name: fit_prior(*_known(n, good)) for name, (n, good) in held.items() if n.any()}
 
 
-def customer_indexes(counts: pl.DataFrame, base: Mapping[str, Prior], *, intervals: bool = True) -> pl.DataFrame:
+def customer_indexes(counts: Counts, base: Mapping[str, Prior], *, intervals: bool = True) -> pl.DataFrame:
     """Index of every customer: customer_id, `COLUMNS`, each with `_low` and `_high`; null where never exercised.
 
-    Without `intervals` there are the indexes alone.
+    `counts` are those of `models.experience.exposure.customer_counts`. Without `intervals` there are the indexes alone.
 
     A pillar's index is the posterior mean given the base's prior and the customer's own touchpoints; the interval holds
     90% of the posterior. The experience index is the mean of the pillars' weighted by the customer's touchpoints in
     each; its interval is that of the Beta distribution of its mean and variance, the pillars taken as independent.
     """
     columns: dict[str, Floats] = {}
-    weighted = np.zeros((3, len(counts)))  # touchpoints; times the mean; squared times the variance
+    weighted = np.zeros((3, len(counts["customer_id"])))  # touchpoints; times the mean; squared times the variance
     for name in (*PILLARS, *LEVELS):
         n, good = _held(counts, name)
         if name not in base:
@@ -135,10 +136,10 @@ def _variance(held: Tally, weights: Floats) -> float:
     return float(weights @ held.products @ weights) * (m / (m - 1) if m > 1 else 1.0)
 
 
-def _held(counts: pl.DataFrame, name: str) -> tuple[Integers, Integers]:
+def _held(counts: Counts, name: str) -> tuple[Integers, Integers]:
     """Touchpoints and good ones of every customer."""
     names = PILLARS if name == EXPERIENCE else (name,)
-    n, good = (sum(counts[f"{each}_{kind}"].to_numpy() for each in names) for kind in ("n", "good"))
+    n, good = (sum(np.asarray(counts[f"{each}_{kind}"], np.int64) for each in names) for kind in ("n", "good"))
     return np.asarray(n, np.int64), np.asarray(good, np.int64)
 
 

@@ -173,6 +173,8 @@ def season_seen(cutoff: pd.Series, ahead_days: float) -> bool:
 
 
 def _days(cutoff: Times) -> Floats:
+    if isinstance(cutoff, np.ndarray):  # of few rows pandas takes longer than a model to predict
+        return np.asarray((cutoff - np.datetime64(0, "D")) / np.timedelta64(1, "D"), np.float64)
     return np.asarray((pd.to_datetime(cutoff, utc=True) - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), np.float64)
 
 

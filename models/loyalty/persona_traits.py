@@ -93,14 +93,6 @@ class Scale:
         """The trait."""
         return BY_COLUMN[self.column]
 
-    def of(self, table: AnyTable) -> Floats:
-        """Robust deviations from the median, within ±3; 0 where unknown, and near it where a rate rests on little."""
-        z = np.clip((_read(table, self.trait) - self.median) / self.spread, -_FARTHEST, _FARTHEST)
-        if self.trait.evidence is not None:
-            count = np.nan_to_num(floats(table, self.trait.evidence))
-            z = z * count / (count + _SOME)
-        return np.nan_to_num(z)
-
 
 def scales_of(table: pd.DataFrame) -> tuple[Scale, ...]:
     """The scale of every trait in which the customers of a base differ."""
@@ -119,10 +111,25 @@ def scales_of(table: pd.DataFrame) -> tuple[Scale, ...]:
 
 
 def points(table: AnyTable, scales: Sequence[Scale]) -> Floats:
-    """Customers in the space of the traits (n_customers, n_scales); every theme weighs the same."""
-    themes = [scale.trait.theme for scale in scales]
-    columns = [scale.of(table) / np.sqrt(themes.count(scale.trait.theme)) for scale in scales]
-    return np.column_stack(columns) if columns else np.empty((len(table), 0))
+    """Customers in the space of the traits (n_customers, n_scales); every theme weighs the same.
+
+    Robust deviations from the median, within ±3; 0 where unknown, and near it where a rate rests on little.
+    """
+    if not scales:
+        return np.empty((len(table), 0))
+    traits = [scale.trait for scale in scales]
+    themes = [trait.theme for trait in traits]
+    median, spread, weight = np.array(
+        [
+            (scale.median, scale.spread, np.sqrt(themes.count(theme)))
+            for scale, theme in zip(scales, themes, strict=True)
+        ]
+    ).T[:, :, None]
+    z = np.clip((np.array([_read(table, trait) for trait in traits]) - median) / spread, -_FARTHEST, _FARTHEST)
+    rated = [place for place, trait in enumerate(traits) if trait.evidence is not None]
+    count = np.nan_to_num([floats(table, str(traits[place].evidence)) for place in rated])
+    z[rated] = z[rated] * count / (count + _SOME)
+    return np.ascontiguousarray((np.nan_to_num(z) / weight).T)
 
 
 def effects(where: Floats, label: npt.NDArray[np.intp], groups: int) -> Floats:
