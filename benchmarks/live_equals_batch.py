@@ -115,7 +115,7 @@ def batch(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame) -> pl.D
         wording=settings.wording,
         base=scorer.context.base,
     )
-    return found
+    return found.table()
 
 
 def live(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame, at_once: int) -> pl.DataFrame:
@@ -128,7 +128,8 @@ def live(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame, at_once:
     for start in range(0, len(ids), at_once):
         some = ids.slice(start, at_once)
         own = pl.concat([nothing, *(of[name] for name in some if name in of)])
-        found.append(scorer.score(own, pl.concat([nobody, *(known[name] for name in some if name in known)])).scores)
+        about = pl.concat([nobody, *(known[name] for name in some if name in known)])
+        found.append(scorer.score(own, about).scores.table())
     return pl.concat(found)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
+from math import isnan
 from typing import Any, Literal
 
 import numpy as np
@@ -28,12 +29,12 @@ from fedelta.models.policy.settings import PolicySettings
 from fedelta.models.policy.stakes import Stakes, contract_stakes, joined_stakes, stakes, value_while_here
 from fedelta.models.reasons.wording import Wording
 from fedelta.models.rounding import PREDICTED, significant
+from fedelta.models.scores import Columns, Scores
 from fedelta.models.table import AnyTable, Table
 from fedelta.models.uplift.storage import UpliftModel
 from fedelta.models.value.model import ClvModel, OrdersModel
 
 Floats = npt.NDArray[np.float64]
-Columns = dict[str, Any]  # of customers (n_customers,), each an array, a list or a series
 Explained = Literal["nobody", "listed", "everybody"]
 Each = Callable[..., Iterator[Any]]
 KNOWN_VALUE = "known_value"
@@ -136,8 +137,8 @@ def score(
     explained: Explained = "listed",
     base: Base | None = None,
     risk: Risk | None = None,
-) -> tuple[pl.DataFrame, Base]:
-    """Scores of customers at one cutoff, in the columns and order of ``features.contract.SCORES``; and their base.
+) -> tuple[Scores, Base]:
+    """The scores of customers at one cutoff, and their base.
 
     Parameters
     ----------
@@ -173,8 +174,8 @@ def score(
 
     Returns
     -------
-    scores : DataFrame of shape (n_customers, len(SCORES))
-        Sorted by customer_id. What no model fills is null.
+    scores : Scores
+        What no model fills is null.
     base : Base
         The one given, or that of these customers.
     """
@@ -218,13 +219,10 @@ def score(
         columns |= (of_each := _of_customers(recommended, ids, ["next_categories"]))
         known = of_each["next_categories"].is_not_null().to_list()
         columns["next_categories_status"] = ["predicted" if one else otherwise for one in known]
-    of_all = _OfAll(as_of, int(table["horizon_days"][0]), model_version, suppressed)
-    every = of_all.table({**columns, "customer_id": ids, "status": ["scored"] * len(ids)})
-    others = [*table["customer_id"][~in_scope].tolist(), *unseen]
-    if others:
-        status = [*table["status"][~in_scope].tolist(), *["no_history"] * len(unseen)]
-        every = pl.concat([every, of_all.table({"customer_id": others, "status": status})])
-    return every.sort("customer_id"), base
+    others = dict(zip(table["customer_id"][~in_scope].tolist(), table["status"][~in_scope].tolist(), strict=True))
+    others |= dict.fromkeys(unseen, "no_history")
+    horizon = int(table["horizon_days"][0])
+    return Scores(columns | {"customer_id": ids}, others, as_of, horizon, model_version, suppressed), base
 
 
 def _of_customers(table: pl.DataFrame, ids: Sequence[str], names: Sequence[str]) -> dict[str, pl.Series]:
@@ -233,29 +231,6 @@ def _of_customers(table: pl.DataFrame, ids: Sequence[str], names: Sequence[str])
         known = pl.DataFrame({"customer_id": ids}, schema={"customer_id": pl.String})
         table = known.join(table, on="customer_id", how="left", maintain_order="left")
     return {name: table[name] for name in names}
-
-
-@dataclass(frozen=True)
-class _OfAll:
-    """What is the same of all customers of a table, or follows from their ids."""
-
-    as_of: datetime
-    horizon_days: int
-    model_version: str
-    suppressed: Mapping[str, SuppressionReason]
-
-    def table(self, columns: Columns) -> pl.DataFrame:
-        """Columns with it, in the columns of ``features.contract.SCORES``: null where there is none."""
-        ids = columns["customer_id"]
-        every = {
-            **columns,
-            "as_of": np.full(len(ids), np.datetime64(self.as_of, "us")),
-            "horizon_days": np.full(len(ids), self.horizon_days, np.int32),
-            "suppression_reason": [self.suppressed.get(name) for name in ids],
-            "model_version": [self.model_version] * len(ids),
-        }
-        found = pl.DataFrame(every, schema_overrides=_TEXTS, nan_to_null=True)
-        return found.select(_completing(frozenset(every)))
 
 
 @dataclass(frozen=True)
@@ -375,7 +350,7 @@ def _scored(
         **{f"bad_experiences_{d}d": floats(table, f"bad_experience_count_{d}d") for d in BAD_WINDOWS},
         "last_bad_experience_at": _ago(as_of, floats(table, "days_since_last_bad_experience")),
         "last_bad_experience": texts(table, "last_bad_experience"),
-        "open_issue": floats(table, "unresolved_since_resolved_count"),
+        "open_issue": _any(floats(table, "unresolved_since_resolved_count")),
     }
     if at_stake:
         out |= {name: getattr(at_stake, name) for name in STAKES}
@@ -435,6 +410,11 @@ def _asked(columns: Columns, ids: Sequence[str], policy: PolicySettings, base: B
     return np.array(chosen, np.bool_) | base.listed(ids, columns)
 
 
+def _any(counts: Floats) -> list[bool | None]:
+    """Whether there are any; None where that is unknown."""
+    return [None if isnan(count) else count > 0 for count in counts.tolist()]
+
+
 def _net(table: Table) -> Floats:
     """What customers bought minus what they were given back, to the 1/10,000 that money is counted in."""
     return np.round(floats(table, "spend") - floats(table, "returned_value"), 4)
@@ -457,20 +437,3 @@ def _microseconds(numbers: Floats) -> npt.NDArray[np.timedelta64]:
     """Whole microseconds; not a time of NaN."""
     whole = np.round(np.nan_to_num(numbers))
     return np.where(np.isnan(numbers), np.timedelta64("NaT", "us"), whole.astype(np.int64).view("m8[us]"))
-
-
-_TEXTS = {"customer_id": pl.String(), "status": pl.String()}
-
-
-@cache
-def _completing(columns: frozenset[str]) -> list[pl.Expr]:
-    return [
-        (_typed(name) if name in columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in SCORES.items()
-    ]
-
-
-def _typed(name: str) -> pl.Expr:
-    """A column of numbers and times, as the table of scores has it."""
-    if name == "open_issue":
-        return pl.col(name) > 0
-    return pl.col(name).dt.replace_time_zone("UTC") if isinstance(SCORES[name], pl.Datetime) else pl.col(name)

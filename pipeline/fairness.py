@@ -100,7 +100,7 @@ def decided(evaluation: pl.DataFrame, source: Source, params: Params) -> tuple[D
     if source.kind == "table":
         table = with_known_value(table, pl.read_parquet(paths.CUSTOMERS))
     churn, clv = (paths.measured_fit(bundle) for bundle in (paths.CHURN_BUNDLE, paths.CLV_BUNDLE))
-    scores, _ = score(
+    found, _ = score(
         to_pandas(table),
         Models(
             load_churn(churn),
@@ -117,6 +117,7 @@ def decided(evaluation: pl.DataFrame, source: Source, params: Params) -> tuple[D
         out_of_fold=dict(evaluation.select("customer_id", "churn_chosen").iter_rows()),
         explained="nobody",
     )
+    scores = found.table()
     assert scores["customer_id"].to_list() == evaluation["customer_id"].to_list()
     contacted = scores["action"].is_not_null()
     decision, profit = "contacted by the plan (policy of params.yaml)", None

@@ -85,7 +85,7 @@ def _scores(
 ) -> pl.DataFrame:
     """The scores of a range of customers."""
     settings = context.settings
-    scores, _ = score(
+    found, _ = score(
         table,
         models,
         settings.policy,
@@ -101,7 +101,7 @@ def _scores(
         base=context.base,
         risk=risk,
     )
-    return scores
+    return found.table()
 
 
 @dataclass(frozen=True)

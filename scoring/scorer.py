@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from fedelta.features.contract import SCORES, SuppressionReason
+from fedelta.features.contract import SuppressionReason
 from fedelta.features.cutoffs import Cutoff
+from fedelta.models.scores import Scores
 from fedelta.models.scoring import Explained, score
 from fedelta.models.table import Table
 from fedelta.scoring.bundle import Bundle
@@ -23,7 +24,7 @@ MOST_CUSTOMERS = 100
 class Scored:
     """Scores, and what is to be known of the inputs before they are used, by customer."""
 
-    scores: pl.DataFrame  # of features.contract.SCORES
+    scores: Scores
     warnings: Mapping[str, InputWarnings]
 
 
@@ -91,7 +92,11 @@ class Scorer:
         events = seen(interactions, at)
         rows = self.rows(events, attributes, at)
         if not len(rows):
-            return Scored(_nobody(sorted(asked), at, self.context), {})
+            others, suppressed = dict.fromkeys(sorted(asked), "no_history"), self._suppressed(asked, None)
+            nobody = Scores(
+                {}, others, at.replace(tzinfo=None), settings.horizon_days, settings.model_version, suppressed
+            )
+            return Scored(nobody, {})
         models = self.bundle.models
         found, _ = score(
             rows,
@@ -131,19 +136,3 @@ class Scorer:
 
 def _explained(explain: bool | None) -> Explained:
     return "listed" if explain is None else "everybody" if explain else "nobody"
-
-
-def _nobody(ids: list[str], as_of: datetime, context: ScoringContext) -> pl.DataFrame:
-    """Rows of customers who all have no history."""
-    settings = context.settings
-    table = pl.DataFrame({"customer_id": ids}, schema={"customer_id": pl.String}).with_columns(
-        as_of=pl.lit(as_of),
-        horizon_days=pl.lit(settings.horizon_days),
-        suppression_reason=pl.Series([context.suppressed.get(name) for name in ids], dtype=pl.String),
-        model_version=pl.lit(settings.model_version),
-        status=pl.lit("no_history"),
-    )
-    return table.select(
-        (pl.col(name) if name in table.columns else pl.lit(None)).cast(dtype).alias(name)
-        for name, dtype in SCORES.items()
-    )

@@ -138,7 +138,7 @@ def scored(
     unseen = population.customers.join(population.table.select("customer_id"), on="customer_id", how="anti")
     treatments = read_treatments()
     models = load_models(paths.BUNDLE, context.settings.as_of, params.churn.definition)
-    scores, _ = score(
+    found, _ = score(
         table,
         models,
         policy_in_use(params.policy),
@@ -153,6 +153,7 @@ def scored(
         wording=wording_of(source, params),
         base=context.base,
     )
+    scores = found.table()
     assert scores.schema == SCORES
     return scores
 

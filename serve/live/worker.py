@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +19,7 @@ from fedelta.features.attributes import Attribute
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.live.rows import Columns, Posted, columns_of, table_of, whole
-from fedelta.serve.snapshots.document import COMPARED, encoded
+from fedelta.serve.snapshots.document import document_of
 from fedelta.serve.snapshots.histories import Histories
 from fedelta.serve.snapshots.parts import Parts
 
@@ -179,34 +179,37 @@ def _scored(
         found = scorer.score(events, attributes, batch.as_of, batch.explain)
     except FedeltaError as error:
         raise CannotScore(str(error)) from None
-    rows = _compared(found.scores, before or {})
-    documents = encoded(rows, batch.snapshot_id).to_list()
     answers = []
-    columns = (rows["customer_id"].to_list(), rows["status"].to_list(), rows["as_of"].to_list())
-    for document, customer_id, status, as_of in zip(documents, *columns, strict=True):
+    for row in found.scores.rows():
+        customer_id, status = row["customer_id"], row["status"]
+        document = document_of(row | _compared(row, (before or {}).get(customer_id)), batch.snapshot_id)
         warnings: dict[str, Sequence[str]] = {}
         if (one := found.warnings.get(customer_id)) is not None:
             warnings = {"missing": one.missing, "out_of_range": one.out_of_range, "unknown": one.unknown}
         if customer_id in strange:
             warnings["unknown"] = (*warnings.get("unknown", ()), *strange[customer_id])
-        answers.append(Answer(customer_id, document.encode(), status, as_of, {k: v for k, v in warnings.items() if v}))
+        as_of = row["as_of"].replace(tzinfo=UTC)
+        answers.append(Answer(customer_id, document, status, as_of, {k: v for k, v in warnings.items() if v}))
     return answers
 
 
-def _compared(scores: pl.DataFrame, before: Mapping[str, Mapping[str, Any]]) -> pl.DataFrame:
-    """The scores beside the documents that they take the place of: what a publish adds by comparing."""
-    if not before:
-        return scores.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in COMPARED.items())
-    old = [before.get(name, {}) for name in scores["customer_id"]]
-    was = pl.Series([one.get("churn_probability") for one in old], dtype=pl.Float64)
-    tier = pl.Series([one.get("risk_tier") for one in old], dtype=pl.String)
-    since = pl.Series([one.get("tier_changed_at") for one in old], dtype=pl.String)
-    stamped = since.str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", time_zone="UTC")
-    return scores.with_columns(
-        previous_probability=was,
-        delta=pl.col("churn_probability") - was,
-        tier_changed_at=pl.when(pl.col("risk_tier") != tier).then("as_of").otherwise(stamped),
+def _compared(row: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The score beside the document that it takes the place of: what a publish adds by comparing."""
+    if before is None:
+        return dict.fromkeys(("previous_probability", "delta", "tier_changed_at"))
+    now, was, tier, tier_before = (
+        row["churn_probability"],
+        before.get("churn_probability"),
+        row["risk_tier"],
+        before.get("risk_tier"),
     )
+    return {
+        "previous_probability": was,
+        "delta": None if now is None or was is None else now - was,
+        "tier_changed_at": row["as_of"]
+        if None not in (tier, tier_before) and tier != tier_before
+        else before.get("tier_changed_at"),
+    }
 
 
 def _attributes(

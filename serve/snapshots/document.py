@@ -1,8 +1,10 @@
 """The score document: what a customer's score looks like over HTTP, as JSON and as a row of CSV."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import polars as pl
 from pydantic import BaseModel, Field, create_model
 
@@ -135,6 +137,23 @@ def encoded(scores: pl.DataFrame, snapshot_id: str) -> pl.Series:
         pl.lit(snapshot_id).alias("snapshot_id"),
     )
     return document.select(pl.struct(list(MEANING)).struct.json_encode().alias("body")).to_series()
+
+
+def document_of(row: Mapping[str, Any], snapshot_id: str) -> bytes:
+    """The document of one row as Python has it, times in UTC: the bytes that ``encoded`` makes of it."""
+    provenance = {"status_reason": STATUS_REASON.get(row["status"]), "snapshot_id": snapshot_id}
+    every = {**row, **provenance}
+    return orjson.dumps(
+        {name: every[name] for name in MEANING}, default=_instant, option=orjson.OPT_PASSTHROUGH_DATETIME
+    )
+
+
+def _instant(at: dt.date) -> str:
+    """A day, or an instant with no decimals of a second, three, or six, whichever tell it all."""
+    if not isinstance(at, dt.datetime):
+        return at.isoformat()
+    told = "seconds" if not at.microsecond else "microseconds" if at.microsecond % 1000 else "milliseconds"
+    return f"{at.replace(tzinfo=None).isoformat(timespec=told)}Z"
 
 
 _LISTS: dict[str, Any] = {"reasons": list[Reason], "next_categories": list[NextCategory]}

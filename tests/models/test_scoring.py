@@ -53,7 +53,9 @@ def scores(to_score: pd.DataFrame, models: Models) -> pl.DataFrame:
             "scored",
         )
     )
-    return score(table, models, POLICY, currency="EUR", model_version="v1", indexes=INDEX, unseen=["zoe", "abe"])[0]
+    return score(table, models, POLICY, currency="EUR", model_version="v1", indexes=INDEX, unseen=["zoe", "abe"])[
+        0
+    ].table()
 
 
 INDEX = pl.DataFrame({"customer_id": ["c0001", "c0002"], **{name: [41.5, None] for name in INDEXES}})
@@ -63,7 +65,7 @@ def scored(table: pd.DataFrame, churn: ChurnModel, clv: ClvModel | None, **more:
     models = Models(
         churn, clv, None, None, LoyaltyModel({}, 1.0, reason="not looked at"), PersonaModel(reason="not looked at")
     )
-    return score(table, models, PolicySettings(**more), currency="EUR", model_version="v1")[0]  # type: ignore[arg-type]
+    return score(table, models, PolicySettings(**more), currency="EUR", model_version="v1")[0].table()  # type: ignore[arg-type]
 
 
 def test_scores_have_exactly_the_columns_and_types_of_the_contract(scores: pl.DataFrame):
@@ -89,7 +91,9 @@ def test_who_must_not_be_contacted_has_the_reason_whether_scored_or_not(
     suppressed: dict[str, SuppressionReason] = {to_score["customer_id"].iloc[0]: "opted out", "zoe": "contacted lately"}
     nobody = LoyaltyModel({}, 1.0, reason="not looked at")
     models = Models(churn, None, None, None, nobody, PersonaModel(reason="not looked at"))
-    table = score(to_score, models, POLICY, currency="", model_version="v1", suppressed=suppressed, unseen=["zoe"])[0]
+    table = score(to_score, models, POLICY, currency="", model_version="v1", suppressed=suppressed, unseen=["zoe"])[
+        0
+    ].table()
     assert dict(table.drop_nulls("suppression_reason").select("customer_id", "suppression_reason").rows()) == suppressed
 
 
@@ -195,7 +199,7 @@ def test_value_at_risk_is_of_those_still_here_and_what_the_gone_would_bring_is_a
 def test_recorded_margins_take_the_place_of_the_assumed_share(to_score: pd.DataFrame, models: Models):
     share = np.linspace(0.1, 0.9, len(to_score))
     held, before = (
-        score(rows, models, POLICY, currency="EUR", model_version="v")[0].filter(status="scored")
+        score(rows, models, POLICY, currency="EUR", model_version="v")[0].table().filter(status="scored")
         for rows in (to_score.assign(margin_share=share), to_score)
     )
     shares = dict(zip(to_score["customer_id"], share, strict=True))
@@ -208,7 +212,7 @@ def test_recorded_margins_take_the_place_of_the_assumed_share(to_score: pd.DataF
 
 def test_the_usual_channel_is_passed_on(to_score: pd.DataFrame, models: Models):
     known = to_score.assign(channel=["web" if number % 3 else None for number in range(len(to_score))])
-    held = score(known, models, POLICY, currency="EUR", model_version="v")[0].filter(status="scored")
+    held = score(known, models, POLICY, currency="EUR", model_version="v")[0].table().filter(status="scored")
     web = set(known["customer_id"][known["channel"] == "web"])
     assert held["channel"].to_list() == ["web" if name in web else None for name in held["customer_id"]]
 
@@ -218,7 +222,7 @@ def test_where_leaving_is_seen_who_has_not_left_is_here_and_risks_what_they_spen
 ):
     rows = to_score[to_score["status"] == "scored"].reset_index(drop=True)
     seen = replace(models, definition="event")
-    held = score(to_score, seen, POLICY, currency="EUR", model_version="v")[0].filter(status="scored")
+    held = score(to_score, seen, POLICY, currency="EUR", model_version="v")[0].table().filter(status="scored")
     assert set(held["p_here"]) == {1.0}
     assert held["p_leaves"].to_list() == held["churn_probability"].to_list()
     assert seen.prior is not None
@@ -257,7 +261,7 @@ def test_lifetime_value_lies_in_its_interval_and_is_more_than_that_of_a_short_ho
 
 def test_who_was_given_back_more_than_bought_has_a_value_below_zero(to_score: pd.DataFrame, models: Models):
     refunded = to_score[to_score["status"] == "scored"].head(3).assign(spend=109.96, returned_value=164.94)
-    held = score(refunded, models, POLICY, currency="EUR", model_version="v")[0]
+    held = score(refunded, models, POLICY, currency="EUR", model_version="v")[0].table()
     assert held["historic_value"].to_list() == [-54.98] * 3
     assert held["historic_value_gross"].to_list() == [109.96] * 3
 
@@ -369,7 +373,7 @@ def test_measured_effects_decide_whom_to_contact(to_score: pd.DataFrame, models:
     costs = EconomicsSettings(contact_cost=0.01, offer_cost=0.0, keep_success=0.5)
     policy = PolicySettings(economics=costs, holdout=HoldoutSettings(share=0.0))
     by_risk, by_effect = (
-        score(to_score, held, policy, currency="EUR", model_version="v1")[0]
+        score(to_score, held, policy, currency="EUR", model_version="v1")[0].table()
         for held in (models, replace(models, uplift=Effects()))
     )
     chosen = by_effect.filter(pl.col("action").is_not_null())
@@ -381,12 +385,13 @@ def test_measured_effects_decide_whom_to_contact(to_score: pd.DataFrame, models:
 
 def test_no_score_depends_on_the_parts_that_a_table_is_read_in(to_score: pd.DataFrame, models: Models):
     table = to_score.assign(status=np.where(to_score["customer_id"] == "c0003", "already_churned", "scored"))
-    whole, base = score(table, models, POLICY, currency="EUR", model_version="v1")
+    found, base = score(table, models, POLICY, currency="EUR", model_version="v1")
+    whole = found.table()
     for size in (1, 7, len(table) - 1):
         parts = [table[at : at + size] for at in range(0, len(table), size)]
         same, risks = base_of(parts, models, POLICY)
         found = [
-            score(part, models, POLICY, currency="EUR", model_version="v1", base=same, risk=risk)[0]
+            score(part, models, POLICY, currency="EUR", model_version="v1", base=same, risk=risk)[0].table()
             for part, risk in zip(parts, risks, strict=True)
         ]
         assert pl.concat(found).equals(whole)

@@ -2,12 +2,14 @@
 
 import numpy as np
 import polars as pl
-from histories import CUTOFF, EVENTS, Event, interactions, law
+from histories import CUTOFF, EVENTS, SETTINGS, Event, interactions, law
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedelta.features import categories, margins, usual_channel
-from fedelta.scoring.few_events import categories_at, margins_before, usual_channels
+from fedelta.features.experience_rules import exercised, exercised_marks
+from fedelta.models.experience import exposure
+from fedelta.scoring.few_events import categories_at, customer_counts, margins_before, usual_channels
 from fedelta.scoring.histories import seen
 
 NAMES = ("bags", "shoes")
@@ -35,6 +37,15 @@ def test_the_usual_channel_is_that_of_the_run(events: pl.DataFrame):
 def test_margins_are_those_of_the_run(events: pl.DataFrame):
     expected = margins.margins_before(events.lazy(), CUTOFF).collect()
     assert margins_before(events) == {name: (amount, margin) for name, _, amount, margin, _ in expected.rows()}
+
+
+@law
+@given(histories())
+def test_what_rules_test_is_counted_as_by_the_run(events: pl.DataFrame):
+    settings = SETTINGS.experience
+    expected = exposure.customer_counts(events.select("customer_id").hstack(exercised(events, settings)))
+    found = customer_counts(events, exercised_marks(events, settings))
+    assert pl.DataFrame(found).equals(expected)
 
 
 @law

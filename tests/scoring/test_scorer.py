@@ -57,7 +57,9 @@ def test_the_run_has_everything_that_could_differ(run: pl.DataFrame):
 def test_every_customer_scored_alone_gets_the_score_of_the_run(scorer, parts, customers, run):
     expected = bits(run)
     for name, own in parts.items():
-        alone = scorer.score(own.sample(fraction=1, shuffle=True, seed=3), customers.filter(customer_id=name)).scores
+        alone = scorer.score(
+            own.sample(fraction=1, shuffle=True, seed=3), customers.filter(customer_id=name)
+        ).scores.table()
         assert alone.schema == SCORES
         assert bits(alone) == {name: expected[name]}
 
@@ -67,7 +69,7 @@ def test_batches_get_the_scores_of_the_run_whoever_is_in_them(scorer, events, cu
     found: dict[str, str] = {}
     for start in range(0, len(ids), MOST_CUSTOMERS):
         some = pl.col("customer_id").is_in(ids.slice(start, MOST_CUSTOMERS).implode())
-        found |= bits(scorer.score(events.filter(some), customers.filter(some)).scores)
+        found |= bits(scorer.score(events.filter(some), customers.filter(some)).scores.table())
     assert found == bits(run)
 
 
@@ -79,7 +81,7 @@ def test_what_happens_now_counts_from_the_next_microsecond_on(scorer, parts, cus
     )  # fmt: skip
     known = customers.filter(customer_id=name)
     before, at, after = (
-        scorer.score(events, known, as_of=when).scores
+        scorer.score(events, known, as_of=when).scores.table()
         for events, when in (
             (parts[name], now()),
             (pl.concat([parts[name], complaint]), now()),
@@ -96,7 +98,7 @@ def test_reasons_are_for_everybody_for_nobody_or_for_whom_the_run_gives_them(sco
     ids = run.filter(status="scored")["customer_id"].head(40)
     some = pl.col("customer_id").is_in(ids.implode())
     own, known = events.filter(some), customers.filter(some)
-    asked = {how: scorer.score(own, known, explain=how).scores for how in (True, False, None)}
+    asked = {how: scorer.score(own, known, explain=how).scores.table() for how in (True, False, None)}
     assert asked[True]["reasons"].null_count() == 0
     assert asked[False]["reasons"].null_count() == len(ids)
     assert asked[None]["reasons"].equals(run.filter(some)["reasons"])
@@ -119,9 +121,11 @@ def test_inputs_that_are_missing_strange_or_out_of_range_are_listed_by_customer(
 
 
 def test_whoever_has_no_history_yet_is_told_so(scorer, parts, customers):
-    both = scorer.score(parts["c0010"], customers.filter(pl.col("customer_id").is_in(["c0010", "c0011"]))).scores
+    both = scorer.score(
+        parts["c0010"], customers.filter(pl.col("customer_id").is_in(["c0010", "c0011"]))
+    ).scores.table()
     assert dict(both.select("customer_id", "status").rows()) == {"c0010": "scored", "c0011": "no_history"}
-    nobody = scorer.score(parts["late"]).scores
+    nobody = scorer.score(parts["late"]).scores.table()
     assert nobody.schema == SCORES
     assert nobody.select("customer_id", "status", "as_of").rows() == [("late", "no_history", AS_OF)]
 

@@ -164,7 +164,8 @@ def test_the_target_scoring_has_what_computes_scores(tmp_path_factory: pytest.Te
         "from fedelta.scoring.scorer import Scorer; project = Path(sys.argv[1]);"
         "some = pl.read_parquet(project / 'data/interactions/*.parquet').select(INTERACTIONS.names());"
         "one = some.filter(pl.col('customer_id') == 'c0010');"
-        "print(*Scorer.load(project / 'data/scoring').score(one).scores['status'], sys.modules['fedelta'].__file__);"
+        "found = Scorer.load(project / 'data/scoring').score(one).scores.table();"
+        "print(*found['status'], sys.modules['fedelta'].__file__);"
         "print([line for line in open('/proc/self/maps') if 'libgomp.so.1' in line][0].split()[-1])"
     )
     environment = {**os.environ, "LD_LIBRARY_PATH": f"{root}{path}"}

@@ -24,7 +24,7 @@ from fedelta.serve.operational.database import Database, DatabaseError
 from fedelta.serve.operational.tables import audit, outbox
 from fedelta.serve.snapshots import write as writing
 from fedelta.serve.snapshots.compare import with_previous
-from fedelta.serve.snapshots.document import MEANING, encoded
+from fedelta.serve.snapshots.document import MEANING, document_of, encoded
 from fedelta.serve.snapshots.publish import Published, publish
 from fedelta.serve.snapshots.read import SnapshotFile
 from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun
@@ -345,6 +345,12 @@ def test_a_document_is_what_json_makes_of_the_row(columns: dict[str, object]) ->
     for reason in document["reasons"] or ():
         reason["date"] = reason["date"] and date.fromisoformat(reason["date"])
     assert document == dict.fromkeys(MEANING) | row | {"status_reason": None, "snapshot_id": "s"}
+
+
+@given(columns=ROW)
+def test_a_row_alone_becomes_the_same_document(columns: dict[str, object]) -> None:
+    table = with_previous(scores(customer(**columns)), None)  # type: ignore[arg-type]
+    assert document_of(table.row(0, named=True), "s") == encoded(table, "s").item().encode()
 
 
 def test_every_column_of_the_contract_is_served() -> None:

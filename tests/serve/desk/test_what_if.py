@@ -61,7 +61,7 @@ def test_it_is_the_score_of_the_changed_history(desk: Desk, project: Path) -> No
     settings = scorer.context.settings
     history, _ = changed(events, settings.as_of, settings.experience, "without")
     known = pl.read_parquet(project / paths.CUSTOMERS).filter(customer_id=one["customer_id"])
-    expected = scorer.score(history, known, explain=False).scores["churn_probability"][0]
+    expected = scorer.score(history, known, explain=False).scores.table()["churn_probability"][0]
     assert shares[:2] == [words("en").share(one["churn_probability"]), words("en").share(expected)]
     assert "not an effect" in page
 
