@@ -82,14 +82,15 @@ class Panel:
 
         Outcomes that the company declared only after the evaluation cutoff are not learned from there.
         """
-        rows = (self.table["role"] == role) & self._scored
-        if role == "train" and LATE in self.outcomes:
-            rows &= ~self.outcomes[LATE].astype(bool)
-        return self.where(rows)
+        return self.where(self._of_role(role))
 
     def training(self, fit: Fit) -> "Panel":
         """The scorable rows that a fit learns from (``features.cutoffs``): none where there is no evaluated fit."""
-        return self.of_role("train") if fit == "evaluated" else self.where(self.table["refit"] & self._scored)
+        return self.where(self.learned_by(fit))
+
+    def learned_by(self, fit: Fit) -> pd.Series:
+        """Whether a fit learns from a row (n_rows,)."""
+        return self._of_role("train") if fit == "evaluated" else self.table["refit"] & self._scored
 
     def churned(self, definition: str) -> Floats:
         """1 where the customer left in the horizon: was not active (`inactivity`), cancelled (`event`), or the company
@@ -120,6 +121,12 @@ class Panel:
     def cutoffs(self) -> list[pd.Timestamp]:
         """The cutoffs present, oldest first."""
         return sorted(self.table["cutoff"].unique())
+
+    def _of_role(self, role: str) -> pd.Series:
+        rows = (self.table["role"] == role) & self._scored
+        if role == "train" and LATE in self.outcomes:
+            rows &= ~self.outcomes[LATE].astype(bool)
+        return rows
 
     @property
     def _scored(self) -> pd.Series:

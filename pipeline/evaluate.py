@@ -80,7 +80,8 @@ def evaluate_cross_fitted(params: Params) -> tuple[Panel, Evaluation]:
     cutoff learned from. Where attributes count bad experiences, `bad_experience_gain` of the report says what they add:
     the metrics of the model minus those of the same recipe without them, paired by customer.
     """
-    panel, definition = read_training("delivered"), params.churn.definition
+    panel = read_training("delivered", most=params.engine.learn_customers)
+    definition = params.churn.definition
     resampling = Resampling(params.evaluate.bootstrap, seed=params.evaluate.seed)
     churn, folds = churn_out_of_fold(panel, params)
     values, interval = spend_out_of_fold(panel, params)

@@ -32,6 +32,8 @@ class Files:
 
 
 CHURN = Files()
+_ROW = "row"
+_CELLS_AT_ONCE = 20_000_000  # read at once
 
 
 def read_features(folder: Path = paths.FEATURES, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -68,12 +70,19 @@ def read_panel(
     return _read(which, f"{' or '.join(roles)} cutoffs", files, columns)
 
 
-def sampled_customers(most: int, features: Path = paths.FEATURES) -> pl.Series | None:
+def sampled_customers(most: int | None, features: Path = paths.FEATURES) -> pl.Series | None:
     """So many customers of a feature table, those of the lowest hashes; None where there are no more."""
+    if most is None:
+        return None
     ids = pl.scan_parquet(features / "*.parquet").select(pl.col("customer_id").unique()).collect()["customer_id"]
     if len(ids) <= most:
         return None
     return ids.gather(np.argsort(customer_hashes(ids), kind="stable")[:most]).sort()
+
+
+def sample_note(most: int | None, files: Files = CHURN) -> str:
+    """In words, that models learn from so many customers of more; empty if they learn from all."""
+    return "" if sampled_customers(most, files.features) is None else f" Learned from a sample: {most:,} customers."
 
 
 def has_value_cutoffs() -> bool:
@@ -86,17 +95,20 @@ def files_of_value() -> Files:
     return Files(paths.VALUE_FEATURES, paths.VALUE_LABELS, paths.VALUE_PRIOR) if has_value_cutoffs() else CHURN
 
 
-def read_training(fit: Fit, files: Files = CHURN) -> Panel:
-    """The scorable rows that a fit learns from; none where there is no evaluated fit.
+def read_training(fit: Fit, files: Files = CHURN, *, most: int | None = None) -> Panel:
+    """The scorable rows that a fit learns from, of so many customers at most; none where there is no evaluated fit.
 
     Raises
     ------
     NoRows
         If nobody can be learned from by the delivered fit.
     """
-    if fit == "delivered":
-        return _read(pl.col("refit"), "training cutoffs", files).training(fit)
-    return read_panel(["train", "refit"], files).training(fit)
+    among = sampled_customers(most, files.features)
+    which = pl.col("refit") if fit == "delivered" else pl.col("role").is_in(["train", "refit"])
+    if among is not None:
+        which &= pl.col("customer_id").is_in(among.implode())
+    where = "training cutoffs" if fit == "delivered" else "train or refit cutoffs"
+    return _read(which, where, files, learned=fit)
 
 
 def has_evaluation(features: Path = paths.FEATURES) -> bool:
@@ -105,27 +117,48 @@ def has_evaluation(features: Path = paths.FEATURES) -> bool:
     return bool(roles.collect().item())
 
 
-def _read(which: pl.Expr, where: str, files: Files = CHURN, columns: Collection[str] | None = None) -> Panel:
-    features, labels, prior = files.features, files.labels, files.prior
-    wanted = pl.scan_parquet(features / "*.parquet").filter(which)
-    if columns is not None:
-        wanted = wanted.select(name for name in wanted.collect_schema().names() if name in columns)
-    table = (
-        wanted.join(pl.scan_parquet(labels / "*.parquet"), on=ORDER, how="left")
-        .join(pl.scan_parquet(prior), on=ORDER, how="left")
+def _read(
+    which: pl.Expr,
+    where: str,
+    files: Files = CHURN,
+    columns: Collection[str] | None = None,
+    learned: Fit | None = None,
+) -> Panel:
+    """The rows of a condition, or those of them that a fit learns from, in order.
+
+    Which rows they are is found from few columns; then the others are read some at a time, so that all are held once.
+    """
+    parts = pl.scan_parquet(files.features / "*.parquet")
+    labels = pl.scan_parquet(files.labels / "*.parquet")
+    chosen = (
+        parts.select(*ORDER, "role", "status", "refit")
+        .with_row_index(_ROW)
+        .filter(which)
+        .join(labels, on=ORDER, how="left")
+        .join(pl.scan_parquet(files.prior), on=ORDER, how="left")
         .sort(*ORDER)
         .collect()
     )
-    table = known_labels(table, pl.scan_parquet(features / "*.parquet").select("cutoff", "role").unique().collect())
-    if not (table["status"] == "scored").any():
+    chosen = known_labels(chosen, parts.select("cutoff", "role").unique().collect())
+    if not (chosen["status"] == "scored").any():
         raise NoRows(
             f"No customer can be scored at the {where}: nobody was a customer before them. Bring a longer history, or "
             "check the kinds of the source (`fedelta source check`) against churn.activity and churn.definition in "
             "params.yaml."
         )
-    stored = [*pl.read_parquet_schema(next(labels.glob("*.parquet"))), LATE]
-    outcomes = [name for name in stored if name not in ORDER and name in table.columns]
-    return Panel(to_pandas(table.drop(outcomes)), to_pandas(table.select(outcomes)))
+    stored = [*labels.collect_schema().names(), LATE]
+    outcomes = [name for name in stored if name not in ORDER and name in chosen.columns]
+    if learned is not None:
+        rows = Panel(to_pandas(chosen.select("role", "status", "refit")), to_pandas(chosen.select(outcomes)))
+        chosen = chosen.filter(rows.learned_by(learned).to_numpy())
+    features = [name for name in parts.collect_schema().names() if columns is None or name in columns]
+    prior = [name for name in pl.read_parquet_schema(files.prior) if name not in ORDER]
+    at_once = max(_CELLS_AT_ONCE // max(parts.select(pl.len()).collect().item(), 1), 1)
+    read = [
+        to_pandas(parts.select(some).collect()[chosen[_ROW]])
+        for some in (features[i : i + at_once] for i in range(0, len(features), at_once))
+    ]
+    return Panel(pd.concat([*read, to_pandas(chosen.select(prior))], axis=1), to_pandas(chosen.select(outcomes)))
 
 
 def from_pandas(table: pd.DataFrame) -> pl.DataFrame:

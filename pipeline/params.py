@@ -65,6 +65,7 @@ class EngineSettings:
     workers: Annotated[int, Interval(ge=1, le=1024)] = 2
     buckets: Annotated[int, Interval(ge=1, le=65_536)] = 16  # at least; more where one would hold too many interactions
     sample_customers: Annotated[int, Ge(100)] = 40_000  # of a larger base, a sample, where figures need no more
+    learn_customers: Annotated[int, Ge(100)] | None = 200_000  # whom models of churn and value learn from, at most
 
 
 @dataclass(frozen=True)

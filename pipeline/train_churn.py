@@ -18,7 +18,7 @@ from fedelta.models.panel import Panel
 from fedelta.models.peers import fit_peers
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import read_training
+from fedelta.pipeline.panel import read_training, sample_note
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.training import THREADS, ahead, training_facts
 
@@ -55,9 +55,10 @@ def main() -> None:
     params = load_params()
     with whole(paths.CHURN_BUNDLE) as folder:
         for fit in get_args(Fit):
-            panel = read_training(fit)
+            panel = read_training(fit, most=params.engine.learn_customers)
             if len(panel):
                 model, facts = train(panel, params)
+                model = replace(model, note=model.note + sample_note(params.engine.learn_customers))
                 save_churn(model, folder / fit, facts)
                 print(f"train_churn: {fit}: {in_words(model, facts, panel)}")
 

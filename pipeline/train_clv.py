@@ -4,12 +4,11 @@ from typing import get_args
 
 from fedelta.features.cutoffs import Fit
 from fedelta.models.learning.cross_fitting import copies_as_one
-from fedelta.models.panel import Panel
 from fedelta.models.value.model import ClvModel, OrdersModel, fit_clv, fit_orders
 from fedelta.models.value.storage import save_clv
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import CHURN, files_of_value, read_training
+from fedelta.pipeline.panel import CHURN, files_of_value, read_training, sample_note
 from fedelta.pipeline.params import load_params
 from fedelta.pipeline.training import THREADS, ahead, counts_orders, training_facts, value_ahead
 
@@ -19,27 +18,29 @@ def main() -> None:
     params = load_params()
     with whole(paths.CLV_BUNDLE) as folder:
         for fit in get_args(Fit):
-            panel, files = read_training(fit), files_of_value()
+            panel = read_training(fit, most=params.engine.learn_customers)
             if len(panel):
-                of_value = panel if files == CHURN else read_training(fit, files)
-                model = fit_clv(copies_as_one(of_value), params.clv, **value_ahead(params), threads=THREADS)
                 orders = (
                     fit_orders(panel, params.clv, **ahead(params), threads=THREADS) if counts_orders(panel) else None
                 )
-                facts = {"training": training_facts(of_value, params.churn.definition)}
-                save_clv(model, folder / fit, facts, orders)
-                report(fit, panel, model, orders)
+                rows, note = f"{len(panel):,} rows", sample_note(params.engine.learn_customers)
+                if orders:
+                    rows += f", {(panel.spend > 0).mean():.1%} spend in the horizon of churn"
+                if (files := files_of_value()) != CHURN:
+                    panel = read_training(fit, files, most=params.engine.learn_customers)
+                model = fit_clv(copies_as_one(panel), params.clv, **value_ahead(params), threads=THREADS)
+                save_clv(model, folder / fit, {"training": training_facts(panel, params.churn.definition)}, orders)
+                report(fit, rows, note, model, orders)
 
 
-def report(fit: Fit, panel: Panel, model: ClvModel | None, orders: OrdersModel | None) -> None:
+def report(fit: Fit, rows: str, note: str, model: ClvModel | None, orders: OrdersModel | None) -> None:
     """Print what was learned from and what was chosen."""
     if orders is None:
-        print(f"train_clv: {fit}: {len(panel):,} rows without orders: none are predicted; {in_words(model)}")
+        print(f"train_clv: {fit}: {rows} without orders: none are predicted; {in_words(model)}{note}")
         return
-    spenders = f"{len(panel):,} rows, {(panel.spend > 0).mean():.1%} spend in the horizon of churn"
     how = f"orders by {orders.chosen}. {orders.note} {orders.bias.note} {orders.season.note}"
-    print(f"train_clv: {fit}: {spenders}; {how}")
-    print(f"train_clv: {fit}: {in_words(model)}")
+    print(f"train_clv: {fit}: {rows}; {how}")
+    print(f"train_clv: {fit}: {in_words(model)}{note}")
 
 
 def in_words(model: ClvModel | None) -> str:

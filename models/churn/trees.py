@@ -10,7 +10,7 @@ import pandas as pd
 
 from fedelta.models.churn.baselines import BASE
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import Ensemble, TrainingRows, fit_ensemble
+from fedelta.models.learning.boosting import Ensemble, TrainingRows, by_rows, fit_ensemble
 from fedelta.models.learning.log_odds import btyd_log_odds
 from fedelta.models.learning.settings import BoostingSettings, Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns
@@ -30,7 +30,7 @@ class Trees:
 
     def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of churn (n_rows,): the trees', plus the prior's where they start from it."""
-        raw = self.ensemble.raw(self.encoding.matrix(table))
+        raw = by_rows(lambda rows: self.ensemble.raw(self.encoding.matrix(rows)), table)
         return raw + btyd_log_odds(table, "pareto") if self.prior == "init_score" else raw
 
     def contributions(self, table: AnyTable) -> dict[str, Floats]:
@@ -68,7 +68,7 @@ def grow(panel: Panel, churned: Floats, settings: BoostingSettings, prior: Prior
 def _training_rows(table: pd.DataFrame, prior: Prior) -> tuple[Encoding, TrainingRows, Floats | None]:
     columns, init = tree_inputs(table, prior)
     encoding = Encoding.of(table[columns])
-    return encoding, TrainingRows(encoding.matrix(table), encoding), init
+    return encoding, TrainingRows(encoding.columns(table), encoding), init
 
 
 def tree_inputs(table: pd.DataFrame, prior: Prior) -> tuple[list[str], Floats | None]:

@@ -7,17 +7,21 @@ of rows and columns, averaged over seeds.
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
 
 from fedelta.models.encoding import Encoding, Matrix
 from fedelta.models.learning.settings import BoostingSettings
+from fedelta.models.table import AnyTable
 
 Floats = npt.NDArray[np.float64]
 _BY_ROW, _BY_COLUMN = (f"[force_col_wise: {1 - row}]\n[force_row_wise: {row}]\n" for row in (1, 0))
+_ROWS_AT_ONCE = 200_000
 _FEW_COLUMNS = 0.6  # of all: fewer are copied for each tree where histograms are by row
 Objective = Literal["binary", "cross_entropy", "poisson", "tweedie", "gamma"]
 T = TypeVar("T")
@@ -65,8 +69,8 @@ class TrainingRows:
     (LightGBM leaves out of a data set the columns that no leaf of that size could be split by.)
     """
 
-    def __init__(self, matrix: Matrix, encoding: Encoding) -> None:
-        self._matrix, self._encoding = matrix, encoding
+    def __init__(self, held: Matrix | pa.Table, encoding: Encoding) -> None:
+        self._held, self._encoding = held, encoding
         self._binned: dict[tuple[int, bool, bool], lgb.Dataset] = {}
 
     def binned(self, target: Floats, init_score: Floats | None, weight: Floats | None, least: int) -> lgb.Dataset:
@@ -75,7 +79,7 @@ class TrainingRows:
         if (data := self._binned.get(key)) is not None:
             return data.set_label(target).set_init_score(init_score).set_weight(weight)
         data = self._binned[key] = lgb.Dataset(
-            self._matrix,
+            self._held,
             target,
             weight=weight,
             init_score=init_score,
@@ -129,6 +133,13 @@ def fit_ensemble(
         return lgb.train({**base, "seed": seed}, data, num_boost_round=settings.num_iterations)
 
     return Ensemble(tuple(side_by_side(grow, range(1, settings.seeds + 1), threads)))
+
+
+def by_rows(predict: Callable[[Any], Floats], table: AnyTable) -> Floats:
+    """What `predict` makes of a table (n_rows,), asked of some rows at a time: their matrix is all that is held."""
+    if not isinstance(table, pd.DataFrame) or len(table) <= _ROWS_AT_ONCE:
+        return predict(table)
+    return np.concatenate([predict(table.iloc[i : i + _ROWS_AT_ONCE]) for i in range(0, len(table), _ROWS_AT_ONCE)])
 
 
 def side_by_side(work: Callable[[T], R], tasks: Iterable[T], threads: int) -> list[R]:

@@ -32,4 +32,4 @@ class BoostingSettings:
 class CompetitionSettings(BoostingSettings):
     """How boosters are grown that compete with other models."""
 
-    search_customers: Count = 20_000  # on whom candidates are compared; what is chosen learns from everybody
+    search_customers: Count = 20_000  # on whom candidates are compared

@@ -8,7 +8,7 @@ before the cutoff learn what Pareto/NBD's own hazard of the day missed: one roun
 (Dempster, Laird & Rubin 1977), the first step by a model that was fitted already.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from fedelta.features.registry import FEATURES
 from fedelta.models.btyd.fits import ParetoNbd
 from fedelta.models.btyd.outlook import left_by, outlook
 from fedelta.models.btyd.purchase_prior import PurchasePrior, purchase_summary
+from fedelta.models.btyd.purchase_prior import columns_read as purchase_columns
 from fedelta.models.btyd.purchase_summary import Summary
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble, TrainingRows, fit_ensemble
@@ -83,15 +84,24 @@ def fit_leaving(
     start = np.empty(len(here))
     for cutoff, rows in here.groupby("cutoff"):
         start[rows.index] = _log_odds(_by_pareto(priors[pd.Timestamp(str(cutoff))].pareto, rows, horizon_days))
-    columns = [f.name for f in FEATURES if f.theme in THEMES]
-    columns += [name for name in here.columns if str(name).startswith(BAD_PREFIX)]
-    encoding = Encoding.of(here[columns])
+    encoding = Encoding.of(here[_seen(here.columns)])
     if not encoding.names:
         return None
-    learned = TrainingRows(encoding.matrix(here), encoding)
+    learned = TrainingRows(encoding.columns(here), encoding)
     return LeavingModel(
         fit_ensemble(learned, left, SETTINGS, "cross_entropy", init_score=start, weight=weight), encoding
     )
+
+
+def columns_read(columns: Iterable[str]) -> list[str]:
+    """Those of the columns of a feature table that `fit_leaving` reads, beside keys."""
+    held = list(columns)
+    return list(dict.fromkeys((*purchase_columns(held), *_seen(held))))
+
+
+def _seen(columns: Iterable[str]) -> list[str]:
+    """Those that the trees see."""
+    return [f.name for f in FEATURES if f.theme in THEMES] + [c for c in columns if str(c).startswith(BAD_PREFIX)]
 
 
 def _hindsight(past: pd.DataFrame, now: pd.DataFrame, pareto: ParetoNbd, horizon: int) -> tuple[Floats, Floats]:

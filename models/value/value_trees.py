@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import Ensemble, Objective, TrainingRows, fit_ensemble, side_by_side
+from fedelta.models.learning.boosting import Ensemble, Objective, TrainingRows, by_rows, fit_ensemble, side_by_side
 from fedelta.models.learning.log_odds import rounded_logit, sigmoid
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import PRIOR_FEATURES, Panel, feature_columns, floats
@@ -54,18 +55,22 @@ class ValueTrees:
         """Log of what each booster expects in a row's horizon (n_rows,); of `buys` the log-odds."""
         if not self.ensembles:
             return {}
-        matrix = self.encoding.matrix(table)
         start = _start(table) if self.prior == "init_score" else {}
-        return {part: ensemble.raw(matrix) + start.get(part, 0.0) for part, ensemble in self.ensembles.items()}
+        raw = by_rows(self._raw, table)
+        return {part: raw[:, i] + start.get(part, 0.0) for i, part in enumerate(self.ensembles)}
+
+    def _raw(self, rows: AnyTable) -> Floats:
+        matrix = self.encoding.matrix(rows)
+        return np.column_stack([ensemble.raw(matrix) for ensemble in self.ensembles.values()])
 
 
 def fit_trees(names: Iterable[Name], panel: Panel, settings: ClvSettings, prior: Prior, threads: int = 2) -> ValueTrees:
     """Grow the boosters that candidates need. BTYD's expectations start them, or are columns among others."""
     table = panel.table
-    columns = feature_columns(table) + (list(PRIOR_FEATURES) if prior == "features" else [])
-    encoding = Encoding.of(table[columns])
-    matrix, start, bought = encoding.matrix(table), _start(table), panel.spend > 0
-    rows = TrainingRows(matrix, encoding)
+    read = feature_columns(table) + (list(PRIOR_FEATURES) if prior == "features" else [])
+    encoding = Encoding.of(table[read])
+    columns, start, bought = encoding.columns(table), _start(table), panel.spend > 0
+    rows = TrainingRows(columns, encoding)
     target = {"orders": orders(panel), "spend": panel.spend, "buys": bought.astype(np.float64), "basket": panel.spend}
 
     parts = list(dict.fromkeys(part for name in names for part in _NEEDS[name]))
@@ -74,7 +79,7 @@ def fit_trees(names: Iterable[Name], panel: Panel, settings: ClvSettings, prior:
         known = bought if part == "basket" else np.ones(len(bought), bool)
         one_by_one = part != "basket" and threads == 1
         return fit_ensemble(
-            rows if one_by_one else TrainingRows(matrix[known], encoding),
+            rows if one_by_one else TrainingRows(columns if known.all() else columns.filter(pa.array(known)), encoding),
             target[part][known],
             settings,
             _OBJECTIVES[part],

@@ -21,7 +21,7 @@ from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.fit_btyd import priors_of
-from fedelta.pipeline.panel import Files, read_panel
+from fedelta.pipeline.panel import Files, read_panel, sampled_customers
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.span import span
 from fedelta.pipeline.train_churn import train
@@ -98,7 +98,7 @@ def panels_at(calendars: Sequence[Sequence[Cutoff]], params: Params) -> Iterator
         for folder, cutoffs in zip(folders, passes, strict=True):
             _build(cutoffs, params, folder)
         for calendar, k in zip(calendars, number, strict=True):
-            yield _read(calendar, folders[k])
+            yield _read(calendar, folders[k], params.engine.learn_customers)
 
 
 def _passes(calendars: Sequence[Sequence[Cutoff]]) -> tuple[list[int], list[list[Cutoff]]]:
@@ -124,8 +124,8 @@ def _build(cutoffs: Sequence[Cutoff], params: Params, folder: Path) -> None:
     columns.write_parquet(folder / "prior.parquet")
 
 
-def _read(calendar: Sequence[Cutoff], folder: Path) -> Panel:
-    """The rows of one calendar, in the roles they have there."""
+def _read(calendar: Sequence[Cutoff], folder: Path, most: int | None) -> Panel:
+    """The rows of one calendar, in the roles they have there; those to learn from of so many customers at most."""
     roles = pl.LazyFrame(
         {"cutoff": [c.at for c in calendar], "role": [c.role for c in calendar]},
         schema={"cutoff": pl.Datetime("us", "UTC"), "role": pl.String},
@@ -135,7 +135,8 @@ def _read(calendar: Sequence[Cutoff], folder: Path) -> Panel:
     with TemporaryDirectory(dir=folder) as scratch:
         mine.sink_parquet(Path(scratch) / "part.parquet")
         files = Files(Path(scratch), folder / "labels", folder / "prior.parquet")
-        return read_panel(sorted({c.role for c in calendar}), files)
+        roles_read = sorted({c.role for c in calendar})
+        return read_panel(roles_read, files, among=sampled_customers(most, files.features), whole=["evaluate"])
 
 
 def table_of(report: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def main(settings: TuneSettings, *, candidate: str | None = None, write: bool = 
     params = load_params()
     churn, why = to_tune(params.churn, candidate)
     params = replace(params, churn=churn)
-    panel = read_training("evaluated")
+    panel = read_training("evaluated", most=params.engine.learn_customers)
     if not len(panel):
         raise NothingToTune(
             "There are no training cutoffs before an evaluation cutoff, as in a table of customers or a short history: "

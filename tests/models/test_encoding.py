@@ -43,6 +43,16 @@ def test_columns_as_arrays_give_the_same_matrix():
     np.testing.assert_array_equal(encoding.matrix(whole.where(some)), encoding.matrix(TABLE[some]), strict=True)
 
 
+def test_columns_for_a_reader_of_columns_hold_the_matrix_and_are_not_copied():
+    table = TABLE.assign(count=np.array([3, 1, 2, 5], np.int32))
+    encoding = Encoding.of(table)
+    held = encoding.columns(table)
+    read = np.column_stack([held[name].to_numpy() for name in held.column_names])
+    assert held.column_names == list(encoding.names)
+    np.testing.assert_array_equal(read.astype(np.float64), encoding.matrix(table))
+    assert np.shares_memory(held["count"].chunk(0).to_numpy(), table["count"].to_numpy())
+
+
 def test_a_column_all_unknown_at_scoring_is_unknown_in_every_row():
     unknown = TABLE.assign(spend=pd.Series([None] * 4, dtype=object), plan=None)
     assert np.isnan(Encoding.of(TABLE).matrix(unknown)[:, :2]).all()
@@ -51,6 +61,8 @@ def test_a_column_all_unknown_at_scoring_is_unknown_in_every_row():
 def test_every_missing_column_is_named():
     with pytest.raises(MissingFeatures, match=r"The model needs \['spend', 'plan'\], which the table lacks\. Rebuild"):
         Encoding.of(TABLE).matrix(TABLE[["flag"]])
+    with pytest.raises(MissingFeatures, match=r"The model needs \['spend', 'plan'\], which the table lacks\. Rebuild"):
+        Encoding.of(TABLE).columns(TABLE[["flag"]])
 
 
 def test_the_order_of_columns_and_others_beside_them_change_nothing():

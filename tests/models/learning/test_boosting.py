@@ -5,10 +5,11 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import TrainingRows, fit_ensemble
+from fedelta.models.learning.boosting import Objective, TrainingRows, by_rows, fit_ensemble
 from fedelta.models.learning.settings import BoostingSettings
 
 SETTINGS = BoostingSettings(num_iterations=20, seeds=2, min_data_in_leaf=20, min_data_in_leaf_share=0.0)
@@ -51,6 +52,37 @@ def test_predicting_while_another_booster_grows_does_not_end_the_process() -> No
     command = [sys.executable, "-c", SIDE_BY_SIDE]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout.strip()) == (0, "still here"), ran.stderr
+
+
+@pytest.mark.parametrize("objective", ["binary", "tweedie"])
+def test_rows_given_by_column_grow_the_trees_of_their_matrix(objective: Objective) -> None:
+    random, n = np.random.default_rng(3), 3_000
+    plan = random.choice(["gold", "tin", "lead", None], n)
+    table = pd.DataFrame({"count": random.integers(0, 9, n, np.int32), "share": random.random(n, np.float32)})
+    table = table.assign(
+        spend=np.where(random.random(n) < 0.3, np.nan, random.random(n)), plan=plan, flag=table["share"] > 0.5
+    )
+    target = (table["count"].to_numpy() + 3 * (plan == "tin") + random.normal(size=n) > 4).astype(np.float64)
+    encoding = Encoding.of(table)
+    assert encoding.categorical
+    by_matrix, by_column = (
+        fit_ensemble(TrainingRows(held, encoding), target, SETTINGS, objective).to_text()
+        for held in (encoding.matrix(table), encoding.columns(table))
+    )
+    assert by_column == by_matrix
+
+
+def test_predictions_do_not_depend_on_how_many_rows_are_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.DataFrame({"a": np.arange(10.0)})
+    asked: list[int] = []
+
+    def predict(rows: pd.DataFrame) -> np.ndarray:
+        asked.append(len(rows))
+        return rows["a"].to_numpy() ** 2
+
+    monkeypatch.setattr("fedelta.models.learning.boosting._ROWS_AT_ONCE", 4)
+    np.testing.assert_array_equal(by_rows(predict, table), np.arange(10.0) ** 2)
+    assert asked == [4, 4, 2]
 
 
 def sparse_rows() -> TrainingRows:
