@@ -149,11 +149,11 @@ def document_of(row: Mapping[str, Any], snapshot_id: str) -> bytes:
 
 
 def _instant(at: dt.date) -> str:
-    """A day, or an instant with no decimals of a second, three, or six, whichever tell it all."""
+    """A day, or an instant with no decimals of a second, three, or six, the fewest that lose nothing."""
     if not isinstance(at, dt.datetime):
         return at.isoformat()
-    told = "seconds" if not at.microsecond else "microseconds" if at.microsecond % 1000 else "milliseconds"
-    return f"{at.replace(tzinfo=None).isoformat(timespec=told)}Z"
+    unit = "seconds" if not at.microsecond else "microseconds" if at.microsecond % 1000 else "milliseconds"
+    return f"{at.replace(tzinfo=None).isoformat(timespec=unit)}Z"
 
 
 _LISTS: dict[str, Any] = {"reasons": list[Reason], "next_categories": list[NextCategory]}
