@@ -20,7 +20,7 @@ def _at_risk(limit: int, tiers: Any, language: Any, *, as_json: bool) -> None:
     """List who may be contacted, most at stake first, and why they may leave."""
     from fedelta.pipeline.commands.at_risk import main as at_risk
 
-    enter_project(of_source=True)
+    enter_project(of_source=True, reads="at-risk")
     at_risk(limit=limit, tiers=tiers, language=language, as_json=as_json)
 
 
@@ -52,7 +52,7 @@ def _saves(
 
     from fedelta.pipeline.commands import saves
 
-    file = enter_project({"record": record}, of_source=True)["record"]
+    file = enter_project({"record": record}, of_source=True, reads="saves")["record"]
     if file is not None:
         click.echo(saves.record(file, campaign, datetime.now(UTC)))
     elif plan is not None:
@@ -76,7 +76,7 @@ def _explain(customer_id: str, without: str | None, resolved: str | None, langua
 
     if without and resolved:
         raise click.UsageError("Give either --without or --resolved.", click.get_current_context())
-    enter_project(of_source=True)
+    enter_project(of_source=True, reads="explain")
     explain(customer_id, without=without, resolved=resolved, language=language, as_json=as_json)
 
 
@@ -88,7 +88,7 @@ def _plan(capacity: int | None, *, as_json: bool) -> None:
     """Show what contacting customers would bring, by how many are contacted."""
     from fedelta.pipeline.commands.plan import main as plan
 
-    enter_project()
+    enter_project(reads="plan")
     plan(capacity, as_json=as_json)
 
 
@@ -100,7 +100,7 @@ def _lineage(customer_id: str, *, as_json: bool) -> None:
     """Walk from a customer's score back to the source's files."""
     from fedelta.pipeline.commands.lineage import main as lineage
 
-    enter_project(of_source=True)
+    enter_project(of_source=True, reads="lineage")
     lineage(customer_id, as_json=as_json)
 
 

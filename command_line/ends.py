@@ -5,12 +5,16 @@ Exit codes: 0 done; 1 it could not be done, or a check that was asked for failed
 """
 
 import sys
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from fedelta.command_line.group import fedelta
 from fedelta.features.errors import FedeltaError
+
+_HOME = Path(__file__).parents[1]
 
 
 def run_command(words: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a line per way to end
@@ -34,21 +38,27 @@ def run_command(words: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a
         return _failed(f"{named} is missing. `dvc repro` makes what a command reads.")
     except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
         return _failed(f"{error}. Make room or grant access, then run again.")
-    except Exception:
-        if damaged := _damaged():
+    except Exception as error:
+        if damaged := _damaged(error):
             return _failed(damaged)
         raise
     return 0
 
 
-def _damaged() -> str:
-    """What to say of damaged files of the project in whose folder the command worked; nothing if there are none."""
+def _damaged(error: Exception) -> str:
+    """What to say of damaged files of the project in whose folder the command worked; nothing if there are none.
+
+    The error is named too, with the line of ours that it came from: it may have another cause.
+    """
     from fedelta.pipeline.damaged import Damaged, must_be_whole
 
+    first = str(error).strip().partition("\n")[0]
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_HOME)]
+    place = f" at {Path(ours[-1].filename).relative_to(_HOME)}:{ours[-1].lineno}" if ours else ""
     try:
-        must_be_whole()
-    except Damaged as error:
-        return str(error)
+        must_be_whole(cause=f"What failed: {type(error).__name__}{place}: {first}")
+    except Damaged as damaged:
+        return str(damaged)
     return ""
 
 

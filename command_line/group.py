@@ -65,8 +65,13 @@ class SourceName(click.ParamType[str]):
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
-def enter_project(paths: Mapping[str, Path | None] | None = None, *, of_source: bool = False) -> dict[str, Any]:
-    """Work in the project's folder, as a command given in a folder below it means; paths stay what was given."""
+def enter_project(
+    paths: Mapping[str, Path | None] | None = None, *, of_source: bool = False, reads: str = ""
+) -> dict[str, Any]:
+    """Work in the project's folder, as a command given in a folder below it means; paths stay what was given.
+
+    `of_source` refuses what was made of another source, `reads` tables that are none of those this command reads.
+    """
     from fedelta.pipeline.project import must_be_of_source, must_be_project
 
     here = Path.cwd()
@@ -81,6 +86,10 @@ def enter_project(paths: Mapping[str, Path | None] | None = None, *, of_source: 
         os.chdir(root)
     if of_source:
         must_be_of_source()
+    if reads:
+        from fedelta.pipeline.contents import READS, tables_must_hold
+
+        tables_must_hold(*READS[reads])
     return moved
 
 

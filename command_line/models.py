@@ -15,7 +15,7 @@ def _churn_window(share: float) -> None:
     """Advise after how much silence to call a customer gone."""
     from fedelta.pipeline.commands.churn_window import main as churn_window
 
-    enter_project(of_source=True)
+    enter_project(of_source=True, reads="churn-window")
     churn_window(share)
 
 
@@ -28,7 +28,7 @@ def _backtest(at: str | None, rolling: int | None, step: int | None) -> None:
     """Pretend the data ended at a date, then compare with what happened (reports/backtest.json)."""
     if (at is None) == (rolling is None):
         raise click.UsageError("Give either --at DATE or --rolling N.", click.get_current_context())
-    enter_project(of_source=True)
+    enter_project(of_source=True, reads="backtest")
     if rolling is not None:
         from fedelta.pipeline.commands.rolling import main as rolling_backtest
 
@@ -52,7 +52,7 @@ def _tune(candidate: Any, trials: int | None, seconds: int | None, *, write: boo
     from fedelta.pipeline.commands.tune import main as tune
     from fedelta.pipeline.params import load_params
 
-    enter_project(of_source=True)
+    enter_project(of_source=True, reads="tune")
     asked = {name: value for name, value in (("trials", trials), ("seconds", seconds)) if value is not None}
     tune(replace(load_params().tune, **asked), candidate=candidate, write=write)
 

@@ -1,4 +1,4 @@
-"""Which of the project's files are damaged: cut short, empty, or not what their names say.
+"""Which of the project's files are damaged: cut short, empty, not what their names say, or of other content.
 
 Asked only once a command has failed for no reason that it knows, so a whole file costs nothing.
 """
@@ -16,6 +16,7 @@ from fedelta.models.bundle import is_whole_booster
 
 _FOLDERS = ("data", "reports", "treatments", "erased")
 _HEADER = 100  # bytes, of a database of SQLite
+_OF_PEOPLE = ("treatments/", "erased/")  # nothing makes them anew
 _NOT_OURS = Path("data/raw")
 
 
@@ -23,25 +24,43 @@ class Damaged(FedeltaError):
     """A file that a command reads cannot be read."""
 
 
-def must_be_whole(folder: Path = Path()) -> None:
-    """Refuse damaged files, by name.
+def must_be_whole(folder: Path = Path(), cause: str = "") -> None:
+    """Refuse damaged files, by name, and say what else is known of the failure.
 
     Raises
     ------
     Damaged
         If there are any.
     """
-    found = [str(path.relative_to(folder)) for path in damaged_files(folder)]
+    cut = [str(path.relative_to(folder)) for path in damaged_files(folder)]
+    many = len(cut) > 1
+    found = (
+        [f"{', '.join(cut)} {'are' if many else 'is'} cut short or damaged otherwise"] if cut else [*_mistaken(folder)]
+    )
     if not found:
         return
-    many = len(found) > 1
-    databases = any(name.endswith(".db") for name in found)
+    kept = [name for name in cut if name.endswith(".db") or name.startswith(_OF_PEOPLE)]
+    them = "them" if many or len(found) > 1 else "it"
     advice = (
-        "bring back a backup of databases, and remove the others: `dvc repro` makes them anew"
-        if databases
-        else f"remove {'them' if many else 'it'} and run `dvc repro`, which makes {'them' if many else 'it'} anew"
+        f"bring back a backup of {', '.join(kept)}" + (", and remove the others" if len(kept) < len(cut) else "")
+        if kept
+        else f"remove {them}"
     )
-    raise Damaged(f"{', '.join(found)} {'are' if many else 'is'} cut short or damaged otherwise: {advice}.")
+    if len(kept) < len(cut) or not cut:
+        advice += f" and run `dvc repro`, which makes {them} anew"
+    raise Damaged(f"{'; '.join(found)}: {advice}.{cause and f' {cause}'}")
+
+
+def _mistaken(folder: Path) -> Iterator[str]:
+    """What is wrong with files that can be read."""
+    from fedelta.pipeline.contents import (  # noqa: PLC0415 - slow to import
+        mistakes_in_models,
+        mistakes_in_reports,
+        mistakes_in_tables,
+    )
+
+    for mistakes in (mistakes_in_tables, mistakes_in_reports, mistakes_in_models):
+        yield from mistakes(folder)
 
 
 def damaged_files(folder: Path) -> Iterator[Path]:

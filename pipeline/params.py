@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -19,7 +20,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from fedelta.features.cutoffs import CutoffSettings
+from fedelta.features.cutoffs import BadCutoff, CutoffSettings, score_cutoff
 from fedelta.features.errors import FedeltaError, meant, yaml_mistake
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.ranges import DayCount, DaysOrNone, Seed, Share
@@ -147,6 +148,10 @@ def load_params(path: Path = PARAMS) -> Params:
         params = _adapter().validate_json(document, strict=True, extra="forbid")
     except ValidationError as error:
         raise _explained(error.errors(include_url=False), raw) from None
+    try:
+        score_cutoff(params.cutoffs, datetime.now(UTC))  # whatever the data, it is a date or none
+    except BadCutoff as error:
+        raise BadParams(f"{path}: {error}") from None
     params.experience.check()
     if params.churn.candidate != "auto" or params.churn.candidate_settings:
         _check_candidate(params.churn, raw)

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import lightgbm as lgb
@@ -13,13 +14,14 @@ import pytest
 from tiny_project import HERE, inside
 
 from fedelta.command_line.ends import run_command
+from fedelta.features.contract import SCORES
 from fedelta.models.bundle import BadBundle, bundle_hash, read_boosters
 from fedelta.pipeline.damaged import damaged_files
 
 FILES = (
     "data/scores.parquet",
-    "data/features/part-00000.parquet",
-    "reports/data.json",
+    "data/quarantine/interactions.parquet",
+    "reports/metrics.json",
     "data/bundle/churn/delivered/churn-0-0.txt",
     "data/bundle/churn/delivered/model.json",
     "data/serve/fedelta.db",
@@ -40,7 +42,9 @@ def whole(tmp_path: Path, booster: str) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".parquet":
-            pl.DataFrame({"customer_id": [f"c{n}" for n in range(200)]}).write_parquet(path)
+            keys = {"customer_id": [f"c{n}" for n in range(200)], "status": "no_history", "horizon_days": 90}
+            rows = pl.DataFrame({**keys, "as_of": datetime(2026, 1, 31, tzinfo=UTC)})
+            pl.concat([SCORES.to_frame(), rows], how="diagonal_relaxed").cast(dict(SCORES)).write_parquet(path)
         elif path.suffix == ".json":
             path.write_text(json.dumps({"source": "demo", "figures": [*range(100)]}))
         elif path.suffix == ".txt":

@@ -94,6 +94,13 @@ def test_the_scoring_cutoff_is_a_date_or_a_word(tmp_path: Path):
     assert "cutoffs.score_at is 20260131" in refused(with_change(tmp_path, "cutoffs.score_at", 20260131))
 
 
+@pytest.mark.parametrize("text", ["now", "today", "", "2026-02-30", "31.01.2026", "Latest", "2026-01-31T10:00"])
+def test_a_scoring_cutoff_that_is_no_date_is_refused_where_settings_are_read(tmp_path: Path, text: str):
+    assert f"cutoffs.score_at is {text!r}; it must be a date (2026-01-31) or latest." in refused(
+        with_change(tmp_path, "cutoffs.score_at", text)
+    )
+
+
 def test_a_setting_left_out_takes_its_default_where_it_has_one(tmp_path: Path):
     assert load_params(with_change(tmp_path, "cutoffs.train", ...)).cutoffs.train == 6
 

@@ -1,0 +1,162 @@
+"""A file of other content than it must have is named in one line, before anything is computed of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tiny_project import HERE, inside, scored_project
+
+from fedelta.command_line.ends import run_command
+from fedelta.pipeline import paths
+from fedelta.pipeline.contents import (
+    READS,
+    TABLES,
+    WrongContent,
+    mistakes_in_models,
+    mistakes_in_reports,
+    mistakes_in_tables,
+    tables_must_hold,
+)
+from fedelta.pipeline.stages import read_stages
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return scored_project(tmp_path / "project")
+
+
+def hashes(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def file_of(path: Path) -> Path:
+    return next(path.glob("*.parquet")) if path.is_dir() else path
+
+
+def test_what_stages_write_holds_what_it_must(project: Path) -> None:
+    with inside(project):
+        assert [*mistakes_in_tables(), *mistakes_in_reports(), *mistakes_in_models()] == []
+        assert {path for path in TABLES if not path.exists()} == {
+            paths.DECLARED_LABELS, paths.SOURCE_TREATMENTS, paths.VALUE_FEATURES, paths.VALUE_LABELS,
+        }  # fmt: skip
+
+
+def test_a_stage_reads_the_tables_that_dvc_yaml_names() -> None:
+    stages = read_stages(HERE / "dvc.yaml", HERE / "params.yaml")
+    for stage in stages:
+        assert set(READS.get(stage.name, ())) == {Path(dep) for dep in stage.deps} & TABLES.keys(), stage.name
+    assert READS.keys() - {stage.name for stage in stages} == {
+        "at-risk", "backtest", "churn-window", "explain", "lineage", "plan", "saves", "tune",
+    }  # fmt: skip
+
+
+BREAKS: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], str]] = [
+    ("another table", lambda _: pl.DataFrame({"x": [1, 2]}), "lacks .*customer_id"),
+    ("a column is gone", lambda table: table.drop("customer_id"), "lacks customer_id"),
+    (
+        "numbers for text",
+        lambda table: table.with_columns(customer_id=pl.int_range(pl.len())),
+        "customer_id as Int64 instead of String",
+    ),
+    (
+        "nobody's row",
+        lambda table: table.with_columns(
+            customer_id=pl.when(pl.int_range(pl.len()) == 1).then(None).otherwise("customer_id")
+        ),
+        "rows without customer_id",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "change", "says"), BREAKS, ids=[case[0] for case in BREAKS])
+def test_any_table_of_other_content_is_named(
+    project: Path, wrong: str, change: Callable[[pl.DataFrame], pl.DataFrame], says: str
+) -> None:
+    with inside(project):
+        for path in (path for path in TABLES if path.exists()):
+            file = file_of(path)
+            whole, table = file.read_bytes(), pl.read_parquet(file)
+            if table.is_empty() and "without" in says:
+                continue
+            change(table).write_parquet(file)
+            with pytest.raises(WrongContent, match=rf"^{file} .*{says}.*remove it and run `dvc repro`") as refused:
+                tables_must_hold(path)
+            assert "\n" not in str(refused.value), wrong
+            file.write_bytes(whole)
+            tables_must_hold(path)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.999])
+def test_any_table_that_is_cut_short_is_named(project: Path, share: float) -> None:
+    with inside(project):
+        for path in (path for path in TABLES if path.exists()):
+            file = file_of(path)
+            file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+            with pytest.raises(WrongContent, match=rf"^{file} is cut short"):
+                tables_must_hold(path)
+
+
+def test_tables_without_a_row_are_named_where_there_must_be_one(project: Path) -> None:
+    with inside(project):
+        for path, table in TABLES.items():
+            if path.exists():
+                file = file_of(path)
+                pl.read_parquet(file).clear().write_parquet(file)
+                assert any("has no rows" in words for words in mistakes_in_tables(only=frozenset({path}))) == table.some
+
+
+@pytest.mark.parametrize(
+    ("words", "table"),
+    [
+        (["stage", "train_churn"], paths.FEATURES),
+        (["stage", "fit_btyd"], paths.FEATURES),
+        (["stage", "experience"], paths.INTERACTIONS),
+        (["plan"], paths.SCORES),
+        (["explain", "c0001"], paths.INTERACTIONS),
+        (["lineage", "c0001"], paths.SCORES),
+        (["saves", "--record", "treatments/may.parquet"], paths.SCORES),
+        (["backtest", "--at", "2023-12-01"], paths.INTERACTIONS),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_a_command_names_such_a_table_in_one_line_and_writes_nothing(
+    project: Path, words: list[str], table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with inside(project):
+        pl.DataFrame({"x": [1, 2]}).write_parquet(file := file_of(table))
+        before = hashes(project)
+        assert run_command(words) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"fedelta: {file} lacks ")
+        assert said.count("\n") == 1
+        assert hashes(project) == before
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"x"', "[1, 2]", "{}"])
+def test_reports_and_models_of_other_content_are_named(project: Path, content: str) -> None:
+    with inside(project):
+        for report in sorted(Path("reports").glob("*.json")):
+            whole = report.read_bytes()
+            report.write_text(content)
+            assert report == paths.METRICS or next(mistakes_in_reports()).startswith(f"{report} ")
+            report.write_bytes(whole)
+        for contract in sorted(paths.BUNDLE.rglob("model.json")):
+            whole = contract.read_bytes()
+            contract.write_text(content)
+            found = [*mistakes_in_models()]
+            assert content == "{}" or found[0].startswith(f"{contract.parent} holds no model that can be loaded")
+            contract.write_bytes(whole)
+
+
+def test_what_failed_stays_visible_beside_the_damaged_file(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with inside(project):
+        document = json.loads((paths.CHURN_DELIVERED / "model.json").read_text())
+        del document["calibrator"]
+        (paths.CHURN_DELIVERED / "model.json").write_text(json.dumps(document))
+        assert run_command(["explain", "c0001"]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("fedelta: data/bundle/churn/delivered holds no model that can be loaded (KeyError: 'cal")
+        assert "What failed: KeyError at models/churn/storage.py:" in said
+        assert said.count("\n") == 1
