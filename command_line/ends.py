@@ -15,6 +15,8 @@ from fedelta.command_line.group import fedelta
 from fedelta.features.errors import FedeltaError
 
 _HOME = Path(__file__).parents[1]
+_NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")  # as DuckDB and Polars pass it on
+_WRITING = "transport error"  # what Polars says of a full disk as it writes, and of a file cut short as it reads
 
 
 def run_command(words: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a line per way to end
@@ -39,8 +41,12 @@ def run_command(words: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a
     except OSError as error:  # no room, no permission: nothing half-written is left (pipeline/atomic_write.py)
         return _failed(f"{error}. Make room or grant access, then run again.")
     except Exception as error:
+        if any(words in str(error) for words in _NO_ROOM):
+            return _failed(f"A file could not be written: {_first_line(error)}. Make room, then run again.")
         if damaged := _damaged(error):
             return _failed(damaged)
+        if _WRITING in str(error):
+            return _failed(f"A table could not be written ({_first_line(error)}). Make room, then run again.")
         raise
     return 0
 
@@ -52,14 +58,17 @@ def _damaged(error: Exception) -> str:
     """
     from fedelta.pipeline.damaged import Damaged, must_be_whole
 
-    first = str(error).strip().partition("\n")[0]
     ours = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_HOME)]
     place = f" at {Path(ours[-1].filename).relative_to(_HOME)}:{ours[-1].lineno}" if ours else ""
     try:
-        must_be_whole(cause=f"What failed: {type(error).__name__}{place}: {first}")
+        must_be_whole(cause=f"What failed: {type(error).__name__}{place}: {_first_line(error)}")
     except Damaged as damaged:
         return str(damaged)
     return ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _failed(why: str) -> int:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import polars as pl
 
@@ -97,8 +98,14 @@ def _database(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(_HEADER)
     page, pages = int.from_bytes(header[16:18]), int.from_bytes(header[28:32])
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        whole = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+    # With a journal beside it somebody may be writing. Without one it is opened as what nobody changes: reading it then
+    # makes no files, for which a full disk has no room.
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as connection:
+            whole = connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+    except sqlite3.OperationalError:  # locked, no room, no permission
+        whole = True
     return whole and path.stat().st_size >= (65_536 if page == 1 else page) * pages
 
 

@@ -53,7 +53,7 @@ Tell = Callable[[str], None]
 
 _COLUMNS_NAMED = 20
 _CANNOT_WRITE = (
-    "A file could not be written or read: {} Make room on the disk, or correct its permissions, and run it again."
+    "A file could not be written or read: {}. Make room on the disk, or correct its permissions, and run it again."
 )
 
 
@@ -358,7 +358,7 @@ def _clear_errors(memory_limit: str) -> Iterator[None]:
         if isinstance(error, duckdb.OutOfMemoryException):
             raise OutOfRoom(f"{memory_limit} of memory do not suffice: raise engine.memory_limit. ({text})") from None
         if isinstance(error, duckdb.IOException) or "Could not write" in text or "No space" in text:
-            raise OutOfRoom(_CANNOT_WRITE.format(text)) from None
+            raise OutOfRoom(_CANNOT_WRITE.format(text.rstrip("."))) from None
         raise SourceError(f"The data could not be read: {text}") from None
     except OSError as error:
-        raise OutOfRoom(_CANNOT_WRITE.format(one_line(error))) from None
+        raise OutOfRoom(_CANNOT_WRITE.format(one_line(error).rstrip("."))) from None

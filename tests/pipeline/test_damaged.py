@@ -108,3 +108,34 @@ def test_an_error_of_ours_is_not_blamed_on_files(whole: Path, monkeypatch: pytes
     monkeypatch.setattr(pl, "scan_parquet", broken)
     with inside(whole), pytest.raises(KeyError, match="a mistake"):
         run_command(["at-risk"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            "parquet: File out of specification: Invalid thrift: transport error",
+            "A table could not be written (parquet",
+        ),
+        ("IO Error: Could not write file: No space left on device", "A file could not be written: IO Error: Could not"),
+    ],
+)
+def test_a_full_disk_is_called_one_whatever_the_library_says(
+    whole: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, says: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise pl.exceptions.ComputeError(words)
+
+    monkeypatch.setattr(pl, "scan_parquet", broken)
+    with inside(whole):
+        assert run_command(["at-risk"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"fedelta: {says}")
+    assert "Make room, then run again." in said
+    assert said.count("\n") == 1
+
+
+def test_a_database_is_looked_at_without_making_files(whole: Path) -> None:
+    before = sorted(whole.rglob("*"))
+    assert [*damaged_files(whole)] == []
+    assert sorted(whole.rglob("*")) == before
