@@ -8,21 +8,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 import polars as pl
 
 from fedelta.models.btyd.purchase_prior import PurchasePrior, columns_read, fit_priors
 from fedelta.models.panel import ORDER, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.atomic_write import whole
-from fedelta.pipeline.panel import from_pandas, has_value_cutoffs, read_features
+from fedelta.pipeline.panel import from_pandas, has_value_cutoffs
 from fedelta.pipeline.params import Params, load_params
-
-
-def read_for_priors(folder: Path = paths.FEATURES) -> pd.DataFrame:
-    """What the fits read of a feature table."""
-    schema = pl.read_parquet_schema(next(folder.glob("*.parquet")))
-    return to_pandas(read_features(folder, [*ORDER, "role", "status", *columns_read(schema)]))
 
 
 def priors_of(
@@ -30,8 +23,16 @@ def priors_of(
 ) -> tuple[dict[str, PurchasePrior], pl.DataFrame]:
     """The fits of a feature table, and their columns as they are stored; those that are `fitted` are taken as such."""
     pays = params.churn.relationship.activity_pays
-    priors, columns = fit_priors(read_for_priors(folder), money=pays, fitted=fitted)
-    return priors, from_pandas(columns)
+    parts = pl.scan_parquet(folder / "*.parquet")
+    read = parts.select(*ORDER, "role", "status", *columns_read(parts.collect_schema().names()))
+    priors: dict[str, PurchasePrior] = {}
+    columns = []
+    for cutoff in parts.select(pl.col("cutoff").unique().sort()).collect()["cutoff"]:  # one in memory at a time
+        rows = read.filter(pl.col("cutoff") == cutoff).sort("customer_id").collect()
+        found, of_rows = fit_priors(to_pandas(rows), money=pays, fitted=fitted)
+        priors |= found
+        columns.append(from_pandas(of_rows))
+    return priors, pl.concat(columns, rechunk=True)
 
 
 def main() -> None:

@@ -36,11 +36,6 @@ _ROW = "row"
 _CELLS_AT_ONCE = 20_000_000  # read at once
 
 
-def read_features(folder: Path = paths.FEATURES, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The feature table, sorted by cutoff and customer."""
-    return read_sorted(folder).select(pl.all() if columns is None else pl.col(columns)).collect()
-
-
 def read_sorted(folder: Path) -> pl.LazyFrame:
     """Any table of parts with a cutoff and a customer, in their order."""
     return pl.scan_parquet(folder / "*.parquet").sort(*ORDER)

@@ -127,8 +127,9 @@ def points(table: AnyTable, scales: Sequence[Scale]) -> Floats:
     ).T[:, :, None]
     z = np.clip((np.array([_read(table, trait) for trait in traits]) - median) / spread, -_FARTHEST, _FARTHEST)
     rated = [place for place, trait in enumerate(traits) if trait.evidence is not None]
-    count = np.nan_to_num([floats(table, str(traits[place].evidence)) for place in rated])
-    z[rated] = z[rated] * count / (count + _SOME)
+    if rated:
+        count = np.nan_to_num([floats(table, str(traits[place].evidence)) for place in rated])
+        z[rated] = z[rated] * count / (count + _SOME)
     return np.ascontiguousarray((np.nan_to_num(z) / weight).T)
 
 

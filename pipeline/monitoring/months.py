@@ -21,7 +21,7 @@ from fedelta.models.panel import feature_columns, to_pandas
 from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import buckets
 from fedelta.pipeline.feature_job import build, job_for
-from fedelta.pipeline.panel import read_features
+from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params
 from fedelta.pipeline.span import span
 
@@ -92,7 +92,7 @@ def sampled_features(params: Params, calendar: Calendar, customers: int) -> pd.D
         labels.mkdir()
         job = job_for(params, at, features, labels)
         build(job, buckets(paths.INTERACTIONS, number)[: params.engine.workers], params.engine.workers)
-        table = to_pandas(read_features(features))
+        table = to_pandas(read_sorted(features).collect())
     return table[table["status"] == "scored"].reset_index(drop=True)
 
 
