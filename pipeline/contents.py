@@ -23,7 +23,10 @@ Types = Mapping[str, pl.DataType | None]  # None: any
 
 _CUSTOMER: Types = {"customer_id": pl.String()}
 _ROW: Types = {**_CUSTOMER, "cutoff": pl.Datetime("us", "UTC")}
-_OF_CUTOFF: Types = {"horizon_days": pl.Int32(), "lead_days": pl.Int32(), "role": pl.String(), "status": pl.String()}
+_OF_CUTOFF: Types = {
+    "horizon_days": pl.Int32(), "lead_days": pl.Int32(), "role": pl.String(), "refit": pl.Boolean(),
+    "status": pl.String(),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

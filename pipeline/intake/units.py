@@ -4,7 +4,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, groupby, pairwise
 
 from fedelta.pipeline.intake.plausibility import Tables, rounded
@@ -16,6 +16,7 @@ _BINS = 20  # to a factor of ten
 _FACTORS = (100, 1000)  # of units that are mixed: cents, and currencies with three decimals
 _SHAPE = 0.18  # powers of ten by which the quantiles of two groups may miss the factor between them
 _QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_TAIL = 0.05  # of two groups that overlap, beyond where the other begins
 _MIDDLE = 0.25  # powers of ten around what parts two groups, in which few amounts may lie:
 _EMPTY = 0.25  # of the smaller group
 _SHARE = 0.1  # of what the fullest month has of a group; a month with less is not named
@@ -28,7 +29,7 @@ def of_units(tables: Tables) -> Iterator[str]:
     yield from _returns(tables)
     warned = [*_months(tables), *_channels(tables)]
     cells = _by_cell(tables) if not warned else {}
-    yield from warned or _mixed(cells) or _months_of_a_channel(cells)
+    yield from warned or _mixed(cells) or _whole_beside_fractions(tables) or _months_of_a_channel(cells)
 
 
 def mixed_values(tables: Tables, table: str, columns: Iterable[str]) -> Iterator[str]:
@@ -64,9 +65,15 @@ def two_groups(bins: Counter[int]) -> tuple[float, float, int, int] | None:
             for is_low in (True, False)
         )
         apart = [(b - a) / _BINS for a, b in zip(low, high, strict=True)]
-        if any(all(abs(d - math.log10(factor)) <= _SHAPE for d in apart) for factor in _FACTORS):
+        if _a_factor(apart):
             return _amount(low[2]), _amount(high[2]), below[-1] - below[k], first + k
     return None
+
+
+def _a_factor(apart: Iterable[float]) -> bool:
+    """Whether quantiles of two groups are all a known factor apart."""
+    distances = list(apart)
+    return any(all(abs(d - math.log10(factor)) <= _SHAPE for d in distances) for factor in _FACTORS)
 
 
 def _usual(tables: Tables, what: str, where: str) -> list[tuple[str, float]]:
@@ -149,6 +156,38 @@ def _mixed(cells: Mapping[Cell, Counter[int]]) -> list[str]:
     return []
 
 
+def whole_is_other_unit(fractions: Counter[int], whole: Counter[int]) -> bool:
+    """Whether whole amounts are of the same shape as those with decimals, a known factor above them.
+
+    Cents have no decimals. However widely amounts vary, so that two units overlap, those that are whole tell them
+    apart; in one unit they lie where the others do. Where the two do not overlap, only what is dear may be priced in
+    whole amounts.
+    """
+    if min(fractions.total(), whole.total()) < 2 * _FEW:
+        return False
+    (end,), (begin,) = _quantiles(fractions, (1 - _TAIL,)), _quantiles(whole, (_TAIL,))
+    if end <= begin:
+        return False
+    return _a_factor((b - a) / _BINS for a, b in zip(_quantiles(fractions), _quantiles(whole), strict=True))
+
+
+def _whole_beside_fractions(tables: Tables) -> list[str]:
+    """A warning if purchases of whole amounts are of another unit than those with decimals."""
+    parts: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
+    for is_whole, place, number in tables.rows(
+        f"SELECT amount % 1 = 0, floor(log10(amount::DOUBLE) * {_BINS})::BIGINT, count(*) FROM {tables.interactions} "
+        "WHERE kind = 'purchase' AND amount > 0 GROUP BY ALL ORDER BY ALL"
+    ):
+        parts[is_whole][place] += number
+    if not whole_is_other_unit(parts[False], parts[True]):
+        return []
+    low, high = (rounded(_amount(_quantiles(parts[is_whole])[2])) for is_whole in (False, True))
+    return [
+        f"{parts[True].total():,} purchases have whole amounts around {high}, others decimals and amounts around {low} "
+        "of the same spread: are two units mixed (cents)? Convert one of them in the SQL."
+    ]
+
+
 def _where(cells: Mapping[Cell, Counter[int]], middle: int) -> str:
     """Where the higher group is found, if not everywhere."""
     by_month, channels = Counter[str](), Counter[str | None]()
@@ -182,9 +221,9 @@ def _amount(place: float) -> float:
     return math.pow(10, (place + 0.5) / _BINS)
 
 
-def _quantiles(bins: Counter[int]) -> list[int]:
+def _quantiles(bins: Counter[int], shares: Sequence[float] = _QUANTILES) -> list[int]:
     found: list[int] = []
-    seen, wanted = 0, [q * bins.total() for q in _QUANTILES]
+    seen, wanted = 0, [q * bins.total() for q in shares]
     for place in sorted(bins):
         seen += bins[place]
         while len(found) < len(wanted) and seen >= wanted[len(found)]:

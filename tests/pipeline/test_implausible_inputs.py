@@ -1,8 +1,10 @@
 """Inputs whose rows are all well formed and whose meaning is broken: each gets one warning with counts, or right "
 "values."""
 
+import math
 import random
 import re
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -137,6 +139,17 @@ def cents(row: Row) -> float:
     return round(float(row.money) * 100)
 
 
+def late(row: Row) -> datetime:
+    return datetime(2023, 10, 2, tzinfo=UTC) + timedelta(hours=int(row.id[1:]) % 600)
+
+
+def broad(row: Row) -> float:
+    """An amount from below one to tens of thousands, each third in cents."""
+    share = (int(row.id[1:]) // 3 * 0.618034) % 0.98 + 0.01
+    amount = math.floor(math.exp(statistics.NormalDist(4, 2).inv_cdf(share))) + 0.99
+    return round(amount * 100) if third(row) else amount
+
+
 def twice(made: Company) -> None:
     made.rows += [replace(row, id=f"again-{row.id}") for row in made.rows]
 
@@ -167,6 +180,8 @@ WARNED = [
      r"^1\d\d purchases have amounts around .*\(from 2023-07 to 2023-10, through app\): are two units mixed"),
     ("one purchase in twenty in cents", each(lambda row: bought(row) and int(row.id[1:]) % 20 == 0, money=cents),
      r"^\d\d purchases have amounts around .*\(from 2023-01 to 2023-10\): are two units mixed"),
+    ("cents among amounts from one to thousands", each(bought, money=broad, how="web", at=late),
+     r"^\d\d\d purchases have whole amounts around [\d,]+, others decimals and amounts around [\d.]+ of"),
     ("returns in cents", each(lambda row: row.what == "return" and row.at.day < 3, money=1e4),
      r"More was given back|usual return \d+"),
     ("refunds as negative purchases", each(lambda row: bought(row) and third(row), money=lambda row: -row.money),
