@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from fedelta.features.contract import DIGITAL_CHANNELS, LEVELS, PILLARS
-from fedelta.features.experience_rules import ExperienceSettings, columns_of, judged, named_rules
+from fedelta.features.experience_rules import ExperienceSettings, columns_of, judged, named_rules, numbered
 from fedelta.features.history import DAY_US, Booleans, Integers, opens_of, times_of
 from fedelta.features.recovery import recoveries
 from fedelta.features.relationship import RESUMING, USUAL, Relationship
@@ -140,7 +140,7 @@ def _times_since(
 
 def _mark(events: pl.DataFrame, expression: pl.Expr) -> Booleans:
     """A predicate at every event."""
-    return events.with_columns(_mark=expression)["_mark"].to_numpy()
+    return events.select(expression.alias("mark"))["mark"].to_numpy()
 
 
 def _experience_columns(
@@ -150,8 +150,8 @@ def _experience_columns(
     rule, at, bad = events["rule"].to_numpy(), times_of(events), events["severity"].to_numpy() > 0
     for name, values in (("pillar", PILLARS), ("level", LEVELS)):
         if name in named:
-            of_rule = [getattr(rule, name) for rule in experience.rules.values()]
-            added.append(pl.Series(name, [*of_rule, None], pl.Enum(values))[rule])
+            of_rule = tuple(getattr(rule, name) for rule in experience.rules.values())
+            added.append(numbered(name, of_rule, values)[rule])
     if "is_repeat" in named:
         previous = _previous_row(bad)
         soon = at - at[previous] <= round(experience.repeat_days * DAY_US) if len(at) else bad

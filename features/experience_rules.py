@@ -146,8 +146,14 @@ def judged(
 
 def named_rules(rule: npt.NDArray[np.uint32], settings: ExperienceSettings) -> pl.Series:
     """`bad_experience`: the name of each event's rule, null where it broke none."""
-    names = list(settings.rules)
-    return pl.Series("bad_experience", [*names, None], pl.Enum(names))[rule]
+    names = tuple(settings.rules)
+    return numbered("bad_experience", names, names)[rule]
+
+
+@cache
+def numbered(name: str, texts: tuple[str, ...], categories: tuple[str, ...]) -> pl.Series:
+    """A text of each rule, to look up by its number; null by that of no rule."""
+    return pl.Series(name, [*texts, None], pl.Enum(categories))
 
 
 @cache
@@ -221,9 +227,16 @@ def exercising(name: str, rule: Rule) -> pl.Expr:
 
 def columns_of(settings: ExperienceSettings) -> set[str]:
     """The columns of an interaction that `with_bad_experiences` reads."""
-    named = {column for name, rule in settings.rules.items() for column in predicate(name, rule).meta.root_names()}
+    named = _named(tuple(settings.rules.items()))
     weights = {rule.weighted_by for rule in settings.rules.values()} - {"nothing"}
     return {base for column in named for base in BASES.get(column, (column,))} | weights
+
+
+@cache
+def _named(rules: tuple[tuple[str, Rule], ...], *, among: bool = False) -> frozenset[str]:
+    """The columns that rules name: to ask an expression takes longer than to judge a customer's events."""
+    asked = [predicate(*rule) for rule in rules] + [exercising(*rule) for rule in rules if among]
+    return frozenset(name for expression in asked for name in expression.meta.root_names())
 
 
 def _expression(place: str, text: str) -> pl.Expr:
@@ -248,7 +261,7 @@ def _expression(place: str, text: str) -> pl.Expr:
 
 def _judge(events: pl.DataFrame, settings: ExperienceSettings, asked: Mapping[str, pl.Expr]) -> pl.DataFrame:
     """The expressions asked, one row per event; where one fails, the rule that is at fault is named."""
-    known = with_look_back(events, {root for expression in asked.values() for root in expression.meta.root_names()})
+    known = with_look_back(events, _named(tuple(settings.rules.items()), among=True))
     try:
         return pl.DataFrame(
             known.select(pl.first().alias(_EVERY), **asked).get_columns()[1:]

@@ -31,6 +31,7 @@ from fedelta.scoring.few_events import categories_at, customer_counts, margins_b
 ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
 NO_PURCHASE: NextStatus = "no_purchase_yet"
+_ID = {"customer_id": pl.String()}
 _NOTHING = pl.Schema({name: SCORES[name] for name in ("customer_id", "next_categories")})
 
 
@@ -47,9 +48,12 @@ def seen(interactions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     typed = interactions
     try:
         if interactions.schema != INTERACTIONS:
-            typed = interactions.select(
-                (pl.col(name) if name in interactions.columns else pl.lit(None)).cast(dtype).alias(name)
-                for name, dtype in INTERACTIONS.items()
+            given, nothing = {column.name: column for column in interactions}, [None] * len(interactions)
+            typed = pl.DataFrame(
+                [
+                    given[name].cast(dtype) if name in given else pl.Series(name, nothing, dtype)
+                    for name, dtype in INTERACTIONS.items()
+                ]
             )
     except pl.exceptions.PolarsError as error:
         raise BadInteractions(f"The interactions cannot be read: {str(error).splitlines()[0]}.") from None
@@ -76,7 +80,7 @@ def rows_of(
     columns = columns_at(events, cutoff, kernel)
     rows = Table(columns, len(columns["customer_id"]))
     if attributes:
-        rows = rows.beside(_attributes(rows, customers, attributes))
+        rows = rows.beside(_attributes(rows, customers, attributes, cutoff.at))
     scored = np.asarray(rows["status"] == "scored", np.bool_)
     answers = {name: np.full(len(rows), np.nan) for name in COLUMNS}
     for name, found in prior_answers(prior, rows_where(rows, scored)).items():
@@ -98,13 +102,13 @@ def with_margin_share(rows: Table, events: pl.DataFrame, shares: MarginShares) -
 
 
 def _attributes(
-    rows: Table, customers: pl.DataFrame | None, attributes: tuple[Attribute, ...]
+    rows: Table, customers: pl.DataFrame | None, attributes: tuple[Attribute, ...], cutoff: datetime
 ) -> dict[str, npt.NDArray[Any]]:
     known = pl.DataFrame(schema={"customer_id": pl.String}) if customers is None else customers
-    lacking = {one.name for one in attributes} | {one.known_from for one in attributes if one.known_from}
-    known = known.with_columns(pl.lit(None).alias(name) for name in sorted(lacking - {*known.columns}))
-    ids = pl.Series("customer_id", rows["customer_id"].tolist(), pl.String)
-    keys = pl.DataFrame([ids, pl.Series("cutoff", rows["cutoff"]).dt.replace_time_zone("UTC")])
+    read = {one.name for one in attributes} | {one.known_from for one in attributes if one.known_from}
+    if lacking := read - {*known.columns}:
+        known = known.with_columns(pl.lit(None).alias(name) for name in sorted(lacking))
+    keys = pl.DataFrame({"customer_id": rows["customer_id"].tolist()}, schema=_ID).with_columns(cutoff=pl.lit(cutoff))
     return {column.name: _array(column) for column in attributes_at(keys, known, attributes)}
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from fedelta.features.contract import SuppressionReason
 from fedelta.features.cutoffs import Cutoff
+from fedelta.features.look_back import LOOK_BACK, with_look_back
 from fedelta.models.scores import Scores
 from fedelta.models.scoring import Explained, score
 from fedelta.models.table import Table
@@ -89,7 +90,7 @@ class Scorer:
         )
         if len(asked) > MOST_CUSTOMERS:
             raise BadContext(f"{len(asked)} customers are asked for; at most {MOST_CUSTOMERS} can be scored at once.")
-        events = seen(interactions, at)
+        events = with_look_back(seen(interactions, at), LOOK_BACK)  # once for all that rules are asked
         rows = self.rows(events, attributes, at)
         if not len(rows):
             others, suppressed = dict.fromkeys(sorted(asked), "no_history"), self._suppressed(asked, None)

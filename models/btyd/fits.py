@@ -43,7 +43,9 @@ class BgNbd(Fitted):
 
     def p_alive(self, summary: Summary) -> Floats:
         """Probability of still being a customer, of shape (n_customers,); 1 without a repeat purchase: so the model."""
-        return expit(-_bg_nbd_log_odds_dead(self.r, self.alpha, self.a, self.b, summary))
+        if (found := summary.found.get(self)) is None:
+            found = summary.found[self] = expit(-_bg_nbd_log_odds_dead(self.r, self.alpha, self.a, self.b, summary))
+        return found
 
     def expected_purchases(self, summary: Summary, days: npt.ArrayLike) -> Floats:
         """Expected purchase days in the next ``days`` (one, or one per customer), of shape (n_customers,); eq. (10)."""
@@ -79,9 +81,11 @@ class ParetoNbd(Fitted):
 
     def p_alive(self, summary: Summary) -> Floats:
         """Probability of still being a customer, of shape (n_customers,)."""
-        death = decay_integral(*_death(self.r, self.alpha, self.s, self.beta, summary))
-        alive, dead = _pareto_nbd_fates(self.r, self.alpha, self.s, self.beta, summary, death)
-        return expit(alive - dead)
+        if (found := summary.found.get(self)) is None:
+            death = decay_integral(*_death(self.r, self.alpha, self.s, self.beta, summary))
+            alive, dead = _pareto_nbd_fates(self.r, self.alpha, self.s, self.beta, summary, death)
+            found = summary.found[self] = expit(alive - dead)
+        return found
 
     def expected_purchases(self, summary: Summary, days: npt.ArrayLike) -> Floats:
         """Expected purchase days in the next ``days`` (one, or one per customer), of shape (n_customers,)."""

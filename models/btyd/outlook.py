@@ -1,7 +1,7 @@
 """What lies ahead of each customer by Pareto/NBD: still here or gone, leaving, orders if they stay or come back."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -146,10 +146,10 @@ def lifetime_interval(
     orders = summary.frequency + 1
     p_alive, discount = model.p_alive(summary), daily_discount(annual_discount)
     mean, amount = np.asarray(mean_spend, np.float64), np.empty((2, len(orders)))
-    leaving = gammaincinv(model.s, chance[1])
+    leaving = _gamma_draws(model.s, 1)
     counts, at = np.unique(orders, return_inverse=True)
-    buying = np.array([gammaincinv(model.r + n - 1, chance[2]) for n in counts])
-    valued = np.array([gammaincinv(spend.p * n + spend.q, chance[3]) for n in counts])
+    buying = np.array([_gamma_draws(model.r + n - 1, 2) for n in counts.tolist()])
+    valued = np.array([_gamma_draws(spend.p * n + spend.q, 3) for n in counts.tolist()])
     below = round((1 - coverage) / 2 * DRAWS)
     ends = [below, DRAWS - 1 - below]
     for begin in range(0, len(orders), _ROWS_AT_ONCE):
@@ -171,6 +171,12 @@ def lifetime_interval(
 def _chances() -> Floats:
     """The chances that every customer is drawn with (5, n_draws)."""
     return np.asarray(Sobol(5, rng=_SEED).random(DRAWS).T, np.float64)
+
+
+@lru_cache(4_096)
+def _gamma_draws(shape: float, of: int) -> Floats:
+    """Gamma variates (n_draws,) at the chances of one of `_chances`: customers share few shapes."""
+    return np.asarray(gammaincinv(shape, _chances()[of]), np.float64)
 
 
 def _gamma_quantile(mean: Floats, variance: Floats, none: Floats, chance: Floats, alive: Floats) -> Floats:

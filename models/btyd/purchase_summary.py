@@ -72,6 +72,11 @@ class Summary:
         counts, at = np.unique(self.frequency, return_inverse=True)
         return counts, at
 
+    @cached_property
+    def found(self) -> dict[object, Floats]:
+        """What models have found of these histories, by model: most answers start from it, and nobody may change it."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Condensed:

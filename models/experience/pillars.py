@@ -83,8 +83,8 @@ def customer_indexes(counts: Counts, base: Mapping[str, Prior], *, intervals: bo
         weight = mean * (1 - mean) / variance - 1
     columns |= _columns(COLUMNS[EXPERIENCE], np.array([mean, *(beta_interval(mean, weight) if intervals else ())]))
     order = [f"{name}{end}" for name in COLUMNS.values() for end in (("", "_low", "_high") if intervals else ("",))]
-    points = pl.DataFrame({name: columns[name] for name in order}).with_columns(pl.all().round(2).fill_nan(None))
-    return pl.DataFrame([counts["customer_id"], *points])
+    points = {name: np.round(columns[name], 2) for name in order}
+    return pl.DataFrame({"customer_id": counts["customer_id"], **points}, nan_to_null=True)
 
 
 def group_index(held: Tally, prior: Prior) -> GroupIndex:
