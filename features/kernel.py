@@ -142,7 +142,7 @@ class _Looked:
 def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSettings) -> _Looked:
     """Keys and features at the cutoffs, every event taken as known when it happened."""
     annotated = annotate(
-        events.drop(KNOWN_AT, strict=False),
+        pl.DataFrame([column for column in events.get_columns() if column.name != KNOWN_AT]),
         settings.experience,
         settings.digital_channels,
         _columns(settings),

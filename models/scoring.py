@@ -211,7 +211,9 @@ def score(
     if explained != "nobody":
         asked = np.ones(len(ids), np.bool_) if explained == "everybody" else _asked(columns, ids, policy, base)
         found = reasons(models.churn, rows_where(scored, asked), wording, probability=risk.probability[asked])
-        columns["reasons"] = found if asked.all() else found.gather(places(np.where(asked, np.cumsum(asked) - 1, -1)))
+        if len(found):
+            place = np.where(asked, np.cumsum(asked) - 1, -1)
+            columns["reasons"] = found if asked.all() else found.gather(places(place))
     if indexes is not None:
         columns |= _of_customers(indexes, ids, INDEXES)
     if next_categories is not None:

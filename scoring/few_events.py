@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from fedelta.features.attributes import Attribute
 from fedelta.features.categories import SEPARATOR, CategoryView, view_of
 from fedelta.features.contract import LEVELS, PILLARS
 from fedelta.features.history import DAY_US, opens_of, times_of
@@ -60,6 +62,26 @@ def customer_counts(
         n, bad = (np.add.reduceat(exercised[f"{name}_{kind}"], starts, dtype=np.int64) for kind in ("exercised", "bad"))
         counts |= {f"{name}_n": n, f"{name}_good": n - bad}
     return counts
+
+
+def attributes_at(
+    customer_ids: Sequence[str], customers: pl.DataFrame, attributes: Sequence[Attribute], cutoff: datetime
+) -> dict[str, npt.NDArray[Any]]:
+    """`features.attributes.attributes_at` as models read it: NaN for null, None in text; what is lacking is unknown."""
+    places = {name: place for place, name in enumerate(customers["customer_id"].to_list())}
+    nothing = [None] * len(places)
+    found: dict[str, npt.NDArray[Any]] = {}
+    for one in attributes:
+        dtype, kept = (pl.String, object) if one.type == "categorical" else (pl.Float64, np.float64)
+        values = customers[one.name].cast(dtype).to_list() if one.name in customers.columns else nothing
+        if one.known_from is not None:
+            since = customers[one.known_from].to_list() if one.known_from in customers.columns else nothing
+            values = [
+                value if at is not None and at < cutoff else None for value, at in zip(values, since, strict=True)
+            ]
+        rows = [values[places[name]] if name in places else None for name in customer_ids]
+        found[one.column] = np.array(rows, kept)
+    return found
 
 
 def categories_at(events: pl.DataFrame, categories: Sequence[str], cutoff: datetime) -> CategoryView:

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from fedelta.features.attributes import Attribute, attributes_at
+from fedelta.features.attributes import Attribute
 from fedelta.features.contract import INTERACTIONS, REQUIRED, SCORES, NextStatus
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings, exercised_marks
@@ -26,12 +24,12 @@ from fedelta.models.panel import rows_where
 from fedelta.models.scoring import CHANNEL, MARGIN_SHARE
 from fedelta.models.table import Table
 from fedelta.models.value.margins import MarginShares
-from fedelta.scoring.few_events import categories_at, customer_counts, margins_before, usual_channels
+from fedelta.scoring.few_events import attributes_at, categories_at, customer_counts, margins_before, usual_channels
 
 ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
 NO_PURCHASE: NextStatus = "no_purchase_yet"
-_ID = {"customer_id": pl.String()}
+_NOBODY = pl.DataFrame(schema={"customer_id": pl.String()})
 _NOTHING = pl.Schema({name: SCORES[name] for name in ("customer_id", "next_categories")})
 
 
@@ -80,7 +78,8 @@ def rows_of(
     columns = columns_at(events, cutoff, kernel)
     rows = Table(columns, len(columns["customer_id"]))
     if attributes:
-        rows = rows.beside(_attributes(rows, customers, attributes, cutoff.at))
+        known = _NOBODY if customers is None else customers
+        rows = rows.beside(attributes_at(rows["customer_id"].tolist(), known, attributes, cutoff.at))
     scored = np.asarray(rows["status"] == "scored", np.bool_)
     answers = {name: np.full(len(rows), np.nan) for name in COLUMNS}
     for name, found in prior_answers(prior, rows_where(rows, scored)).items():
@@ -99,26 +98,6 @@ def with_margin_share(rows: Table, events: pl.DataFrame, shares: MarginShares) -
     sums = margins_before(events)
     found = np.array([sums.get(customer, (0.0, 0.0)) for customer in rows["customer_id"].tolist()]).reshape(-1, 2)
     return rows.beside({MARGIN_SHARE: shares.share(found[:, 0], found[:, 1])})
-
-
-def _attributes(
-    rows: Table, customers: pl.DataFrame | None, attributes: tuple[Attribute, ...], cutoff: datetime
-) -> dict[str, npt.NDArray[Any]]:
-    known = pl.DataFrame(schema={"customer_id": pl.String}) if customers is None else customers
-    read = {one.name for one in attributes} | {one.known_from for one in attributes if one.known_from}
-    if lacking := read - {*known.columns}:
-        known = known.with_columns(pl.lit(None).alias(name) for name in sorted(lacking))
-    keys = pl.DataFrame({"customer_id": rows["customer_id"].tolist()}, schema=_ID).with_columns(cutoff=pl.lit(cutoff))
-    return {column.name: _array(column) for column in attributes_at(keys, known, attributes)}
-
-
-def _array(column: pl.Series) -> npt.NDArray[Any]:
-    """As `models.panel.to_pandas` has it."""
-    if column.dtype != pl.String:
-        return column.to_numpy()
-    found = np.empty(len(column), object)
-    found[:] = column.to_list()
-    return found
 
 
 def indexes_of(

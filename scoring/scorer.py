@@ -85,9 +85,8 @@ class Scorer:
         if settings.source == "table":
             raise BadContext("The source is a table of customers: there are no interactions to score anybody by.")
         at = at.astimezone(UTC)
-        asked = {*interactions["customer_id"].unique()} | (
-            {*attributes["customer_id"]} if attributes is not None else set()
-        )
+        known = () if attributes is None else attributes["customer_id"].to_list()
+        asked = {*interactions["customer_id"].to_list(), *known}
         if len(asked) > MOST_CUSTOMERS:
             raise BadContext(f"{len(asked)} customers are asked for; at most {MOST_CUSTOMERS} can be scored at once.")
         events = with_look_back(seen(interactions, at), LOOK_BACK)  # once for all that rules are asked
@@ -131,7 +130,8 @@ class Scorer:
         frozen = self.context.suppressed
         found = {name: frozen[name] for name in asked if name in frozen}
         if attributes is not None and "opted_out" in attributes.columns:
-            found |= dict.fromkeys(attributes.filter(pl.col("opted_out"))["customer_id"], "opted out")
+            each = zip(attributes["customer_id"].to_list(), attributes["opted_out"].to_list(), strict=True)
+            found |= {name: "opted out" for name, opted_out in each if opted_out}
         return found
 
 
