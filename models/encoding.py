@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,15 @@ class Encoding:
         """
         self._check(table)
         out = np.empty((len(table), len(self.names)), np.float64)
+        numbers = self._numeric
         if isinstance(table, Table):
-            for i, name in enumerate(self.names):
-                if (levels := self.categories.get(name)) is None:
-                    out[:, i] = table[name]
-                else:
-                    out[:, i] = [levels.index(one) if one in levels else np.nan for one in table[name].tolist()]
+            if len(numbers):
+                columns = np.concatenate([table[self.names[i]] for i in numbers.tolist()])
+                out[:, numbers] = columns.reshape(len(numbers), -1).T
+            for i in self.categorical:
+                levels = self.categories[self.names[i]]
+                out[:, i] = [levels.index(one) if one in levels else np.nan for one in table[self.names[i]].tolist()]
             return out
-        numbers = np.array([i for i, name in enumerate(self.names) if name not in self.categories], np.intp)
         for some in np.array_split(numbers, -(-len(numbers) * len(table) // _CELLS_AT_ONCE) or 1):
             out[:, some] = _as_matrix(table, [self.names[i] for i in some])
         for i in self.categorical:
@@ -70,6 +72,11 @@ class Encoding:
         self._check(table)
         held = {n: self._codes(table, n) if n in self.categories else _numbers(table[n]) for n in self.names}
         return pa.table({name: pa.array(values) for name, values in held.items()})
+
+    @cached_property
+    def _numeric(self) -> npt.NDArray[np.intp]:
+        """Positions of the others, which are numbers."""
+        return np.array([i for i, name in enumerate(self.names) if name not in self.categories], np.intp)
 
     @property
     def categorical(self) -> list[int]:

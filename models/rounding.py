@@ -44,8 +44,8 @@ def significant(values: float | Floats, digits: int, decimals: int = 300) -> flo
     float, or ndarray of the same shape
     """
     given = np.asarray(values, np.float64)
-    exponent = np.searchsorted(_TENS, np.abs(given), side="right") - 1 - 300  # 10**exponent <= |value|; exact
-    places = np.minimum(digits - 1 - np.clip(exponent, -290 + digits, 290), decimals)
+    exponent = _TENS.searchsorted(np.abs(given), side="right") - 1 - 300  # 10**exponent <= |value|; exact
+    places = np.minimum(digits - 1 - np.minimum(np.maximum(exponent, -290 + digits), 290), decimals)
     scale = _TENS[300 + np.abs(places)]
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = np.where(places >= 0, np.rint(given * scale) / scale, np.rint(given / scale) * scale)

@@ -1,15 +1,21 @@
 """What is counted of the few interactions of a request is what a run counts of all."""
 
+from datetime import timedelta
+
 import numpy as np
+import pandas as pd
 import polars as pl
 from histories import CUTOFF, EVENTS, SETTINGS, Event, interactions, law
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedelta.features import categories, margins, usual_channel
+from fedelta.features import attributes, categories, margins, usual_channel
+from fedelta.features.attributes import Attribute
 from fedelta.features.experience_rules import exercised, exercised_marks
 from fedelta.models.experience import exposure
-from fedelta.scoring.few_events import categories_at, customer_counts, margins_before, usual_channels
+from fedelta.models.panel import to_pandas
+from fedelta.models.table import Table
+from fedelta.scoring.few_events import attributes_at, categories_at, customer_counts, margins_before, usual_channels
 from fedelta.scoring.histories import seen
 
 NAMES = ("bags", "shoes")
@@ -46,6 +52,29 @@ def test_what_rules_test_is_counted_as_by_the_run(events: pl.DataFrame):
     expected = exposure.customer_counts(events.select("customer_id").hstack(exercised(events, settings)))
     found = customer_counts(events, exercised_marks(events, settings))
     assert pl.DataFrame(found).equals(expected)
+
+
+def test_attributes_are_those_of_the_run():
+    declared = (
+        Attribute("city", "categorical", None, "where they live"),
+        Attribute("plan", "categorical", "plan_since", "what they pay for"),
+        Attribute("age", "numeric", "born", "age"),
+        Attribute("visits", "numeric", None, "how often they came"),
+    )
+    days = [CUTOFF - timedelta(days=1), CUTOFF, None, CUTOFF - timedelta(microseconds=1)]
+    customers = pl.DataFrame(
+        {"customer_id": ["a", "b", "c", "d"], "city": ["Rome", None, "Bari", ""], "plan": ["x", "y", "z", None],
+         "plan_since": days, "age": [1, 2, 3, 4], "born": days[::-1], "visits": [0.5, None, 2.0, -1.0]},
+    )  # fmt: skip
+    ids = ["d", "a", "nobody", "b", "c"]
+    keys = pl.DataFrame({"customer_id": ids, "cutoff": [CUTOFF] * len(ids)})
+    expected = Table.of(to_pandas(attributes.attributes_at(keys, customers, declared)))
+    found = attributes_at(ids, customers, declared, CUTOFF)
+    assert list(found) == list(expected)
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, expected[name], strict=True, err_msg=name)
+    lacking = attributes_at(ids, customers.select("customer_id"), declared, CUTOFF)
+    assert all(pd.isna(values).all() for values in lacking.values())
 
 
 @law
