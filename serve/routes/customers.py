@@ -147,14 +147,15 @@ def _ids(body: bytes) -> Sequence[str]:
 
 def _batch(snapshot: Snapshot, customer_ids: Sequence[str]) -> bytes:
     bodies = snapshot.documents(customer_ids)
-    pieces: list[bytes | memoryview] = [b'{"snapshot_id":"%b","results":[' % snapshot.snapshot_id.encode()]
-    for place, customer_id in enumerate(customer_ids):
-        name, separator = orjson.dumps(customer_id), b"," if place else b""
+    pieces: list[bytes | memoryview] = []
+    for customer_id in customer_ids:
         if (body := bodies.get(customer_id)) is None:
-            pieces.append(b'%b{"customer_id":%b,"status":"not_found"}' % (separator, name))
+            pieces += (b',{"customer_id":', orjson.dumps(customer_id), b',"status":"not_found"}')
         else:
-            pieces += (b'%b{"customer_id":%b,"status":"found","score":' % (separator, name), body, b"}")
-    return b"".join([*pieces, b"]}"])
+            pieces += (b',{"customer_id":', orjson.dumps(customer_id), b',"status":"found","score":', body, b"}")
+    if pieces:
+        pieces[0] = b'{"customer_id":'
+    return b"".join([b'{"snapshot_id":"%b","results":[' % snapshot.snapshot_id.encode(), *pieces, b"]}"])
 
 
 def _has(if_none_match: str | None, etag: str) -> bool:

@@ -70,7 +70,8 @@ class SnapshotFile:
 
     def views(self, customer_ids: Iterable[str]) -> dict[str, memoryview]:
         """The documents of the customers it knows, not copied."""
-        return {customer_id: self.view(row) for customer_id, row in self._rows(customer_ids)}
+        every, starts = self._view, self._starts
+        return {name: every[starts[row] : starts[row + 1] - 1] for name, row in self._rows(customer_ids)}
 
     def positions(self, customer_ids: Iterable[str]) -> dict[str, int]:
         """Where in the columns the scored among these customers are."""
