@@ -17,9 +17,9 @@ from fedelta.pipeline.buckets.shuffle import shuffle
 from fedelta.pipeline.intake.customers import CUSTOMERS as CUSTOMERS_TABLE
 from fedelta.pipeline.intake.customers import gather
 from fedelta.pipeline.intake.plausibility import Tables
-from fedelta.pipeline.intake.quarantine import customer_columns
 from fedelta.pipeline.intake.raw_files import identifier
 from fedelta.pipeline.intake.reconciliation import Equation
+from fedelta.pipeline.intake.rules import customer_columns
 from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.source_check import check
 from fedelta.pipeline.intake.sources import Source, load_source

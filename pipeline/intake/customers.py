@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import duckdb
 
 from fedelta.pipeline.intake.id_forms import FORM
-from fedelta.pipeline.intake.quarantine import OPT_OUT, OPT_OUT_AS_CAME, customer_columns
+from fedelta.pipeline.intake.quarantine import OPT_OUT_AS_CAME
 from fedelta.pipeline.intake.raw_files import MALFORMED, identifier, literal
+from fedelta.pipeline.intake.rules import OPT_OUT, customer_columns
 from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.staging import Staged, count_of
 

@@ -150,8 +150,8 @@ def literal(text: str) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """A DuckDB error without its excerpt of the SQL."""
-    text = str(error).split("\n\nLINE ")[0].split("\nPossible")[0]
+    """A DuckDB error without its excerpt of the SQL and the place in DuckDB."""
+    text = str(error).split("\n\nLINE ")[0].split("\nPossible")[0].split("Stack Trace")[0]
     return " ".join(text.split())[:500]
 
 
@@ -338,7 +338,7 @@ def _load_parquet(
                     _must_agree(raw.table, name, (sql_type, path), met.setdefault(name.lower(), (sql_type, path)))
         except duckdb.Error as error:
             raise SourceError(
-                f"{path} is not a Parquet file that can be read: {one_line(error)} Fetch it again."
+                f"{path} is not a Parquet file that can be read: {one_line(error).rstrip('.')}. Fetch it again."
             ) from None
         counts.append(FileCount(raw.table, path.name, int(str(rows)), 0))
     listed = ", ".join(literal(str(path)) for path in paths)

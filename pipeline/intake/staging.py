@@ -19,19 +19,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.pipeline.intake.erased import read_erased, without_erased
 from fedelta.pipeline.intake.headers import looks_like_a_row
 from fedelta.pipeline.intake.id_forms import define as define_id_form
-from fedelta.pipeline.intake.quarantine import (
-    INTERACTION_COLUMNS,
-    LABEL_COLUMNS,
-    TREATMENT_COLUMNS,
-    Column,
-    Rule,
-    customer_columns,
-    customer_rules,
-    interaction_rules,
-    judged,
-    label_rules,
-    treatment_rules,
-)
+from fedelta.pipeline.intake.quarantine import judged
 from fedelta.pipeline.intake.raw_files import (
     MALFORMED,
     FileCount,
@@ -45,6 +33,18 @@ from fedelta.pipeline.intake.raw_files import (
     one_line_with_place,
 )
 from fedelta.pipeline.intake.repeatable import must_be_repeatable, warning_of_order
+from fedelta.pipeline.intake.rules import (
+    INTERACTION_COLUMNS,
+    LABEL_COLUMNS,
+    TREATMENT_COLUMNS,
+    Column,
+    Rule,
+    customer_columns,
+    customer_rules,
+    interaction_rules,
+    label_rules,
+    treatment_rules,
+)
 from fedelta.pipeline.intake.section import SourceError
 from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.table_source import add_optional_columns, must_be_over, set_contradictions_aside

@@ -20,9 +20,9 @@ from fedelta.pipeline.intake.customers import Customers, OptOuts
 from fedelta.pipeline.intake.dates import after_the_data, known_before_they_happened, of_customers_dates
 from fedelta.pipeline.intake.id_forms import LookAlikes, look_alikes
 from fedelta.pipeline.intake.plausibility import Tables, day
-from fedelta.pipeline.intake.quarantine import Column, customer_columns
 from fedelta.pipeline.intake.raw_files import FileCount, identifier, literal
 from fedelta.pipeline.intake.reconciliation import Equation
+from fedelta.pipeline.intake.rules import Column, customer_columns
 from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.staging import Judged, Staged
 from fedelta.pipeline.intake.table_source import warnings_of
