@@ -27,6 +27,19 @@ _OF_CUTOFF: Types = {
     "horizon_days": pl.Int32(), "lead_days": pl.Int32(), "role": pl.String(), "refit": pl.Boolean(),
     "status": pl.String(),
 }  # fmt: skip
+# What models of purchases answer, as `models.btyd.purchase_prior.COLUMNS` has it, which is slow to import.
+_PRIOR: Types = {
+    f"{model}_{answer}": pl.Float64()
+    for model in ("pareto", "bg")
+    for answer in ("p_alive", "p_any", "expected_orders", "expected_spend")
+}
+_EXPERIENCE: Types = {  # of a history; complaints that a table counts have none of them
+    "kind": pl.String(), "rules": pl.List(pl.String()), "pillar": pl.String(), "level": pl.String(),
+    "severity": pl.Float64(), "number": pl.Int32(), "resolved": pl.Boolean(),
+}  # fmt: skip
+_OUTCOMES: Types = {
+    f"horizon_{name}": pl.Float64() for name in ("purchase_count", "purchase_day_count", "spend", "cancellation_count")
+}
 
 
 @dataclass(frozen=True)
@@ -71,12 +84,15 @@ TABLES: Mapping[Path, Table] = {
         some=True,
         together={feature.name: feature.dtype for feature in FEATURES},
     ),
-    paths.LABELS: Table(_ROW, ("customer_id", "cutoff")),
-    paths.PRIOR: Table(_ROW, ("customer_id", "cutoff")),
+    paths.LABELS: Table(_ROW, ("customer_id", "cutoff"), together=_OUTCOMES),
+    paths.PRIOR: Table({**_ROW, **_PRIOR}, ("customer_id", "cutoff")),
     paths.VALUE_FEATURES: Table({**_ROW, **_OF_CUTOFF}, ("customer_id", "cutoff", *_OF_CUTOFF)),
-    paths.VALUE_LABELS: Table(_ROW, ("customer_id", "cutoff")),
-    paths.VALUE_PRIOR: Table(_ROW, ("customer_id", "cutoff")),
-    paths.EXPERIENCES: Table({**_CUSTOMER, "occurred_at": pl.Datetime("us", "UTC"), "rule": pl.String()}),
+    paths.VALUE_LABELS: Table(_ROW, ("customer_id", "cutoff"), together=_OUTCOMES),
+    paths.VALUE_PRIOR: Table({**_ROW, **_PRIOR}, ("customer_id", "cutoff")),
+    paths.EXPERIENCES: Table(
+        {**_CUSTOMER, "interaction_id": pl.String(), "occurred_at": pl.Datetime("us", "UTC"), "rule": pl.String()},
+        together=_EXPERIENCE,
+    ),
     paths.PILLARS: Table(_CUSTOMER),
     paths.EVALUATION: Table({**_ROW, "churned": pl.Float64(), "churn_chosen": pl.Float64()}, ("customer_id", "cutoff")),
     paths.SCORES: Table(SCORES, ("customer_id", "as_of", "horizon_days", "status"), some=True),

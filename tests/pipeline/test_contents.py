@@ -6,10 +6,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from table_project import Gym, members
 from tiny_project import HERE, inside, scored_project
 
 from fedelta.command_line.ends import run_command
-from fedelta.pipeline import paths
+from fedelta.models.btyd.purchase_prior import COLUMNS
+from fedelta.pipeline import build_features, experience, fit_btyd, ingest, paths
 from fedelta.pipeline.contents import (
     READS,
     TABLES,
@@ -41,6 +43,17 @@ def test_what_stages_write_holds_what_it_must(project: Path) -> None:
         assert {path for path in TABLES if not path.exists()} == {
             paths.DECLARED_LABELS, paths.SOURCE_TREATMENTS, paths.VALUE_FEATURES, paths.VALUE_LABELS,
         }  # fmt: skip
+
+
+def test_what_models_of_purchases_answer_is_known_by_name() -> None:
+    assert {name for name in TABLES[paths.PRIOR].columns if name not in ("customer_id", "cutoff")} == set(COLUMNS)
+
+
+def test_a_table_of_customers_holds_what_it_must(tmp_path: Path) -> None:
+    with inside(Gym(tmp_path / "gym", members()).write()):
+        for stage in (ingest, build_features, experience, fit_btyd):
+            stage.main()
+        assert [*mistakes_in_tables()] == []
 
 
 def test_a_stage_reads_the_tables_that_dvc_yaml_names() -> None:
