@@ -44,6 +44,8 @@ class SnapshotFile:
             self._bodies = _mapped(path.with_suffix(BODIES))
             end = facts["starts_at"] + 8 * (self.customers + 1)
             self._view = memoryview(self._bodies)
+            if len(self._view) != end:
+                raise ValueError(f"{path.with_suffix(BODIES).name} has {len(self._view):,} bytes, not {end:,}")
             self._starts = self._view[facts["starts_at"] : end].cast("Q")
         except (sqlite3.Error, KeyError, ValueError, TypeError, OSError) as error:
             self._finalizer()

@@ -26,7 +26,7 @@ from fedelta.serve.snapshots import write as writing
 from fedelta.serve.snapshots.compare import with_previous
 from fedelta.serve.snapshots.document import MEANING, document_of, encoded
 from fedelta.serve.snapshots.publish import Published, publish
-from fedelta.serve.snapshots.read import SnapshotFile
+from fedelta.serve.snapshots.read import SnapshotFile, SnapshotUnreadable
 from fedelta.serve.snapshots.scoring_run import RunRefused, ScoringRun
 from fedelta.serve.store import NothingPublished, Store
 
@@ -203,6 +203,22 @@ def test_nobody_else_reads_the_files_of_a_snapshot(sqlite_database: Database, tm
     for file in (path, path.with_suffix(".bodies")):
         assert oct(file.stat().st_mode & 0o777) == "0o600"
     assert oct(path.parent.stat().st_mode & 0o777) == "0o700"
+
+
+@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+def test_a_snapshot_whose_documents_are_cut_short_is_not_read(
+    sqlite_database: Database, tmp_path: Path, kept: float
+) -> None:
+    names = [f"c{number}" for number in range(30)]
+    path = snapshot(
+        sqlite_database, publish(write(tmp_path / "scores.parquet", *map(customer, names)), sqlite_database)
+    )
+    bodies = path.with_suffix(".bodies")
+    whole = bodies.read_bytes()
+    assert SnapshotFile(path).customers == 30
+    bodies.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(SnapshotUnreadable, match=r"cannot be read: .*Publish it again"):
+        SnapshotFile(path)
 
 
 def test_who_has_a_snapshot_open_reads_on_when_it_is_retired(database: Database, publish_customers: Publish) -> None:
