@@ -19,6 +19,7 @@ from fedelta.features.errors import FedeltaError
 
 _PIECES, _INDEX, _CUSTOMERS = "histories", "index.db", "customers.arrow"
 _PIECE_ROWS = 2_000
+_READ_AT_ONCE = 500_000  # rows
 _ORDER = ("customer_id", "occurred_at", "interaction_id")
 _TABLES = """
     CREATE TABLE histories (
@@ -35,12 +36,12 @@ class HistoriesRefused(FedeltaError):
 
 
 def write_histories(folder: Path, interactions: Path, customers: Path, erased: Collection[str] = frozenset()) -> None:
-    """Write the files into an empty folder, without customers who were erased; memory holds one file of the run.
+    """Write the files into an empty folder, without customers who were erased; memory holds some of the interactions.
 
     Raises
     ------
     HistoriesRefused
-        If a file cannot be read, or a customer's interactions lie in two of them.
+        If a file cannot be read, or a customer's interactions do not lie together in one, as a run writes them.
     """
     kept = ~pl.col("customer_id").is_in(sorted(erased)) if erased else pl.lit(value=True)
     try:
@@ -54,14 +55,14 @@ def write_histories(folder: Path, interactions: Path, customers: Path, erased: C
             index.execute("BEGIN")
             piece = 0
             for path in sorted(interactions.glob("*.parquet")):
-                events = pl.read_parquet(path, columns=INTERACTIONS.names(), glob=False)
-                for rows, places in _pieces(events.filter(kept).cast(INTERACTIONS).sort(_ORDER)):
-                    begins = file.tell()
-                    rows.write_ipc(file, compression="lz4")
-                    index.execute("INSERT INTO pieces VALUES (?, ?, ?)", (piece, begins, file.tell()))
-                    each = ((name, piece, start, length) for name, start, length in places)
-                    index.executemany("INSERT INTO histories VALUES (?, ?, ?, ?)", each)
-                    piece += 1
+                for events in _whole_customers(path):
+                    for rows, places in _pieces(events.filter(kept).cast(INTERACTIONS).sort(_ORDER)):
+                        begins = file.tell()
+                        rows.write_ipc(file, compression="lz4")
+                        index.execute("INSERT INTO pieces VALUES (?, ?, ?)", (piece, begins, file.tell()))
+                        each = ((name, piece, start, length) for name, start, length in places)
+                        index.executemany("INSERT INTO histories VALUES (?, ?, ?, ?)", each)
+                        piece += 1
             if customers.is_file():
                 known = pl.read_parquet(customers, glob=False).filter(kept)
                 known.write_ipc(_made(folder / _CUSTOMERS), compression="lz4")
@@ -70,7 +71,8 @@ def write_histories(folder: Path, interactions: Path, customers: Path, erased: C
             index.execute("COMMIT")
     except sqlite3.IntegrityError:
         raise HistoriesRefused(
-            f"A customer of {interactions} has interactions in two files, or is in {customers} twice: run `dvc repro`."
+            f"A customer's interactions do not lie together in one file of {interactions}, or a customer is in "
+            f"{customers} twice: run `dvc repro`."
         ) from None
     except (pl.exceptions.PolarsError, sqlite3.Error) as error:
         raise HistoriesRefused(f"The histories of {interactions} cannot be written: {error}.") from error
@@ -120,6 +122,18 @@ class Histories:
             marks = ",".join("?" * len(some))
             statement = f"SELECT {columns} FROM {tables} WHERE customer_id IN ({marks})"  # noqa: S608 (only marks)
             yield from self._index.execute(statement, some)
+
+
+def _whole_customers(path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a file, about ``_READ_AT_ONCE`` at a time; the last customer of some may go on in the next."""
+    rows = pl.scan_parquet(path, glob=False).select(INTERACTIONS.names())
+    number, rest = rows.select(pl.len()).collect().item(), INTERACTIONS.to_frame()
+    for start in range(0, number, _READ_AT_ONCE):
+        some = rows.slice(start, _READ_AT_ONCE).collect()
+        some = pl.concat([rest, some]) if len(rest) else some
+        last = some["customer_id"].rle().struct.field("len")[-1] if start + _READ_AT_ONCE < number else 0
+        rest = some.tail(last)
+        yield some.head(len(some) - last)
 
 
 def _pieces(events: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, list[tuple[str, int, int]]]]:
