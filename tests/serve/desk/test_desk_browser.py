@@ -146,7 +146,7 @@ def test_the_keys_move_and_open_rows_and_rest_in_fields(browser: Browser, served
         page.keyboard.press("k")
         page.keyboard.press("j")
         page.keyboard.press("Enter")
-        page.wait_for_load_state()
+        page.wait_for_url("**/desk/customers/*")
         assert page.locator("h1").inner_text() == name
         assert somebody.complaints == []
 
