@@ -194,7 +194,3 @@ def test_labels_that_cannot_be_meant_are_never_guessed(
     account = tiny.ingest().declared_labels
     assert account is not None
     assert (account.equation.valid, account.quarantined_for) == (valid, rules)
-
-
-def test_there_are_at_least_forty_odd_inputs() -> None:
-    assert len(COSTS) + len(STOPPED) >= 40

@@ -1,4 +1,4 @@
-"""Amounts in two units are told apart from amounts that vary widely, and from those of two price classes."""
+"""Amounts in two units are distinguished from amounts that vary widely, and from those of two price classes."""
 
 from collections import Counter
 
