@@ -27,8 +27,9 @@ def priors_of(
     read = parts.select(*ORDER, "role", "status", *columns_read(parts.collect_schema().names()))
     priors: dict[str, PurchasePrior] = {}
     columns = []
-    for cutoff in parts.select(pl.col("cutoff").unique().sort()).collect()["cutoff"]:  # one in memory at a time
-        rows = read.filter(pl.col("cutoff") == cutoff).sort("customer_id").collect()
+    cutoffs = parts.select(pl.col("cutoff").unique().sort()).collect()["cutoff"].to_list()
+    for cutoff in cutoffs or [None]:  # one in memory at a time; of a table without rows the columns alone
+        rows = read.filter(pl.col("cutoff").is_in([cutoff])).sort("customer_id").collect()
         found, of_rows = fit_priors(to_pandas(rows), money=pays, fitted=fitted)
         priors |= found
         columns.append(from_pandas(of_rows))

@@ -7,6 +7,7 @@ from typing import get_args
 import hashed_project
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from tiny_project import START, inside
 
@@ -82,6 +83,18 @@ def test_what_a_fit_learns_from_is_read_as_it_would_be_chosen_from_all_rows(
             assert_same(some, whole.where(whole.table["customer_id"].isin(drawn.to_list())))
             assert_same(read_training(fit, most=300), whole)
             monkeypatch.undo()
+
+
+def test_a_table_without_rows_has_no_purchase_models_and_their_columns(tmp_path: Path):
+    with inside(hashed_project.make(tmp_path / "project")):
+        build_features.main()
+        _, columns = fit_btyd.priors_of(load_params())
+        for part in paths.FEATURES.glob("*.parquet"):
+            pl.read_parquet(part).clear().write_parquet(part)
+        priors, none = fit_btyd.priors_of(load_params())
+        assert priors == {}
+        assert none.equals(columns.clear())
+        assert none.schema == columns.schema
 
 
 def assert_same(one: Panel, other: Panel) -> None:
