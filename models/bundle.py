@@ -1,19 +1,42 @@
 """The saved form of a model: booster text and JSON, never a pickle. Each room saves and loads its own with these."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from fedelta.features.errors import FedeltaError
 from fedelta.features.registry import registry_hash
 
 CONTRACT = "model.json"
 
+Given = ParamSpec("Given")
+Model = TypeVar("Model")
+
 
 class BadBundle(FedeltaError):
     """A saved model cannot be read."""
+
+
+def named_if_bad(load: Callable[Concatenate[Path, Given], Model]) -> Callable[Concatenate[Path, Given], Model]:
+    """A loader that names the folder whatever its files hold instead of a model: it raises `BadBundle` for it."""
+
+    @functools.wraps(load)
+    def loads(folder: Path, /, *others: Given.args, **named: Given.kwargs) -> Model:
+        try:
+            return load(folder, *others, **named)
+        except (BadBundle, OSError):
+            raise
+        except Exception as error:  # whatever a file that is no model does to its reader
+            says = str(error).strip().partition("\n")[0]
+            raise BadBundle(
+                f"{folder} holds no model that can be loaded ({type(error).__name__}: {says}). "
+                "Remove it and run `dvc repro`, which makes it anew."
+            ) from error
+
+    return loads
 
 
 def write_model(
@@ -88,6 +111,8 @@ def read_json(folder: Path) -> dict[str, Any]:
         raise BadBundle(f"{folder} holds no model. Train one with `dvc repro`.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadBundle(f"{folder / CONTRACT} is damaged ({error}). Train again with `dvc repro --force`.") from None
+    if not isinstance(contract, dict):
+        raise BadBundle(f"{folder / CONTRACT} is no JSON object. Train again with `dvc repro --force`.")
     return contract
 
 

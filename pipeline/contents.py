@@ -1,9 +1,8 @@
-"""What the files of a project hold: columns of its tables, entries of its reports, models that can be loaded."""
+"""What the files of a project hold: columns of its tables, entries of its reports."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -180,50 +179,6 @@ def mistakes_in_reports(folder: Path = Path()) -> Iterator[str]:
             yield f"{folder / path} {mistake}"
     if (folder / paths.DATA_REPORT).is_file() and (mistake := _of_data((folder / paths.DATA_REPORT).read_bytes())):
         yield f"{folder / paths.DATA_REPORT} {mistake}"
-
-
-def mistakes_in_models(folder: Path = Path()) -> Iterator[str]:
-    """Which models of a project cannot be loaded; those that are missing or of another version say so themselves."""
-    for path, load in _loaders():
-        try:
-            if (folder / path).is_dir():
-                load(folder / path)
-        except FedeltaError:
-            continue
-        except Exception as error:  # whatever a file that is no model does to its reader
-            yield f"{folder / path} holds no model that can be loaded ({in_a_line(error)})"
-
-
-def in_a_line(error: Exception) -> str:
-    """An error as one line: its type, and the first line of what it says."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-
-
-def _loaders() -> Iterator[tuple[Path, Callable[[Path], object]]]:
-    from fedelta.models.btyd.storage import load_prior  # noqa: PLC0415 - slow to import, and only a failure asks
-    from fedelta.models.churn.storage import load_churn  # noqa: PLC0415
-    from fedelta.models.experience.storage import load_experience  # noqa: PLC0415
-    from fedelta.models.leaving.storage import load_leaving  # noqa: PLC0415
-    from fedelta.models.loyalty.storage import load_loyalty, load_personas  # noqa: PLC0415
-    from fedelta.models.next_purchase.storage import load_next  # noqa: PLC0415
-    from fedelta.models.uplift.storage import load_uplift  # noqa: PLC0415
-    from fedelta.models.value.storage import load_clv, load_orders  # noqa: PLC0415
-
-    yield paths.BTYD_BUNDLE, lambda folder: load_prior(folder, None)
-
-    def churn(folder: Path) -> None:
-        model = load_churn(folder)
-        timedelta(days=model.horizon_days + model.lead_days)
-
-    yield paths.EXPERIENCE_BUNDLE, load_experience
-    yield paths.LEAVING_BUNDLE, load_leaving
-    yield paths.LOYALTY_BUNDLE, load_loyalty
-    yield paths.PERSONAS_BUNDLE, load_personas
-    yield paths.UPLIFT_BUNDLE, load_uplift
-    for fit in ("delivered", "evaluated"):
-        yield paths.CHURN_BUNDLE / fit, churn
-        yield paths.CLV_BUNDLE / fit, lambda folder: (load_clv(folder), load_orders(folder))
-        yield paths.NEXT_BUNDLE / fit, load_next
 
 
 def _of_report(document: Any, entries: Mapping[str, type]) -> str:

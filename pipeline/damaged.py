@@ -54,13 +54,9 @@ def must_be_whole(folder: Path = Path(), cause: str = "") -> None:
 
 def _mistaken(folder: Path) -> Iterator[str]:
     """What is wrong with files that can be read."""
-    from fedelta.pipeline.contents import (  # noqa: PLC0415 - slow to import
-        mistakes_in_models,
-        mistakes_in_reports,
-        mistakes_in_tables,
-    )
+    from fedelta.pipeline.contents import mistakes_in_reports, mistakes_in_tables  # noqa: PLC0415 - slow to import
 
-    for mistakes in (mistakes_in_tables, mistakes_in_reports, mistakes_in_models):
+    for mistakes in (mistakes_in_tables, mistakes_in_reports):
         yield from mistakes(folder)
 
 

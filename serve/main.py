@@ -37,7 +37,7 @@ def main(
     Raises
     ------
     DatabaseError
-        If the database cannot be opened.
+        If the database cannot be opened, or was emptied.
     CannotServe
         If the address cannot be listened on.
     """
@@ -45,6 +45,7 @@ def main(
     allow_more_files()
     settings = settings or Settings.from_environment({})
     database = Database.at(database_url)
+    database.must_not_be_emptied()
     try:
         listening = _listen(host, port)
     except (OSError, OverflowError) as error:

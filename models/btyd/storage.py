@@ -5,9 +5,10 @@ from datetime import datetime
 from pathlib import Path
 
 from fedelta.models.btyd.purchase_prior import PurchasePrior
-from fedelta.models.bundle import CONTRACT, BadBundle
+from fedelta.models.bundle import CONTRACT, BadBundle, named_if_bad
 
 
+@named_if_bad
 def load_prior(folder: Path, as_of: datetime | None) -> PurchasePrior | None:
     """The purchase models that were fitted at a cutoff (None: the latest); None where there are none.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from fedelta.models.bundle import read_boosters, read_contract, write_model
+from fedelta.models.bundle import named_if_bad, read_boosters, read_contract, write_model
 from fedelta.models.churn.candidates import component_from_dict
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.selection import ChurnResult
@@ -33,13 +33,14 @@ def save_churn(model: ChurnModel, folder: Path, facts: Mapping[str, object]) -> 
     write_model(folder, contract, texts, facts)
 
 
+@named_if_bad
 def load_churn(folder: Path) -> ChurnModel:
     """Read a churn model.
 
     Raises
     ------
     BadBundle
-        If the folder holds none, or it was trained on other features than this program computes.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     contract = read_contract(folder)
     parts = tuple(
@@ -50,8 +51,8 @@ def load_churn(folder: Path) -> ChurnModel:
         contract["candidate"],
         parts,
         Calibrator.from_dict(contract["calibrator"]),
-        contract["horizon_days"],
-        contract["lead_days"],
+        int(contract["horizon_days"]),
+        int(contract["lead_days"]),
         tuple(ChurnResult.from_dict(held) for held in contract["selection"]),
         contract["note"],
         Season.from_dict(contract["season"]),

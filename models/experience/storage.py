@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fedelta.models.bundle import read_contract, write_model
+from fedelta.models.bundle import named_if_bad, read_contract, write_model
 from fedelta.models.experience.shrinkage import Prior
 
 
@@ -16,13 +16,14 @@ def save_experience(base: Mapping[str, Prior], rules: Sequence[str], folder: Pat
     write_model(folder, {"model": "experience", "priors": held, "rules": list(rules)})
 
 
+@named_if_bad
 def load_experience(folder: Path) -> tuple[dict[str, Prior], tuple[str, ...]]:
     """Read them.
 
     Raises
     ------
     BadBundle
-        As `read_contract`.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     contract = read_contract(folder)
     return {name: Prior(**held) for name, held in contract["priors"].items()}, tuple(contract["rules"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedelta.models.bundle import read_boosters, read_contract, write_model
+from fedelta.models.bundle import named_if_bad, read_boosters, read_contract, write_model
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble
 from fedelta.models.leaving.model import LeavingModel
@@ -17,13 +17,14 @@ def save_leaving(model: LeavingModel | None, folder: Path, facts: Mapping[str, o
     write_model(folder, contract, {_NAME: model.ensemble.to_text()} if model else {}, facts)
 
 
+@named_if_bad
 def load_leaving(folder: Path) -> LeavingModel | None:
     """Read the model; None where none was learned.
 
     Raises
     ------
     BadBundle
-        As `read_contract`.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     contract = read_contract(folder)
     if not contract["learned"]:

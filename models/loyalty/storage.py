@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedelta.models.bundle import CONTRACT, read_contract, read_json, write_model
+from fedelta.models.bundle import CONTRACT, named_if_bad, read_contract, read_json, write_model
 from fedelta.models.loyalty.model import LoyaltyModel
 from fedelta.models.loyalty.persona_traits import BY_COLUMN
 from fedelta.models.loyalty.personas import PersonaModel
@@ -14,13 +14,14 @@ def save_loyalty(model: LoyaltyModel, folder: Path, facts: Mapping[str, object])
     write_model(folder, {"model": "loyalty", "loyalty": model.to_dict()}, facts=facts)
 
 
+@named_if_bad
 def load_loyalty(folder: Path) -> LoyaltyModel:
     """Read what tells loyal customers from others.
 
     Raises
     ------
     BadBundle
-        As `read_contract`.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     return LoyaltyModel.from_dict(read_contract(folder)["loyalty"])
 
@@ -30,17 +31,19 @@ def save_personas(model: PersonaModel, folder: Path, source: str) -> None:
     write_model(folder, {"model": "personas", "personas": model.to_dict(), "source": source})
 
 
+@named_if_bad
 def load_personas(folder: Path) -> PersonaModel:
     """Read the personas.
 
     Raises
     ------
     BadBundle
-        As `read_contract`.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     return PersonaModel.from_dict(read_contract(folder)["personas"])
 
 
+@named_if_bad
 def remembered_personas(folder: Path, source: str) -> PersonaModel | None:
     """The personas of the run before; None if there was none, or of another source or by traits we no longer know.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fedelta.features.contract import NextStatus
-from fedelta.models.bundle import read_boosters, read_contract, write_model
+from fedelta.models.bundle import named_if_bad, read_boosters, read_contract, write_model
 from fedelta.models.learning.calibration import Calibrator
 from fedelta.models.next_purchase.candidates import Fitted
 from fedelta.models.next_purchase.model import NextModel, NextResult
@@ -29,13 +29,14 @@ def save_next(model: NextModel | None, folder: Path, reason: NextStatus | None, 
     write_model(folder, contract, {"next": model.fitted.ensemble.to_text()}, facts)
 
 
+@named_if_bad
 def load_next(folder: Path) -> tuple[NextModel | None, NextStatus | None]:
     """The model, or the reason why there is none.
 
     Raises
     ------
     BadBundle
-        As `read_contract`.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     held = read_contract(folder)
     if not held["learned"]:

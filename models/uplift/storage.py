@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedelta.models.bundle import CONTRACT, read_boosters, read_contract, write_model
+from fedelta.models.bundle import CONTRACT, named_if_bad, read_boosters, read_contract, write_model
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.boosting import Ensemble
 from fedelta.models.rounding import PREDICTED, significant
@@ -57,6 +57,7 @@ def save_uplift(found: Study | None, encoding: Encoding | None, folder: Path, fa
     write_model(folder, contract, {name: part.to_text() for name, part in parts.items()}, facts)
 
 
+@named_if_bad
 def load_uplift(folder: Path) -> UpliftModel | None:
     """Read the model of effects; None where none passed the gate, or nothing was measured.
 

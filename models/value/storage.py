@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fedelta.models.bundle import read_boosters, read_contract, write_model
+from fedelta.models.bundle import named_if_bad, read_boosters, read_contract, write_model
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.bias_correction import BiasCorrection
 from fedelta.models.learning.boosting import Ensemble
@@ -30,13 +30,14 @@ def save_clv(
     write_model(folder, contract, boosters, facts)
 
 
+@named_if_bad
 def load_clv(folder: Path) -> ClvModel | None:
     """Read a lifetime-value model; None where none could be learned.
 
     Raises
     ------
     BadBundle
-        As `read_contract`.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     contract = read_contract(folder)
     if not contract["learned"]:
@@ -45,13 +46,14 @@ def load_clv(folder: Path) -> ClvModel | None:
     return ClvModel(*_value_parts(contract["spend"], "spend", folder), held and Intervals.from_dict(held))
 
 
+@named_if_bad
 def load_orders(folder: Path) -> OrdersModel | None:
     """Read the model of orders that was saved with that of lifetime value; None where there is none.
 
     Raises
     ------
     BadBundle
-        As `read_contract`.
+        If the folder holds none that can be loaded, or it is of other features than this program computes.
     """
     held = read_contract(folder)["orders"]
     return held and OrdersModel(*_value_parts(held, "orders", folder))

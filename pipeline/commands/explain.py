@@ -307,6 +307,8 @@ def _score_of(customer_id: str) -> dict[str, Any]:
     row = found.row(0, named=True)
     if row["status"] != "scored":
         raise NoScore(f"Customer {customer_id!r} has no score. {STATUS_REASON[row['status']]}")
+    if row["churn_probability"] is None:
+        raise OutOfDate(f"{paths.SCORES} calls {customer_id} scored and gives no churn probability: run `dvc repro`.")
     return row
 
 

@@ -118,11 +118,29 @@ class Database:
         DatabaseError
             If it cannot be written, or was made by a newer version.
         """
+        self.must_not_be_emptied()
         with self.engine() as engine, engine.begin() as connection:
             if self.path is None:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:name)"), {"name": _MIGRATING})
             if self.revision(connection) != self.newest():
                 self.upgrade(connection)
+
+    def must_not_be_emptied(self) -> None:
+        """Refuse a file without content beside published runs: it held what people did, and would be made anew.
+
+        Raises
+        ------
+        DatabaseError
+            If it is one.
+        """
+        path = self.path
+        if path is None or not path.exists() or path.stat().st_size:
+            return
+        if any(self.snapshots.glob("*/*.db")):
+            raise DatabaseError(
+                f"{path} is empty (0 bytes), and runs published with it lie in {self.snapshots}: bring back a backup "
+                "(`fedelta restore`), or remove both to begin anew."
+            )
 
     def upgrade(self, connection: sa.Connection, revision: str = "head") -> None:
         """Bring the tables to a revision, in the transaction of ``connection``.

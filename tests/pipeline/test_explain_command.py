@@ -203,3 +203,14 @@ def test_the_experiences_of_a_score_follow_its_own_rules(project, let_down):
                 explain(let_down)
         finally:
             paths.PARAMS.write_text(before)
+
+
+def test_a_scored_row_without_a_probability_is_out_of_date(project: Path, scores: pl.DataFrame) -> None:
+    customer = scores.filter(pl.col("status") == "scored")["customer_id"][0]
+    with inside(project):
+        try:
+            scores.with_columns(churn_probability=pl.lit(None, pl.Float64)).write_parquet(paths.SCORES)
+            with pytest.raises(OutOfDate, match="gives no churn probability"):
+                explain(customer)
+        finally:
+            scores.write_parquet(paths.SCORES)

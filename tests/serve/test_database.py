@@ -205,3 +205,16 @@ def test_a_process_that_opens_the_database_again_keeps_its_locks_so_that_no_othe
             [sys.executable, "-c", counted, str(sqlite_database.path)], check=True, capture_output=True, text=True
         ).stdout
     assert int(seen) == 2
+
+
+def test_an_emptied_file_beside_published_runs_is_not_taken_for_a_new_database(tmp_path: Path) -> None:
+    database = Database.at(f"sqlite:///{tmp_path}/fedelta.db")
+    (tmp_path / "fedelta.db").touch()  # as one that was just made and not yet written to
+    database.migrate()
+    (database.snapshots / "default").mkdir(parents=True)
+    (database.snapshots / "default" / "run.db").touch()
+    database.migrate()
+    (tmp_path / "fedelta.db").write_bytes(b"")
+    with pytest.raises(DatabaseError, match=r"fedelta\.db is empty .* bring back a backup"):
+        database.migrate()
+    assert (tmp_path / "fedelta.db").stat().st_size == 0
