@@ -178,8 +178,9 @@ def of_money(tables: Tables, judged: Judged, source: Source) -> Iterator[str]:
                 "correct it or give the row a reason in out_of_scope."
             )
     three, finer = tables.row(
-        "SELECT count(*) FILTER (amount * 1000 % 10 <> 0), count(*) FILTER (amount * 1000 % 1 <> 0) "
-        f"FROM {tables.interactions} WHERE kind IN ('purchase', 'renewal', 'return')"
+        "SELECT count(*) FILTER (money * 1000 % 10 <> 0), count(*) FILTER (money * 1000 % 1 <> 0) "
+        f"FROM (SELECT amount::DECIMAL(38, 4) AS money FROM {tables.interactions} "
+        "WHERE kind IN ('purchase', 'renewal', 'return'))"
     )
     if three >= _FEW and three > 0.5 * (priced + refunds) and not finer and source.currency not in _OF_THREE_DECIMALS:
         yield (

@@ -141,6 +141,7 @@ def customer_rules(source: Source, now: datetime) -> tuple[Rule, ...]:
         _missing("customer_id"),
         *_time_bounds("signed_up_at", "1900-01-01", now),
         *(Rule("not_finite", n, f"NOT isfinite({identifier(n)})", came_as(n, "finite")) for n in numbers),
+        *(Rule("number_absurd", n, f"abs({identifier(n)}) >= 1e30", came_as(n, "below 1e30")) for n in numbers),
         *(Rule(f"{n}_negative", n, f"{n} < 0", came_as(n, "at least 0, in the source's currency")) for n in money),
         *(
             Rule(

@@ -19,6 +19,7 @@ from fedelta.pipeline.intake.categories import of_categories
 from fedelta.pipeline.intake.customers import Customers, OptOuts
 from fedelta.pipeline.intake.dates import after_the_data, known_before_they_happened, of_customers_dates
 from fedelta.pipeline.intake.id_forms import LookAlikes, look_alikes
+from fedelta.pipeline.intake.numbers import must_add_up, of_counts, of_placeholders
 from fedelta.pipeline.intake.plausibility import Tables, day
 from fedelta.pipeline.intake.raw_files import FileCount, identifier, literal
 from fedelta.pipeline.intake.reconciliation import Equation
@@ -132,8 +133,15 @@ class DataReport:
 def measure(
     source: Source, stage: Staged, accounts: Mapping[str, Account], tables: Tables, gathered: Customers
 ) -> DataReport:
-    """Read the tables of the contract and say what they are good for; `accounts` says where the rows of each went."""
+    """Read the tables of the contract and say what they are good for; `accounts` says where the rows of each went.
+
+    Raises
+    ------
+    SourceError
+        If a customer's amounts cannot be added exactly.
+    """
     connection = stage.connection
+    must_add_up(tables)
     first, last, days, rows = tables.row(
         "SELECT strftime(min(\"at\"), '%Y-%m-%dT%H:%M:%SZ'), strftime(max(\"at\"), '%Y-%m-%dT%H:%M:%SZ'), "
         'date_diff(\'day\', min("at")::DATE, max("at")::DATE) + 1, count(*) '
@@ -189,6 +197,8 @@ def measure(
         *known_before_they_happened(tables, stage.interactions),
         *after_the_data(tables, span.last),
         *mixed_values(tables, tables.customers, numeric),
+        *of_placeholders(tables, tables.interactions, ("amount", "wait_hours", "delay_hours"), within="interactions"),
+        *of_placeholders(tables, tables.customers, numeric, within="customers"),
         *plausibility.of_times(tables, stage.interactions, span.last),
         *_warnings(report, int(rows)),
     ]
@@ -291,6 +301,8 @@ def measure_table(
         *of_categories(tables, source),
         *of_customers_dates(tables, source, (source.as_of - date(1970, 1, 1)).days),
         *mixed_values(tables, tables.customers, ("value", "spend", *numeric)),
+        *of_placeholders(tables, tables.customers, ("value", "spend", *numeric), within="customers"),
+        *of_counts(tables, source),
         *_set_aside_warnings(customers),
         *(_set_aside_warnings(accounts["treatments"], "treatments") if "treatments" in accounts else ()),
     ]
