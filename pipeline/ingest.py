@@ -167,7 +167,7 @@ def _write(source: Source, stage: Staged, made: Outputs, tell: Callable[[str], N
             raise SourceError(_nothing_valid(source, stage, stage.customers))
         labels = labels_in(connection, f"FROM {tables.customers}")
         if labelled:
-            check_labels(source, labels)
+            check_labels(source, labels, accounts["customers"].equation.quarantined)
             check_spend(connection, source, f"FROM {tables.customers}")
         return measure_table(source, stage, accounts, tables, gathered, labels)
     return measure(source, stage, accounts, tables, gathered)

@@ -20,6 +20,8 @@ from fedelta.pipeline.intake.sources import Source
 from fedelta.pipeline.intake.staging import Judged
 
 _FEW = 30  # values from which a mean tells something
+_APART = 0.01  # of the customers of a kind, who are also met in another
+_FREE = 0.2  # of the amounts, that may be 0
 _MANY = 100  # purchases of which none should make up most of the money
 _OF_THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 # Texts that stand for no customer, or for many.
@@ -150,6 +152,27 @@ def of_ids(tables: Tables, source: Source) -> Iterator[str]:
             )
 
 
+def of_ids_apart(tables: Tables) -> Iterator[str]:
+    """A warning of kinds whose customers are hardly met in any other kind: the ids are of another system."""
+    kinds = tables.rows(
+        "SELECT kind, count(*), count(*) FILTER (kinds > 1) FROM (SELECT customer_id, kind, count(*) OVER "
+        f"(PARTITION BY customer_id) AS kinds FROM (SELECT DISTINCT customer_id, kind FROM {tables.interactions})) "
+        "GROUP BY kind ORDER BY kind"
+    )
+    (every,) = tables.row(f"SELECT count(DISTINCT customer_id) FROM {tables.interactions}")
+    apart = [
+        f"{kind} ({own:,} customers)"
+        for kind, own, shared in kinds
+        if min(own, others := every - own + shared) >= _FEW and shared < _APART * min(own, others)
+    ]
+    if apart:
+        yield (
+            f"Of the customers with interactions of kind {' and of kind '.join(apart)}, hardly any has one of another "
+            "kind: are their ids those of another system? Such customers count as others, and what they went through "
+            "tells nothing of those who buy. Translate the ids in the SQL, by a JOIN with a table that knows both."
+        )
+
+
 def of_money(tables: Tables, judged: Judged, source: Source) -> Iterator[str]:
     """Amounts that are missing, of the wrong sign or unit."""
     bought, priced, spent = tables.row(
@@ -189,6 +212,15 @@ def of_money(tables: Tables, judged: Judged, source: Source) -> Iterator[str]:
         )
     if 0 < priced < 0.95 * bought:
         yield f"{bought - priced:,} of {bought:,} purchases have no amount: they count as orders worth nothing."
+    (nothing,) = tables.row(
+        f"SELECT count(*) FILTER (amount = 0) FROM {tables.interactions} WHERE kind IN ('purchase', 'renewal')"
+    )
+    (paid,) = tables.row(f"SELECT count(amount) FROM {tables.interactions} WHERE kind IN ('purchase', 'renewal')")
+    if nothing >= _FEW and nothing > _FREE * paid:
+        yield (
+            f"{nothing:,} of {paid:,} amounts of purchases and renewals are 0, and count as orders worth nothing. If "
+            "the amount is not known, yield null."
+        )
     if refunds < returned and priced:
         yield (
             f"{returned - refunds:,} of {returned:,} returns have no amount: historic_value takes nothing off for them."
@@ -239,6 +271,17 @@ def of_customers(tables: Tables, source: Source) -> Iterator[str]:
                 f"The attribute {attribute.name} has {values:,} values in {filled:,} rows: an id or a text in its own "
                 "words is no category. Leave it out or group it."
             )
+    if source.kind == "table":
+        rows, stated, nothing = tables.row(
+            "SELECT count(*), count(value), count(*) FILTER (value = 0) FROM known_customers"
+        )
+        if 0 < stated < rows:
+            yield (
+                f"The value of {rows - stated:,} of {rows:,} customers is null: their value at risk is unknown, sums "
+                "of it leave them out, and no action is chosen for them."
+            )
+        if stated >= _FEW and nothing == stated:
+            yield "The value of all customers is 0, and so is what is at risk: leave the column out if it is unknown."
     out, every = tables.row("SELECT count(*) FILTER (opted_out), count(*) FROM known_customers")
     if every >= _FEW and out > 0.9 * every:
         yield (

@@ -138,7 +138,10 @@ def _typed(column: Column, came: Mapping[str, str]) -> str:
     if column.kind == "flag" and came[column.name].startswith(_NUMERIC):  # a cast makes true of whatever is not 0
         return f"CASE raw.{name} WHEN 1 THEN true WHEN 0 THEN false END AS {name}"
     if column.kind != "text":
-        return f"TRY_CAST({_given(column.name, came)} AS {column.sql_type}) AS {name}"
+        given = _given(column.name, came)
+        if column.kind == "flag" and came[column.name] == "VARCHAR":  # pandas writes 1.0 for 1 beside missing values
+            given = rf"regexp_replace({given}, '^([01])\.0+$', '\1')"
+        return f"TRY_CAST({given} AS {column.sql_type}) AS {name}"
     text = f"raw.{name}::VARCHAR"
     return f"CASE WHEN trim({text}) <> '' THEN {text} END AS {name}"  # spaces around an id are part of it
 

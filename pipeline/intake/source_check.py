@@ -94,7 +94,7 @@ def _tables(source: Source, stage: Staged) -> list[str]:
         lines, account = _table(stage.connection, stage.customers)
         lines += ["", f"labels: {by_label}"]
         try:
-            check_labels(source, labels)
+            check_labels(source, labels, account.equation.quarantined)
         except NoLabels as error:
             return [*lines, f"`ingest` would stop: {error}"]
         report = measure_table(source, stage, {"customers": account}, *_gathered(source, stage), labels)

@@ -89,8 +89,8 @@ def must_be_over(source: Source, now: datetime) -> None:
         )
 
 
-def check_labels(source: Source, labels: Mapping[str, int]) -> None:
-    """Refuse a table that nothing can be learned from.
+def check_labels(source: Source, labels: Mapping[str, int], quarantined: int) -> None:
+    """Refuse a table that nothing can be learned from; `quarantined` is the number of rows set aside.
 
     Raises
     ------
@@ -98,6 +98,12 @@ def check_labels(source: Source, labels: Mapping[str, int]) -> None:
         If no row has a label, or all that have one have the same.
     """
     rows, place = sum(labels.values()), f"{source.name}/customers.sql"
+    if quarantined and labels["unknown"] == rows:
+        raise NoLabels(
+            f"{place} yields no label that could be read: {quarantined:,} rows are quarantined, and `{LABEL}` is null "
+            f"in the other {rows:,}. `fedelta source check {source.name}` shows what was wrong with them. "
+            f"{_FIRST_LABELS}."
+        )
     if labels["unknown"] == rows:
         raise NoLabels(
             f"{place} yields no label: `{LABEL}` is null or missing in all {rows:,} rows. {_FIRST_LABELS}. A table "

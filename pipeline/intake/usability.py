@@ -18,6 +18,7 @@ from fedelta.pipeline.intake import plausibility
 from fedelta.pipeline.intake.categories import of_categories
 from fedelta.pipeline.intake.customers import Customers, OptOuts
 from fedelta.pipeline.intake.dates import after_the_data, known_before_they_happened, of_customers_dates
+from fedelta.pipeline.intake.holes import of_holes
 from fedelta.pipeline.intake.id_forms import LookAlikes, look_alikes
 from fedelta.pipeline.intake.numbers import must_add_up, of_counts, of_placeholders
 from fedelta.pipeline.intake.plausibility import Tables, day
@@ -186,8 +187,10 @@ def measure(
         *(gathered.opt_outs.warnings if gathered.opt_outs else ()),
         *plausibility.stray_dates(span),
         *plausibility.stopped_feeds(ended, span.last),
+        *of_holes(total, feeds, span),
         *((variants.warning,) if variants else ()),
         *plausibility.of_ids(tables, source),
+        *plausibility.of_ids_apart(tables),
         *plausibility.of_money(tables, stage.interactions, source),
         *of_units(tables),
         *plausibility.of_measures(tables, stage.interactions),

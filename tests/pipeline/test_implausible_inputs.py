@@ -235,6 +235,12 @@ WARNED = [
     ("a file loaded twice under new ids", twice, r"\d+ of [\d,]+ purchases equal another in customer, time, amount"),
     ("all loaded in one night", each(lambda _: True, known="2024-05-31 04:00"),
      r"3,000 of 3,000 interactions became known later.*3,000 only after the data end.*3,000 became known on one day"),
+    ("surveys under the ids of another system", each(lambda row: row.what == "survey", who=lambda row: f"s-{row.who}"),
+     r"customers with interactions of kind survey \(\d+ customers\), hardly any has one of another kind"),
+    ("purchases worth nothing", each(lambda row: bought(row) and third(row), money=0),
+     r"\d+ of [\d,]+ amounts of purchases and renewals are 0, and count as orders worth nothing"),
+    ("a month of nothing", lambda made: made.rows.__setitem__(slice(None), [r for r in made.rows if r.at.month != 5]),
+     r"No interaction is dated from 2023-05-01 to 2023-05-31 \(31 days\)"),
     ("ids used twice for different things", each(third, id=lambda row: f"i{int(row.id[1:]) + 1}"),
      r"1,000 duplicates differ from the row kept with their id"),
 ]  # fmt: skip

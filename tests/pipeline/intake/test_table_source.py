@@ -171,3 +171,42 @@ def test_fees_in_cents_and_sign_ups_after_the_day_of_the_table_are_warned_of(tmp
     assert sum("60 of 400 customers signed up after 2024-03-31" in words for words in warnings) == 1
     assert sum(" values of fee lie around " in words and "two units" in words for words in warnings) == 1
     assert not any("fee lie" in words for words in ingested(Gym(tmp_path / "right", members(400)))["warnings"])
+
+
+@pytest.mark.parametrize(("written", "label"), [("1.0", True), ("0.0", False), ("1", True), ("0.00", False)])
+def test_a_label_that_pandas_wrote_as_a_fraction_is_a_label(tmp_path, written, label):
+    gym = Gym(tmp_path, [ANN, BOB, f"cat,,,,yearly,Rome,1,0,{written}"])
+    ingested(gym)
+    assert customers_of(gym).filter(customer_id="cat")["churned"].to_list() == [label]
+
+
+@pytest.mark.parametrize("written", ["2.0", "0.1", "-1.0", "1.01", "10"])
+def test_another_fraction_is_no_label(tmp_path, written):
+    report = ingested(Gym(tmp_path, [ANN, BOB, f"cat,,,,yearly,Rome,1,0,{written}"]))
+    assert report["customers"]["quarantined_for"] == {"unreadable": 1}
+
+
+@pytest.mark.parametrize("unlabelled", [1, 3])
+def test_where_no_label_could_be_read_the_message_counts_the_rows_set_aside(tmp_path, unlabelled):
+    rows = [f"m{i},,,,yearly,Rome,1,0,gone" for i in range(5)]
+    rows += [f"u{i},,,,yearly,Rome,1,0," for i in range(unlabelled)]
+    with pytest.raises(NoLabels, match=rf"could be read: 5 rows are quarantined, .* null in the other {unlabelled}\."):
+        ingested(Gym(tmp_path, rows))
+
+
+@pytest.mark.parametrize(
+    ("worth", "says"),
+    [
+        (lambda n: "" if n % 3 else "10", r"The value of 266 of 400 customers is null"),
+        (lambda n: "0", "The value of all customers is 0"),
+        (str, None),
+        (lambda n: "", None),
+    ],
+)
+def test_values_that_are_unknown_or_nothing_are_warned_of(tmp_path, worth, says):
+    rows = [row.split(",") for row in members()]
+    for n, cells in enumerate(rows):
+        cells[3] = worth(n)
+    warnings = [w for w in ingested(Gym(tmp_path, [",".join(cells) for cells in rows]))["warnings"] if "value" in w]
+    assert len(warnings) == (says is not None)
+    assert says is None or re.match(says, warnings[0])
