@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import oracle
@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from fedelta.features import registry
 from fedelta.features.activity import INTERACTION
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings
-from fedelta.features.feature import Family, Feature
+from fedelta.features.feature import Family
 from fedelta.features.kernel import KEYS, KernelSettings, features_at, windows_of
 from fedelta.features.registry import FEATURES
 from fedelta.features.relationship import Relationship
@@ -148,23 +149,18 @@ def test_the_microsecond_before_the_cutoff_is_still_the_past():
     assert row["days_since_last_purchase"] == instant / timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Counted(KernelSettings):
-    """Settings that ask for interactions in a window, whether or not the registry counts them in it."""
-
-    days: int = 1
-
-    @property
-    def computed(self) -> tuple[Feature, ...]:
-        return tuple(Family("activity").in_windows(INTERACTION, (self.days,)))
+UNDECLARED = next(days for days in itertools.count(45) if days not in windows_of(FEATURES))
 
 
-@pytest.mark.parametrize("days", windows_of(FEATURES))
-def test_a_window_begins_with_its_first_instant_and_not_before(days: int):
-    first, asked = CUTOFF - timedelta(days=days), Counted(SETTINGS.experience, days=days)
+@pytest.mark.parametrize("days", [*windows_of(FEATURES), UNDECLARED])
+def test_a_window_begins_with_its_first_instant_and_not_before(days: int, monkeypatch: pytest.MonkeyPatch):
+    (counted,) = Family("activity").in_windows(INTERACTION, (days,))  # whether or not the registry has it
+    others = [feature for feature in registry.EVERY if feature.name != counted.name]
+    monkeypatch.setattr(registry, "EVERY", (*others, counted))
+    first, asked = CUTOFF - timedelta(days=days), replace(SETTINGS, features=(counted.name,))
     inside = known(event(0, occurred_at=first), settings=asked)
     outside = known(event(0, occurred_at=first - timedelta(microseconds=1)), settings=asked)
-    assert (inside[f"interaction_count_{days}d"], outside[f"interaction_count_{days}d"]) == (1, 0)
+    assert (inside[counted.name], outside[counted.name]) == (1, 0)
 
 
 @given(EVENTS)
