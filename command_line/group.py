@@ -87,9 +87,9 @@ def enter_project(
     if of_source:
         must_be_of_source()
     if reads:
-        from fedelta.pipeline.contents import READS, tables_must_hold
+        from fedelta.pipeline.contents import tables_must_hold, tables_of_command
 
-        tables_must_hold(*READS[reads])
+        tables_must_hold(*tables_of_command(reads))
     return moved
 
 

@@ -112,14 +112,14 @@ def _monitor(*, fail_on_alarm: bool) -> None:
 
 
 def run_stage(name: str) -> None:
-    from fedelta.pipeline.contents import READS, tables_must_hold
+    from fedelta.pipeline.contents import tables_must_hold, tables_of_stage
     from fedelta.pipeline.project import features_must_be_current, inputs_must_be_there, must_be_of_source
     from fedelta.pipeline.run_lock import sole_run
 
     with sole_run(f"stage {name}"):
         if name != "ingest":
             must_be_of_source()
-        tables_must_hold(*READS.get(name, ()))
+        tables_must_hold(*tables_of_stage(name))
         if name not in {"ingest", "build_features", "experience"}:
             features_must_be_current()
         try:

@@ -17,6 +17,7 @@ from fedelta.features.errors import FedeltaError
 from fedelta.features.registry import FEATURES
 from fedelta.pipeline import paths
 from fedelta.pipeline.buckets.shuffle import HASH
+from fedelta.pipeline.stages import deps_of_stages
 
 Types = Mapping[str, pl.DataType | None]  # None: any
 
@@ -113,37 +114,24 @@ _REPORTS: Mapping[Path, Mapping[str, type]] = {
 
 
 # The tables that a stage reads, as dvc.yaml says, which takes a second to read; and those of commands.
-READS: Mapping[str, tuple[Path, ...]] = {
-    "build_features": (paths.INTERACTIONS, paths.CUSTOMERS, paths.DECLARED_LABELS),
-    "experience": (paths.INTERACTIONS, paths.CUSTOMERS, paths.DECLARED_LABELS),
-    "fit_btyd": (paths.FEATURES,),
-    "leak_check": (paths.INTERACTIONS, paths.FEATURES, paths.LABELS, paths.PRIOR, paths.CUSTOMERS),
-    "train_churn": (paths.FEATURES, paths.LABELS, paths.PRIOR),
-    "train_clv": (paths.FEATURES, paths.LABELS, paths.PRIOR, paths.VALUE_PRIOR),
-    "train_next": (paths.INTERACTIONS, paths.FEATURES),
-    "train_leaving": (paths.FEATURES,),
-    "train_loyalty": (paths.INTERACTIONS, paths.EXPERIENCES, paths.FEATURES, paths.LABELS, paths.PRIOR),
-    "evaluate": (paths.FEATURES, paths.LABELS, paths.PRIOR, paths.VALUE_PRIOR, paths.INTERACTIONS),
-    "measure": (paths.INTERACTIONS, paths.CUSTOMERS, paths.SOURCE_TREATMENTS),
-    "score": (
-        paths.FEATURES, paths.CUSTOMERS, paths.PRIOR, paths.INTERACTIONS, paths.EVALUATION, paths.PILLARS,
-        paths.SOURCE_TREATMENTS,
-    ),
-    "fairness": (paths.FEATURES, paths.CUSTOMERS, paths.PRIOR, paths.EVALUATION),
-    "report": (paths.SCORES,),
-    "monitor": (
-        paths.INTERACTIONS, paths.CUSTOMERS, paths.EXPERIENCES, paths.FEATURES, paths.LABELS, paths.PRIOR,
-        paths.EVALUATION,
-    ),
-    "model_card": (paths.SCORES,),
-    "publish": (paths.SCORES, paths.INTERACTIONS, paths.CUSTOMERS),
-    "track": (paths.FEATURES, paths.LABELS, paths.PRIOR, paths.VALUE_PRIOR, paths.EVALUATION),
+# Of the commands that are no stages; those say in dvc.yaml what they read.
+_READS: Mapping[str, tuple[Path, ...]] = {
     **dict.fromkeys(("at-risk", "lineage", "plan", "saves"), (paths.SCORES,)),
     "explain": (paths.SCORES, paths.INTERACTIONS, paths.CUSTOMERS),
     "backtest": (paths.INTERACTIONS, paths.CUSTOMERS),
     "churn-window": (paths.INTERACTIONS,),
     "tune": (paths.FEATURES, paths.LABELS, paths.PRIOR),
-}  # fmt: skip
+}
+
+
+def tables_of_stage(name: str) -> tuple[Path, ...]:
+    """The tables among the ``deps`` of a stage of dvc.yaml."""
+    return tuple(path for path in map(Path, deps_of_stages().get(name, ())) if path in TABLES)
+
+
+def tables_of_command(name: str) -> tuple[Path, ...]:
+    """The tables that a command reads which is no stage."""
+    return _READS[name]
 
 
 class WrongContent(FedeltaError):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -76,7 +77,20 @@ def read_stages(file: Path = FILE, params: Path = paths.PARAMS) -> list[Stage]:
 
 def stage_names(file: Path = FILE) -> list[str]:
     """The names of the stages: of the project's dvc.yaml, or where it has none of the installed package's."""
-    return list(_read(file if file.is_file() else PACKAGE / FILE)["stages"])
+    return list(deps_of_stages(file))
+
+
+def deps_of_stages(file: Path = FILE) -> Mapping[str, tuple[str, ...]]:
+    """What each of these stages reads, as it stands there: a ``${…}`` is not filled in."""
+    there = (file if file.is_file() else PACKAGE / FILE).resolve()
+    state = there.stat()
+    return _deps(there, (state.st_mtime_ns, state.st_size))
+
+
+@cache
+def _deps(file: Path, _state: tuple[int, int]) -> Mapping[str, tuple[str, ...]]:
+    """Read once: the name that a command was given, then what the stage of the name reads."""
+    return {name: tuple(body.get("deps", ())) for name, body in _read(file)["stages"].items()}
 
 
 def run_stages(stages: list[Stage], command: Callable[[Sequence[str]], int] | None = None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from table_project import Gym, members
-from tiny_project import HERE, inside, scored_project
+from tiny_project import inside, scored_project
 
 from fedelta.command_line.ends import run_command
 from fedelta.models.btyd.purchase_prior import COLUMNS
@@ -23,14 +23,13 @@ from fedelta.models.uplift.storage import load_uplift
 from fedelta.models.value.storage import load_clv
 from fedelta.pipeline import build_features, experience, fit_btyd, ingest, paths
 from fedelta.pipeline.contents import (
-    READS,
     TABLES,
     WrongContent,
     mistakes_in_reports,
     mistakes_in_tables,
     tables_must_hold,
+    tables_of_stage,
 )
-from fedelta.pipeline.stages import read_stages
 
 
 @pytest.fixture
@@ -65,13 +64,15 @@ def test_a_table_of_customers_holds_what_it_must(tmp_path: Path) -> None:
         assert [*mistakes_in_tables()] == []
 
 
-def test_a_stage_reads_the_tables_that_dvc_yaml_names() -> None:
-    stages = read_stages(HERE / "dvc.yaml", HERE / "params.yaml")
-    for stage in stages:
-        assert set(READS.get(stage.name, ())) == {Path(dep) for dep in stage.deps} & TABLES.keys(), stage.name
-    assert READS.keys() - {stage.name for stage in stages} == {
-        "at-risk", "backtest", "churn-window", "explain", "lineage", "plan", "saves", "tune",
-    }  # fmt: skip
+def test_a_stage_reads_the_tables_that_dvc_yaml_names(tmp_path: Path) -> None:
+    assert tables_of_stage("train_leaving") == (paths.FEATURES,)
+    text = "stages: {newcomers: {cmd: x, deps: ['sources/${source}', data/interactions, reports/data.json]}}"
+    (tmp_path / "dvc.yaml").write_text(text)
+    with inside(tmp_path):
+        assert tables_of_stage("newcomers") == (paths.INTERACTIONS,)
+        (tmp_path / "dvc.yaml").write_text(text.replace("interactions", "scores.parquet"))
+        assert tables_of_stage("newcomers") == (paths.SCORES,), "an edit is seen"
+        assert tables_of_stage("train_leaving") == ()
 
 
 BREAKS: list[tuple[str, Callable[[pl.DataFrame], pl.DataFrame], str]] = [
