@@ -10,7 +10,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from tiny_project import PARAMS
 
-from fedelta.models.bundle import read_contract
+from fedelta.models.bundle import BadBundle, read_contract
 from fedelta.models.churn import candidate_models
 from fedelta.models.churn.candidates import candidates, contributions
 from fedelta.models.churn.model import fit_churn
@@ -18,6 +18,7 @@ from fedelta.models.churn.settings import BadCandidate, ChurnSettings
 from fedelta.models.churn.storage import load_churn, save_churn
 from fedelta.models.metrics.metrics import auc
 from fedelta.models.panel import Panel
+from fedelta.models.table import Table
 from fedelta.pages.findings import candidate, why
 from fedelta.pipeline.commands.tune import to_tune
 from fedelta.pipeline.params import load_params
@@ -56,6 +57,31 @@ def test_the_order_of_candidates_is_the_one_that_ties_are_decided_by():
     assert [name for name in candidates() if name in simplest_first] == simplest_first
     places = [held.place for held in candidates().values()]
     assert places == sorted(set(places))
+
+
+@pytest.mark.parametrize("name", candidates())
+def test_any_candidate_is_fitted_the_same_again_explained_saved_and_loaded(
+    name: str, train: Panel, evaluated: Panel, to_score: pd.DataFrame, tmp_path: Path
+):
+    settings = replace(SMALL, candidate=name)
+    model, again = (fit_churn(train, settings, horizon_days=60, lead_days=0, threads=threads) for threads in (1, 2))
+    probability = model.churn_probability(to_score)
+    assert again.churn_probability(to_score).tolist() == probability.tolist()
+    assert ((probability > 0) & (probability < 1)).all()
+    assert name == "constant" or auc(evaluated.churned("inactivity"), model.churn_probability(evaluated.table)) > 0.5
+
+    parts = contributions(model.components, to_score)
+    assert sum(parts.values()) == pytest.approx(model.log_odds(to_score))
+    assert parts.keys() - {"base"} <= {column for _, part in model.components for column in part.reads.names}
+
+    save_churn(model, tmp_path, {})
+    loaded = load_churn(tmp_path)
+    assert loaded.churn_probability(to_score).tolist() == probability.tolist()
+    assert loaded.churn_probability(Table.of(to_score)).tolist() == probability.tolist()
+    for row in (0, 7):
+        assert loaded.churn_probability(to_score.iloc[[row]]).tolist() == [probability[row]]
+    assert loaded.churn_probability(to_score[to_score.columns[::-1]]).tolist() == probability.tolist()
+    assert loaded.churn_probability(to_score.head(0)).shape == (0,)
 
 
 @pytest.mark.usefixtures("_hist")
@@ -155,5 +181,7 @@ def test_a_saved_component_of_no_candidate_here_is_refused(train: Panel, tmp_pat
     save_churn(model, tmp_path, {})
     path = tmp_path / "model.json"
     path.write_text(path.read_text().replace('"kind": "logistic"', '"kind": "perceptron"'))
-    with pytest.raises(BadCandidate, match=r"of kind perceptron, which no candidate has; known: btyd, .*logistic"):
+    with pytest.raises(
+        BadBundle, match=r"BadCandidate: .* of kind perceptron, which no candidate has; known: btyd, .*logistic"
+    ):
         load_churn(tmp_path)

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from fedelta.features.ranges import Count, PositiveShare
@@ -17,6 +16,7 @@ from fedelta.models.churn.trees import tree_inputs
 from fedelta.models.encoding import Encoding
 from fedelta.models.learning.settings import Prior
 from fedelta.models.panel import Panel
+from fedelta.models.table import AnyTable
 
 NAME = "hist_gradient_boosting"
 KEPT = ("value", "feature_idx", "num_threshold", "missing_go_to_left", "left", "right", "is_leaf")
@@ -40,11 +40,11 @@ class HistTrees:
     start: float
     trees: tuple[Mapping[str, np.ndarray], ...]
 
-    def log_odds(self, table: pd.DataFrame) -> Floats:
+    def log_odds(self, table: AnyTable) -> Floats:
         """Log-odds of churn (n_rows,)."""
         return np.asarray(sum(self.contributions(table).values()), np.float64)
 
-    def contributions(self, table: pd.DataFrame) -> dict[str, Floats]:
+    def contributions(self, table: AnyTable) -> dict[str, Floats]:
         """Of each split on a row's path, to the column it looks at, how far the value moves (Saabas 2014)."""
         matrix = np.asarray(self.encoding.matrix(table), np.float64)
         rows = np.arange(len(matrix))
