@@ -1,6 +1,7 @@
 """The sentences of reasons: the same facts in English and in Italian, and facts that go the way of the score."""
 
 import inspect
+import re
 from datetime import date
 from typing import Any
 
@@ -14,7 +15,7 @@ from fedelta.models.reasons.customer import Customer, Rows
 from fedelta.models.reasons.english import English
 from fedelta.models.reasons.italian import Italian
 from fedelta.models.reasons.subjects import Fact, neutral, subject_of, tell
-from fedelta.models.reasons.wording import Day, Usual, Wording, Words
+from fedelta.models.reasons.wording import Day, Usual, Wording, Words, spaced
 
 AS_OF = pd.Timestamp("2025-01-01")
 RULES = {"late": Words("late delivery", "consegna in ritardo"), "low": Words("low rating", "valutazione bassa")}
@@ -169,12 +170,32 @@ def test_a_table_has_no_similar_customers_and_says_what_is_usual():
     )  # fmt: skip
 
 
+def advice(feature: str) -> str:
+    """What gives a feature a sentence: a count goes by its measure, the others by their subject."""
+    if counted := re.fullmatch(r"(\w+)_count(_\d+d)?", feature):
+        better = f"say in _COUNTED of models/reasons/subjects.py whether more of {counted[1]} is better"
+        return f"{feature}: {better}, and add its nouns to _NOUNS of english.py and italian.py there."
+    return f"{feature}: add it to the pattern of a subject in _SUBJECTS of models/reasons/subjects.py."
+
+
 def test_every_feature_has_a_subject_with_a_sentence():
     names = [feature.name for feature in EVERY] + list(PRIOR_FEATURES)
     without = [name for name in names if subject_of(name).startswith("other:")]
-    assert not without, f"Add to the pattern of a subject in models/reasons/subjects.py: {', '.join(without)}."
+    assert not without, " ".join(map(advice, without))
     strays = [f.name for f in EVERY if subject_of(f.name) == "channel" and f.theme != "channels"]
     assert not strays, f"Read as shares of a channel; add to the pattern of an earlier subject: {', '.join(strays)}."
+
+
+@pytest.mark.parametrize("language", [English, Italian])
+def test_whatever_is_counted_has_nouns_in_every_language(language: type[English | Italian]):
+    def two(of: str) -> str:
+        return language().count(of, 2, None, None)
+
+    counted = {subject_of(feature.name).removeprefix("count:") for feature in EVERY if "_count" in feature.name}
+    counted = {name for name in counted if subject_of(f"{name}_count") == f"count:{name}"}
+    without = sorted(name for name in counted if two(name) == two("thing").replace("thing", spaced(name)))
+    where = language.__module__.removeprefix("fedelta.").replace(".", "/")
+    assert not without, f"Add to _NOUNS of {where}.py: {', '.join(without)}."
 
 
 def test_where_nothing_fits_the_rhythm_is_stated_without_a_side():
