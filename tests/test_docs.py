@@ -7,6 +7,7 @@ import click
 import pytest
 
 from fedelta.command_line import fedelta
+from fedelta.pipeline.stages import stage_names
 
 HERE = Path(__file__).parents[1]
 PAGES = [HERE / "README.md", HERE / "CONTRIBUTING.md", HERE / "CHANGELOG.md", *sorted((HERE / "docs").rglob("*.md"))]
@@ -46,3 +47,10 @@ def test_every_command_of_a_page_exists(page: Path):
     known = commands(fedelta)
     named = re.findall(r"(?:^    |`|/)(?:\.venv/bin/)?fedelta ([a-z]+(?:-[a-z]+)*)", page.read_text(), re.MULTILINE)
     assert {f"fedelta {name}" for name in named} - known == set()
+
+
+def test_every_stage_stands_in_the_architecture_with_what_it_reads_and_writes():
+    table = (HERE / "docs/architecture.md").read_text(encoding="utf-8").split("| stage | reads | writes |")[1]
+    rows = [line.split("|")[1] for line in table.split("\n\n")[0].splitlines() if line.count("|") == 4]
+    without = [name for name in stage_names(HERE / "dvc.yaml") if f"`{name}`" not in " ".join(rows)]
+    assert not without, f"Add a row to the table of stages in docs/architecture.md: {', '.join(without)}."
