@@ -74,7 +74,7 @@ class Base:
     def listed(self, customer_ids: Sequence[str], figures: Mapping[str, Floats]) -> npt.NDArray[np.bool_]:
         """Whether each customer stands on one of the lists (n_rows,); `figures` by name as for `lists_of`."""
         out = np.zeros(len(customer_ids), np.bool_)
-        for end in self.lists:
+        for end in (one for one in self.lists if one.figure in figures):  # nobody's worth may be known among others
             value, risk = figures[end.figure], figures["churn_probability"]
             same = value == end.value
             out |= (value > end.value) | (same & (risk > end.probability))

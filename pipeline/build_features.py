@@ -17,7 +17,7 @@ from fedelta.pipeline.declared import cutoff_settings
 from fedelta.pipeline.fan_out import BadShare, Share, digest, fingerprint, joined, write_manifest
 from fedelta.pipeline.feature_job import Job, build, build_by, job_for
 from fedelta.pipeline.intake.sources import Source, load_source
-from fedelta.pipeline.intake.table_source import cutoff_of, read_customers
+from fedelta.pipeline.intake.table_source import cutoff_of, must_be_declared, read_customers
 from fedelta.pipeline.params import Params, load_params
 from fedelta.pipeline.span import span
 
@@ -39,6 +39,7 @@ def value_cutoffs_now(params: Params, cutoffs: Sequence[Cutoff]) -> tuple[Cutoff
 
 def _build_table(params: Params, source: Source) -> None:
     """Features and labels of a table of customers, as of its one cutoff."""
+    must_be_declared(source, params.churn.definition)
     (cutoff,) = cutoffs_now(params, source)
     attributes = source.for_models(params.fairness.allow)
     table, labels = table_features(read_customers(paths.CUSTOMERS, source), cutoff, attributes)

@@ -36,7 +36,7 @@ from fedelta.pipeline.buckets.shuffle import bounded_buckets
 from fedelta.pipeline.feature_job import build, job_for
 from fedelta.pipeline.ingest import Outputs, ingest
 from fedelta.pipeline.intake.sources import Source, load_source
-from fedelta.pipeline.intake.table_source import as_of, read_customers
+from fedelta.pipeline.intake.table_source import as_of, must_not_be_to_come, read_customers
 from fedelta.pipeline.next_categories import next_categories
 from fedelta.pipeline.panel import read_sorted
 from fedelta.pipeline.params import Params, load_params
@@ -183,6 +183,8 @@ def read_population(
         print(f"score: warning: {warning}", file=sys.stderr)
     if source.kind == "table":
         customers = read_customers(outputs.customers, source)
+        if at:
+            must_not_be_to_come(_date(at), "--at")
         cutoff = Cutoff(_date(at) if at else as_of(source, params.cutoffs), churn.horizon_days, 0, "score")
         table, _ = table_features(customers, cutoff, source.for_models(params.fairness.allow))
         nothing = next_categories(outputs.interactions, cutoff.at, params.engine.buckets)

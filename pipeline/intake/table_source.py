@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from fedelta.features.cutoffs import Cutoff, CutoffSettings, score_cutoff
+from fedelta.features.relationship import Definition
 from fedelta.models.minimum import Minimum
 from fedelta.pipeline.intake.raw_files import columns_of, identifier, literal
 from fedelta.pipeline.intake.section import SourceError
@@ -89,6 +90,21 @@ def must_be_over(source: Source, now: datetime) -> None:
         )
 
 
+def must_be_declared(source: Source, definition: Definition) -> None:
+    """Refuse a table whose outcome the settings would look for in a history.
+
+    Raises
+    ------
+    SourceError
+        If churn is not what the company declares.
+    """
+    if source.kind == "table" and definition != "declared":
+        raise SourceError(
+            f"churn.definition is {definition}, but source {source.name} is a table, which has no history: nobody "
+            f"would ever leave. Set churn.definition to declared in params.yaml, as `fedelta use {source.name}` does."
+        )
+
+
 def check_labels(source: Source, labels: Mapping[str, int], quarantined: int) -> None:
     """Refuse a table that nothing can be learned from; `quarantined` is the number of rows set aside.
 
@@ -152,10 +168,32 @@ def as_of(source: Source, settings: CutoffSettings) -> datetime:
     """The midnight (UTC) as of which a table describes its customers.
 
     `cutoffs.score_at` where it is a date; the end of the day `as_of` of source.yaml where it is `latest`.
+
+    Raises
+    ------
+    SourceError
+        If it is yet to come.
     """
     assert source.as_of is not None
     day = datetime(source.as_of.year, source.as_of.month, source.as_of.day, tzinfo=UTC)
-    return score_cutoff(settings, day)
+    when = score_cutoff(settings, day)
+    must_not_be_to_come(when, "cutoffs.score_at")
+    return when
+
+
+def must_not_be_to_come(when: datetime, what: str) -> None:
+    """Refuse to describe customers as of a day that nobody has seen.
+
+    Raises
+    ------
+    SourceError
+        If `when` is more than a day ahead.
+    """
+    if when > datetime.now(UTC) + timedelta(days=1):
+        raise SourceError(
+            f"{what} is {when:%Y-%m-%d}, which is yet to come. It must be the midnight after the last day that the "
+            "table describes."
+        )
 
 
 def cutoff_of(source: Source, settings: CutoffSettings, *, horizon_days: int) -> Cutoff:

@@ -169,6 +169,23 @@ def test_a_score_does_not_depend_on_who_else_is_in_the_files(project):
     assert alone.select(columns).equals(same.select(columns))
 
 
+def test_customers_of_whom_nobody_knows_the_worth_are_scored_without_it(project):
+    poor = project / "poor"
+    poor.mkdir()
+    rows = [row.split(",") for row in members(30, seed=9, first=900)]
+    (poor / "m.csv").write_text("\n".join([HEADER, *(",".join([*row[:3], "", *row[4:]]) for row in rows)]) + "\n")
+    with inside(project):
+        score_population(poor, None, None)
+    found = pl.read_parquet(project / "data/scored/poor.parquet").filter(pl.col("status") == "scored")
+    assert found["churn_probability"].null_count() == 0
+    assert found["value_at_risk"].null_count() == len(found)
+
+
+def test_nobody_is_scored_as_of_a_day_to_come(project):
+    with inside(project), pytest.raises(FedeltaError, match="--at is 2999-01-01, which is yet to come"):
+        score_population(project / "data/raw", None, "2999-01-01")
+
+
 def test_customers_of_another_kind_come_with_a_warning(project, capsys):
     rich = project / "rich"
     rich.mkdir()

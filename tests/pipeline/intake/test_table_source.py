@@ -210,3 +210,23 @@ def test_values_that_are_unknown_or_nothing_are_warned_of(tmp_path, worth, says)
     warnings = [w for w in ingested(Gym(tmp_path, [",".join(cells) for cells in rows]))["warnings"] if "value" in w]
     assert len(warnings) == (says is not None)
     assert says is None or re.match(says, warnings[0])
+
+
+@pytest.mark.parametrize("definition", ["inactivity", "event"])
+def test_an_outcome_that_a_table_cannot_have_is_refused_before_anything_is_learned(tmp_path, definition):
+    with inside(Gym(tmp_path, [ANN, BOB]).write()):
+        ingest.main()
+        params = tmp_path / "params.yaml"
+        params.write_text(params.read_text().replace("definition: declared", f"definition: {definition}"))
+        with pytest.raises(SourceError, match=rf"churn\.definition is {definition}, but source gym is a table"):
+            build_features.main()
+        assert not (tmp_path / "data/features").exists()
+
+
+def test_customers_are_not_described_as_of_a_day_to_come(tmp_path):
+    with inside(Gym(tmp_path, [ANN, BOB]).write()):
+        ingest.main()
+        params = tmp_path / "params.yaml"
+        params.write_text(params.read_text().replace("cutoffs: {", "cutoffs: {score_at: '2999-01-01', "))
+        with pytest.raises(SourceError, match=r"cutoffs\.score_at is 2999-01-01, which is yet to come"):
+            build_features.main()
