@@ -146,16 +146,17 @@ def _ids(body: bytes) -> Sequence[str]:
 
 
 def _batch(snapshot: Snapshot, customer_ids: Sequence[str]) -> bytes:
-    bodies = snapshot.documents(customer_ids)
-    pieces: list[bytes | memoryview] = []
+    bodies, dumps = snapshot.documents(customer_ids), orjson.dumps
+    pieces: list[bytes | memoryview] = [b'{"snapshot_id":"%b","results":[' % snapshot.snapshot_id.encode()]
     for customer_id in customer_ids:
         if (body := bodies.get(customer_id)) is None:
-            pieces += (b',{"customer_id":', orjson.dumps(customer_id), b',"status":"not_found"}')
+            pieces.append(b',{"customer_id":%b,"status":"not_found"}' % dumps(customer_id))
         else:
-            pieces += (b',{"customer_id":', orjson.dumps(customer_id), b',"status":"found","score":', body, b"}")
-    if pieces:
-        pieces[0] = b'{"customer_id":'
-    return b"".join([b'{"snapshot_id":"%b","results":[' % snapshot.snapshot_id.encode(), *pieces, b"]}"])
+            pieces += (b',{"customer_id":%b,"status":"found","score":' % dumps(customer_id), body, b"}")
+    if customer_ids:
+        pieces[1] = pieces[1][1:]
+    pieces.append(b"]}")
+    return b"".join(pieces)
 
 
 def _has(if_none_match: str | None, etag: str) -> bool:

@@ -29,6 +29,11 @@ class Overlay:
         """The live score of a customer."""
         return self._by_id.get(customer_id)
 
+    def among(self, customer_ids: Iterable[str]) -> dict[str, memoryview]:
+        """The live documents of these customers, of those who have one."""
+        held = self._by_id
+        return {name: memoryview(held[name].document) for name in customer_ids if name in held} if held else {}
+
     @property
     def by_row(self) -> Mapping[int, bytes]:
         """Documents by the row of the snapshot that they take the place of."""
