@@ -51,6 +51,7 @@ Frame = TypeVar("Frame", bound=pd.DataFrame | pl.DataFrame)
 Touch = Literal["digital", "physical"]
 
 _DAY_US = 86_400_000_000
+_LARGEST_SUM = 9 * 10**14  # of a customer's money
 _USUAL_CLV = ClvSettings()
 
 
@@ -369,7 +370,20 @@ def _read(frame: pd.DataFrame | pl.DataFrame, kinds: Collection[str], channels: 
         raise BadInteractions(
             f"The interactions are a {type(frame).__name__}; they must be a pandas or Polars DataFrame."
         )
-    return interactions_of(frame, kinds, channels)
+    events = interactions_of(frame, kinds, channels)
+    _must_add_up(events)
+    return events
+
+
+def _must_add_up(events: pl.DataFrame) -> None:
+    """Refuse amounts whose sum for a customer is beyond whole numbers of 1/10,000 in 64 bits: it would be another."""
+    money = pl.col("amount", "margin").cast(pl.Float64).abs().sum()
+    totals = events.group_by("customer_id").agg(money).filter(pl.max_horizontal("amount", "margin") >= _LARGEST_SUM)
+    if len(totals):
+        raise BadInteractions(
+            f"The amounts or margins of {len(totals):,} customers, such as {totals['customer_id'].min()!r}, add up to "
+            f"{_LARGEST_SUM:,} and more, beyond what is added exactly. Correct them, or give them in a larger unit."
+        )
 
 
 def _without_zones(frame: pd.DataFrame) -> pd.DataFrame:

@@ -159,6 +159,11 @@ def test_a_frame_is_not_changed():
             r"amount holds -1\.0; it must be finite, and at least 0\.",
         ),
         (lambda t: t.with_columns(amount=pl.lit(float("inf"))), "amount holds inf; it must be finite"),
+        (
+            lambda t: t.with_columns(amount=pl.lit(9e13), customer_id=pl.lit("ann")),
+            "1 customers, such as 'ann', add up",
+        ),
+        (lambda t: t.with_columns(margin=pl.lit(-9e13)), "add up to 900,000,000,000,000 and more"),
         (lambda t: t.with_columns(rating=pl.lit(5)), "rating holds 5; it must be from 0 to 1"),
         (lambda t: t.with_columns(resolved=pl.lit(1)), "resolved .* of type Int32; it must hold true or false"),
         (lambda t: t.with_columns(reach=pl.lit(1.5)), "reach holds fractions"),
