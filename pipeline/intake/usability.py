@@ -32,6 +32,7 @@ from fedelta.pipeline.intake.units import mixed_values, of_units
 
 LEAST_HORIZONS = 2  # one to learn from, one to be judged by
 MOST_QUARANTINED = 0.01
+_LEAST_LABELS = 30  # of a date, that cannot all be the same by chance
 
 
 @dataclass(frozen=True)
@@ -419,6 +420,12 @@ def _warnings(report: DataReport, rows: int) -> Iterator[str]:
         ),
     )
     yield from (words for holds, words in checks if holds)
+    if one_sided := [at for at in report.declared if at.customers >= _LEAST_LABELS and at.churned in (0, at.customers)]:
+        days = ", ".join(f"{at.as_of}: {'all left' if at.churned else 'all stayed'}" for at in one_sided[:3])
+        yield (
+            f"On {len(one_sided):,} of {len(report.declared):,} dates all labels are the same ({days}): are the others "
+            "missing? A list of leavers only tells nothing apart; who stayed needs a label too."
+        )
     yield from _set_aside_warnings(entry)
     others = (
         ("customers", report.customers), ("labels", report.declared_labels), ("treatments", report.treatments)

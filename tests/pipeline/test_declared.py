@@ -1,5 +1,6 @@
 """The company's own labels: read strictly, learned from where they stand, and only once they were known."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -257,3 +258,18 @@ def test_labels_of_other_classes_are_set_aside_with_a_warning_that_names_their_r
     rule = "unreadable" if gone else "missing_churned"
     text = f"75.0% of the rows of labels.sql are quarantined ({rule} 3): see data/quarantine."
     assert text in tiny.ingest().warnings
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (lambda n: "yes", r"On 1 of 1 dates all labels are the same \(2024-02-01: all left\).*list of leavers"),
+        (lambda n: "no", r"On 1 of 1 dates all labels are the same \(2024-02-01: all stayed\)"),
+        (lambda n: "yes" if n else "no", None),
+    ],
+)
+def test_labels_of_leavers_only_are_warned_of(tmp_path: Path, label, says: str | None):
+    warnings = noted(tmp_path, *(f"c{n},2024-02-01,{label(n)},," for n in range(40))).ingest().warnings
+    found = [words for words in warnings if "all labels are the same" in words]
+    assert len(found) == (says is not None)
+    assert says is None or re.match(says, found[0])
