@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from build_graph import HERE, MODULES, code_of, is_code, modules_of
+from build_graph import END, HERE, MODULES, code_of, imports, is_code, modules_of
 from ruamel.yaml import YAML
 
 STAGES = YAML(typ="safe").load((HERE / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -39,6 +39,14 @@ def test_editing_the_module_of_a_stage_reruns_no_other(stage: str):
     modules = {MODULES.get(name, f"fedelta.pipeline.{name}"): name for name in STAGES}
     others = {modules[module] for module in modules_of(stage) & set(modules)} - {stage}
     assert not others, f"{stage} imports {', '.join(others)}: move what they share into a module beside them"
+
+
+def test_the_settings_import_no_stage():
+    stages = {MODULES.get(name, f"fedelta.pipeline.{name}") for name in STAGES}
+    circular = sorted(imports().find_modules_directly_imported_by(END) & stages)
+    assert not circular, (
+        f"move the settings of {', '.join(circular)} into pipeline/params.py, which stages import"
+    )
 
 
 @pytest.mark.parametrize("stage", TRAINING)

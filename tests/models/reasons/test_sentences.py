@@ -173,15 +173,15 @@ def test_a_table_has_no_similar_customers_and_says_what_is_usual():
 def advice(feature: str) -> str:
     """What gives a feature a sentence: a count goes by its measure, the others by their subject."""
     if counted := re.fullmatch(r"(\w+)_count(_\d+d)?", feature):
-        better = f"say in _COUNTED of models/reasons/subjects.py whether more of {counted[1]} is better"
-        return f"{feature}: {better}, and add its nouns to _NOUNS of english.py and italian.py there."
+        better = "say in _COUNTED of models/reasons/subjects.py whether more of it is better"
+        return f"{counted[1]}_count: {better}, and add its nouns to _NOUNS of english.py and italian.py there."
     return f"{feature}: add it to the pattern of a subject in _SUBJECTS of models/reasons/subjects.py."
 
 
 def test_every_feature_has_a_subject_with_a_sentence():
     names = [feature.name for feature in EVERY] + list(PRIOR_FEATURES)
     without = [name for name in names if subject_of(name).startswith("other:")]
-    assert not without, " ".join(map(advice, without))
+    assert not without, " ".join(dict.fromkeys(map(advice, without)))
     strays = [f.name for f in EVERY if subject_of(f.name) == "channel" and f.theme != "channels"]
     assert not strays, f"Read as shares of a channel; add to the pattern of an earlier subject: {', '.join(strays)}."
 
