@@ -44,9 +44,7 @@ def test_editing_the_module_of_a_stage_reruns_no_other(stage: str):
 def test_the_settings_import_no_stage():
     stages = {MODULES.get(name, f"fedelta.pipeline.{name}") for name in STAGES}
     circular = sorted(imports().find_modules_directly_imported_by(END) & stages)
-    assert not circular, (
-        f"move the settings of {', '.join(circular)} into pipeline/params.py, which stages import"
-    )
+    assert not circular, f"move the settings of {', '.join(circular)} into pipeline/params.py, which stages import"
 
 
 @pytest.mark.parametrize("stage", TRAINING)
