@@ -36,7 +36,7 @@ class Interaction(BaseModel):
     occurred_at: Time
     kind: _Word = Field(description="purchase, return, complaint, …: a kind of the source.")
     channel: _Word | None = None
-    amount: Annotated[float, Field(ge=0, lt=1e14)] | None = Field(None, description="In the source's currency.")
+    amount: Annotated[float, Field(ge=0, lt=1e12)] | None = Field(None, description="In the source's currency.")
     rating: _Share | None = Field(None, description="From 0, worst, to 1, best.")
     resolved: bool | None = Field(None, description="Whether the contact or complaint was settled.")
     wait_hours: Annotated[float, Field(ge=0)] | None = None
@@ -46,7 +46,7 @@ class Interaction(BaseModel):
     topic: Annotated[str, Field(max_length=1_000)] | None = Field(
         None, description="Of a purchase the categories of what was bought, with | between them."
     )
-    margin: Annotated[float, Field(gt=-1e14, lt=1e14)] | None = Field(None, description="The amount without its costs.")
+    margin: Annotated[float, Field(gt=-1e12, lt=1e12)] | None = Field(None, description="The amount without its costs.")
     known_at: Time | None = Field(None, description="When the company learned of it, where that is later.")
 
 

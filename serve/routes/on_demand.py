@@ -13,7 +13,7 @@ from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import responses
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.live.pool import MOST_CUSTOMERS, Pool
-from fedelta.serve.live.rows import Id, Interaction, Time, columns_of, validated
+from fedelta.serve.live.rows import Columns, Id, Interaction, Time, columns_of, validated
 from fedelta.serve.live.worker import Answer, Batch, CannotScore, Customer
 from fedelta.serve.routes.direct import direct
 from fedelta.serve.snapshots.document import Score
@@ -22,6 +22,7 @@ from fedelta.serve.store import Snapshot, Store
 
 JSON = "application/json"
 _LARGE = 50_000  # bytes of a body that a thread reads, so that the event loop does not wait
+_LARGEST_SUM = 9 * 10**14  # of the money of a request
 
 
 class Given(BaseModel):
@@ -140,7 +141,17 @@ def _read(content: bytes) -> tuple[tuple[Customer, ...], tuple[dict[str, list[An
     ]
     _refuse_repeated("interaction_id", places, [row.interaction_id for _, row in rows])
     customers = tuple(Customer(one.customer_id, one.attributes, one.opted_out) for one in asked.customers)
-    return customers, (columns_of(rows), asked.as_of, asked.explain)
+    columns = columns_of(rows)
+    _refuse_too_much(columns)
+    return customers, (columns, asked.as_of, asked.explain)
+
+
+def _refuse_too_much(columns: Columns) -> None:
+    """Refuse money whose sum is beyond whole numbers of 1/10,000 in 64 bits: it would come out as another."""
+    for name in ("amount", "margin"):
+        if sum(map(abs, filter(None, columns.get(name, ())))) >= _LARGEST_SUM:
+            message = f"all {name}s of a request must add up to less than {_LARGEST_SUM:,}"
+            raise RequestValidationError([{"type": "value_error", "loc": ("body", "customers"), "msg": message}])
 
 
 def _refuse_repeated(what: str, places: list[Any], ids: list[str]) -> None:

@@ -142,6 +142,21 @@ def test_a_row_that_ingest_would_not_take_is_refused(scored, row: dict[str, Any]
     assert answer.json()["errors"][0]["where"] == f"body.customers.0.interactions.0.{where}"
 
 
+@pytest.mark.parametrize("name", ["amount", "margin"])
+def test_money_that_cannot_be_added_exactly_is_refused(scored, name: str) -> None:
+    _, client, _ = scored
+    row = {"occurred_at": "2024-01-01T00:00:00Z", "kind": "purchase", name: 0.9e12}
+
+    def asked(rows: int) -> httpx.Response:
+        whole = [{**row, "interaction_id": str(number)} for number in range(rows)]
+        return compute(client, [{"customer_id": "ann", "interactions": whole}])
+
+    assert asked(999).status_code == 200
+    answer = asked(1001)
+    assert answer.status_code == 422
+    assert f"all {name}s of a request must add up to less than 900,000,000,000,000" in answer.text
+
+
 def test_what_is_there_twice_or_too_often_or_no_json_is_refused(scored) -> None:
     _, client, _ = scored
     row = {"interaction_id": "a", "occurred_at": "2024-01-01T00:00:00Z", "kind": "purchase"}
