@@ -44,6 +44,14 @@ def write(folder: Path, events: pl.DataFrame) -> Path:
 
 def make(folder: Path, *, horizon_days: int = 90) -> Path:
     """The project with every stage run up to `score`."""
+    with inside(begun(folder, horizon_days=horizon_days)):
+        for stage in STAGES:
+            stage.main()
+    return folder
+
+
+def begun(folder: Path, *, horizon_days: int = 90) -> Path:
+    """The project, nothing run yet."""
     (folder / "sources/shop").mkdir(parents=True)
     (folder / "sources/shop/source.yaml").write_text(SOURCE)
     (folder / "sources/shop/interactions.sql").write_text(SQL)
@@ -52,7 +60,4 @@ def make(folder: Path, *, horizon_days: int = 90) -> Path:
     params = params.replace("data/raw/demo", "data/raw").replace("horizon_days: 90", f"horizon_days: {horizon_days}")
     (folder / "params.yaml").write_text(params)
     write(folder / "data/raw", interactions(300))
-    with inside(folder):
-        for stage in STAGES:
-            stage.main()
     return folder
