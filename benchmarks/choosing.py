@@ -125,7 +125,7 @@ def panels(data: Path) -> Iterator[tuple[str, Panel, Params, int]]:
 
 
 def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, customers: int, seed: int) -> Draw | None:
-    """Candidates of so many customers; None where that is too little to learn from."""
+    """Candidates of so many customers; None where these, or the others, are too few."""
     settings, rng = replace(params.churn, seeds=1), np.random.default_rng(seed)
     panel = panel.where(panel.table["status"] == "scored")
     everybody = np.sort(panel.of_role("train").table["customer_id"].unique())
@@ -136,7 +136,7 @@ def draw_of(split: str, panel: Panel, params: Params, horizon_days: int, custome
     known = panel.where(is_mine & (panel.table["role"] == "train"))
     others = panel.where(~is_mine & (panel.table["role"] == "evaluate"))
     others = others.where(rng.permutation(len(others)) < MOST_JUDGED)
-    if too_little(known, settings):
+    if too_little(known, settings) or too_little(others, settings):
         return None
     inactive = settings.definition == "inactivity"
     prior = prior_use(settings, known, horizon_days) if inactive else "features"
