@@ -4,7 +4,7 @@ from datetime import datetime
 
 import polars as pl
 
-from fedelta.features.contract import SCORES, TREATMENTS
+from fedelta.features.contract import TREATMENTS
 from fedelta.features.errors import FedeltaError
 
 
@@ -15,9 +15,10 @@ class NothingToRecord(FedeltaError, ValueError):
 def entries_of(scores: pl.DataFrame, at: datetime, campaign: str | None = None) -> pl.DataFrame:
     """The entries of a list that is about to be worked on, in the columns of `features.contract.TREATMENTS`.
 
-    Treated is who has an action. Held out is who is in the control group, may be contacted otherwise, and has at least
-    the expected profit of the last who has an action: the same rule in both arms. The held-out have the action that
-    they would have received.
+    Treated is who has an action. Held out is who is in the control group, may be contacted otherwise, and stands before
+    the last who has an action, among those with the same action at the same cost: the same rule in both arms, also
+    where a budget takes the cheaper first, or teams take one action only. The held-out have the action that they would
+    have received.
 
     Parameters
     ----------
@@ -34,10 +35,9 @@ def entries_of(scores: pl.DataFrame, at: datetime, campaign: str | None = None) 
     listed = scores.filter(pl.col("action").is_not_null())
     if listed.is_empty():
         raise NothingToRecord("The scores plan no action, so there is nobody to record. Check policy in params.yaml.")
-    least = listed["expected_profit"].cast(SCORES["expected_profit"]).min()
-    apart = scores.filter(
-        pl.col("held_out"), pl.col("suppression_reason").is_null(), pl.col("expected_profit") >= pl.lit(least)
-    )
+    free = scores.filter(pl.col("suppression_reason").is_null())
+    passed_over = free.filter(pl.col("action").is_null(), ~pl.col("held_out"))
+    apart = _would_be_listed(free.filter("held_out"), listed, passed_over)
     entered = pl.concat(
         [
             listed.with_columns(arm=pl.lit("treated")),
@@ -55,3 +55,15 @@ def entries_of(scores: pl.DataFrame, at: datetime, campaign: str | None = None) 
     return entered.select(
         known.get(name, pl.lit(None)).cast(dtype).alias(name) for name, dtype in TREATMENTS.items()
     ).sort("customer_id")
+
+
+def _would_be_listed(apart: pl.DataFrame, listed: pl.DataFrame, passed_over: pl.DataFrame) -> pl.DataFrame:
+    """Those who stand before the end of the list of their action and cost: by profit, equal profits by id."""
+    profit, kind = pl.col("expected_profit"), ["best_action", "contact_cost"]
+    last = listed.group_by(best_action="action", contact_cost="contact_cost").agg(least=profit.min())
+    tied = passed_over.join(last, on=kind, nulls_equal=True).filter(profit == pl.col("least"))
+    first_out = tied.group_by(kind).agg(first_out=pl.col("customer_id").min())
+    end = last.join(first_out, on=kind, how="left", nulls_equal=True)
+    before = (pl.col("customer_id") < pl.col("first_out")).fill_null(value=True)
+    beside = apart.join(end, on=kind, nulls_equal=True)
+    return beside.filter((profit > pl.col("least")) | ((profit == pl.col("least")) & before)).select(apart.columns)

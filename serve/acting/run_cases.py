@@ -261,11 +261,14 @@ def _entered(file: SnapshotFile) -> pl.DataFrame:
     planned = _planned(file)
     if planned.is_empty():
         return pl.DataFrame()
-    everybody = _columns(file, "customer_id", "held_out", "suppressed", "expected_profit")
-    apart = everybody.filter(
-        pl.col("held_out"), ~pl.col("suppressed"), pl.col("expected_profit") >= planned["expected_profit"].min()
+    everybody = _columns(file, "customer_id", "action", "held_out", "suppressed", "expected_profit")
+    profit = pl.col("expected_profit")
+    free = everybody.filter(~pl.col("suppressed"), profit >= planned["expected_profit"].min())
+    # Of equal profits the list may end between two: then the first who is not on it says where.
+    tied = free.filter(
+        pl.col("action").is_null(), ~pl.col("held_out"), profit.is_in(planned["expected_profit"].implode())
     )
-    ids = [*planned["customer_id"], *apart["customer_id"]]
+    ids = [*planned["customer_id"], *free.filter("held_out")["customer_id"], *tied["customer_id"]]
     rows = [orjson.loads(document) for _, document in documents(file, ids)]
     schema = {name: SCORES[name] for name in _ENTERED}
     scores = pl.DataFrame([{name: row[name] for name in _ENTERED} for row in rows], schema=schema)
