@@ -117,7 +117,7 @@ def planned(
     turn = queue.turns(customer_ids, worth, cost[best], action)
     met = turn.contacted
     chance = np.column_stack(saved)[np.arange(len(best)), best] * tired
-    low, high = (_end(kept + back, at_stake.spread, side) - cost[best] for side in (-_WIDTH, _WIDTH))
+    low, high = _interval(kept + back, at_stake.spread)
     first = as_of.date() if as_of else date(1970, 1, 1)
     dated = settings.teams and as_of is not None
     on = [first + timedelta(days=d) if dated and d >= 0 else None for d in turn.day.tolist()]
@@ -127,8 +127,8 @@ def planned(
         "best_action": _where(~np.isnan(profit), action.tolist()),
         "offer": _where(met, [ways[way].offer for way in best.tolist()]),
         "expected_profit": profit,
-        "expected_profit_low": significant(low, PREDICTED),
-        "expected_profit_high": significant(high, PREDICTED),
+        "expected_profit_low": significant(low - cost[best], PREDICTED),
+        "expected_profit_high": significant(high - cost[best], PREDICTED),
         "contact_cost": cost[best],
         "p_saved": probabilities(chance),
         "team": [teams[number] if number >= 0 else None for number in turn.team.tolist()],
@@ -179,6 +179,12 @@ def _fatigue(customer_ids: Sequence[str], contacts: Mapping[str, int], halves_af
     return np.asarray([2.0 ** (-contacts.get(name, 0) / halves_after) for name in customer_ids], np.float64)
 
 
-def _end(money: Floats, spread: Floats, side: float) -> Floats:
-    """An end of the interval of an expectation whose logarithm is uncertain by `spread` (n_customers,)."""
-    return np.asarray(money * np.exp(side * spread - spread**2 / 2), np.float64)
+def _interval(money: Floats, spread: Floats) -> tuple[Floats, Floats]:
+    """The 90% interval of an expectation whose logarithm is uncertain by `spread`, (n_customers,) each; it holds it.
+
+    Where next to nothing is known, the mean of so skew a distribution lies beyond its 95th percentile; where margins
+    are negative, the larger amount is the lower end.
+    """
+    ends = [money * np.exp(side * spread - spread**2 / 2) for side in (-_WIDTH, _WIDTH)]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    return np.minimum(low, money), np.maximum(high, money)

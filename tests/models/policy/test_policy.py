@@ -306,3 +306,19 @@ def test_the_held_out_have_a_best_action_and_get_none():
     table = decided([100, 1], own, stake=at_stake([100, 1], back=90.0), holdout=everybody)
     assert table["action"].to_list() == [None, None]
     assert table["best_action"].to_list() == ["keep", "win back"]
+
+
+@given(st.lists(st.integers(-300, 300), min_size=1, max_size=40), st.floats(0, 12))
+def test_the_interval_holds_the_expected_profit_however_little_is_known_and_whatever_the_sign(at_risk, spread):
+    table = decided(at_risk, BOTH, stake=at_stake(at_risk, spread=spread))
+    assert (table["expected_profit_low"] <= table["expected_profit"]).all()
+    assert (table["expected_profit"] <= table["expected_profit_high"]).all()
+
+
+@pytest.mark.parametrize(("price", "number"), [(0.1, 3), (1.1, 100), (0.7, 10), (7.3, 30)])
+def test_a_budget_of_so_many_contacts_pays_for_as_many(price, number):
+    own = EconomicsSettings(contact_cost=price, keep_success_without_offer=0.5)
+    names = [f"c{k:03}" for k in range(number + 5)]
+    budget = float(f"{price * number:.1f}")
+    table = decided([100.0] * len(names), own, names=names, budget=budget)
+    assert table["action"].drop_nulls().len() == number
