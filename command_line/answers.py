@@ -46,6 +46,8 @@ def _saves(
     """Say what contacting achieved, against the control group (reports/saves.json)."""
     if plan is None and (base is not None or held_out is not None):
         raise click.UsageError("--base and --held-out belong to --plan N.", click.get_current_context())
+    if plan is not None and record is not None:
+        raise click.UsageError("Give either --plan or --record.", click.get_current_context())
     if record is None and campaign is not None:
         raise click.UsageError("--campaign belongs to --record FILE.", click.get_current_context())
     from datetime import UTC, datetime

@@ -77,7 +77,7 @@ def measure(params: Params) -> tuple[dict[str, Any], Study | None, Encoding | No
 
 def _looked_at(treatments: pl.DataFrame, around: pl.LazyFrame, params: Params, design: Design) -> pl.DataFrame:
     """The treatments with what was known before each and what came after it: the rows of `comparison.measured`."""
-    customers = pl.read_parquet(paths.CUSTOMERS, columns=["customer_id"])
+    customers, (begins, _) = pl.read_parquet(paths.CUSTOMERS, columns=["customer_id"]), span(paths.INTERACTIONS)
     personas = load_personas(paths.PERSONAS_BUNDLE) if (paths.PERSONAS_BUNDLE / CONTRACT).is_file() else PersonaModel()
     columns = around.collect_schema().names()
     outcomes = [name for name in columns if name.startswith("horizon_") and name != "horizon_days"]
@@ -89,7 +89,8 @@ def _looked_at(treatments: pl.DataFrame, around: pl.LazyFrame, params: Params, d
     named = {*outcomes, *covariates.values(), *personas.columns, "status"}
     after = around.select(*KEYS, *(pl.col(name).alias(f"at_entry_{name}") for name in sorted(named))).collect()
     rows = treatments.join(after, on=KEYS, how="left", maintain_order="left").with_columns(
-        in_source=pl.col("customer_id").is_in(customers["customer_id"].implode()),
+        # Of an entry before the history begins nobody can tell what came after it.
+        in_source=pl.col("customer_id").is_in(customers["customer_id"].implode()) & (pl.col("treated_at") >= begins),
         drawn_held_out=pl.Series(held_out(treatments["customer_id"].to_list(), params.policy.holdout)),
     )
     at_entry = rows.select(pl.col(f"at_entry_{name}").alias(name) for name in sorted(named))

@@ -62,8 +62,9 @@ def measured(rows: pl.DataFrame, design: Design) -> Json:
     ----------
     rows : DataFrame
         A row per treatment: the columns of `features.contract.TREATMENTS`, `tier` and `persona` at entry,
-        `drawn_held_out` (in the present control group), `in_source`, `stayed` (0 or 1) and `spent` in the horizon from
-        entry, null before it is over, and columns that begin with ``x_``, known before entry.
+        `drawn_held_out` (in the present control group), `in_source` (at that time), `stayed` (0
+        or 1) and `spent` in the horizon from entry, null before it is over, and columns that begin with ``x_``, known
+        before entry.
 
     Returns
     -------
@@ -167,7 +168,7 @@ def _compare(by: str, group: str | None, entered: pl.DataFrame, design: Design, 
         else None,
         "to_go": _to_go(entered, base, share, design, group if by == "action" else None),
     }
-    comparison["warnings"] = _warnings(comparison, in_all)
+    comparison["warnings"] = _warnings(comparison, in_all, arms["treated"]["cost"].null_count())
     comparison["says"] = says(comparison, design.currency, design.horizon_days)
     return comparison
 
@@ -248,13 +249,13 @@ def _wrong_ratio(ratio: Json) -> str:
 def _result(effects: Mapping[str, Effect], treated: pl.DataFrame, design: Design) -> Json:
     """The effects, and what they come to over everybody treated."""
     active, n = effects["active"], treated.height
-    costs = treated["cost"].drop_nulls()
+    costs = treated["cost"]
     result: Json = {
         "active": active.as_dict(),
         "claimed": active.always_significant,
         "significant_once": active.significant,
         "saved": _times(active, n),
-        "cost": float(costs.sum()) if len(costs) else None,
+        "cost": None if costs.null_count() else float(costs.sum()),
     }
     if "spend" in effects:
         result["spend"] = effects["spend"].as_dict()
@@ -291,8 +292,8 @@ def _to_go(entered: pl.DataFrame, base: float, share: float, design: Design, act
     return {"effect": effect, "needed": needed, "a_week": recent / weeks, "weeks": to_go}
 
 
-def _warnings(comparison: Json, in_all: Mapping[str, int]) -> list[str]:
-    held_out, lost = in_all["held_out"], comparison["lost"]
+def _warnings(comparison: Json, in_all: Mapping[str, int], unpriced: int) -> list[str]:
+    held_out, lost, treated = in_all["held_out"], comparison["lost"], comparison["measured"]["treated"]
     checks = (
         (
             comparison["contaminated"] > MOST_CONTAMINATED * held_out,
@@ -302,13 +303,18 @@ def _warnings(comparison: Json, in_all: Mapping[str, int]) -> list[str]:
         (
             sum(lost.values()) > 0,
             f"{lost['treated']:,} treated and {lost['held_out']:,} held-out customers are not in the source (erased, "
-            "or another id): their outcomes are unknown"
+            "another id, or entered before its history begins): their outcomes are unknown"
             + ("." if _lost_alike(lost, in_all) else ", and one arm lost significantly more: the result is doubtful."),
         ),
         (
             comparison["ratio"]["p"] is None,
             "Campaigns draw their own arms, with shares that are not declared (measure.held_out in params.yaml), so "
             "the ratio of the arms is checked by campaign only.",
+        ),
+        (
+            0 < unpriced < treated,
+            f"What contacting cost is unknown of {unpriced:,} of {treated:,} treated customers, so neither cost nor "
+            "profit is given.",
         ),
     )
     return [words for holds, words in checks if holds]
@@ -343,14 +349,20 @@ def says(comparison: Json, currency: str, horizon_days: int) -> str:
     verb = "saved" if saved["value"] >= 0 else "driven away"
     text += f"About {abs(saved['value']):,.0f} customers were {verb} by contacting"
     if "value_saved" in result:
-        money = result["value_saved"]
-        text += (
-            f", and {money['value']:,.0f} {currency} of margin gained (95% interval {money['low']:,.0f} to "
-            f"{money['high']:,.0f})"
-        )
+        text += _gained(result["value_saved"], currency)
         if "profit" in result:
             text += f", at a cost of {result['cost']:,.0f} {currency}"
     return text + "."
+
+
+def _gained(money: Json, currency: str) -> str:
+    """What margin the contacts brought, claimed like any effect: only where the interval for every look excludes 0."""
+    once = f"95% interval {money['low']:,.0f} to {money['high']:,.0f}"
+    always = f"valid at every look {money['always_low']:,.0f} to {money['always_high']:,.0f}"
+    if money["always_low"] > 0 or money["always_high"] < 0:
+        way = "gained" if money["value"] > 0 else "lost"
+        return f", and {abs(money['value']):,.0f} {currency} of margin {way} ({once}; {always})"
+    return f"; that margin was gained cannot be claimed yet ({money['value']:,.0f} {currency}, {once}; {always})"
 
 
 def _when(to_go: Json | None) -> str:

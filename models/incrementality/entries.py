@@ -90,9 +90,11 @@ def ratio_varies_p(rows: pl.DataFrame) -> float:
 
 def imbalance_p(covariates: Floats, treated: Booleans) -> float:
     """Probability of arms so unlike before entry by chance: Hotelling's test of all covariates, as a chi-square."""
-    varying = covariates[:, covariates.std(axis=0) > 0]
     n = np.array([(~treated).sum(), treated.sum()])
-    if not varying.shape[1] or n.min() < 2:
+    if n.min() < 2:
+        return 1.0
+    varying = covariates[:, covariates.std(axis=0) > 0]
+    if not varying.shape[1]:
         return 1.0
     scaled = (varying - varying.mean(axis=0)) / varying.std(axis=0)
     difference = scaled[treated].mean(axis=0) - scaled[~treated].mean(axis=0)

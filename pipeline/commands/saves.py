@@ -82,8 +82,9 @@ def record(path: Path, campaign: str | None, at: datetime) -> str:
 def planned(entries: int, base: float | None, held_out: float | None) -> dict[str, float | int]:
     """What a campaign of so many entries could find: shares as fractions.
 
-    `base` is the share that stays without a contact: by default one less the mean churn probability of those customers
-    whose risk is highest. `held_out` is by default the share of `policy.holdout`.
+    `base` is the share that stays without a contact: by default one less the mean churn probability of so many who
+    would be contacted first, the most profitable, or where no profit is known those whose risk is highest. `held_out`
+    is by default the share of `policy.holdout`.
 
     Raises
     ------
@@ -125,8 +126,14 @@ def plan_in_words(plan: Mapping[str, float | int]) -> str:
 def _base(entries: int) -> float:
     if not paths.SCORES.is_file():
         raise CannotPlan("There are no scores to take the share that stays from. Give it: --base 0.2.")
-    risks = pl.read_parquet(paths.SCORES, columns=["churn_probability"])["churn_probability"].drop_nulls()
-    return 1 - float(risks.sort(descending=True).head(entries).to_numpy().mean())
+    columns = ["customer_id", "churn_probability", "expected_profit", "suppression_reason"]
+    scored = pl.read_parquet(paths.SCORES, columns=columns).filter(pl.col("churn_probability").is_not_null())
+    may_enter = scored.filter(pl.col("suppression_reason").is_null())
+    if may_enter.is_empty():
+        raise CannotPlan("The scores hold nobody who may be contacted, to take the share that stays from. Give --base.")
+    order = [-pl.col("expected_profit"), -pl.col("churn_probability"), pl.col("customer_id")]
+    first = may_enter.sort(*order, nulls_last=True).head(entries)
+    return 1 - float(first["churn_probability"].to_numpy().mean())
 
 
 _HEADER = (

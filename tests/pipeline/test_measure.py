@@ -17,6 +17,7 @@ from fedelta.models.policy.settings import HoldoutSettings
 from fedelta.models.uplift.storage import load_uplift
 from fedelta.pipeline import measure, paths
 from fedelta.pipeline.buckets.shuffle import HASH
+from fedelta.pipeline.commands import saves
 
 SHARE = 0.4
 POLICY = f"policy: {{holdout: {{share: {SHARE}}}, "
@@ -154,6 +155,7 @@ def test_a_plan_says_what_it_could_find(measured_project: Path, capsys: pytest.C
         assert main(["saves", "--plan", "4", "--held-out", "0.01", "--base", "0.5"]) == 1
         assert "leaves an arm empty" in capsys.readouterr().err
         assert main(["saves", "--base", "0.2"]) == 2
+        assert main(["saves", "--plan", "500", "--record", "treatments/may.parquet"]) == 2
 
 
 def test_without_treatments_one_line_says_so_and_the_stage_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -174,6 +176,38 @@ def test_treatments_of_strangers_alone_are_said_to_be_so(tmp_path: Path):
         treatments_of(["zoe", "abe"]).write_parquet(paths.TREATMENTS / "ours.parquet")
         measure.main()
         assert "are ids written as in the source?" in report_of(Path())["says"]
+
+
+def test_of_entries_before_the_history_begins_nobody_says_who_stayed(tmp_path: Path):
+    with inside(hashed_project.make(tmp_path / "project", customers=30)):
+        names = pl.read_parquet(paths.CUSTOMERS)["customer_id"].to_list()
+        paths.TREATMENTS.mkdir()
+        early = treatments_of(names).with_columns(pl.col("treated_at") - timedelta(days=600))
+        early.write_parquet(paths.TREATMENTS / "early.parquet")
+        measure.main()
+        one = report_of(Path())["comparisons"][0]
+        assert one["measured"] == {"treated": 0, "held_out": 0}
+        assert one["lost"] == one["entered"]
+        assert any("entered before its history begins" in words for words in one["warnings"])
+
+
+def test_a_plan_takes_who_stays_from_those_who_would_be_contacted_first(tmp_path: Path):
+    table = pl.DataFrame(
+        {
+            "customer_id": ["gone", "here", "lost", "quiet"],
+            "churn_probability": [0.99, 0.5, 0.98, 0.4],
+            "expected_profit": [-1.0, 9.0, -1.0, 30.0],
+            "suppression_reason": [None, None, None, "opted out"],
+        }
+    )
+    with inside(hashed_project.make(tmp_path / "project", customers=20)):
+        table.write_parquet(paths.SCORES)
+        assert saves.planned(2, None, 0.5)["base"] == pytest.approx(1 - (0.5 + 0.99) / 2)
+        table.with_columns(expected_profit=pl.lit(None, pl.Float64)).write_parquet(paths.SCORES)
+        assert saves.planned(2, None, 0.5)["base"] == pytest.approx(1 - (0.99 + 0.98) / 2)
+        table.clear().write_parquet(paths.SCORES)
+        with pytest.raises(saves.CannotPlan, match="nobody who may be contacted"):
+            saves.planned(2, None, 0.5)
 
 
 def test_a_damaged_report_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -32,6 +32,26 @@ def test_a_planted_effect_is_claimed_counted_and_valued():
     assert "EUR of margin gained" in one["says"]
 
 
+def test_neither_cost_nor_profit_is_given_where_some_contacts_have_no_cost():
+    rows = drawn(4_000, 1, effect=0.15, cost=2.0)
+    some = rows.with_columns(cost=pl.when(pl.int_range(pl.len()) % 10 == 0).then("cost"))
+    one = overall(some)
+    assert one["result"]["cost"] is None
+    assert "profit" not in one["result"]
+    assert any("What contacting cost is unknown" in words for words in one["warnings"])
+    assert not overall(rows)["warnings"]
+    assert not overall(rows.with_columns(cost=pl.lit(None, pl.Float64)))["warnings"]
+
+
+def test_margin_is_claimed_only_where_its_own_interval_for_every_look_excludes_nothing():
+    rows = drawn(4_000, 1, effect=0.15)
+    noisy = rows.with_columns(spent=pl.Series(np.random.default_rng(2).normal(0, 50, rows.height)))
+    one = overall(noisy)
+    assert one["result"]["claimed"]
+    assert "that margin was gained cannot be claimed yet" in one["says"]
+    assert "cannot be claimed" not in overall(rows)["says"]
+
+
 def test_without_an_effect_none_is_claimed_and_the_weeks_to_go_are_named():
     one = overall(drawn(900, 4), replace(DESIGN, until=START + timedelta(days=230), success={"keep": 0.1}))
     assert not one["result"]["claimed"]
