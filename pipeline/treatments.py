@@ -1,6 +1,6 @@
 """The treatments on disk: what was done to customers, read and checked; and who must not be contacted for it."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -18,6 +18,9 @@ from fedelta.features.errors import FedeltaError
 from fedelta.models.policy.actions import suppressed_customers
 from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths
+
+_TIMES = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))  # in which a treatment may lie
+_FAR = timedelta(days=366)  # after the scores: from here on a treatment is mentioned
 
 
 class BadTreatments(FedeltaError):
@@ -40,6 +43,13 @@ def suppressed_at(as_of: datetime, policy: PolicySettings) -> dict[str, Suppress
         if len(strange) == len(treated):
             raise BadTreatments(message)
         print(f"treatments: {message}")
+    late = treatments.filter(pl.col("treated_at") > as_of + _FAR)
+    if late.height:
+        example = late["treated_at"].dt.to_string("%Y-%m-%d")[0]
+        print(
+            f"treatments: {late.height:,} of {treatments.height:,} are dated more than a year after the scores, such "
+            f"as {example}: until then their customers get no action. Check the dates."
+        )
     return suppressed_customers(customers, treatments, as_of, policy)
 
 
@@ -77,6 +87,13 @@ def _read(path: Path) -> pl.DataFrame:
         raise BadTreatments(
             f"{path} has {incomplete.height:,} of {table.height:,} rows without a customer_id, a treated_at, or an arm "
             f"that is {' or '.join(get_args(Arm))}. Complete them, or leave them out."
+        )
+    strange = table.filter(~pl.col("treated_at").is_between(*_TIMES, closed="left"))
+    if strange.height:
+        raise BadTreatments(
+            f"{path} has {strange.height:,} of {table.height:,} rows with a treated_at such as "
+            f"{strange['treated_at'].dt.to_string('%Y-%m-%d')[0]}; it must be from {_TIMES[0]:%Y} on, and before "
+            f"{_TIMES[1]:%Y}."
         )
     for name, most in (("cost", float("inf")), ("expected_value", float("inf")), ("churn_probability", 1.0)):
         outside = table.filter(~(pl.col(name).is_finite() & pl.col(name).is_between(0, most)))

@@ -96,7 +96,7 @@ class ScoringContext:
             If it is not there, or damaged.
         """
         try:
-            settings = _adapter().validate_json((folder / SETTINGS).read_bytes())
+            settings = load_settings(folder)
             rows = pl.read_parquet(folder / CONTACTED).rows()
             base = Base.load(folder)
         except FileNotFoundError as error:
@@ -124,6 +124,17 @@ class ScoringContext:
                 "repro score`."
             )
         return self
+
+
+def load_settings(folder: Path) -> Settings:
+    """The settings alone of what `ScoringContext.save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If they are not there, or damaged.
+    """
+    return _adapter().validate_json((folder / SETTINGS).read_bytes())
 
 
 @cache

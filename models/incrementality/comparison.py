@@ -168,7 +168,8 @@ def _compare(by: str, group: str | None, entered: pl.DataFrame, design: Design, 
         else None,
         "to_go": _to_go(entered, base, share, design, group if by == "action" else None),
     }
-    comparison["warnings"] = _warnings(comparison, in_all, arms["treated"]["cost"].null_count())
+    ahead = entered.filter(pl.col("treated_at") > design.until + timedelta(days=design.horizon_days)).height
+    comparison["warnings"] = _warnings(comparison, in_all, arms["treated"]["cost"].null_count(), ahead, design)
     comparison["says"] = says(comparison, design.currency, design.horizon_days)
     return comparison
 
@@ -292,7 +293,7 @@ def _to_go(entered: pl.DataFrame, base: float, share: float, design: Design, act
     return {"effect": effect, "needed": needed, "a_week": recent / weeks, "weeks": to_go}
 
 
-def _warnings(comparison: Json, in_all: Mapping[str, int], unpriced: int) -> list[str]:
+def _warnings(comparison: Json, in_all: Mapping[str, int], unpriced: int, ahead: int, design: Design) -> list[str]:
     held_out, lost, treated = in_all["held_out"], comparison["lost"], comparison["measured"]["treated"]
     checks = (
         (
@@ -310,6 +311,11 @@ def _warnings(comparison: Json, in_all: Mapping[str, int], unpriced: int) -> lis
             comparison["ratio"]["p"] is None,
             "Campaigns draw their own arms, with shares that are not declared (measure.held_out in params.yaml), so "
             "the ratio of the arms is checked by campaign only.",
+        ),
+        (
+            ahead > 0,
+            f"{ahead:,} entries are dated more than {design.horizon_days} days after the last interaction of the "
+            f"source ({design.until:%Y-%m-%d}): check their dates, or bring newer interactions.",
         ),
         (
             0 < unpriced < treated,

@@ -128,7 +128,7 @@ def curve_points(everybody: int, best: int, capacity: int | None) -> dict[int, s
 def _limit(policy: PolicySettings) -> str | None:
     limits = [] if policy.capacity is None else [f"{policy.capacity:,}"]
     if policy.budget is not None:
-        limits.append(f"a budget of {policy.budget:,.0f}")
+        limits.append(f"a budget of {policy.budget:,.2f}".removesuffix(".00"))
     if policy.teams:
         most = sum(team.per_day for team in policy.teams.values()) * policy.run_days
         limits.append(f"{most:,} by the teams in {policy.run_days} days")

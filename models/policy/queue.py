@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from fedelta.models.policy.settings import PolicySettings, TeamSettings
+from fedelta.models.policy.settings import ROUNDING, PolicySettings, TeamSettings
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -115,9 +115,6 @@ class Queue:
         return cls(ids, table["worth"].to_numpy(), action, turn, by_cost, limited)
 
 
-_ROUNDING = 1e-9  # of a budget: what sums of costs may exceed it by, as 0.1 three times exceeds 0.3
-
-
 def _worth(profit: Floats, cost: Floats, *, by_cost: bool) -> Floats:
     return profit / np.maximum(cost, 1e-12) if by_cost else profit
 
@@ -126,7 +123,7 @@ def _chosen(cost: Floats, settings: PolicySettings) -> Integers:
     """Places in the queue of the customers to contact: as many as capacity or budget allow."""
     if settings.budget is None:
         return np.arange(len(cost))[: settings.capacity]
-    taken, left = [], settings.budget * (1 + _ROUNDING)
+    taken, left = [], settings.budget * (1 + ROUNDING)
     for place, price in enumerate(cost.tolist()):  # who costs too much is passed over, not the end of the list
         if price <= left:
             taken.append(place)

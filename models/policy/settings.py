@@ -10,6 +10,8 @@ from fedelta.features.contract import RISK_TIERS, Action, RiskTier
 from fedelta.features.errors import FedeltaError
 from fedelta.features.ranges import Count, DayCount, DaysOrNone, NonNegative, PositiveShare, WholeNumber
 
+ROUNDING = 1e-9  # of a budget: what sums of costs may exceed it by, as 0.1 three times exceeds 0.3
+
 
 class BadHoldout(FedeltaError, ValueError):
     """The holdout cannot be drawn as set."""

@@ -1,13 +1,17 @@
 """``fedelta plan``: what contacting customers would bring, by how many are contacted: the most profitable first."""
 
 import json
+import sys
 
 import polars as pl
 
 from fedelta.features.errors import FedeltaError
 from fedelta.models.policy.plan import contact_curve, plan_of
+from fedelta.models.policy.settings import PolicySettings
 from fedelta.pipeline import paths
 from fedelta.pipeline.params import load_params
+from fedelta.pipeline.saves import policy_in_use
+from fedelta.scoring.context import load_settings
 
 ROWS = 12  # of the table, besides those that are marked
 
@@ -26,7 +30,7 @@ def main(capacity: int | None = None, *, as_json: bool = False) -> None:
     """
     if not paths.SCORES.is_file():
         raise NoPlan(f"{paths.SCORES} is missing. Run `dvc repro score` first.")
-    scores, policy = pl.read_parquet(paths.SCORES), load_params().policy
+    scores, policy = pl.read_parquet(paths.SCORES), _policy_of_scores()
     if "p_saved" not in scores.columns:
         raise NoPlan(f"{paths.SCORES} was written by another version. Run `dvc repro score` to write it anew.")
     plan = plan_of(scores, policy)
@@ -42,6 +46,18 @@ def main(capacity: int | None = None, *, as_json: bool = False) -> None:
     currency = scores["currency"].drop_nulls().first() or ""
     print(table_of(curve, str(currency)))
     print(plan.says(str(currency)))
+
+
+def _policy_of_scores() -> PolicySettings:
+    """The policy that the scores were made by; says so where params.yaml has another by now."""
+    now = policy_in_use(load_params().policy)
+    try:
+        then = load_settings(paths.SCORING).policy
+    except (FileNotFoundError, ValueError):  # not frozen by this version: nothing to compare with
+        return now
+    if then != now:
+        print("plan: params.yaml has another policy than the scores. Run `dvc repro score`.", file=sys.stderr)
+    return then
 
 
 def table_of(curve: pl.DataFrame, currency: str) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 from markupsafe import Markup
 
 from fedelta.models.policy.plan import curve_points
+from fedelta.models.policy.settings import ROUNDING
 from fedelta.pages.charts import Frame
 from fedelta.serve.desk.base_charts import ROOM, counts_axis
 from fedelta.serve.desk.words import Words
@@ -65,7 +66,7 @@ def plan_of(file: SnapshotFile, capacity: int | None, budget: float | None) -> P
     sums = _kept[file]
     everybody, best = len(sums.profit) - 1, int((sums.last_profit > 0).sum())
     if budget is not None:
-        capacity = int((sums.cost <= budget).sum()) - 1
+        capacity = int((sums.cost <= budget * (1 + ROUNDING)).sum()) - 1
     chosen = best if capacity is None else min(capacity, everybody)
     marks = curve_points(everybody, best, capacity)
     rows = {contacts: sums.row(contacts) | {"mark": mark} for contacts, mark in marks.items()}

@@ -50,6 +50,8 @@ def test_where_there_is_no_file_nobody_was_treated(tmp_path: Path):
         (treated(["ann"]).with_columns(customer_id=pl.lit(7)), "has customer_id as Int32 instead of String"),
         (treated(["ann", "bob"], arm="control"), r"2 of 2 rows without .* an arm that is treated or held_out"),
         (treated(["ann"]).with_columns(treated_at=pl.lit(None)), "has 1 of 1 rows without a customer_id"),
+        (treated(["ann"], at=AT.replace(year=9999)), "1 of 1 rows with a treated_at such as 9999-04-01"),
+        (treated(["ann"], at=AT.replace(year=1900)), "1 of 1 rows with a treated_at such as 1900-04-01"),
     ],
 )
 def test_what_does_not_keep_to_the_contract_is_refused_in_one_line(tmp_path: Path, wrong: pl.DataFrame, says: str):
@@ -149,6 +151,19 @@ def test_the_next_run_contacts_others_than_those_just_contacted_until_the_cooldo
         assert not second & first
         paths.PARAMS.write_text(text.replace("cooldown_days: 30", "cooldown_days: 29"))
         assert _contacted() == first
+
+
+def test_treatments_of_a_time_far_after_the_scores_are_mentioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with inside(tmp_path):
+        paths.CUSTOMERS.parent.mkdir(parents=True)
+        pl.DataFrame({"customer_id": ["ann", "bob"]}).write_parquet(paths.CUSTOMERS)
+        paths.TREATMENTS.mkdir()
+        treated(["ann"], at=AT.replace(year=2042)).write_parquet(paths.TREATMENTS / "ours.parquet")
+        assert suppressed_at(AT, PolicySettings()) == {"ann": "contacted lately"}
+        assert "1 of 1 are dated more than a year after the scores, such as 2042-04-01" in capsys.readouterr().out
+        treated(["ann"]).write_parquet(paths.TREATMENTS / "ours.parquet")
+        suppressed_at(AT, PolicySettings())
+        assert not capsys.readouterr().out
 
 
 def test_ids_that_the_source_does_not_know_are_reported_and_refused_if_none_is_known(

@@ -123,6 +123,14 @@ def test_customers_whose_outcome_is_unknown_are_counted_by_arm():
     assert any("one arm lost significantly more" in words for words in one["warnings"])
 
 
+def test_entries_dated_long_after_the_last_interaction_are_warned_of():
+    rows = drawn(900, 4)
+    wrong = pl.int_range(pl.len()) < 3
+    late = rows.with_columns(treated_at=pl.when(wrong).then(START + timedelta(days=2_000)).otherwise("treated_at"))
+    assert any(words.startswith("3 entries are dated") for words in overall(late)["warnings"])
+    assert not overall(rows)["warnings"]
+
+
 def test_groups_are_compared_each_by_itself():
     names = ["a", "b"] * 1_000
     rows = drawn(2_000, 9, action=names, tier=names, persona=names, campaign=["only"] * 2_000)
