@@ -144,7 +144,7 @@ class Model:
             found |= {"clv_expected": self.clv.expected_spend(valued), "clv_low": low, "clv_high": high}
         if explain:
             found["reasons"] = reasons(self.churn, rows, self._wording)
-        figures = pl.DataFrame({"customer_id": rows["customer_id"].to_list(), **found})
+        figures = pl.DataFrame({"customer_id": pl.Series(rows["customer_id"].to_list(), dtype=pl.String), **found})
         keys = pl.DataFrame({name: table[name].to_list() for name in ("customer_id", "status")})
         at = pl.lit(table["cutoff"].iloc[0].to_pydatetime()).dt.replace_time_zone("UTC").cast(SCORES["as_of"])
         every = keys.select("customer_id", at.alias("as_of"), "status").join(figures, on="customer_id", how="left")

@@ -119,6 +119,18 @@ def test_the_future_changes_no_score_and_a_customer_alone_is_scored_as_among_oth
     )
 
 
+@pytest.mark.parametrize("explain", [False, True])
+def test_customers_of_whom_none_can_be_scored_are_listed_with_the_reason(model: Model, explain: bool):
+    events = interactions(300)
+    everybody = model.score(events, explain=explain)
+    visits = events.filter(pl.col("kind") != "purchase")
+    scores = model.score(visits, explain=explain)
+    assert scores.columns == everybody.columns
+    assert scores.height == visits["customer_id"].n_unique()
+    assert set(scores["status"]) == {"no_history"}
+    assert scores["churn_probability"].is_null().all()
+
+
 def test_without_money_there_are_no_columns_of_value_and_a_short_history_has_no_evaluation():
     events = example(200).drop("amount")
     churn = fedelta.ChurnSettings(candidate="logistic")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 _MOST_VALUES = 10  # of a number that is read as categories
+_MOST_NAMED = 10  # of the groups in a pool
 UNKNOWN = "unknown"
 
 
@@ -36,7 +37,8 @@ def groups_of(values: Sequence[str | float | None], least: int) -> Groups:
     pooled: dict[str, tuple[str, ...]] = {}
     label = {name: name for name in large}
     if len(few) > 1 and sum(counts[name] for name in few) >= least:
-        together = f"others, pooled ({', '.join(few)})"
+        more = f" and {len(few) - _MOST_NAMED:,} more" if len(few) > _MOST_NAMED else ""
+        together = f"others, pooled ({', '.join(few[:_MOST_NAMED])}{more})"
         pooled[together] = tuple(few)
         label |= dict.fromkeys(few, together)
         few = []
@@ -51,7 +53,7 @@ def _names(values: Sequence[str | float | None]) -> list[str]:
     if len(np.unique(numbers)) <= _MOST_VALUES:
         return [_name(value) for value in values]
     edges = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75]))
-    bounds = [f"{edge:g}" for edge in edges]
+    bounds = [_shown(edge) for edge in edges]
     between = [f"above {low}, up to {high}" for low, high in pairwise(bounds)]
     labels = [f"up to {bounds[0]}", *between, f"above {bounds[-1]}"]
     return [
@@ -63,7 +65,12 @@ def _names(values: Sequence[str | float | None]) -> list[str]:
 def _name(value: str | float | None) -> str:
     if isinstance(value, str):
         return value
-    return UNKNOWN if value is None or isnan(value) else f"{value:g}"
+    return UNKNOWN if value is None or isnan(value) else _shown(value)
+
+
+def _shown(number: float) -> str:
+    """A number, with so many digits that two of a company's figures are never one."""
+    return f"{number:.12g}"
 
 
 def _is_number(value: object) -> bool:

@@ -109,6 +109,17 @@ def test_small_groups_are_pooled_and_if_still_small_not_judged():
     assert (few.code == -1).sum() == 30
 
 
+def test_a_pool_of_many_groups_names_some_of_them():
+    pooled = groups_of([f"zip{k:04}" for k in range(3_000)], least=50)
+    assert pooled.labels[0].endswith("zip0009 and 2,990 more)")
+    assert len(pooled.pooled[pooled.labels[0]]) == 3_000
+
+
+def test_large_numbers_keep_the_digits_that_tell_them_apart():
+    assert groups_of([10_000_001.0, 10_000_002.0] * 60, least=50).labels == ("10000001", "10000002")
+    assert len(groups_of([1e9 + k for k in range(400)], least=50).labels) == 4
+
+
 def test_numbers_are_categories_while_few_and_quarters_when_many():
     assert groups_of([0.0, 1.0] * 60, least=50).labels == ("0", "1")
     ages = [float(age) for age in range(100)] * 2 + [float("nan")] * 50
