@@ -108,12 +108,12 @@ def _described(row: _Stored, at: str, arm: str) -> _Row:
 
 def _result(contacts: Sequence[_Stored], came: Sequence[_Stored]) -> _Row:
     """What some contacts cost, and what came of them."""
-    costs = [one.cost for one in contacts if one.cost is not None]
+    costs = [one.cost for one in contacts]
     names = {outcome.outcome for outcome in came}
     reached = True if names & _CONTACT_TOOK_PLACE else False if names == {"no_answer"} else None
     return {
         "reached": reached,
-        "cost": sum(costs) if costs else None,
+        "cost": sum(costs) if costs and None not in costs else None,
         "outcome": came[-1].outcome if came else None,
         "outcome_at": came[-1].occurred_at if came else None,
     }

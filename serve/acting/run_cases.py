@@ -39,8 +39,8 @@ QUIET_DAYS = 30
 _HORIZON_DAYS = 90  # where the run names none
 _BY_RUNS = ("lapsed", "withdrawn")
 _ENTERED = (
-    "customer_id", "action", "best_action", "expected_profit", "contact_cost", "held_out", "suppression_reason",
-    "churn_probability", "clv_expected",
+    "customer_id", "action", "best_action", "offer", "expected_profit", "contact_cost", "held_out",
+    "suppression_reason", "churn_probability", "clv_expected",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from fedelta.features.contract import SCORES, TREATMENTS
 from fedelta.models.incrementality.estimator import sample_ratio_p
+from fedelta.models.incrementality.measured import ACTIONS
 from fedelta.models.incrementality.recording import NothingToRecord, entries_of
 from fedelta.models.policy.actions import policy_table
 from fedelta.models.policy.settings import EconomicsSettings, HoldoutSettings, PolicySettings, TeamSettings
@@ -109,6 +110,17 @@ def test_both_arms_of_a_plan_are_drawn_at_the_share_held_out_whatever_limits_it(
         found = entries_of(table.with_columns(lacking).with_columns(customer_id=pl.Series(names)), AT)
         apart = found.filter(pl.col("arm") == "held_out")
         assert sample_ratio_p(found.height - apart.height, apart.height, 0.3) > 0.001, limit
+
+
+def test_a_contact_without_an_offer_is_an_action_of_its_own_in_both_arms():
+    table = priced(
+        ("ann", "keep", "keep", 9.0, 7.0, False), ("ben", "keep", "keep", 5.0, 1.0, False),
+        ("cid", "win back", "win back", 5.0, 7.0, False),
+        ("dan", None, "keep", 9.5, 7.0, True), ("eve", None, "keep", 6.0, 1.0, True),
+    ).with_columns(offer=pl.Series([True, False, True, None, None]))  # fmt: skip
+    found = entries_of(table, AT).select("customer_id", "action").rows()
+    assert found == [("ann", "keep"), ("ben", "contact"), ("cid", "win back"), ("dan", "keep"), ("eve", "contact")]
+    assert all(any(action in names for names in ACTIONS.values()) for _, action in found)
 
 
 def test_a_list_without_actions_records_nobody():
