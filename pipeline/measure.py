@@ -65,6 +65,8 @@ def measure(params: Params) -> tuple[dict[str, Any], Study | None, Encoding | No
     if load_source(params.source).kind == "table":
         return nothing_measured(NO_HISTORY), None, None
     design = _design(params)
+    if strange := sorted({*design.shares} - {*treatments["campaign"]}):
+        print(f"measure: measure.held_out names {', '.join(strange)}, of which no treatments are recorded.")
     with _around(treatments.select(KEYS).unique().sort(*KEYS), params) as around:
         if around is None:
             return nothing_measured(NOBODY), None, None

@@ -210,7 +210,22 @@ def _ratio(entered: pl.DataFrame, numbers: Mapping[str, int], design: Design, ep
         return {"observed": observed, "expected": expected, "p": sample_ratio_p(**numbers, share_held_out=expected)}
     if entered["campaign"].n_unique() == 1:
         return {"observed": observed, "expected": None, "p": ratio_varies_p(entered)}
-    return {"observed": observed, "expected": None, "p": None}
+    together = {"observed": observed, "expected": None, "p": None}
+    if not named:
+        return together
+    # One campaign whose arms are not what they were meant to be spoils the comparison that it is part of.
+    each = {name: _ratio_of(entered.filter(pl.col("campaign") == name), design, epochs) for name in sorted(named)}
+    campaign, worst = min(each.items(), key=lambda item: item[1]["p"])
+    p = min(1.0, worst["p"] * len(each))
+    if p < STOP:
+        return {**worst, "p": p, "campaign": campaign}
+    whole = entered["campaign"].null_count() == 0 and named <= set(design.shares)
+    return {**together, "p": p} if whole else together
+
+
+def _ratio_of(entered: pl.DataFrame, design: Design, epochs: Epochs) -> Json:
+    numbers = {name: entered.filter(pl.col("arm") == name).height for name in ("treated", "held_out")}
+    return _ratio(entered, numbers, design, epochs)
 
 
 def _withheld(
@@ -235,13 +250,14 @@ def _withheld(
 
 
 def _wrong_ratio(ratio: Json) -> str:
+    of = f"Of the campaign {ratio['campaign']}: " if "campaign" in ratio else ""
     if ratio["expected"] is None:
         return (
-            f"The share held out ({ratio['observed']:.1%}) changes from month to month more than chance allows "
+            f"{of}The share held out ({ratio['observed']:.1%}) changes from month to month more than chance allows "
             f"(p {_p(ratio['p'])}): the arms are not of one draw. Give each draw a campaign of its own."
         )
     return (
-        f"{ratio['observed']:.1%} are held out where {ratio['expected']:.1%} were meant to be (sample-ratio check, "
+        f"{of}{ratio['observed']:.1%} are held out where {ratio['expected']:.1%} were meant to be (sample-ratio check, "
         f"p {_p(ratio['p'])}): some customers are missing from one arm, or the share is another (measure.held_out in "
         "params.yaml). Find out which before believing any figure."
     )

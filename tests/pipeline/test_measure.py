@@ -178,6 +178,18 @@ def test_treatments_of_strangers_alone_are_said_to_be_so(tmp_path: Path):
         assert "are ids written as in the source?" in report_of(Path())["says"]
 
 
+def test_a_share_declared_of_a_campaign_that_nobody_entered_is_named(
+    measured_project: Path, capsys: pytest.CaptureFixture[str]
+):
+    params = measured_project / "params.yaml"
+    text = params.read_text()
+    params.write_text(text + "\nmeasure: {held_out: {sprign: 0.4}}\n")
+    with inside(measured_project):
+        measure.measure(measure.load_params())
+    params.write_text(text)
+    assert "measure.held_out names sprign, of which no treatments are recorded" in capsys.readouterr().out
+
+
 def test_of_entries_before_the_history_begins_nobody_says_who_stayed(tmp_path: Path):
     with inside(hashed_project.make(tmp_path / "project", customers=30)):
         names = pl.read_parquet(paths.CUSTOMERS)["customer_id"].to_list()

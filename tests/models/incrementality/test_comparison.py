@@ -174,6 +174,24 @@ def test_campaigns_with_shares_of_their_own_are_pooled_without_bias():
     one = report["comparisons"][0]
     assert report["arms_drawn_by"] == "campaign"
     assert one["result"]["active"]["low"] < 0 < one["result"]["active"]["high"]
-    assert "checked by campaign only" in one["warnings"][0]
+    assert not one["warnings"]  # every share is declared, and each campaign has its own
+    half = measured(rows, replace(DESIGN, shares={"risky": 0.5}))["comparisons"][0]
+    assert "checked by campaign only" in half["warnings"][0]
     risky_ratio = next(o for o in report["comparisons"] if o["group"] == "risky")["ratio"]
     assert risky_ratio["expected"] == 0.5
+
+
+def test_a_campaign_with_other_arms_than_meant_spoils_every_comparison_that_it_is_part_of():
+    rng = np.random.default_rng(5)
+    spring, summer = (
+        drawn(2_000, 12 + k, share=0.5, effect=0.2, campaign=[name] * 2_000)
+        for k, name in enumerate(("spring", "summer"))
+    )
+    rows = pl.concat([spring, summer.with_columns(customer_id=pl.format("s{}", "customer_id"))])
+    rows = rows.with_columns(drawn_held_out=pl.Series(rng.random(4_000) < 0.2))
+    meant = measured(rows, replace(DESIGN, shares={"spring": 0.5, "summer": 0.3}))["comparisons"]
+    found = {(one["by"], one["group"]): one["withheld"] for one in meant}
+    assert found["all", None].startswith("Of the campaign summer: ")
+    assert "30.0% were meant to be" in found["all", None]
+    assert found["campaign", "spring"] is None
+    assert found["campaign", "summer"] is not None
