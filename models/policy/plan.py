@@ -10,7 +10,7 @@ from fedelta.features.contract import SuppressionReason
 from fedelta.models.policy.settings import PolicySettings
 
 HELD_OUT = "in the control group, to measure what contacting achieves"
-BEYOND = "beyond the capacity"
+BEYOND = "beyond what capacity, budget and teams reach"
 # Why a customer of the scores is not to be contacted, in words; null where they may be. A suppression comes before the
 # control group.
 NOT_CONTACTED = pl.coalesce("suppression_reason", pl.when("held_out").then(pl.lit(HELD_OUT))).alias("not_contacted")
@@ -36,9 +36,9 @@ class Plan:
             return "At these costs nobody is worth a contact, so none is planned."
         kinds = ", ".join(f"{n:,} {action}" for action, n in self.actions.items())
         limit = "" if self.limit is None else f" of at most {self.limit} per run"
-        text = (
-            f"Planned are {sum(self.actions.values()):,} actions{limit}{f' ({kinds})' if kinds else ''}, expected to "
-        )
+        number = sum(self.actions.values())
+        planned = "Planned is 1 action" if number == 1 else f"Planned are {number:,} actions"
+        text = f"{planned}{limit}{f' ({kinds})' if kinds else ''}, expected to "
         text += f"save {self.saves:,.1f} customers at a cost of {self.cost:,.0f} {currency} and to bring "
         text += f"{self.profit:,.0f} {currency} after it. Contacting would pay for {self.worth:,} customers"
         left = [f"{n:,} {why}" for why, n in self.left_out.items() if n]

@@ -283,8 +283,7 @@ class Italian:
         return f"; clienti simili: {shown}" if usual.similar else f"; di solito {shown}"
 
     def _have(self, usual: Usual | None) -> str:
-        value = None if usual is None or usual.value is None else rounded(usual.value)
-        return self._beside(usual, None if value is None else self._whole(value) if value else "nessuno")
+        return self._beside(usual, None if usual is None or usual.value is None else self._whole(rounded(usual.value)))
 
     def _is_share(self, usual: Usual | None) -> str:
         return self._beside(usual, None if usual is None or usual.value is None else f"{usual.value * 100:.0f}%")

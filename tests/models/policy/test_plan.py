@@ -71,6 +71,7 @@ def test_without_limits_all_get_an_action_and_where_nothing_pays_nobody_does():
         "Planned are 2 actions (2 keep), expected to save 0.1 customers at a cost of 8 EUR and to bring 9 EUR after "
         "it. Contacting would pay for 2 customers, all of whom get an action."
     )
+    assert planned([100], {}, free)[1].says("EUR").startswith("Planned is 1 action (1 keep), expected to save ")
     assert planned([5], {}, free)[1].says("EUR") == "At these costs nobody is worth a contact, so none is planned."
 
 

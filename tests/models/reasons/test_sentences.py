@@ -66,7 +66,7 @@ def test_bad_experiences_since_the_last_order_are_named_and_dated_beside_similar
     )
     assert italian == (
         "2 esperienze negative dall'ultimo ordine: consegna in ritardo il 15 dic, valutazione bassa il 5 dic; "
-        "clienti simili: nessuno"
+        "clienti simili: 0"
     )
 
 
