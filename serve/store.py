@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ P = ParamSpec("P")
 
 LOOK_AGAIN_SECONDS = 0.5
 BUSY_SECONDS = 1.0  # how long a request waits for a lock of the database
+CLOSING_SECONDS = 5.0  # how long the end waits for transactions of other threads
 _PATIENCE = 0.25  # seconds that a read waits for news of the current snapshot before it takes the one it knows
 _THREADS = 4
 
@@ -100,7 +101,8 @@ class Store:
         self._hashes: Mapping[str, frozenset[str]] = {}  # of who was erased, by tenant
         self._fault: str | None = None
         self._closed = False
-        self._connecting = threading.Lock()
+        self._connecting = threading.Condition()
+        self._asking = 0  # transactions that are open
         self._looked_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._writers = ThreadPoolExecutor(_THREADS, "operational")
@@ -216,6 +218,8 @@ class Store:
             self._closed = True
         self._writers.shutdown(cancel_futures=True)
         self._readers.shutdown(cancel_futures=True)
+        with self._connecting:  # a connection in use would stay open: an engine lets go of those that nobody uses
+            self._connecting.wait_for(lambda: not self._asking, CLOSING_SECONDS)
         if self._engine is not None:
             self._engine.dispose()
         self._served = {}
@@ -314,13 +318,15 @@ class Store:
 
     def _asked(self, ask: Callable[[sa.Engine], T]) -> T:
         try:
-            return ask(self._connected())
+            with self._connected() as engine:
+                return ask(engine)
         except sa.exc.SQLAlchemyError as error:
             raise Unavailable(f"The database {self._database.place} cannot be used: {reason(error)}.") from error
         except OSError as error:
             raise Unavailable(f"There is no database at {self._database.place}: {error.strerror}.") from error
 
-    def _connected(self) -> sa.Engine:
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sa.Engine]:
         """The engine, of which there is one; a new one when another file has taken the place of SQLite's."""
         with self._connecting:
             if self._closed:
@@ -333,7 +339,14 @@ class Store:
                 if self._engine is not None:
                     self._engine.dispose()
                 self._engine, self._file = self._database.connect(wait=BUSY_SECONDS, pool=_THREADS), file
-            return self._engine
+            engine = self._engine
+            self._asking += 1
+        try:
+            yield engine
+        finally:
+            with self._connecting:
+                self._asking -= 1
+                self._connecting.notify_all()
 
 
 def _looked(

@@ -45,6 +45,29 @@ def test_threads_that_ask_at_once_share_one_engine(sqlite_database: Database, mo
     assert len(engines) == 1
 
 
+def test_what_a_thread_writes_is_ended_before_the_store_is_closed(database: Database) -> None:
+    store, entered, may_end = Store(database), threading.Event(), threading.Event()
+    wrote: list[int] = []
+
+    def change(connection: sa.Connection) -> None:
+        entered.set()
+        assert may_end.wait(10)
+        wrote.append(connection.execute(sa.text("SELECT 1")).scalar_one())
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(store.written, change)
+        assert entered.wait(10)
+        closing = threads.submit(store.close)
+        time.sleep(0.1)
+        assert not closing.done()
+        may_end.set()
+        writing.result(10)
+        closing.result(10)
+    assert wrote == [1]
+    with pytest.raises(Unavailable, match="has ended"):
+        store.written(change)
+
+
 def test_a_hundred_swaps_fail_no_read_and_mix_no_snapshots(database: Database, tmp_path: Path) -> None:
     runs = []
     for version in ("m1", "m2"):
