@@ -113,8 +113,7 @@ _REPORTS: Mapping[Path, Mapping[str, type]] = {
 }  # fmt: skip
 
 
-# The tables that a stage reads, as dvc.yaml says, which takes a second to read; and those of commands.
-# Of the commands that are no stages; those say in dvc.yaml what they read.
+# What commands read that are no stages; those say in dvc.yaml what they read.
 _READS: Mapping[str, tuple[Path, ...]] = {
     **dict.fromkeys(("at-risk", "lineage", "plan", "saves"), (paths.SCORES,)),
     "explain": (paths.SCORES, paths.INTERACTIONS, paths.CUSTOMERS),
