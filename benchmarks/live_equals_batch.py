@@ -24,13 +24,12 @@ from fedelta.features.attributes import attributes_at
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.kernel import features_at
-from fedelta.features.visibility import seen_before
 from fedelta.models.btyd.purchase_prior import prior_columns
 from fedelta.models.panel import to_pandas
 from fedelta.models.pyfunc import load_bundle
 from fedelta.models.scoring import score
 from fedelta.models.table import Table
-from fedelta.scoring.histories import indexes_of, recommended, with_channel, with_margin_share
+from fedelta.scoring.histories import indexes_of, recommended, seen, with_channel, with_margin_share
 from fedelta.scoring.scorer import MOST_CUSTOMERS, Scorer
 
 AT_CUTOFF, TIED, SINGLE = 10, 7, 25  # every so manyth customer has such an event
@@ -95,10 +94,10 @@ def batch(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame) -> pl.D
     table = table.hstack(attributes_at(table, customers, settings.attributes)) if settings.attributes else table
     frame = to_pandas(table)
     whole = frame.join(prior_columns(bundle.models.prior, frame[frame["status"] == "scored"]))
-    seen = events.filter(seen_before(settings.as_of))
-    rows = with_channel(Table.of(whole), seen, settings.as_of)
+    known_then = seen(events, settings.as_of)
+    rows = with_channel(Table.of(whole), known_then, settings.as_of)
     if settings.margins:
-        rows = with_margin_share(rows, seen, settings.margins)
+        rows = with_margin_share(rows, known_then, settings.margins)
     known = [*customers["customer_id"]]
     found, _ = score(
         rows,
@@ -106,10 +105,10 @@ def batch(scorer: Scorer, events: pl.DataFrame, customers: pl.DataFrame) -> pl.D
         settings.policy,
         currency=settings.currency,
         model_version=settings.model_version,
-        indexes=indexes_of(seen, settings.experience, bundle.rules, bundle.experience),
+        indexes=indexes_of(known_then, settings.experience, bundle.rules, bundle.experience),
         suppressed={name: why for name, why in scorer.context.suppressed.items() if name in set(known)},
         unseen=sorted({*known, *events["customer_id"]} - {*rows["customer_id"]}),
-        next_categories=recommended(bundle.next_model, bundle.next_status, seen, settings.as_of),
+        next_categories=recommended(bundle.next_model, bundle.next_status, known_then, settings.as_of),
         contacts=scorer.context.contacts,
         annual_discount=settings.annual_discount,
         wording=settings.wording,

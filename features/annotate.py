@@ -1,16 +1,18 @@
 """What an event knows of the events before it: the columns that measures are written over."""
 
-from collections.abc import Collection, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from fedelta.features.contract import DIGITAL_CHANNELS, LEVELS, PILLARS
-from fedelta.features.experience_rules import ExperienceSettings, columns_of, judged, named_rules, numbered
+from fedelta.features.experience_rules import ExperienceSettings, columns_of, judged, judged_few, named_rules
+from fedelta.features.few_events import Column, FewEvents
 from fedelta.features.history import DAY_US, Booleans, Integers, opens_of, times_of
-from fedelta.features.recovery import recoveries
+from fedelta.features.recovery import Recovered, recovered, recovered_few
 from fedelta.features.relationship import RESUMING, USUAL, Relationship
 
 # The columns of an interaction that features read.
@@ -76,18 +78,78 @@ def annotate(
     held |= {"bad_experience": named_rules(rule, experience), "severity": pl.Series("severity", severity)}
     held["rule"] = pl.Series("rule", rule)
     table = pl.DataFrame(list(held.values()))
-    starts = np.flatnonzero(opens_of(events))
-    first = np.repeat(starts, np.diff(np.append(starts, len(events))))
-    marks = {"since_previous": np.ones(len(events), np.bool_), "since_previous_bad": severity > 0}
-    if "purchase" in found.columns:
-        marks["since_previous_purchase"] = found["purchase"].to_numpy()
-    return table.hstack(
-        [
-            *_times_since(times_of(events), first, marks, wanted),
-            *_experience_columns(table, experience, first, wanted),
-            *_relationship_columns(table, relationship, first, wanted),
-        ]
+    looking = _Looking(
+        at=times_of(events),
+        starts=np.append(np.flatnonzero(opens_of(events)), len(events)),
+        rule=rule,
+        severity=severity,
+        purchase=found["purchase"].to_numpy() if "purchase" in found.columns else None,
+        of_kinds=lambda kinds: _mark(table, pl.col("kind").is_in(list(kinds))),
+        recovered=lambda: recovered(table, experience.recovery_days),
     )
+    added = _look_back(looking, experience, relationship, wanted)
+    return table.hstack([column.series(name) for name, column in added.items()])
+
+
+def annotate_few(
+    events: FewEvents,
+    experience: ExperienceSettings,
+    digital_channels: Collection[str] = DIGITAL_CHANNELS,
+    named: Collection[str] = tuple(ON_DEMAND),
+    relationship: Relationship = USUAL,
+) -> FewEvents:
+    """Add the same to a few events, without `bad_experience`, which `rule` numbers."""
+    rule, severity = judged_few(events, experience)
+    kind = events["kind"]
+    looking = _Looking(
+        at=events["occurred_at"].values,
+        starts=events.starts,
+        rule=rule,
+        severity=severity,
+        purchase=kind.among(("purchase",)),
+        of_kinds=kind.among,
+        recovered=lambda: recovered_few(events, severity, experience.recovery_days),
+    )
+    added = {
+        "cents": events.cents("amount"),
+        "is_digital": Column(events["channel"].among(digital_channels), events["channel"].known),
+        "severity": Column(severity),
+        "rule": Column(rule),
+    }
+    return events.with_columns(added | _look_back(looking, experience, relationship, frozenset(named)))
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """Events that look back, however they are held."""
+
+    at: Integers  # µs since 1970
+    starts: Integers  # first row of each customer, and after the last
+    rule: npt.NDArray[np.uint32]
+    severity: Integers
+    purchase: Booleans | None  # None: not asked for
+    of_kinds: Callable[[Collection[str]], Booleans]
+    recovered: Callable[[], Recovered]
+
+    @cached_property
+    def first(self) -> Integers:
+        """First row of the customer of every event."""
+        return np.repeat(self.starts[:-1], np.diff(self.starts))
+
+
+def _look_back(
+    events: _Looking, experience: ExperienceSettings, relationship: Relationship, wanted: frozenset[str]
+) -> dict[str, Column]:
+    """The columns of `ON_DEMAND` that are wanted."""
+    marks = {"since_previous": np.ones(len(events.at), np.bool_), "since_previous_bad": events.severity > 0}
+    if events.purchase is not None:
+        marks["since_previous_purchase"] = events.purchase
+    added = {
+        **_times_since(events.at, events.first, marks, wanted),
+        **_experience_columns(events, experience, wanted),
+        **_relationship_columns(events, relationship, wanted),
+    }
+    return {name: column for name, column in added.items() if name in wanted}
 
 
 _CENTS = pl.col("amount").cast(pl.Decimal(18, 4)).to_physical().cast(pl.Int64)
@@ -111,31 +173,25 @@ def columns_needed(named: Collection[str], experience: ExperienceSettings) -> li
     return [name for name in COLUMNS if name in needed]
 
 
-def _relationship_columns(
-    events: pl.DataFrame, relationship: Relationship, first: Integers, named: frozenset[str]
-) -> list[pl.Series]:
-    added: list[pl.Series] = []
-    at = times_of(events)
-
-    def of_kinds(kinds: Collection[str]) -> Booleans:
-        return _mark(events, pl.col("kind").is_in(list(kinds)))
-
+def _relationship_columns(events: _Looking, relationship: Relationship, named: frozenset[str]) -> dict[str, Column]:
+    added: dict[str, Column] = {}
     if {"is_activity", "since_previous_activity"} & named:
-        active = of_kinds(relationship.activity)
-        added += [pl.Series("is_activity", active), _since_previous("since_previous_activity", at, first, active)]
+        active = events.of_kinds(relationship.activity)
+        added["is_activity"] = Column(active)
+        added["since_previous_activity"] = _since_previous(events.at, events.first, active)
     if {"is_ending", "after_ending"} & named:
-        ending = of_kinds(relationship.ended)
-        last_ending, last_resuming = (_previous_row(mark) for mark in (ending, of_kinds(RESUMING)))
-        added.append(pl.Series("is_ending", ending))
-        added.append(pl.Series("after_ending", (last_ending >= first) & (last_ending > last_resuming)))
-    return [column for column in added if column.name in named]
+        ending = events.of_kinds(relationship.ended)
+        last_ending, last_resuming = (_previous_row(mark) for mark in (ending, events.of_kinds(RESUMING)))
+        added["is_ending"] = Column(ending)
+        added["after_ending"] = Column((last_ending >= events.first) & (last_ending > last_resuming))
+    return added
 
 
 def _times_since(
     at: Integers, first: Integers, marks: Mapping[str, Booleans], named: frozenset[str]
-) -> list[pl.Series]:
-    added = [pl.Series("since_first", at - at[first], dtype=pl.Int64)] if "since_first" in named else []
-    return added + [_since_previous(name, at, first, mark) for name, mark in marks.items() if name in named]
+) -> dict[str, Column]:
+    added = {"since_first": Column(at - at[first])} if "since_first" in named else {}
+    return added | {name: _since_previous(at, first, mark) for name, mark in marks.items() if name in named}
 
 
 def _mark(events: pl.DataFrame, expression: pl.Expr) -> Booleans:
@@ -143,37 +199,36 @@ def _mark(events: pl.DataFrame, expression: pl.Expr) -> Booleans:
     return events.select(expression.alias("mark"))["mark"].to_numpy()
 
 
-def _experience_columns(
-    events: pl.DataFrame, experience: ExperienceSettings, first: Integers, named: frozenset[str]
-) -> list[pl.Series]:
-    added: list[pl.Series] = []
-    rule, at, bad = events["rule"].to_numpy(), times_of(events), events["severity"].to_numpy() > 0
+def _experience_columns(events: _Looking, experience: ExperienceSettings, named: frozenset[str]) -> dict[str, Column]:
+    added: dict[str, Column] = {}
+    at, bad = events.at, events.severity > 0
     for name, values in (("pillar", PILLARS), ("level", LEVELS)):
         if name in named:
-            of_rule = tuple(getattr(rule, name) for rule in experience.rules.values())
-            added.append(numbered(name, of_rule, values)[rule])
+            number = np.array([*(values.index(getattr(rule, name)) for rule in experience.rules.values()), -1])
+            of_rule = number[events.rule]
+            added[name] = Column(of_rule, of_rule >= 0, {one: place for place, one in enumerate(values)})
     if "is_repeat" in named:
         previous = _previous_row(bad)
         soon = at - at[previous] <= round(experience.repeat_days * DAY_US) if len(at) else bad
-        added.append(pl.Series("is_repeat", bad & (previous >= first) & soon))
+        added["is_repeat"] = Column(bad & (previous >= events.first) & soon)
     if "decayed_severity" in named:
-        added.append(_decayed_severity(events, first, experience.half_life_days * DAY_US))
+        added["decayed_severity"] = _decayed_severity(events, experience.half_life_days * DAY_US)
     if "half_life" in named:
-        half_life = np.full(len(events), round(experience.half_life_days * DAY_US), np.int64)
-        added.append(pl.Series("half_life", half_life))
+        added["half_life"] = Column(np.full(len(at), round(experience.half_life_days * DAY_US), np.int64))
     if {"recovered", "recovery"} & named:
-        added += [one for one in _recovered(events, experience.recovery_days) if one.name in named]
+        found = events.recovered()
+        took = np.bincount(found.by, weights=np.rint(found.hours * HOUR_MS), minlength=len(at)).astype(np.int64)
+        added |= {"recovered": Column(np.bincount(found.by, minlength=len(at))), "recovery": Column(took)}
     return added
 
 
-def _decayed_severity(events: pl.DataFrame, first: Integers, half_life: float) -> pl.Series:
+def _decayed_severity(events: _Looking, half_life: float) -> Column:
     """Severity so far, each bad experience halved every half-life since; rounded at each one.
 
     The k-th bad experiences of all customers are added at once to what is left of their (k-1)-th, so that a customer's
     figure is the same among whomever it is computed.
     """
-    severity = events["severity"].to_numpy()
-    at = times_of(events)
+    severity, at, first = events.severity, events.at, events.first
     rows = np.flatnonzero(severity)
     total = severity[rows].astype(np.float64) * DECAYED_SCALE
     follows = first[rows[1:]] == first[rows[:-1]]  # the bad experience before it is the same customer's
@@ -185,24 +240,17 @@ def _decayed_severity(events: pl.DataFrame, first: Integers, half_life: float) -
         total[kth] = np.rint(total[kth] + total[kth - 1] * left[kth - 1])
     values = np.zeros(len(severity), np.int64)
     values[rows] = total
-    return pl.Series("decayed_severity", values)
+    return Column(values)
 
 
-def _recovered(events: pl.DataFrame, recovery_days: float) -> list[pl.Series]:
-    found = recoveries(events, recovery_days)
-    by = found["by"].to_numpy()
-    took = np.rint(found["hours"].to_numpy() * HOUR_MS)
-    return [
-        pl.Series("recovered", np.bincount(by, minlength=len(events))),
-        pl.Series("recovery", np.bincount(by, weights=took, minlength=len(events)).astype(np.int64)),
-    ]
-
-
-def _since_previous(name: str, at: Integers, first: Integers, mark: Booleans) -> pl.Series:
-    """Time since the customer's previous event that bears the mark; null where there is none."""
+def _since_previous(at: Integers, first: Integers, mark: Booleans) -> Column:
+    """Time since the customer's previous event that bears the mark; unknown where there is none."""
     previous = _previous_row(mark)
-    elapsed = at - at[previous] if len(at) else at
-    return pl.Series(name, pa.array(elapsed, pa.int64(), mask=previous < first))
+    if not len(at):
+        return Column(at)
+    elapsed, known = at - at[previous], previous >= first
+    elapsed[~known] = 0
+    return Column(elapsed, known)
 
 
 def _previous_row(mark: Booleans) -> Integers:

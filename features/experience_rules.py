@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -16,7 +16,9 @@ from polars.exceptions import PolarsError
 
 from fedelta.features.contract import INTERACTIONS, LEVELS, PILLARS, Level, Pillar
 from fedelta.features.errors import FedeltaError, meant
+from fedelta.features.few_events import FewEvents
 from fedelta.features.look_back import BASES, LOOK_BACK, with_look_back
+from fedelta.features.over_arrays import Evaluate, over_arrays
 
 Language = Literal["en", "it"]  # of what is shown to people
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -141,7 +143,17 @@ def judged(
     """
     found = _judge(events, settings, {"rule": _gravest(tuple(settings.rules.items())), **further})
     rule = found.drop_in_place("rule").to_numpy()
-    return rule, _severities(events, rule, list(settings.rules.values())), found
+    points = _severities(lambda rows: _reach(events, rows), rule, list(settings.rules.values()))
+    return rule, points, found
+
+
+def judged_few(events: FewEvents, settings: ExperienceSettings) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    """The same of few events: the number of the gravest rule that each broke, and its severity."""
+    rules = tuple(settings.rules.items())
+    rule = np.full(len(events), len(rules), np.uint32)
+    for number, _ in reversed(_gravest_first(rules)):
+        rule[_marks(events, *_over_arrays(*rules[number]).bad)] = number
+    return rule, _severities(lambda rows: events["reach"].values[rows], rule, list(settings.rules.values()))
 
 
 def named_rules(rule: npt.NDArray[np.uint32], settings: ExperienceSettings) -> pl.Series:
@@ -159,12 +171,16 @@ def numbered(name: str, texts: tuple[str, ...], categories: tuple[str, ...]) -> 
 @cache
 def _gravest(rules: tuple[tuple[str, Rule], ...]) -> pl.Expr:
     """The number of the gravest rule that an event broke; the number of rules where it broke none."""
-    gravest_first = sorted(enumerate(rules), key=lambda one: -one[1][1].severity)
     code: pl.Expr = pl.lit(len(rules), pl.UInt32)  # no rule
     # The last one wrapped around the others is asked first; a null (say, an unknown delay) is not bad.
-    for number, (name, rule) in reversed(gravest_first):
+    for number, (name, rule) in reversed(_gravest_first(rules)):
         code = pl.when(predicate(name, rule)).then(pl.lit(number, pl.UInt32)).otherwise(code)
     return code
+
+
+@cache
+def _gravest_first(rules: tuple[tuple[str, Rule], ...]) -> list[tuple[int, tuple[str, Rule]]]:
+    return sorted(enumerate(rules), key=lambda one: -one[1][1].severity)
 
 
 def broken(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFrame:
@@ -183,17 +199,36 @@ def exercised(events: pl.DataFrame, settings: ExperienceSettings) -> pl.DataFram
         event broke a rule of it; `{name}_exercised`, it could have (`Rule.among`) or did. Exercised and not bad is
         good. An event counts once, however many rules of a pillar it breaks.
     """
-    return pl.DataFrame({name: marks.view(np.uint8) for name, marks in exercised_marks(events, settings).items()})
-
-
-def exercised_marks(events: pl.DataFrame, settings: ExperienceSettings) -> dict[str, npt.NDArray[np.bool_]]:
-    """The columns of `exercised` as arrays of true and false (n_events,)."""
     found = _judge(events, settings, _tested(tuple(settings.rules.items())))
-    marks = {column.name: column.to_numpy() for column in found}
+    marks = _by_pillar({column.name: column.to_numpy() for column in found}, settings, len(events))
+    return pl.DataFrame({name: values.view(np.uint8) for name, values in marks.items()})
+
+
+def exercised_few(events: FewEvents, settings: ExperienceSettings) -> dict[str, npt.NDArray[np.bool_]]:
+    """The same of few events, as true and false (n_events,)."""
+    marks: dict[str, npt.NDArray[np.bool_]] = {}
+    for number, (name, rule) in enumerate(settings.rules.items()):
+        marks[f"bad {number}"] = _marks(events, *_over_arrays(name, rule).bad)
+        marks[f"among {number}"] = _marks(events, *_over_arrays(name, rule).among)
+    return _by_pillar(marks, settings, len(events))
+
+
+def _marks(events: FewEvents, place: str, text: str, evaluate: Evaluate) -> npt.NDArray[np.bool_]:
+    """Whether each event is as a predicate of a rule says; false where nobody knows."""
+    try:
+        return np.asarray(evaluate(events).values, np.bool_)
+    except PolarsError as error:
+        raise _fails(place, text, error) from None
+
+
+def _by_pillar(
+    marks: Mapping[str, npt.NDArray[np.bool_]], settings: ExperienceSettings, events: int
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """From what each rule tests to what each pillar and level does."""
     columns: dict[str, npt.NDArray[np.bool_]] = {}
     for name in (*PILLARS, *LEVELS):
         own = [number for number, rule in enumerate(settings.rules.values()) if name in (rule.pillar, rule.level)]
-        bad = np.zeros(len(events), np.bool_)
+        bad = np.zeros(events, np.bool_)
         for number in own:
             bad |= marks[f"bad {number}"]
         exercised = bad.copy()
@@ -209,6 +244,23 @@ def _tested(rules: tuple[tuple[str, Rule], ...]) -> Mapping[str, pl.Expr]:
     bad = {f"bad {number}": predicate(name, rule) for number, (name, rule) in enumerate(rules)}
     among = {f"among {number}": exercising(name, rule) for number, (name, rule) in enumerate(rules)}
     return {name: expression.fill_null(False) for name, expression in {**bad, **among}.items()}
+
+
+@dataclass(frozen=True)
+class _OverArrays:
+    """A rule as it is evaluated over arrays, each predicate with its place and text."""
+
+    bad: tuple[str, str, Evaluate]
+    among: tuple[str, str, Evaluate]
+
+
+@cache
+def _over_arrays(name: str, rule: Rule) -> _OverArrays:
+    place = f"experience.rules.{name}"
+    return _OverArrays(
+        (place, rule.when, over_arrays(predicate(name, rule))),
+        (f"{place}.among", rule.among, over_arrays(exercising(name, rule))),
+    )
 
 
 @cache
@@ -277,20 +329,35 @@ def _try_on(events: pl.DataFrame, place: str, text: str, expression: pl.Expr) ->
     try:
         events.select(expression)
     except PolarsError as error:
-        raise BadRule(
-            f"{place}: {text!r} cannot be evaluated on the data ({_first_line(error)}). Guard it: "
-            "NULLIF(x, 0) against a division by zero, TRY_CAST against a text that is no number."
-        ) from None
+        raise _fails(place, text, error) from None
 
 
-def _severities(events: pl.DataFrame, codes: npt.NDArray[np.uint32], rules: list[Rule]) -> npt.NDArray[np.int64]:
-    """Points of each event: those of the rule it broke, more where many saw it; 0 where it broke none."""
+def _fails(place: str, text: str, error: PolarsError) -> BadRule:
+    return BadRule(
+        f"{place}: {text!r} cannot be evaluated on the data ({_first_line(error)}). Guard it: "
+        "NULLIF(x, 0) against a division by zero, TRY_CAST against a text that is no number."
+    )
+
+
+def _severities(
+    reach: Callable[[npt.NDArray[np.intp]], npt.NDArray[np.int64]],
+    codes: npt.NDArray[np.uint32],
+    rules: list[Rule],
+) -> npt.NDArray[np.int64]:
+    """Points of each event: those of the rule it broke, more where many saw it; 0 where it broke none.
+
+    `reach` is that of the events at some rows, 0 where it is unknown.
+    """
     points = np.array([rule.severity for rule in rules] + [0], np.int64)[codes]
     weighted = [code for code, rule in enumerate(rules) if rule.weighted_by == "reach"]
     if weighted and len(rows := np.flatnonzero(np.isin(codes, weighted))):
-        reach = events["reach"].gather(rows).fill_null(0).clip(0, _MOST_REACH).to_numpy()
-        points[rows] = np.rint(points[rows] * (1 + np.log10(1 + reach)))
+        seen_by = reach(rows).clip(0, _MOST_REACH)
+        points[rows] = np.rint(points[rows] * (1 + np.log10(1 + seen_by)))
     return points
+
+
+def _reach(events: pl.DataFrame, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    return events["reach"].gather(rows).fill_null(0).to_numpy()
 
 
 def _operations(node: object) -> Iterator[str]:

@@ -137,6 +137,18 @@ class History:
             _bits=bits,
         )
 
+    @classmethod
+    def of_values(
+        cls,
+        customer_ids: Sequence[str],
+        starts: Integers,
+        at: Integers,
+        values: Mapping[str, npt.NDArray[np.generic]],
+    ) -> "History":
+        """Of few events, whose measures are given by name."""
+        ids = pl.Series("customer_id", customer_ids, pl.String)
+        return cls(ids, starts, at, lambda measure: values[measure.name], _totals(values), _values=dict(values))
+
     @cached_property
     def customer(self) -> Integers:
         """Number of the customer of every event (n_events,)."""

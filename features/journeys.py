@@ -52,13 +52,7 @@ SILENT_WITHOUT_RHYTHM_DAYS = 180
 TERM_DAYS = 365
 
 _own = ~pl.col("kind").is_in(OURS)
-_came_back = (
-    _own
-    & _own.shift(1)
-    & (pl.col("customer_id") == pl.col("customer_id").shift(1))
-    & (pl.col("occurred_at").diff() <= pl.duration(days=BACK_WITHIN_DAYS))
-)
-
+_came_back = _own & _own.shift(1) & (pl.col("since_previous") <= BACK_WITHIN_DAYS * DAY_US)
 ACT = Measure("act", _own, "count", "interactions of the customer's own doing")
 TROUBLE = Measure("trouble", pl.col("kind").is_in(TROUBLES), "count", "contacts, returns, errors and outages")
 INTEREST = Measure(
@@ -73,8 +67,11 @@ MEASURES = (
 )  # fmt: skip
 
 
+NEEDED = ("since_previous",)  # of `features.annotate.ON_DEMAND`
+
+
 def with_journeys(events: pl.DataFrame) -> pl.DataFrame:
-    """Add `journey` and `journey_stage` to annotated interactions, sorted by customer, time and id.
+    """Add `journey` and `journey_stage` to interactions annotated with `NEEDED`, sorted by customer, time and id.
 
     The stage counts the interaction itself. Trouble and renewals belong to their own journey; any other interaction
     belongs to the journey the customer was in when it came.

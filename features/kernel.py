@@ -2,22 +2,24 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from fedelta.features.annotate import annotate, columns_needed
+from fedelta.features.annotate import annotate, annotate_few, columns_needed
 from fedelta.features.contract import DIGITAL_CHANNELS
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.feature import Feature, columns_of, table_of
+from fedelta.features.few_events import FewEvents
 from fedelta.features.history import Booleans, History, Integers, Measure, Named, View
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
 from fedelta.features.labels import labels_at, microseconds, status_at, status_measures
+from fedelta.features.over_arrays import Evaluate, over_arrays
 from fedelta.features.recent import MEASURES as RECENT_MEASURES
 from fedelta.features.recent import RECENT, recent_at, rule_at
 from fedelta.features.registry import ACTIVITY_FEATURES, FEATURES, measures, named
@@ -84,20 +86,20 @@ def features_at(
     >>> labels["horizon_spend"].to_list()
     [30.0, 0.0]
     """
-    looked = _look(events, cutoffs, settings)
+    looked = _look(_annotated(events, settings), cutoffs, settings)
     history, table, rows = looked.history, looked.table, looked.rows
     if (hidden := hidden_at(events, microseconds(cutoffs))) is not None:
         table, rows = _without_hidden(events, hidden, cutoffs, settings, looked)
     return table, table.select("customer_id", "cutoff").hstack(labels_at(history, cutoffs, rows, settings.relationship))
 
 
-def columns_at(events: pl.DataFrame, cutoff: Cutoff, settings: KernelSettings) -> dict[str, npt.NDArray[np.generic]]:
+def columns_at(events: FewEvents, cutoff: Cutoff, settings: KernelSettings) -> dict[str, npt.NDArray[np.generic]]:
     """The columns of `features_at` at one cutoff, without labels: times in UTC without a zone, text as objects.
 
     `events` are as there, all known before the cutoff. NaN stands for null, None in text. Of few customers a table
     takes longer than its features.
     """
-    looked = _look(events, (cutoff,), settings)
+    looked = _look(_annotated_few(events, settings), (cutoff,), settings)
     keys = {
         name: held.texts() if isinstance(held, Named) else _objects(held) if isinstance(held, pl.Series) else held
         for name, held in looked.keys.items()
@@ -139,17 +141,41 @@ class _Looked:
         return typed.hstack(table_of(self.features))
 
 
-def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSettings) -> _Looked:
-    """Keys and features at the cutoffs, every event taken as known when it happened."""
-    annotated = annotate(
+@dataclass(frozen=True)
+class _Annotated:
+    """Events that know what was before them, with the rule that each broke, by number, and its topic."""
+
+    history: History
+    rule: Integers
+    topics: pl.Series | Sequence[str | None]
+
+
+def _annotated(events: pl.DataFrame, settings: KernelSettings) -> _Annotated:
+    """Every event taken as known when it happened."""
+    found = annotate(
         pl.DataFrame([column for column in events.get_columns() if column.name != KNOWN_AT]),
         settings.experience,
         settings.digital_channels,
         _columns(settings),
         settings.relationship,
     )
+    return _Annotated(History.of(found, _what(settings).measures), found["rule"].to_numpy(), found["topic"])
+
+
+def _annotated_few(events: FewEvents, settings: KernelSettings) -> _Annotated:
     what = _what(settings)
-    history = History.of(annotated, what.measures)
+    found = annotate_few(events, settings.experience, settings.digital_channels, what.columns, settings.relationship)
+    values = {name: evaluate(found).values for name, evaluate in what.over_arrays}
+    starts, ids = events.starts, events.lists["customer_id"]
+    history = History.of_values(
+        [ids[row] for row in starts[:-1].tolist()], starts, events["occurred_at"].values, values
+    )
+    return _Annotated(history, found["rule"].values, events.texts("topic"))
+
+
+def _look(annotated: _Annotated, cutoffs: Sequence[Cutoff], settings: KernelSettings) -> _Looked:
+    """Keys and features at the cutoffs."""
+    history, what = annotated.history, _what(settings)
     view = View(
         history,
         microseconds(cutoffs),
@@ -171,9 +197,11 @@ def _look(events: pl.DataFrame, cutoffs: Sequence[Cutoff], settings: KernelSetti
         "role": Named(roles, role),
         "refit": np.array([c.refit for c in cutoffs], bool)[view.cutoff],
         "status": status_at(view, settings.relationship),
-        "last_bad_experience": rule_at(annotated, view.last_row(BAD), rules, pl.Enum(rules)),
+        "last_bad_experience": rule_at(annotated.rule, view.last_row(BAD), rules, pl.Enum(rules)),
         **journeys_at(view),
-        **recent_at(annotated, view, rules, np.array([name == "score" for name in roles], bool)[role]),
+        **recent_at(
+            annotated.rule, annotated.topics, view, rules, np.array([name == "score" for name in roles], bool)[role]
+        ),
     }
     return _Looked(history, _Rows(view.cutoff, view.customer), keys, columns_of(what.computed, view))
 
@@ -201,7 +229,7 @@ def _without_hidden(
     )
     for number in np.flatnonzero(anew.any(axis=1)).tolist():
         seen = anew[number, looked.history.customer] & ~hidden[number]
-        again = _look(events.filter(pl.Series(seen)), (cutoffs[number],), settings)
+        again = _look(_annotated(events.filter(pl.Series(seen)), settings), (cutoffs[number],), settings)
         whose = np.array([numbers[name] for name in again.history.customer_ids], np.int64)[again.rows.customer]
         tables.append(again.table)
         rows.append(np.stack([np.full(len(whose), number), whose]))
@@ -233,6 +261,11 @@ class _What:
     measures: tuple[Measure, ...]
     columns: frozenset[str]
     windows: tuple[int, ...]
+
+    @cached_property
+    def over_arrays(self) -> tuple[tuple[str, Evaluate], ...]:
+        """The measures by name, as they are evaluated at few events."""
+        return tuple((measure.name, over_arrays(measure.value)) for measure in self.measures)
 
 
 def _what(settings: KernelSettings) -> _What:

@@ -7,7 +7,7 @@ import polars as pl
 from fedelta.features.annotate import annotate
 from fedelta.features.contract import DIGITAL_CHANNELS
 from fedelta.features.experience_rules import ExperienceSettings, broken
-from fedelta.features.journeys import with_journeys
+from fedelta.features.journeys import NEEDED, with_journeys
 from fedelta.features.recovery import recoveries
 
 LEDGER = pl.Schema(
@@ -57,7 +57,7 @@ def ledger(
     """
     if not settings.rules:
         return LEDGER.to_frame()
-    annotated = annotate(events, settings, digital_channels, named=("pillar", "level"))
+    annotated = annotate(events, settings, digital_channels, named=("pillar", "level", *NEEDED))
     if "journey" not in events.columns:
         annotated = with_journeys(annotated)
     recovered = recoveries(annotated, settings.recovery_days).select("row", hours_to_recovery="hours")

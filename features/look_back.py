@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import polars as pl
 
+from fedelta.features.few_events import Column, FewEvents
 from fedelta.features.history import DAY_US
 
 # Days since the customer's previous contact or complaint on the same topic; null where there was none, or no topic.
@@ -27,8 +28,23 @@ def _days_since_same_topic(events: pl.DataFrame) -> pl.Series:
     return pl.Series(SAME_TOPIC, days, nan_to_null=True)
 
 
+def with_look_back_few(events: FewEvents) -> FewEvents:
+    """All of them, added to few events."""
+    days, last = np.full(len(events), np.nan), dict[tuple[str, str], int]()
+    at = events["occurred_at"].values.tolist()
+    columns = (events.lists["customer_id"], events.lists["kind"], events.texts("topic"), at)
+    for row, (customer, kind, topic, now) in enumerate(zip(*columns, strict=True)):
+        if topic is not None and kind in _CONTACTS:
+            before = last.get((customer, topic))
+            last[customer, topic] = now
+            if before is not None:
+                days[row] = (now - before) / DAY_US
+    return events.with_columns({SAME_TOPIC: Column.where(days, ~np.isnan(days))})
+
+
+_CONTACTS = ("contact", "complaint")
 _ON_TOPIC = (
-    (pl.col("kind").cast(pl.String).is_in(["contact", "complaint"]) & pl.col("topic").is_not_null())
+    (pl.col("kind").cast(pl.String).is_in(list(_CONTACTS)) & pl.col("topic").is_not_null())
     .fill_null(False)
     .alias("on_topic")
 )

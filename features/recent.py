@@ -1,8 +1,10 @@
 """The bad experiences and the open issue of a customer that reasons give the dates of: keys of rows to be scored."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from fedelta.features.experience import BAD, RESOLVED, UNRESOLVED
@@ -44,36 +46,44 @@ class Rows(Protocol):
 
 
 def recent_at(
-    annotated: pl.DataFrame, view: Rows, rules: tuple[str, ...], scored: Booleans
-) -> dict[str, Named | pl.Series | Floats]:
+    rule: Integers, topics: pl.Series | Sequence[str | None], view: Rows, rules: tuple[str, ...], scored: Booleans
+) -> dict[str, Named | pl.Series | npt.NDArray[np.generic]]:
     """The columns of `RECENT` for the rows of a view; null where a row is not `scored` or there was nothing.
 
     Parameters
     ----------
-    annotated : DataFrame
-        The annotated events of the view's history, with `topic`.
+    rule, topics
+        Of every event of the view's history, the number of the rule that it broke (`rule_at`), and its topic.
     rules : tuple of str
         The names of the rules, in order.
     scored : ndarray of bool of shape (n_rows,)
         Whether each row is to be scored: nobody reads the others.
     """
-    columns: dict[str, Named | pl.Series | Floats] = {}
+    columns: dict[str, Named | pl.Series | npt.NDArray[np.generic]] = {}
     for place in range(2, MOST_RECENT + 1):
         row = np.where(scored, _bad_row(view, place), -1)
-        columns[f"bad_experience_{place}"] = rule_at(annotated, row, rules)
+        columns[f"bad_experience_{place}"] = rule_at(rule, row, rules)
         columns[f"bad_experience_{place}_days"] = view.days_since(row)
     unresolved = view.last_row(UNRESOLVED)
     still = scored & (unresolved > view.last_row(RESOLVED))
-    none = pl.Series([None], dtype=pl.String)[np.zeros(len(still), np.int64)]
-    columns["open_issue_topic"] = (
-        annotated["topic"].gather(places(np.where(still, unresolved, -1))) if still.any() else none
-    )
+    columns["open_issue_topic"] = _topics_at(topics, np.where(still, unresolved, -1))
     return columns
 
 
-def rule_at(annotated: pl.DataFrame, row: Integers, rules: tuple[str, ...], dtype: Text = pl.String) -> Named:
-    """The rule that the event of each row broke (n_rows,); null where it broke none, or there is no event (-1)."""
-    number = np.append(annotated["rule"].to_numpy().astype(np.int64), -1)
+def _topics_at(topics: pl.Series | Sequence[str | None], rows: Integers) -> pl.Series | npt.NDArray[np.object_]:
+    """The topic of the event of each row; null where there is none (-1)."""
+    if isinstance(topics, pl.Series):
+        none = pl.Series([None], dtype=pl.String)[np.zeros(len(rows), np.int64)]
+        return topics.gather(places(rows)) if (rows >= 0).any() else none
+    return np.array([topics[row] if row >= 0 else None for row in rows.tolist()], object)
+
+
+def rule_at(rule: Integers, row: Integers, rules: tuple[str, ...], dtype: Text = pl.String) -> Named:
+    """The rule that the event of each row broke (n_rows,); null where it broke none, or there is no event (-1).
+
+    `rule` is the number of the one that each event broke, that of rules where it broke none.
+    """
+    number = np.append(rule.astype(np.int64), -1)
     return Named(rules, number[row], dtype)
 
 

@@ -16,18 +16,19 @@ import polars as pl
 from fedelta.features.attributes import Attribute
 from fedelta.features.categories import SEPARATOR, CategoryView, view_of
 from fedelta.features.contract import LEVELS, PILLARS
-from fedelta.features.history import DAY_US, opens_of, times_of
+from fedelta.features.few_events import FewEvents
+from fedelta.features.history import DAY_US
 from fedelta.features.usual_channel import DAYS
 
 # What Unicode calls white space, as Polars does; Python strips four control characters besides.
 _BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
-def usual_channels(events: pl.DataFrame, cutoff: datetime) -> dict[str, str]:
+def usual_channels(events: FewEvents, cutoff: datetime) -> dict[str, str]:
     """`features.usual_channel.usual_channels` of events that were all seen before the cutoff."""
     since = np.datetime64((cutoff - timedelta(days=DAYS)).replace(tzinfo=None), "us").astype(np.int64)
     met: dict[str, dict[str, tuple[int, int]]] = {}
-    columns = (events["customer_id"].to_list(), times_of(events).tolist(), events["channel"].to_list())
+    columns = (events.lists["customer_id"], events["occurred_at"].values.tolist(), events.texts("channel"))
     for customer, at, channel in zip(*columns, strict=True):
         if channel is not None and at >= since:
             times, last = met.setdefault(customer, {}).get(channel, (0, at))
@@ -36,16 +37,16 @@ def usual_channels(events: pl.DataFrame, cutoff: datetime) -> dict[str, str]:
     return {customer: max(sorted(of), key=of.__getitem__) for customer, of in met.items()}
 
 
-def margins_before(events: pl.DataFrame) -> dict[str, tuple[float, float]]:
+def margins_before(events: FewEvents) -> dict[str, tuple[float, float]]:
     """Amount and margin of `features.margins.margins_before`, by customer, of events that were all seen."""
-    if events["margin"].null_count() == len(events):
-        return {}
+    amounts, margins = events.cents("amount"), events.cents("margin")
+    known = [one.known if one.known is not None else np.ones(len(events), np.bool_) for one in (amounts, margins)]
+    counts = known[0] & known[1] & (amounts.values > 0) & events["kind"].among(("purchase",))
     sums: dict[str, tuple[int, int]] = {}
-    columns = (events[name].to_list() for name in ("customer_id", "kind", "amount", "margin"))
-    for customer, kind, amount, margin in zip(*columns, strict=True):
-        if kind == "purchase" and amount is not None and amount > 0 and margin is not None:
-            before = sums.get(customer, (0, 0))
-            sums[customer] = before[0] + int(amount * _UNITS), before[1] + int(margin * _UNITS)
+    ids = events.lists["customer_id"]
+    for row in np.flatnonzero(counts).tolist():
+        before = sums.get(ids[row], (0, 0))
+        sums[ids[row]] = before[0] + int(amounts.values[row]), before[1] + int(margins.values[row])
     return {customer: (float(amount) / _UNITS, float(margin) / _UNITS) for customer, (amount, margin) in sums.items()}
 
 
@@ -53,11 +54,12 @@ _UNITS = 10_000  # as money is counted
 
 
 def customer_counts(
-    events: pl.DataFrame, exercised: Mapping[str, npt.NDArray[np.bool_]]
+    events: FewEvents, exercised: Mapping[str, npt.NDArray[np.bool_]]
 ) -> dict[str, pl.Series | npt.NDArray[np.int64]]:
-    """`models.experience.exposure.customer_counts` of what `features.experience_rules.exercised_marks` finds."""
-    starts = np.flatnonzero(opens_of(events))
-    counts: dict[str, pl.Series | npt.NDArray[np.int64]] = {"customer_id": events["customer_id"][starts]}
+    """`models.experience.exposure.customer_counts` of what `features.experience_rules.exercised_few` finds."""
+    starts, ids = events.starts[:-1], events.lists["customer_id"]
+    whose = pl.Series([ids[row] for row in starts.tolist()], dtype=pl.String)
+    counts: dict[str, pl.Series | npt.NDArray[np.int64]] = {"customer_id": whose}
     for name in (*PILLARS, *LEVELS):
         n, bad = (np.add.reduceat(exercised[f"{name}_{kind}"], starts, dtype=np.int64) for kind in ("exercised", "bad"))
         counts |= {f"{name}_n": n, f"{name}_good": n - bad}
@@ -84,12 +86,12 @@ def attributes_at(
     return found
 
 
-def categories_at(events: pl.DataFrame, categories: Sequence[str], cutoff: datetime) -> CategoryView:
+def categories_at(events: FewEvents, categories: Sequence[str], cutoff: datetime) -> CategoryView:
     """`features.categories.categories_at` of the purchases of events that were all seen before the cutoff."""
     numbers = {name: number for number, name in enumerate(categories)}
     articles: Counter[tuple[str, int, int]] = Counter()
-    columns = (events["customer_id"].to_list(), times_of(events).tolist(), events["kind"].to_list())
-    for customer, at, kind, topic in zip(*columns, events["topic"].to_list(), strict=True):
+    columns = (events.lists["customer_id"], events["occurred_at"].values.tolist(), events.lists["kind"])
+    for customer, at, kind, topic in zip(*columns, events.texts("topic"), strict=True):
         if kind == "purchase" and topic is not None:
             for name in topic.split(SEPARATOR):
                 if bare := name.strip(_BLANKS):

@@ -1,8 +1,9 @@
 """From the interactions of some customers to what models read of them, as the stages of a run compute it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -10,10 +11,11 @@ import polars as pl
 from fedelta.features.attributes import Attribute
 from fedelta.features.contract import INTERACTIONS, REQUIRED, SCORES, NextStatus
 from fedelta.features.cutoffs import Cutoff
-from fedelta.features.experience_rules import ExperienceSettings, exercised_marks
+from fedelta.features.experience_rules import ExperienceSettings, exercised_few
+from fedelta.features.few_events import FewEvents
 from fedelta.features.interaction_frames import BadInteractions
 from fedelta.features.kernel import KernelSettings, columns_at
-from fedelta.features.visibility import seen_before
+from fedelta.features.look_back import with_look_back_few
 from fedelta.models.btyd.purchase_prior import COLUMNS, PurchasePrior, prior_answers
 from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.shrinkage import Prior
@@ -26,40 +28,41 @@ from fedelta.models.table import Table
 from fedelta.models.value.margins import MarginShares
 from fedelta.scoring.few_events import attributes_at, categories_at, customer_counts, margins_before, usual_channels
 
-ORDER = ("customer_id", "occurred_at", "interaction_id")
 NO_CATEGORIES: NextStatus = "no_categories"
 NO_PURCHASE: NextStatus = "no_purchase_yet"
 _NOBODY = pl.DataFrame(schema={"customer_id": pl.String()})
 _NOTHING = pl.Schema({name: SCORES[name] for name in ("customer_id", "next_categories")})
 
 
-def seen(interactions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-    """The interactions that had happened and were known before an instant, with every column of the contract, in order.
+# Interactions in any order, with columns of the contract: a table, or lists of what Python has for each of its types.
+Interactions: TypeAlias = pl.DataFrame | Mapping[str, Sequence[Any]]
+
+
+def seen(interactions: Interactions, as_of: datetime) -> FewEvents:
+    """The interactions that had happened and were known before an instant, in order, with what rules may look back on.
 
     Raises
     ------
     BadInteractions
-        If a column that is needed is missing, or one is of another type.
+        If a column that is needed is missing, or one of a table is of another type.
     """
-    if missing := [name for name in REQUIRED if name not in interactions.columns]:
+    given = interactions.columns if isinstance(interactions, pl.DataFrame) else interactions
+    if missing := [name for name in REQUIRED if name not in given]:
         raise BadInteractions(f"The interactions lack {', '.join(missing)}; they must have {', '.join(REQUIRED)}.")
-    typed = interactions
+    lists = _lists(interactions) if isinstance(interactions, pl.DataFrame) else interactions
+    return with_look_back_few(FewEvents.seen(lists, as_of))
+
+
+def _lists(table: pl.DataFrame) -> dict[str, list[Any]]:
+    """The columns of the contract that a table has."""
     try:
-        if interactions.schema != INTERACTIONS:
-            given, nothing = {column.name: column for column in interactions}, [None] * len(interactions)
-            typed = pl.DataFrame(
-                [
-                    given[name].cast(dtype) if name in given else pl.Series(name, nothing, dtype)
-                    for name, dtype in INTERACTIONS.items()
-                ]
-            )
+        return {name: table[name].cast(dtype).to_list() for name, dtype in INTERACTIONS.items() if name in table}
     except pl.exceptions.PolarsError as error:
         raise BadInteractions(f"The interactions cannot be read: {str(error).splitlines()[0]}.") from None
-    return typed.filter(seen_before(as_of)).sort(ORDER)
 
 
 def rows_of(
-    events: pl.DataFrame,
+    events: FewEvents,
     customers: pl.DataFrame | None,
     cutoff: Cutoff,
     kernel: KernelSettings,
@@ -70,7 +73,7 @@ def rows_of(
 
     Parameters
     ----------
-    events : DataFrame
+    events : FewEvents
         What `seen` returns.
     customers : DataFrame, optional
         `customer_id` and the attributes; without it, and of customers who are not in it, they are unknown.
@@ -87,13 +90,13 @@ def rows_of(
     return rows.beside(answers)
 
 
-def with_channel(rows: Table, events: pl.DataFrame, as_of: datetime) -> Table:
+def with_channel(rows: Table, events: FewEvents, as_of: datetime) -> Table:
     """The rows, with the channel that each customer mostly uses put beside."""
     found = usual_channels(events, as_of)
     return rows.beside({CHANNEL: np.array([found.get(customer) for customer in rows["customer_id"].tolist()], object)})
 
 
-def with_margin_share(rows: Table, events: pl.DataFrame, shares: MarginShares) -> Table:
+def with_margin_share(rows: Table, events: FewEvents, shares: MarginShares) -> Table:
     """The rows, with the share of spend that is left after costs, by what `events` record of it, put beside."""
     sums = margins_before(events)
     found = np.array([sums.get(customer, (0.0, 0.0)) for customer in rows["customer_id"].tolist()]).reshape(-1, 2)
@@ -101,15 +104,20 @@ def with_margin_share(rows: Table, events: pl.DataFrame, shares: MarginShares) -
 
 
 def indexes_of(
-    events: pl.DataFrame, experience: ExperienceSettings, rules: tuple[str, ...], base: Mapping[str, Prior]
+    events: FewEvents, experience: ExperienceSettings, rules: tuple[str, ...], base: Mapping[str, Prior]
 ) -> pl.DataFrame:
     """Indexes of experience, shrunk to the base of the bundle; only rules that it had broken count."""
-    recorded = replace(experience, rules={name: rule for name, rule in experience.rules.items() if name in rules})
-    return customer_indexes(customer_counts(events, exercised_marks(events, recorded)), base, intervals=False)
+    counts = customer_counts(events, exercised_few(events, recorded(experience, rules)))
+    return customer_indexes(counts, base, intervals=False)
+
+
+def recorded(experience: ExperienceSettings, rules: tuple[str, ...]) -> ExperienceSettings:
+    """The settings with those of the rules alone."""
+    return replace(experience, rules={name: rule for name, rule in experience.rules.items() if name in rules})
 
 
 def recommended(
-    model: NextModel | None, reason: NextStatus | None, events: pl.DataFrame, as_of: datetime
+    model: NextModel | None, reason: NextStatus | None, events: FewEvents, as_of: datetime
 ) -> tuple[pl.DataFrame, NextStatus]:
     """What a model recommends to those who had bought of a category, and the status of the others."""
     if model is None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from fedelta.features.few_events import FewEvents
 from fedelta.features.kernel import columns_read
 from fedelta.models.encoding import Encoding
 from fedelta.models.table import Table
@@ -34,7 +35,7 @@ class InputWarnings:
 
 
 def warnings_of(
-    given: Sequence[str], events: pl.DataFrame, rows: Table, read: Encoding, settings: Settings
+    given: Sequence[str], events: FewEvents, rows: Table, read: Encoding, settings: Settings
 ) -> dict[str, InputWarnings]:
     """The warnings of every customer who has any.
 
@@ -77,17 +78,17 @@ def _unknown(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     )
 
 
-def _strange(events: pl.DataFrame, settings: Settings) -> dict[str, list[str]]:
+def _strange(events: FewEvents, settings: Settings) -> dict[str, list[str]]:
     """The kinds and channels that the source does not have, by customer."""
     found: dict[str, list[str]] = {}
     for name, known in (("kind", settings.kinds), ("channel", settings.channels)):
-        if set(events[name].to_list()) <= {*known, None}:
+        texts, ordinary = events.texts(name), {*known, None}
+        if {*texts} <= ordinary:
             continue
-        asked = pl.col(name).is_not_null() & ~pl.col(name).is_in(known)
-        for customer, value in (
-            events.lazy().filter(asked).select("customer_id", name).unique().sort("customer_id", name).collect().rows()
-        ):
-            found.setdefault(customer, []).append(f"{name}={value}")
+        strange = {(customer, one) for customer, one in zip(events.lists["customer_id"], texts, strict=True)
+                   if one not in ordinary}  # fmt: skip
+        for customer, one in sorted(strange):
+            found.setdefault(customer, []).append(f"{name}={one}")
     return found
 
 

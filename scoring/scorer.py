@@ -9,13 +9,21 @@ import polars as pl
 
 from fedelta.features.contract import SuppressionReason
 from fedelta.features.cutoffs import Cutoff
-from fedelta.features.look_back import LOOK_BACK, with_look_back
+from fedelta.features.few_events import FewEvents
 from fedelta.models.scores import Scores
 from fedelta.models.scoring import Explained, score
 from fedelta.models.table import Table
 from fedelta.scoring.bundle import Bundle
 from fedelta.scoring.context import BadContext, ScoringContext
-from fedelta.scoring.histories import indexes_of, recommended, rows_of, seen, with_channel, with_margin_share
+from fedelta.scoring.histories import (
+    Interactions,
+    indexes_of,
+    recommended,
+    rows_of,
+    seen,
+    with_channel,
+    with_margin_share,
+)
 from fedelta.scoring.inputs import InputWarnings, warnings_of
 
 MOST_CUSTOMERS = 100
@@ -54,7 +62,7 @@ class Scorer:
 
     def score(
         self,
-        interactions: pl.DataFrame,
+        interactions: Interactions,
         attributes: pl.DataFrame | None = None,
         as_of: datetime | None = None,
         explain: bool | None = None,
@@ -63,7 +71,7 @@ class Scorer:
 
         Parameters
         ----------
-        interactions : DataFrame
+        interactions : DataFrame, or mapping of name to list
             All interactions of up to 100 customers, in any order, with columns of ``features.contract.INTERACTIONS``;
             those that are absent are null. What happened, or was known, at `as_of` or later does not count.
         attributes : DataFrame, optional
@@ -86,10 +94,10 @@ class Scorer:
             raise BadContext("The source is a table of customers: there are no interactions to score anybody by.")
         at = at.astimezone(UTC)
         known = () if attributes is None else attributes["customer_id"].to_list()
-        asked = {*interactions["customer_id"].to_list(), *known}
+        asked = {*interactions["customer_id"], *known}
         if len(asked) > MOST_CUSTOMERS:
             raise BadContext(f"{len(asked)} customers are asked for; at most {MOST_CUSTOMERS} can be scored at once.")
-        events = with_look_back(seen(interactions, at), LOOK_BACK)  # once for all that rules are asked
+        events = seen(interactions, at)
         rows = self.rows(events, attributes, at)
         if not len(rows):
             others, suppressed = dict.fromkeys(sorted(asked), "no_history"), self._suppressed(asked, None)
@@ -114,9 +122,10 @@ class Scorer:
             explained=_explained(explain),
             base=self.context.base,
         )
-        return Scored(found, warnings_of(interactions.columns, events, rows, models.churn.encoding, settings))
+        given = interactions.columns if isinstance(interactions, pl.DataFrame) else [*interactions]
+        return Scored(found, warnings_of(given, events, rows, models.churn.encoding, settings))
 
-    def rows(self, events: pl.DataFrame, attributes: pl.DataFrame | None, as_of: datetime) -> Table:
+    def rows(self, events: FewEvents, attributes: pl.DataFrame | None, as_of: datetime) -> Table:
         """What the models read of customers with a history, from what `scoring.histories.seen` returns."""
         settings = self.context.settings
         cutoff = Cutoff(as_of, settings.horizon_days, settings.lead_days, "score")

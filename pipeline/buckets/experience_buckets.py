@@ -13,7 +13,7 @@ from fedelta.features.attributes import PREFIX, Attribute, attributes_at
 from fedelta.features.contract import INTERACTIONS
 from fedelta.features.episodes import episodes
 from fedelta.features.experience_rules import ExperienceSettings, broken, exercised
-from fedelta.features.journeys import with_journeys
+from fedelta.features.journeys import NEEDED, with_journeys
 from fedelta.features.ledger import ledger
 from fedelta.features.relationship import Relationship
 from fedelta.features.visibility import KNOWN_AT, seen_before
@@ -104,7 +104,7 @@ class Job:
         digital, physical = (
             tuple(c for c, t in self.touches.items() if t == touch) for touch in ("digital", "physical")
         )
-        annotated = with_journeys(annotate(events, self.settings, digital, named=()))
+        annotated = with_journeys(annotate(events, self.settings, digital, named=NEEDED))
         place = annotated.select("customer_id", "occurred_at", "channel", pl.col(*JOURNEY).cast(pl.String))
         tested = place.hstack(exercised(events, recorded))
         known = self._attributes(events)

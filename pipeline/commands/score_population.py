@@ -19,11 +19,14 @@ from fedelta.features.contract import SCORES, NextStatus
 from fedelta.features.customer_table import table_features
 from fedelta.features.cutoffs import Cutoff, midnight_after, score_cutoff
 from fedelta.features.errors import FedeltaError
+from fedelta.features.experience_rules import exercised
 from fedelta.features.visibility import seen_before
 from fedelta.models.btyd.storage import load_prior
 from fedelta.models.bundle import read_contract
 from fedelta.models.churn.model import ChurnModel
 from fedelta.models.churn.storage import load_churn
+from fedelta.models.experience.exposure import customer_counts
+from fedelta.models.experience.pillars import customer_indexes
 from fedelta.models.experience.storage import load_experience
 from fedelta.models.monitoring.input_drift import WILD, Difference, difference
 from fedelta.models.panel import PRIOR_FEATURES, to_pandas
@@ -48,7 +51,7 @@ from fedelta.pipeline.treatments import read_treatments
 from fedelta.pipeline.wording import wording_of
 from fedelta.scoring.bundle import load_models
 from fedelta.scoring.context import ScoringContext
-from fedelta.scoring.histories import indexes_of as indexes_at
+from fedelta.scoring.histories import recorded
 
 SCORED = Path("data/scored")
 
@@ -221,12 +224,13 @@ def read_population(
 def indexes_of(interactions: Path, when: datetime, params: Params) -> pl.DataFrame:
     """Indexes of experience as of a time, shrunk to the base of the bundle; only rules that it had broken count."""
     base, rules = load_experience(paths.EXPERIENCE_BUNDLE)
-    experience = load_source(params.source).experience(params.experience)
+    experience = recorded(load_source(params.source).experience(params.experience), rules)
     found = []
     for bucket in bounded_buckets(interactions, params.engine.buckets):
         events = bucket.read().filter(seen_before(when))
         if len(events):
-            found.append(indexes_at(events, experience, rules, base))
+            tested = events.select("customer_id").hstack(exercised(events, experience))
+            found.append(customer_indexes(customer_counts(tested), base, intervals=False))
     return pl.concat(found).sort("customer_id")
 
 

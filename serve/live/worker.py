@@ -25,6 +25,7 @@ from fedelta.serve.snapshots.parts import Parts
 
 if TYPE_CHECKING:
     from fedelta.features.experience_rules import ExperienceSettings
+    from fedelta.scoring.histories import Interactions
     from fedelta.scoring.scorer import Scorer
 
 _POSTED = TypeAdapter(list[Posted])
@@ -118,9 +119,11 @@ def compute(batch: Batch) -> list[Answer]:
     scorer = _load(batch.parts).scorer
     settings = scorer.context.settings
     attributes, strange = _attributes(batch.customers, settings.attributes, batch.as_of or settings.as_of)
-    events = table_of(batch.interactions)
+    events: Interactions = batch.interactions
     if batch.what_if is not None:
-        events = _changed(events, batch.what_if, batch.as_of or settings.as_of, settings.experience)
+        events = _changed(
+            table_of(batch.interactions), batch.what_if, batch.as_of or settings.as_of, settings.experience
+        )
     return _scored(scorer, batch, events, attributes, strange)
 
 
@@ -170,7 +173,7 @@ def recompute(again: Again) -> list[Answer]:
 def _scored(
     scorer: "Scorer",
     batch: Batch,
-    events: pl.DataFrame,
+    events: "Interactions",
     attributes: pl.DataFrame | None,
     strange: Mapping[str, list[str]],
     before: Mapping[str, Mapping[str, Any]] | None = None,

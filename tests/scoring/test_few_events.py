@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from fedelta.features import attributes, categories, margins, usual_channel
 from fedelta.features.attributes import Attribute
-from fedelta.features.experience_rules import exercised, exercised_marks
+from fedelta.features.experience_rules import exercised, exercised_few
+from fedelta.features.few_events import FewEvents
+from fedelta.features.visibility import seen_before
 from fedelta.models.experience import exposure
 from fedelta.models.panel import to_pandas
 from fedelta.models.table import Table
@@ -28,21 +30,23 @@ def histories(draw: st.DrawFn) -> pl.DataFrame:
     """Interactions of several customers that were seen before the cutoff, with topics and margins."""
     events: list[Event] = draw(EVENTS)
     told = [event | {"topic": draw(TOPICS), "margin": draw(MARGINS)} for event in events]
-    return seen(interactions(*told), CUTOFF)
+    return interactions(*told).filter(seen_before(CUTOFF))
 
 
 @law
 @given(histories())
 def test_the_usual_channel_is_that_of_the_run(events: pl.DataFrame):
     expected = usual_channel.usual_channels(events.lazy(), CUTOFF).collect()
-    assert usual_channels(events, CUTOFF) == dict(expected.rows())
+    assert usual_channels(FewEvents.of(events), CUTOFF) == dict(expected.rows())
 
 
 @law
 @given(histories())
 def test_margins_are_those_of_the_run(events: pl.DataFrame):
     expected = margins.margins_before(events.lazy(), CUTOFF).collect()
-    assert margins_before(events) == {name: (amount, margin) for name, _, amount, margin, _ in expected.rows()}
+    assert margins_before(FewEvents.of(events)) == {
+        name: (amount, margin) for name, _, amount, margin, _ in expected.rows()
+    }
 
 
 @law
@@ -50,7 +54,8 @@ def test_margins_are_those_of_the_run(events: pl.DataFrame):
 def test_what_rules_test_is_counted_as_by_the_run(events: pl.DataFrame):
     settings = SETTINGS.experience
     expected = exposure.customer_counts(events.select("customer_id").hstack(exercised(events, settings)))
-    found = customer_counts(events, exercised_marks(events, settings))
+    few = seen(events, CUTOFF)
+    found = customer_counts(few, exercised_few(few, settings))
     assert pl.DataFrame(found).equals(expected)
 
 
@@ -81,7 +86,7 @@ def test_attributes_are_those_of_the_run():
 @given(histories())
 def test_what_was_bought_by_category_is_what_the_run_sees(events: pl.DataFrame):
     expected = categories.categories_at(categories.purchases_by_category(events), NAMES, CUTOFF)
-    found = categories_at(events, NAMES, CUTOFF)
+    found = categories_at(FewEvents.of(events), NAMES, CUTOFF)
     assert found.customer_ids.to_list() == expected.customer_ids.to_list()
     for mine, theirs in ((found.by_category, expected.by_category), (found.by_customer, expected.by_customer)):
         assert mine.keys() == theirs.keys()
