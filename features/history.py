@@ -8,7 +8,7 @@ the bits set among the last of them.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
@@ -112,7 +112,7 @@ def _words(buffer: pa.Buffer, offset: int, length: int) -> Words:
 class History:
     """Events of the customers of one bucket, laid end to end."""
 
-    customer_ids: pl.Series  # (n_customers,)
+    customer_ids: pl.Series | npt.NDArray[np.object_]  # (n_customers,)
     starts: Integers  # (n_customers + 1,) first row of each customer
     at: Integers  # (n_events,) microseconds since 1970, ascending within a customer
     values: Callable[[Measure], npt.NDArray[np.generic]]  # a measure's value at every event (n_events,)
@@ -146,7 +146,7 @@ class History:
         values: Mapping[str, npt.NDArray[np.generic]],
     ) -> "History":
         """Of few events, whose measures are given by name."""
-        ids = pl.Series("customer_id", customer_ids, pl.String)
+        ids = np.array(customer_ids, object)
         return cls(ids, starts, at, lambda measure: values[measure.name], _totals(values), _values=dict(values))
 
     @cached_property
@@ -228,6 +228,12 @@ class Named:
     def _place(self) -> Integers:
         n = len(self.names)
         return np.where((self.number >= 0) & (self.number < n), self.number, n)
+
+
+@cache
+def enum(names: tuple[str, ...]) -> pl.Enum:
+    """The type of a column of these texts, made once: that takes longer than to read a few of them."""
+    return pl.Enum(names)
 
 
 def known(values: Floats) -> pl.Series:

@@ -29,7 +29,7 @@ import polars as pl
 
 from fedelta.features.activity import DOWNGRADE, INTERACTION, REFERRAL, RENEWAL
 from fedelta.features.experience import BAD, ONBOARDING_DAYS, RESOLVED, UNRESOLVED
-from fedelta.features.history import DAY_US, Booleans, Floats, History, Integers, Measure, Named, View
+from fedelta.features.history import DAY_US, Booleans, Floats, History, Integers, Measure, Named, View, enum
 from fedelta.features.labels import CANCELLATION
 from fedelta.features.purchases import PURCHASE
 from fedelta.features.tenure import ENROLMENT
@@ -185,4 +185,4 @@ def _last(at: _Reader, *measures: Measure) -> Integers:
 
 
 def _named(names: tuple[str, ...], code: Integers) -> Named:
-    return Named(names, code, pl.Enum(names))
+    return Named(names, code, enum(names))

@@ -15,7 +15,7 @@ from fedelta.features.experience import BAD
 from fedelta.features.experience_rules import ExperienceSettings
 from fedelta.features.feature import Feature, columns_of, table_of
 from fedelta.features.few_events import FewEvents
-from fedelta.features.history import Booleans, History, Integers, Measure, Named, View
+from fedelta.features.history import Booleans, History, Integers, Measure, Named, View, enum
 from fedelta.features.journeys import MEASURES as JOURNEY_MEASURES
 from fedelta.features.journeys import journeys_at
 from fedelta.features.labels import labels_at, microseconds, status_at, status_measures
@@ -197,7 +197,7 @@ def _look(annotated: _Annotated, cutoffs: Sequence[Cutoff], settings: KernelSett
         "role": Named(roles, role),
         "refit": np.array([c.refit for c in cutoffs], bool)[view.cutoff],
         "status": status_at(view, settings.relationship),
-        "last_bad_experience": rule_at(annotated.rule, view.last_row(BAD), rules, pl.Enum(rules)),
+        "last_bad_experience": rule_at(annotated.rule, view.last_row(BAD), rules, enum(rules)),
         **journeys_at(view),
         **recent_at(
             annotated.rule, annotated.topics, view, rules, np.array([name == "score" for name in roles], bool)[role]

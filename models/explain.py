@@ -29,6 +29,7 @@ from fedelta.models.rounding import FINEST, PREDICTED, significant
 from fedelta.models.table import AnyTable, Table
 
 Floats = npt.NDArray[np.float64]
+Struct = dict[str, object]  # a reason, of the fields of SCORES["reasons"]
 
 MOST_REASONS = 5
 PRIOR = "rhythm"  # what buy-till-you-die models say is the customer's rhythm
@@ -111,11 +112,29 @@ def reasons(
     """
     if not len(table):
         return pl.Series("reasons", [], dtype=_DTYPE)
-    given = model.churn_probability(table) if probability is None else probability
-    score = clipped_logit(np.asarray(given, np.float64))
+    explain = partial(_of_chunk, model, Table.of(table), wording or Wording(), _score(model, table, probability))
     edges = [*range(0, len(table), _CHUNK_ROWS), len(table)]
-    explain = partial(_of_chunk, model, Table.of(table), wording or Wording(), score)
-    return pl.concat(side_by_side(explain, pairwise(edges), threads)).alias("reasons")
+
+    def column(between: tuple[int, int]) -> pl.Series:
+        return pl.Series(explain(between), dtype=_DTYPE)
+
+    return pl.concat(side_by_side(column, pairwise(edges), threads)).alias("reasons")
+
+
+def reasons_of_few(
+    model: ChurnModel, table: AnyTable, wording: Wording | None = None, *, probability: Floats | None = None
+) -> list[list[Struct]]:
+    """The same of few rows, as Python has them: a column takes longer to make."""
+    if not len(table):
+        return []
+    score = _score(model, table, probability)
+    return _of_chunk(model, Table.of(table), wording or Wording(), score, (0, len(table)))
+
+
+def _score(model: ChurnModel, table: AnyTable, probability: Floats | None) -> Floats:
+    """The log-odds that the contributions sum to."""
+    given = model.churn_probability(table) if probability is None else probability
+    return clipped_logit(np.asarray(given, np.float64))
 
 
 @dataclass(frozen=True)
@@ -137,7 +156,9 @@ class _Reason:
     usual: float | None = None
 
 
-def _of_chunk(model: ChurnModel, table: Table, wording: Wording, score: Floats, between: tuple[int, int]) -> pl.Series:
+def _of_chunk(
+    model: ChurnModel, table: Table, wording: Wording, score: Floats, between: tuple[int, int]
+) -> list[list[Struct]]:
     rows, held = slice(*between), table.where(slice(*between))
     parts = contributions(model.components, held)
     del parts[BASE]
@@ -155,7 +176,7 @@ def _of_chunk(model: ChurnModel, table: Table, wording: Wording, score: Floats, 
         chosen = _ordered(customer, found, 0.0 if rhythm is None else float(totals[place, rhythm]))
         rest = round(float(target) - sum(one.contribution for one in chosen), FINEST)
         out.append([_struct(one) for one in (*chosen, _Reason(REST, rest, Fact(REST), 2))])
-    return pl.Series(out, dtype=_DTYPE)
+    return out
 
 
 @cache
@@ -249,7 +270,7 @@ def _rhythm_of(customer: Customer, found: Sequence[_Reason], contribution: float
     return _reason(customer, PRIOR, contribution, fact, "silence") if fact else None
 
 
-def _struct(one: _Reason) -> dict[str, object]:
+def _struct(one: _Reason) -> Struct:
     facts = dict(one.fact.facts)
     return {
         "code": one.fact.code,

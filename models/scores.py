@@ -43,7 +43,9 @@ class Scores:
     def table(self) -> pl.DataFrame:
         """The columns of ``features.contract.SCORES``, sorted by customer_id."""
         tables = [
-            pl.DataFrame(part, schema_overrides=_TEXTS, nan_to_null=True).select(_completing(frozenset(part)))
+            pl.DataFrame(
+                part, schema_overrides={name: _TYPES[name] for name in _TYPES if name in part}, nan_to_null=True
+            ).select(_completing(frozenset(part)))
             for part in self._parts()
         ]
         return pl.concat(tables).sort("customer_id")
@@ -72,7 +74,7 @@ class Scores:
         }
 
 
-_TEXTS = {"customer_id": pl.String(), "status": pl.String()}
+_TYPES = {name: SCORES[name] for name in ("customer_id", "status", "reasons", "next_categories")}
 
 
 @cache

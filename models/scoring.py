@@ -19,7 +19,7 @@ from fedelta.models.btyd.next_order import days_to_next_order, regularity, regul
 from fedelta.models.btyd.outlook import lifetime_interval, still_over_span
 from fedelta.models.btyd.purchase_prior import PurchasePrior, at_horizon, purchase_summary
 from fedelta.models.churn.model import ChurnModel
-from fedelta.models.explain import reasons
+from fedelta.models.explain import Struct, reasons, reasons_of_few
 from fedelta.models.leaving.model import LeavingModel
 from fedelta.models.loyalty.model import LoyaltyModel
 from fedelta.models.loyalty.personas import PersonaModel
@@ -37,12 +37,14 @@ from fedelta.models.value.model import ClvModel, OrdersModel
 Floats = npt.NDArray[np.float64]
 Explained = Literal["nobody", "listed", "everybody"]
 Each = Callable[..., Iterator[Any]]
+Customers = pl.DataFrame | Mapping[str, Any]  # columns by name, `customer_id` among them
 KNOWN_VALUE = "known_value"
 MARGIN_SHARE = "margin_share"
 CHANNEL = "channel"
 LISTED = 500  # customers at the head of each list (to keep, to win back) who have reasons whatever their risk
 STAKES = ("p_here", "p_leaves", "value_at_risk", "win_back_value")
 _CENTURY_DAYS = 36_525
+_FEW = 100  # customers whose reasons need not be a column
 _LEVEL = 4.0  # by which the ends of an interval of lifetime value follow the chosen model of value at most
 INDEXES = [name for name in SCORES if name.startswith(("experience_index", "pillar_", "level_"))]
 
@@ -126,11 +128,11 @@ def score(
     *,
     currency: str,
     model_version: str,
-    indexes: pl.DataFrame | None = None,
+    indexes: Customers | None = None,
     suppressed: Mapping[str, SuppressionReason] | None = None,
     unseen: Sequence[str] = (),
     out_of_fold: Mapping[str, float] | None = None,
-    next_categories: tuple[pl.DataFrame, NextStatus] | None = None,
+    next_categories: tuple[Customers, NextStatus] | None = None,
     contacts: Mapping[str, int] | None = None,
     annual_discount: float = 0.1,
     wording: Wording | None = None,
@@ -148,8 +150,9 @@ def score(
         each customer is worth over the horizon if they stay; value at risk then goes by it. `margin_share`, if there,
         is the share of each one's spend that is worth keeping; else `policy.margin` is everybody's. `channel` is the
         one that each mostly uses; null without it.
-    indexes : DataFrame, optional
-        `customer_id` and the indexes of experience, 0-100, each null where a customer never met what it judges.
+    indexes : DataFrame, or mapping of name to values, optional
+        `customer_id` and the indexes of experience, 0-100, each null (or NaN) where a customer never met what it
+        judges.
     suppressed : mapping of str to str, optional
         Customers who must not be contacted, and why: `models.policy.actions.suppressed_customers`.
     unseen : sequence of str
@@ -157,7 +160,7 @@ def score(
     out_of_fold : mapping of customer to float, optional
         Churn probabilities by models of other customers, for those of a table whom the model learned from: it knows
         their answer.
-    next_categories : pair of DataFrame and str, optional
+    next_categories : pair of DataFrame (or mapping of name to list) and str, optional
         `customer_id` and `next_categories` of those who had bought of a category, and the status of the others.
     contacts : mapping of customer to int, optional
         How often each was contacted within the last year.
@@ -210,29 +213,53 @@ def score(
     )[0]
     if explained != "nobody":
         asked = np.ones(len(ids), np.bool_) if explained == "everybody" else _asked(columns, ids, policy, base)
-        found = reasons(models.churn, rows_where(scored, asked), wording, probability=risk.probability[asked])
-        if len(found):
-            place = np.where(asked, np.cumsum(asked) - 1, -1)
-            columns["reasons"] = found if asked.all() else found.gather(places(place))
+        if (found := _reasons(models.churn, scored, asked, wording, risk.probability)) is not None:
+            columns["reasons"] = found
     if indexes is not None:
         columns |= _of_customers(indexes, ids, INDEXES)
     if next_categories is not None:
         recommended, otherwise = next_categories
         columns |= (of_each := _of_customers(recommended, ids, ["next_categories"]))
-        known = of_each["next_categories"].is_not_null().to_list()
-        columns["next_categories_status"] = ["predicted" if one else otherwise for one in known]
+        predicted = of_each["next_categories"]
+        columns["next_categories_status"] = ["predicted" if one is not None else otherwise for one in predicted]
     others = dict(zip(table["customer_id"][~in_scope].tolist(), table["status"][~in_scope].tolist(), strict=True))
     others |= dict.fromkeys(unseen, "no_history")
     horizon = int(table["horizon_days"][0])
     return Scores(columns | {"customer_id": ids}, others, as_of, horizon, model_version, suppressed), base
 
 
-def _of_customers(table: pl.DataFrame, ids: Sequence[str], names: Sequence[str]) -> dict[str, pl.Series]:
+def _of_customers(table: Customers, ids: Sequence[str], names: Sequence[str]) -> Columns:
     """Columns of a table by customer, for these customers; null for those who are not in it."""
-    if table["customer_id"].to_list() != ids:
-        known = pl.DataFrame({"customer_id": ids}, schema={"customer_id": pl.String})
-        table = known.join(table, on="customer_id", how="left", maintain_order="left")
+    if isinstance(table, pl.DataFrame):
+        if table["customer_id"].to_list() != ids:
+            known = pl.DataFrame({"customer_id": ids}, schema={"customer_id": pl.String})
+            table = known.join(table, on="customer_id", how="left", maintain_order="left")
+    elif (given := table["customer_id"]) != ids:
+        place = {name: row for row, name in enumerate(given)}
+        rows = [place.get(name, -1) for name in ids]  # of null, which is put last
+        return {name: _and_null(table[name], rows) for name in names}
     return {name: table[name] for name in names}
+
+
+def _and_null(column: Floats | list[Any], rows: list[int]) -> Floats | list[Any]:
+    if isinstance(column, np.ndarray):
+        return np.append(column, np.nan)[rows]
+    held = [*column, None]
+    return [held[row] for row in rows]
+
+
+def _reasons(
+    churn: ChurnModel, table: Table, asked: npt.NDArray[np.bool_], wording: Wording | None, probability: Floats
+) -> pl.Series | list[list[Struct] | None] | None:
+    """The reasons of the rows asked for, null of the others; None where nobody has any."""
+    rows = rows_where(table, asked)
+    if not len(rows):
+        return None
+    if len(rows) <= _FEW:
+        few = iter(reasons_of_few(churn, rows, wording, probability=probability[asked]))
+        return [next(few) if one else None for one in asked.tolist()]
+    found = reasons(churn, rows, wording, probability=probability[asked])
+    return found if asked.all() else found.gather(places(np.where(asked, np.cumsum(asked) - 1, -1)))
 
 
 @dataclass(frozen=True)

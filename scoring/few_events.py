@@ -19,6 +19,7 @@ from fedelta.features.contract import LEVELS, PILLARS
 from fedelta.features.few_events import FewEvents
 from fedelta.features.history import DAY_US
 from fedelta.features.usual_channel import DAYS
+from fedelta.models.scoring import Customers
 
 # What Unicode calls white space, as Polars does; Python strips four control characters besides.
 _BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -53,13 +54,10 @@ def margins_before(events: FewEvents) -> dict[str, tuple[float, float]]:
 _UNITS = 10_000  # as money is counted
 
 
-def customer_counts(
-    events: FewEvents, exercised: Mapping[str, npt.NDArray[np.bool_]]
-) -> dict[str, pl.Series | npt.NDArray[np.int64]]:
+def customer_counts(events: FewEvents, exercised: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, Any]:
     """`models.experience.exposure.customer_counts` of what `features.experience_rules.exercised_few` finds."""
     starts, ids = events.starts[:-1], events.lists["customer_id"]
-    whose = pl.Series([ids[row] for row in starts.tolist()], dtype=pl.String)
-    counts: dict[str, pl.Series | npt.NDArray[np.int64]] = {"customer_id": whose}
+    counts: dict[str, Any] = {"customer_id": [ids[row] for row in starts.tolist()]}
     for name in (*PILLARS, *LEVELS):
         n, bad = (np.add.reduceat(exercised[f"{name}_{kind}"], starts, dtype=np.int64) for kind in ("exercised", "bad"))
         counts |= {f"{name}_n": n, f"{name}_good": n - bad}
@@ -67,17 +65,20 @@ def customer_counts(
 
 
 def attributes_at(
-    customer_ids: Sequence[str], customers: pl.DataFrame, attributes: Sequence[Attribute], cutoff: datetime
+    customer_ids: Sequence[str], customers: Customers, attributes: Sequence[Attribute], cutoff: datetime
 ) -> dict[str, npt.NDArray[Any]]:
     """`features.attributes.attributes_at` as models read it: NaN for null, None in text; what is lacking is unknown."""
-    places = {name: place for place, name in enumerate(customers["customer_id"].to_list())}
+    given = customers.to_dict() if isinstance(customers, pl.DataFrame) else customers
+    places = {name: place for place, name in enumerate(given["customer_id"])}
     nothing = [None] * len(places)
     found: dict[str, npt.NDArray[Any]] = {}
     for one in attributes:
         dtype, kept = (pl.String, object) if one.type == "categorical" else (pl.Float64, np.float64)
-        values = customers[one.name].cast(dtype).to_list() if one.name in customers.columns else nothing
+        values = given.get(one.name, nothing)
+        if isinstance(values, pl.Series):
+            values = values.cast(dtype).to_list()
         if one.known_from is not None:
-            since = customers[one.known_from].to_list() if one.known_from in customers.columns else nothing
+            since = given.get(one.known_from, nothing)
             values = [
                 value if at is not None and at < cutoff else None for value, at in zip(values, since, strict=True)
             ]

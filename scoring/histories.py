@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from fedelta.features.attributes import Attribute
-from fedelta.features.contract import INTERACTIONS, REQUIRED, SCORES, NextStatus
+from fedelta.features.contract import INTERACTIONS, REQUIRED, NextStatus
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.experience_rules import ExperienceSettings, exercised_few
 from fedelta.features.few_events import FewEvents
@@ -17,21 +17,21 @@ from fedelta.features.interaction_frames import BadInteractions
 from fedelta.features.kernel import KernelSettings, columns_at
 from fedelta.features.look_back import with_look_back_few
 from fedelta.models.btyd.purchase_prior import COLUMNS, PurchasePrior, prior_answers
-from fedelta.models.experience.pillars import customer_indexes
+from fedelta.models.experience.pillars import index_columns
 from fedelta.models.experience.shrinkage import Prior
 from fedelta.models.next_purchase.model import NextModel
-from fedelta.models.next_purchase.recommendations import recommend
+from fedelta.models.next_purchase.recommendations import recommendations
 from fedelta.models.next_purchase.rows import Rows
 from fedelta.models.panel import rows_where
-from fedelta.models.scoring import CHANNEL, MARGIN_SHARE
+from fedelta.models.scoring import CHANNEL, MARGIN_SHARE, Customers
 from fedelta.models.table import Table
 from fedelta.models.value.margins import MarginShares
 from fedelta.scoring.few_events import attributes_at, categories_at, customer_counts, margins_before, usual_channels
 
 NO_CATEGORIES: NextStatus = "no_categories"
 NO_PURCHASE: NextStatus = "no_purchase_yet"
-_NOBODY = pl.DataFrame(schema={"customer_id": pl.String()})
-_NOTHING = pl.Schema({name: SCORES[name] for name in ("customer_id", "next_categories")})
+_NOBODY: Mapping[str, Any] = {"customer_id": []}
+_NOTHING: Mapping[str, Any] = {"customer_id": [], "next_categories": []}
 
 
 # Interactions in any order, with columns of the contract: a table, or lists of what Python has for each of its types.
@@ -63,7 +63,7 @@ def _lists(table: pl.DataFrame) -> dict[str, list[Any]]:
 
 def rows_of(
     events: FewEvents,
-    customers: pl.DataFrame | None,
+    customers: Customers | None,
     cutoff: Cutoff,
     kernel: KernelSettings,
     attributes: tuple[Attribute, ...],
@@ -75,7 +75,7 @@ def rows_of(
     ----------
     events : FewEvents
         What `seen` returns.
-    customers : DataFrame, optional
+    customers : DataFrame, or mapping of name to list, optional
         `customer_id` and the attributes; without it, and of customers who are not in it, they are unknown.
     """
     columns = columns_at(events, cutoff, kernel)
@@ -105,10 +105,10 @@ def with_margin_share(rows: Table, events: FewEvents, shares: MarginShares) -> T
 
 def indexes_of(
     events: FewEvents, experience: ExperienceSettings, rules: tuple[str, ...], base: Mapping[str, Prior]
-) -> pl.DataFrame:
+) -> dict[str, Any]:
     """Indexes of experience, shrunk to the base of the bundle; only rules that it had broken count."""
     counts = customer_counts(events, exercised_few(events, recorded(experience, rules)))
-    return customer_indexes(counts, base, intervals=False)
+    return {"customer_id": counts["customer_id"], **index_columns(counts, base, intervals=False)}
 
 
 def recorded(experience: ExperienceSettings, rules: tuple[str, ...]) -> ExperienceSettings:
@@ -118,11 +118,12 @@ def recorded(experience: ExperienceSettings, rules: tuple[str, ...]) -> Experien
 
 def recommended(
     model: NextModel | None, reason: NextStatus | None, events: FewEvents, as_of: datetime
-) -> tuple[pl.DataFrame, NextStatus]:
+) -> tuple[Mapping[str, Any], NextStatus]:
     """What a model recommends to those who had bought of a category, and the status of the others."""
     if model is None:
-        return _NOTHING.to_frame(), reason or NO_CATEGORIES
+        return _NOTHING, reason or NO_CATEGORIES
     view = categories_at(events, model.categories, as_of)
     if not len(view.customer_ids):
-        return _NOTHING.to_frame(), NO_PURCHASE
-    return recommend(model, Rows.at(view, as_of)), NO_PURCHASE
+        return _NOTHING, NO_PURCHASE
+    found = recommendations(model, Rows.at(view, as_of))
+    return {"customer_id": view.customer_ids.to_list(), "next_categories": found}, NO_PURCHASE

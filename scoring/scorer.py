@@ -11,7 +11,7 @@ from fedelta.features.contract import SuppressionReason
 from fedelta.features.cutoffs import Cutoff
 from fedelta.features.few_events import FewEvents
 from fedelta.models.scores import Scores
-from fedelta.models.scoring import Explained, score
+from fedelta.models.scoring import Customers, Explained, score
 from fedelta.models.table import Table
 from fedelta.scoring.bundle import Bundle
 from fedelta.scoring.context import BadContext, ScoringContext
@@ -63,7 +63,7 @@ class Scorer:
     def score(
         self,
         interactions: Interactions,
-        attributes: pl.DataFrame | None = None,
+        attributes: Customers | None = None,
         as_of: datetime | None = None,
         explain: bool | None = None,
     ) -> Scored:
@@ -74,7 +74,7 @@ class Scorer:
         interactions : DataFrame, or mapping of name to list
             All interactions of up to 100 customers, in any order, with columns of ``features.contract.INTERACTIONS``;
             those that are absent are null. What happened, or was known, at `as_of` or later does not count.
-        attributes : DataFrame, optional
+        attributes : DataFrame, or mapping of name to list, optional
             `customer_id` (unique), the source's attributes and `opted_out`. Whoever is in it without an interaction
             gets the status "no_history".
         as_of : datetime, optional
@@ -93,7 +93,7 @@ class Scorer:
         if settings.source == "table":
             raise BadContext("The source is a table of customers: there are no interactions to score anybody by.")
         at = at.astimezone(UTC)
-        known = () if attributes is None else attributes["customer_id"].to_list()
+        known = () if attributes is None else list(attributes["customer_id"])
         asked = {*interactions["customer_id"], *known}
         if len(asked) > MOST_CUSTOMERS:
             raise BadContext(f"{len(asked)} customers are asked for; at most {MOST_CUSTOMERS} can be scored at once.")
@@ -125,7 +125,7 @@ class Scorer:
         given = interactions.columns if isinstance(interactions, pl.DataFrame) else [*interactions]
         return Scored(found, warnings_of(given, events, rows, models.churn.encoding, settings))
 
-    def rows(self, events: FewEvents, attributes: pl.DataFrame | None, as_of: datetime) -> Table:
+    def rows(self, events: FewEvents, attributes: Customers | None, as_of: datetime) -> Table:
         """What the models read of customers with a history, from what `scoring.histories.seen` returns."""
         settings = self.context.settings
         cutoff = Cutoff(as_of, settings.horizon_days, settings.lead_days, "score")
@@ -134,12 +134,12 @@ class Scorer:
         rows = with_channel(rows, events, as_of)
         return rows if settings.margins is None else with_margin_share(rows, events, settings.margins)
 
-    def _suppressed(self, asked: Collection[str], attributes: pl.DataFrame | None) -> dict[str, SuppressionReason]:
+    def _suppressed(self, asked: Collection[str], attributes: Customers | None) -> dict[str, SuppressionReason]:
         """Who of those asked for must not be contacted: as of the run, and who has opted out since."""
         frozen = self.context.suppressed
         found = {name: frozen[name] for name in asked if name in frozen}
-        if attributes is not None and "opted_out" in attributes.columns:
-            each = zip(attributes["customer_id"].to_list(), attributes["opted_out"].to_list(), strict=True)
+        if attributes is not None and "opted_out" in attributes:
+            each = zip(attributes["customer_id"], attributes["opted_out"], strict=True)
             found |= {name: "opted out" for name, opted_out in each if opted_out}
         return found
 

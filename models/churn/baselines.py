@@ -45,6 +45,7 @@ _EVENT_LOGGED = (
     "bad_experience_count", "bad_experience_count_90d", "contact_count_90d",
 )  # fmt: skip
 _CUSTOMER_FOLDS = 3
+_FEW_ROWS = 1_000  # whose texts Python numbers in less time than pandas
 _NO_CODE = -2  # of a category that no row has; -1 is null
 
 # The simplest models, by the one column that each looks at. `constant` looks at none: it is the base rate.
@@ -144,9 +145,14 @@ class Logistic:
         """What each term adds, one array of shape (n_rows,) each."""
         fitted = zip(self.terms, self.low, self.high, self.mean, self.deviation, self.weights, strict=True)
         return [
-            np.nan_to_num((np.clip(values[term], low, high) - mean) / scale) * weight
+            _known((np.minimum(np.maximum(values[term], low), high) - mean) / scale) * weight
             for term, low, high, mean, scale, weight in fitted
         ]
+
+
+def _known(standardised: Floats) -> Floats:
+    """Finite numbers with the average, 0, for NaN: of few rows `numpy.nan_to_num` takes five times as long."""
+    return np.where(np.isnan(standardised), 0.0, standardised)
 
 
 def values_of(table: AnyTable, terms: Sequence[Term]) -> dict[Term, Floats]:
@@ -169,12 +175,20 @@ def values_of(table: AnyTable, terms: Sequence[Term]) -> dict[Term, Floats]:
             found[term] = term._of_numbers(table)
             continue
         if term.column not in texts:
-            column = table[term.column]
-            codes, levels = pd.factorize(column.astype("string") if isinstance(column, pd.Series) else column)
-            texts[term.column] = codes, {str(level): code for code, level in enumerate(levels)}
+            texts[term.column] = _numbered(table[term.column])
         codes, code_of = texts[term.column]
         found[term] = np.asarray(codes == code_of.get(term.level, _NO_CODE), np.float64)
     return found
+
+
+def _numbered(column: pd.Series | npt.NDArray[np.object_]) -> tuple[npt.NDArray[np.intp], dict[str, int]]:
+    """A number of each text (n_rows,), and the texts by number."""
+    if isinstance(column, np.ndarray) and len(column) < _FEW_ROWS:
+        texts = column.tolist()
+        numbers = {one: number for number, one in enumerate(one for one in dict.fromkeys(texts) if one is not None)}
+        return np.array([numbers.get(one, -1) for one in texts], np.intp), numbers
+    codes, levels = pd.factorize(column.astype("string") if isinstance(column, pd.Series) else column)
+    return codes, {str(level): code for code, level in enumerate(levels)}
 
 
 def rules(table: AnyTable) -> dict[str, str]:

@@ -119,11 +119,13 @@ def log_odds(components: Weighted, table: AnyTable) -> Floats:
 
 def contributions(components: Weighted, table: AnyTable) -> dict[str, Floats]:
     """The weighted sum of the components' contributions (n_rows,), by column, and `base`."""
-    total = {BASE: np.zeros(len(table))}
-    for weight, component in components:
-        for name, part in component.contributions(table).items():
-            total[name] = total.get(name, 0.0) + weight * part
-    return total
+    parts = [(weight, component.contributions(table)) for weight, component in components]
+    names = dict.fromkeys([BASE, *(name for _, part in parts for name in part)])
+    place = {name: number for number, name in enumerate(names)}
+    total = np.zeros((len(names), len(table)))
+    for weight, part in parts:
+        total[[place[name] for name in part]] += weight * np.array(list(part.values()))
+    return dict(zip(names, total, strict=True))
 
 
 def component_from_dict(document: Mapping[str, Any], texts: Callable[[], Sequence[str]]) -> Component:

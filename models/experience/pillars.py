@@ -58,7 +58,13 @@ def priors(counts: Counts) -> dict[str, Prior]:
 
 
 def customer_indexes(counts: Counts, base: Mapping[str, Prior], *, intervals: bool = True) -> pl.DataFrame:
-    """Index of every customer: customer_id, `COLUMNS`, each with `_low` and `_high`; null where never exercised.
+    """`index_columns` as a table with `customer_id`; null where never exercised."""
+    columns = index_columns(counts, base, intervals=intervals)
+    return pl.DataFrame({"customer_id": counts["customer_id"], **columns}, nan_to_null=True)
+
+
+def index_columns(counts: Counts, base: Mapping[str, Prior], *, intervals: bool = True) -> dict[str, Floats]:
+    """Index of every customer: `COLUMNS`, each with `_low` and `_high`; NaN where never exercised.
 
     `counts` are those of `models.experience.exposure.customer_counts`. Without `intervals` there are the indexes alone.
 
@@ -83,8 +89,7 @@ def customer_indexes(counts: Counts, base: Mapping[str, Prior], *, intervals: bo
         weight = mean * (1 - mean) / variance - 1
     columns |= _columns(COLUMNS[EXPERIENCE], np.array([mean, *(beta_interval(mean, weight) if intervals else ())]))
     order = [f"{name}{end}" for name in COLUMNS.values() for end in (("", "_low", "_high") if intervals else ("",))]
-    points = {name: np.round(columns[name], 2) for name in order}
-    return pl.DataFrame({"customer_id": counts["customer_id"], **points}, nan_to_null=True)
+    return {name: np.round(columns[name], 2) for name in order}
 
 
 def group_index(held: Tally, prior: Prior) -> GroupIndex:

@@ -1,6 +1,7 @@
 """The three likeliest categories of each customer, with the reason in words."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,14 +17,23 @@ _RELEVANT = 1.15  # times as often as everybody: below, that two categories go t
 
 
 def recommend(model: NextModel, rows: Rows) -> pl.DataFrame:
-    """`customer_id` and `next_categories` of each row, likeliest category first.
+    """`recommendations` as a table: `customer_id` and `next_categories` of each row."""
+    return pl.DataFrame(
+        {
+            "customer_id": pl.Series(Table.of(rows.keys)["customer_id"].tolist(), dtype=pl.String),
+            "next_categories": pl.Series(recommendations(model, rows), dtype=SCORES["next_categories"]),
+        }
+    )
+
+
+def recommendations(model: NextModel, rows: Rows) -> list[list[dict[str, Any]]]:
+    """What each row's customer may buy of next, likeliest category first.
 
     A reason is what the customer did ("bought 3 times, last on 5 Dec 2024"), else what similar customers do ("who
     bought shoes buys it more often: 31% within 90 days, 12% of everybody"), else how many of all customers buy it.
     """
     forecast, found = model.forecast(rows), []
-    keys = Table.of(rows.keys)
-    cutoffs: list[datetime] = keys["cutoff"].astype("M8[us]").tolist()
+    cutoffs: list[datetime] = Table.of(rows.keys)["cutoff"].astype("M8[us]").tolist()
     order = ranked(forecast.score)[:, :TOP]
     for row, best in enumerate(order):
         found.append(
@@ -36,12 +46,7 @@ def recommend(model: NextModel, rows: Rows) -> pl.DataFrame:
                 for place in best
             ]
         )
-    return pl.DataFrame(
-        {
-            "customer_id": pl.Series(keys["customer_id"].tolist(), dtype=pl.String),
-            "next_categories": pl.Series(found, dtype=SCORES["next_categories"]),
-        }
-    )
+    return found
 
 
 def _reason(model: NextModel, rows: Rows, row: int, place: int, cutoff: datetime) -> str:

@@ -25,6 +25,7 @@ from fedelta.serve.snapshots.parts import Parts
 
 if TYPE_CHECKING:
     from fedelta.features.experience_rules import ExperienceSettings
+    from fedelta.models.scoring import Customers
     from fedelta.scoring.histories import Interactions
     from fedelta.scoring.scorer import Scorer
 
@@ -174,7 +175,7 @@ def _scored(
     scorer: "Scorer",
     batch: Batch,
     events: "Interactions",
-    attributes: pl.DataFrame | None,
+    attributes: "Customers | None",
     strange: Mapping[str, list[str]],
     before: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Answer]:
@@ -217,7 +218,7 @@ def _compared(row: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[
 
 def _attributes(
     customers: Sequence[Customer], declared: Sequence[Attribute], as_of: datetime
-) -> tuple[pl.DataFrame, dict[str, list[str]]]:
+) -> tuple[dict[str, list[Any]], dict[str, list[str]]]:
     """What was given of the customers, typed as the source declares it; and what it does not declare, by customer.
 
     An attribute that was given without the time from which it is known counts as known.
@@ -234,9 +235,8 @@ def _attributes(
         for name, dtype in types.items():
             value = _as(dtype, customer.attributes.get(name))
             columns[name].append(as_of - timedelta(microseconds=1) if name in since and value is None else value)
-    whole = {"customer_id": [one.customer_id for one in customers], "opted_out": [one.opted_out for one in customers]}
-    schema = {"customer_id": pl.String, "opted_out": pl.Boolean, **types}
-    return pl.DataFrame(whole | columns, schema=schema), strange
+    columns |= {"customer_id": [one.customer_id for one in customers], "opted_out": [o.opted_out for o in customers]}
+    return columns, strange
 
 
 def _as(dtype: Any, value: Any) -> Any:
