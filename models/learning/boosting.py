@@ -7,6 +7,7 @@ of rows and columns, averaged over seeds.
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import lightgbm as lgb
@@ -16,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fedelta.models.encoding import Encoding, Matrix
+from fedelta.models.learning.one_row import OneRow
 from fedelta.models.learning.settings import BoostingSettings
 from fedelta.models.table import AnyTable
 
@@ -40,13 +42,27 @@ class Ensemble:
 
     def raw(self, matrix: Matrix) -> Floats:
         """Mean raw score of every row, without any init score (n_rows,)."""
-        scores = [np.asarray(booster.predict(matrix, raw_score=True, num_threads=1)) for booster in self.boosters]
+        if len(matrix) == 1:
+            scores = [of_row(matrix[0]) for of_row in self._raw_of_row]
+        else:
+            scores = [np.asarray(booster.predict(matrix, raw_score=True, num_threads=1)) for booster in self.boosters]
         return np.asarray(np.mean(scores, axis=0), np.float64)
 
     def contributions(self, matrix: Matrix) -> Floats:
         """What each column adds to the raw score, and last the constant: (n_rows, n_columns + 1), rows sum to `raw`."""
-        parts = [np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1)) for booster in self.boosters]
+        if len(matrix) == 1:
+            parts = [of_row(matrix[0])[None] for of_row in self._contributions_of_row]
+        else:
+            parts = [np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1)) for booster in self.boosters]
         return np.asarray(np.mean(parts, axis=0), np.float64)
+
+    @cached_property
+    def _raw_of_row(self) -> tuple[OneRow, ...]:
+        return tuple(OneRow(booster, "raw") for booster in self.boosters)
+
+    @cached_property
+    def _contributions_of_row(self) -> tuple[OneRow, ...]:
+        return tuple(OneRow(booster, "contributions") for booster in self.boosters)
 
     def importance(self) -> Floats:
         """Mean gain of every column (n_columns,)."""

@@ -1,5 +1,6 @@
 """What a process that scores does. Only here does the service use the scorer, and with it the extra `score`."""
 
+import gc
 import os
 import signal
 import threading
@@ -270,8 +271,16 @@ def _load(parts: Parts) -> _Loaded:
             _, old = _loaded.popitem(last=False)
             if old.histories is not None:
                 old.histories.close()
+        _settle()
     _loaded.move_to_end(parts)
     return found
+
+
+def _settle() -> None:
+    """Take what was loaded for lasting: to look through it for garbage would hold up a request now and then."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _end_with_parent() -> None:

@@ -1,7 +1,9 @@
 """Boosters grow and predict side by side in one process."""
 
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fedelta.models.encoding import Encoding
-from fedelta.models.learning.boosting import Objective, TrainingRows, by_rows, fit_ensemble
+from fedelta.models.learning.boosting import Ensemble, Objective, TrainingRows, by_rows, fit_ensemble
 from fedelta.models.learning.settings import BoostingSettings
 
 SETTINGS = BoostingSettings(num_iterations=20, seeds=2, min_data_in_leaf=20, min_data_in_leaf_share=0.0)
@@ -52,6 +54,22 @@ def test_predicting_while_another_booster_grows_does_not_end_the_process() -> No
     command = [sys.executable, "-c", SIDE_BY_SIDE]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (ran.returncode, ran.stdout.strip()) == (0, "still here"), ran.stderr
+
+
+def test_a_row_alone_gets_what_it_gets_among_others_also_from_a_copy_and_by_several_threads() -> None:
+    random = np.random.default_rng(4)
+    matrix = np.where(random.random((2_000, 30)) < 0.2, np.nan, random.normal(size=(2_000, 30)))
+    target = (np.nan_to_num(matrix[:, 0]) + random.normal(size=2_000) > 0).astype(np.float64)
+    ensemble = fit_ensemble(TrainingRows(matrix, ENCODING), target, SETTINGS, "binary", threads=1)
+    asked = matrix[:100]
+    for method in ("raw", "contributions"):
+        expected = getattr(ensemble, method)(asked)
+        assert len({*expected.ravel()}) > 10
+        loaded = Ensemble.from_text(ensemble.to_text())
+        for one in (ensemble, loaded, pickle.loads(pickle.dumps(ensemble))):
+            with ThreadPoolExecutor(2) as threads:
+                alone = [*threads.map(getattr(one, method), np.split(asked, len(asked)))]
+            np.testing.assert_array_equal(np.concatenate(alone), expected)
 
 
 @pytest.mark.parametrize("objective", ["binary", "tweedie"])
