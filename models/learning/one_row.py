@@ -1,12 +1,14 @@
 """One row predicted by a booster: LightGBM prepares for it once what `Booster.predict` prepares at every call."""
 
 import ctypes
+import weakref
 from typing import Any, Literal
 
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
-from lightgbm.basic import _LIB, _safe_call
+from lightgbm.basic import _safe_call
+from lightgbm.libpath import _LIB
 
 Floats = npt.NDArray[np.float64]
 _RAW, _CONTRIBUTIONS, _FLOAT64 = 1, 3, 1  # C_API_PREDICT_RAW_SCORE, C_API_PREDICT_CONTRIB, C_API_DTYPE_FLOAT64
@@ -35,6 +37,7 @@ class OneRow:
                 ctypes.byref(self._prepared),
             )
         )
+        weakref.finalize(self, _LIB.LGBM_FastConfigFree, self._prepared)
 
     def __call__(self, row: Floats) -> Floats:
         """The raw score (1,), or the contributions and the constant (n_columns + 1,), of a row (n_columns,)."""
@@ -53,8 +56,3 @@ class OneRow:
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy prepares anew."""
         return OneRow, (self._booster, self._what)
-
-    def __del__(self) -> None:
-        """Give back what was prepared."""
-        if getattr(self, "_prepared", None):
-            _LIB.LGBM_FastConfigFree(self._prepared)

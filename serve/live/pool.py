@@ -64,7 +64,7 @@ class Pool:
     """The processes of one worker of the service. For its event loop, but ``close``."""
 
     def __init__(self, processes: int, *, most_waiting: int, seconds: float) -> None:
-        self._seconds, self._most_waiting = seconds, most_waiting
+        self._processes, self._seconds, self._most_waiting = processes, seconds, most_waiting
         self._free: list[ProcessPoolExecutor | None] = [None] * processes  # those that have begun last
         self._waiting: deque[_Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +74,7 @@ class Pool:
 
     def check(self) -> None:
         """Raise ``NotEquipped`` where this service has no processes to score, or not the packages."""
-        if not self._free and not self._busy:
+        if self._closed or not self._processes:
             raise NotEquipped("This service has no processes that score: start it with --scoring-processes 1 or more.")
         if importlib.util.find_spec("lightgbm") is None:
             raise NotEquipped("Scoring needs more packages: install the extra `score` beside `serve`.")

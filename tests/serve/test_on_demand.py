@@ -97,6 +97,21 @@ def test_requests_of_one_moment_are_scored_together_and_each_gets_its_own(scored
     assert max(asked) > 5
 
 
+def test_while_the_processes_are_given_work_there_are_processes_all_the_same(scored, parts, known) -> None:
+    app, client, _ = scored
+    compute(client, [given("c0010", parts, known)])  # the process has begun
+
+    async def checked() -> httpx.Response:
+        body = {"customers": [given("c0010", parts, known)]}
+        asked = asyncio.create_task(client._http.post("/v1/scores:compute", json=body))
+        while not asked.done():
+            app.state.pool.check()
+            await asyncio.sleep(0)
+        return await asked
+
+    assert client._runner.run(checked()).status_code == 200
+
+
 def test_as_of_and_explain_are_as_asked(scored, parts, known) -> None:
     _, client, _ = scored
     ann = given("c0010", parts, known)
