@@ -1,6 +1,6 @@
 """What is to be known of the inputs of a score before it is used: missing, out of range, never met."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,23 +35,23 @@ class InputWarnings:
 
 
 def warnings_of(
-    given: Sequence[str], events: FewEvents, rows: Table, read: Encoding, settings: Settings
+    given: Mapping[str, Collection[str]], events: FewEvents, rows: Table, read: Encoding, settings: Settings
 ) -> dict[str, InputWarnings]:
     """The warnings of every customer who has any.
 
     Parameters
     ----------
-    given : sequence of str
+    given : mapping of customer to collection of str
         The columns of the interactions as they came.
     events, rows : DataFrame
         The interactions that count, and what models read of them.
     read : Encoding
         What the churn model reads.
     """
-    absent = tuple(name for name in columns_read(settings.kernel) if name not in given and name != "known_at")
+    asked = [name for name in columns_read(settings.kernel) if name != "known_at"]
     strange = _strange(events, settings)
     ids, scored = rows["customer_id"].tolist(), rows["status"] == "scored"
-    missing: dict[str, list[str]] = {name: list(absent) for name in ids}
+    missing = {one: [name for name in asked if name not in given[one]] for one in ids}
     outside: dict[str, list[str]] = {name: [] for name in ids}
     for one in settings.attributes:
         for place in np.flatnonzero(_unknown(rows[one.column])).tolist():

@@ -66,6 +66,8 @@ class Scorer:
         attributes: Customers | None = None,
         as_of: datetime | None = None,
         explain: bool | None = None,
+        *,
+        given: Mapping[str, Collection[str]] | None = None,
     ) -> Scored:
         """Score customers from their whole histories.
 
@@ -81,6 +83,8 @@ class Scorer:
             With a time zone; by default the cutoff of the run, as of which scores are those of the run.
         explain : bool, optional
             Whether everybody gets reasons, or nobody; by default who would get them in the run.
+        given : mapping of customer to collection of str, optional
+            The columns that came of a customer, where others came with more; by default those of `interactions`.
 
         Raises
         ------
@@ -122,8 +126,9 @@ class Scorer:
             explained=_explained(explain),
             base=self.context.base,
         )
-        given = interactions.columns if isinstance(interactions, pl.DataFrame) else [*interactions]
-        return Scored(found, warnings_of(given, events, rows, models.churn.encoding, settings))
+        columns = interactions.columns if isinstance(interactions, pl.DataFrame) else [*interactions]
+        came = dict.fromkeys(rows["customer_id"].tolist(), columns) | dict(given or {})
+        return Scored(found, warnings_of(came, events, rows, models.churn.encoding, settings))
 
     def rows(self, events: FewEvents, attributes: Customers | None, as_of: datetime) -> Table:
         """What the models read of customers with a history, from what `scoring.histories.seen` returns."""

@@ -46,7 +46,7 @@ class _Job:
         self.ids = frozenset(one if isinstance(one, str) else one.customer_id for one in of)
 
     def goes_with(self, first: Batch | Again, ids: frozenset[str]) -> bool:
-        """Whether it can be scored in one go with others: of the same run, time and columns, no customer twice."""
+        """Whether it can be scored in one go with others: of the same run and time, no customer twice."""
         mine = self.batch
         if isinstance(mine, Again) or isinstance(first, Again):
             return False
@@ -54,7 +54,6 @@ class _Job:
             (mine.parts, mine.as_of, mine.explain) == (first.parts, first.as_of, first.explain)
             and mine.what_if is None
             and first.what_if is None
-            and mine.interactions.keys() == first.interactions.keys()
             and len(ids) + len(self.ids) <= MOST_CUSTOMERS
             and ids.isdisjoint(self.ids)
         )
@@ -239,5 +238,5 @@ def _together(jobs: Sequence[_Job]) -> tuple[Callable[[Any], list[Answer]], Batc
         return worker.compute, first
     batches = [job.batch for job in jobs if isinstance(job.batch, Batch)]
     customers = tuple(one for batch in batches for one in batch.customers)
-    rows = joined(batch.interactions for batch in batches)
+    rows = joined([batch.interactions for batch in batches])
     return worker.compute, Batch(first.parts, first.snapshot_id, customers, rows, first.as_of, first.explain)

@@ -1,6 +1,6 @@
 """Interactions as they come over HTTP: the columns of the contract, each within what `ingest` would take."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any
@@ -87,13 +87,13 @@ def whole(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def joined(parts: Iterable[Columns]) -> Columns:
-    """Rows below each other; all parts have the same columns."""
-    out: Columns = {}
-    for part in parts:
-        for name, values in part.items():
-            out.setdefault(name, []).extend(values)
-    return out
+def joined(parts: Sequence[Columns]) -> Columns:
+    """Rows below each other; what a part lacks is null in its rows."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {
+        name: [value for part in parts for value in part.get(name) or [None] * len(part["customer_id"])]
+        for name in names
+    }
 
 
 def _money(value: float | None) -> Decimal | None:

@@ -45,6 +45,7 @@ class Customer:
     customer_id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     opted_out: bool | None = None
+    given: frozenset[str] | None = None  # the columns that came with the request; None: those of the interactions
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ def _scored(
     before: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Answer]:
     try:
-        found = scorer.score(events, attributes, batch.as_of, batch.explain)
+        given = {one.customer_id: one.given for one in batch.customers if one.given is not None}
+        found = scorer.score(events, attributes, batch.as_of, batch.explain, given=given)
     except FedeltaError as error:
         raise CannotScore(str(error)) from None
     answers = []

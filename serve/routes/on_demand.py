@@ -140,8 +140,9 @@ def _read(content: bytes) -> tuple[tuple[Customer, ...], tuple[dict[str, list[An
         for number in range(len(one.interactions))
     ]
     _refuse_repeated("interaction_id", places, [row.interaction_id for _, row in rows])
-    customers = tuple(Customer(one.customer_id, one.attributes, one.opted_out) for one in asked.customers)
     columns = columns_of(rows)
+    given = frozenset(columns)
+    customers = tuple(Customer(one.customer_id, one.attributes, one.opted_out, given) for one in asked.customers)
     _refuse_too_much(columns)
     return customers, (columns, asked.as_of, asked.explain)
 

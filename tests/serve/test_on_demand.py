@@ -83,6 +83,8 @@ def test_requests_of_one_moment_are_scored_together_and_each_gets_its_own(scored
         async def together() -> list[httpx.Response]:
             bodies = [{"customers": [given(name, parts, known)]} for name in (*names, names[0])]
             bodies[3]["explain"] = True
+            for row in bodies[5]["customers"][0]["interactions"]:  # none of them came of anybody else
+                row["effort"] = None
             return await asyncio.gather(*(client._http.post("/v1/scores:compute", json=body) for body in bodies))
 
         answers = client._runner.run(together())
@@ -93,6 +95,7 @@ def test_requests_of_one_moment_are_scored_together_and_each_gets_its_own(scored
         assert one["customer_id"] == name
         if name != names[3]:
             assert plain(one["score"]) == expected[name]
+        assert ("effort" in one["warnings"]["missing"]) == (name != names[5])
     assert sum(asked) == 13
     assert max(asked) > 5
 
