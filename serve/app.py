@@ -23,6 +23,7 @@ from fedelta.serve.caller.rates import Rates
 from fedelta.serve.caller.routes import router as caller_routes
 from fedelta.serve.caller.settings import Settings
 from fedelta.serve.caller.telemetry import Spans
+from fedelta.serve.desk import customers as desk_list
 from fedelta.serve.desk.openid import Provider
 from fedelta.serve.desk.problem_page import shown
 from fedelta.serve.desk.routes import add_desk
@@ -124,7 +125,7 @@ def create_app(
         shown=shown,
     )
     answer_with_problems(app)
-    for room in (customers, at_risk, on_demand, interactions):
+    for room in (customers, at_risk, on_demand, interactions, desk_list):
         room.add_routes(app)
     for each in (health, cases, treatments, outcomes, campaigns, erasure, webhooks):
         app.include_router(each.router)

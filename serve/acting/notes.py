@@ -14,6 +14,8 @@ from fedelta.serve.operational.tables import case_notes, now
 class Note(BaseModel):
     """What somebody wrote."""
 
+    model_config = {"frozen": True}
+
     id: int
     case_id: int
     text: str

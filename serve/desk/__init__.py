@@ -15,9 +15,9 @@ How to add a page, ``/desk/base`` as the example:
    ``return page.to("/desk/base", notice)`` leads on. A problem is raised as ``Problem(422, "invalid", message)``, with
    a message in the reader's language, and is shown as a page.
 2. The router goes into ``ROUTERS`` of ``serve/desk/routes.py``; a page of the navigation also into ``NAVIGATION`` of
-   ``serve/desk/page.py``.
+   ``serve/desk/frame.py``.
 3. The template, ``templates/base.html.jinja``, extends ``layout.html.jinja`` and fills the blocks ``title`` and
-   ``main``. Addresses begin with ``{{ root }}``; every form that posts holds ``{{ forms.token(page) }}`` (import the
+   ``main``. Addresses begin with ``{{ root }}``; every form that posts holds ``{{ forms.token(token) }}`` (import the
    macros from ``forms.html.jinja``). Neither scripts nor styles in it: these are ``static/desk.js`` and ``desk.css``.
    Figures have filters: ``number``, ``share``, ``points``, ``money``, ``day``, ``moment``, ``value`` (a word of the
    data). A chart is a function of ``charts.py``, with a table of its figures behind it (the macro ``charts.figure``).

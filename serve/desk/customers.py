@@ -1,40 +1,33 @@
 """``/desk/customers``: the list, and its export."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from fedelta.features.contract import RISK_TIERS, Action
 from fedelta.serve.acting.notes import find_notes
 from fedelta.serve.acting.playbooks import list_playbooks
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.cases import cases_of, owners
-from fedelta.serve.desk.listed import COLUMNS, ROWS, TABS, Column, Listed, Tab
-from fedelta.serve.desk.page import Page, open_page
-from fedelta.serve.desk.rows import About, rows
-from fedelta.serve.desk.scored import documents
+from fedelta.serve.desk.list_page import NOTES, Seen, pieces
+from fedelta.serve.desk.listed import ROWS, Column, Listed
+from fedelta.serve.desk.page import Page, answered, open_page
+from fedelta.serve.desk.rows import Due
 from fedelta.serve.desk.views import counted, stored_views
-from fedelta.serve.desk.words import N_
 from fedelta.serve.routes.at_risk import MEDIA_TYPES
+from fedelta.serve.routes.direct import direct
 from fedelta.serve.snapshots import exports
-from fedelta.serve.snapshots.listing import Journey, JourneyStage, LoyaltyClass, Position, cursor, read_cursor
+from fedelta.serve.snapshots.kept import Kept
+from fedelta.serve.snapshots.listing import Position, cursor, read_cursor
 from fedelta.serve.snapshots.read import SnapshotFile
 from fedelta.serve.snapshots.spreadsheet import MOST_ROWS
 from fedelta.serve.store import Snapshot
 
-NOTES = 20  # that hold what is searched for
-SORTS = {
-    "value_at_risk": N_("Most at stake"),
-    "probability": N_("Highest risk"),
-    "delta": N_("Risk rose most"),
-    "expected_profit": N_("Most profit from a contact"),
-}
 # The columns of an export, by those that are shown: those of CSV.
 EXPORTED: dict[Column, tuple[str, ...]] = {
     "risk": ("churn_probability", "risk_tier", "previous_probability", "delta"),
@@ -51,35 +44,11 @@ EXPORTED: dict[Column, tuple[str, ...]] = {
     "loyalty": ("loyalty_class", "loyalty_score"),
     "team": ("team",),
 }
-# Filters by a column of the run: parameter, title, and values in our order (without one: in that of the alphabet).
-FACETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "risk_tier": ("tier", N_("Risk"), RISK_TIERS[::-1]),
-    "journey": ("journey", N_("Journey"), get_args(Journey)),
-    "journey_stage": ("journey_stage", N_("Stage"), get_args(JourneyStage)),
-    "loyalty_class": ("loyalty_class", N_("Loyalty"), get_args(LoyaltyClass)),
-    "action": ("action", N_("Suggested action"), get_args(Action)),
-    "persona": ("persona", N_("Persona"), ()),
-    "channel": ("channel", N_("Channel"), ()),
-    "team": ("team", N_("Team"), ()),
-}
-
-Facet = tuple[str, str, Sequence[str]]
 
 router = APIRouter()
+_ids: Kept[list[str]] = Kept(1_000)  # of pages
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A page of the list. ``following`` continues it; ``counts`` are those of the tabs."""
-
-    ids: list[str]
-    documents: list[bytes]
-    total: int
-    counts: dict[Tab, int]
-    following: str | None
-
-
-@router.get("/desk/customers", include_in_schema=False)
 async def list_customers(request: Request, caller: Annotated[Caller, Depends(needs("read:list"))]) -> Response:
     """Show a page of the list."""
     page = await open_page(request, caller)
@@ -89,44 +58,17 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
     if listed.query.cursor:
         at = read_cursor(listed.query.cursor, listed.query.wanted())
         after, snapshot = at.rank, await page.store.kept(caller.tenant, at.snapshot_id)
-    seen = await page.store.off_loop(_seen, page, snapshot, listed, after)
-    searched = None if after else listed.query.q
-    held, people, playbooks, notes, views = await page.store.read(
-        lambda connection: (
-            cases_of(connection, caller.tenant, seen.ids),
-            owners(connection, caller.tenant),
-            list(list_playbooks(connection, caller.tenant)),
-            find_notes(connection, caller.tenant, searched, NOTES) if searched else [],
-            stored_views(connection, page.person),
-        )
-    )
-    facets = _facets(snapshot.file)
-    columns = tuple((name, page.words.gettext(COLUMNS[name])) for name in listed.columns)
-    about = About(
-        page.words.language,
-        page.root,
-        columns,
-        listed.query.shown == "probably_gone",
-        page.may("write:cases"),
-    )
-    due = {name: (people.get(case.owner, case.owner) if case.owner else "", case.due_on) for name, case in held.items()}
-    return await page.show(
-        "customers.html.jinja",
-        listed=listed,
-        seen=seen,
-        rows=partial(rows, snapshot.file, about, listed.text, zip(seen.documents, map(due.get, seen.ids), strict=True)),
-        begun=not after,
-        owners=people,
-        playbooks=playbooks,
-        notes=notes,
-        most_notes=NOTES,
-        columns=columns,
-        all_columns=COLUMNS,
-        tabs=TABS,
-        sorts=SORTS,
-        facets=facets,
-        chips=_chips(page, listed, facets),
-        views=await page.store.off_loop(counted, page, views) if views else [],
+    return await page.store.off_loop(_shown, page, snapshot, listed, after)
+
+
+def add_routes(app: FastAPI) -> None:
+    """Add the route of the list to the application itself: an included router would match its path anew."""
+    app.router.add_api_route(
+        "/desk/customers",
+        list_customers,
+        methods=["GET"],
+        include_in_schema=False,
+        route_class_override=direct(list_customers, "read:list"),
     )
 
 
@@ -159,61 +101,54 @@ async def _sent(page: Page, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
+def _shown(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Response:
+    """The page of the list after a rank. For worker threads: what it waits for, it waits for in one of them."""
+    made = pieces(snapshot.file, _seen(page, snapshot, listed, after))
+    return answered(page.request, 200, partial(made.plain, page.token), partial(made.gzipped, page.token))
+
+
 def _seen(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Seen:
-    file = snapshot.file
+    file, tenant = snapshot.file, page.caller.tenant
     found, total = listed.page(file, after, ROWS + 1)
     shown = found[:ROWS]
-    places = [row for _, row in shown]
-    ids = file.column("customer_id").gather(file.column("position").gather(places)).to_list()
+    places = tuple(row for _, row in shown)
+    ids = _ids.get(file, places, partial(_ids_at, file, places))
+    searched = None if after else listed.query.q
+
+    def ask(connection: sa.Connection) -> tuple[Any, ...]:
+        return (
+            cases_of(connection, tenant, ids),
+            owners(connection, tenant),
+            list_playbooks(connection, tenant),
+            find_notes(connection, tenant, searched, NOTES) if searched else (),
+            stored_views(connection, page.person),
+        )
+
+    cases, people, playbooks, notes, views = page.store.answered(ask)
     following = None
     if len(found) > ROWS:
         following = cursor(listed.query.wanted(), Position(snapshot.snapshot_id, shown[-1][0]))
-    return Seen(ids, list(documents(snapshot, places)), total, listed.counts(file), following)
+    due: dict[str, Due] = {
+        name: (people.get(case.owner, case.owner) if case.owner else "", case.due_on) for name, case in cases.items()
+    }
+    return Seen(
+        page.frame,
+        page.words.language,
+        listed,
+        not after,
+        total,
+        tuple(listed.counts(file).values()),
+        following,
+        places,
+        tuple(map(snapshot.live.by_row.get, places)),
+        tuple(map(due.get, ids)),
+        tuple(people.items()),
+        tuple(playbooks),
+        tuple(notes),
+        tuple(counted(page, views)),
+    )
 
 
-def _facets(file: SnapshotFile) -> list[Facet]:
-    """The filters by values that the run has: parameter, title, values."""
-    found: list[Facet] = [
-        (name, title, [each for each in order if each in met] if order else met)
-        for column, (name, title, order) in FACETS.items()
-        if (met := file.names.get(column, []))
-    ]
-    if themes := file.reasons_met("theme"):
-        found.append(("theme", N_("Reason about"), themes))
-    return found
-
-
-def _chips(page: Page, listed: Listed, facets: list[Facet]) -> list[tuple[str, str]]:
-    """The filters that are set: in words, and the list's query string without each."""
-    titles = {name: title for name, title, _ in facets}
-    words, query = page.words, listed.query
-    say = words.gettext
-    texts = {
-        "min_probability": lambda: say("Risk of %(share)s or more") % {"share": words.share(query.min_probability)},
-        "min_value_at_risk": lambda: say("At stake %(amount)s or more")
-        % {"amount": words.number(query.min_value_at_risk)},
-        "min_clv": lambda: say("Expected spend %(amount)s or more") % {"amount": words.number(query.min_clv)},
-        "min_delta": lambda: say("Risk up by %(points)s points or more")
-        % {"points": words.number(100 * (query.min_delta or 0))},
-        "q": lambda: say("Id with “%(text)s”") % {"text": query.q},
-        "tier_changed_since": lambda: say("Tier changed since %(day)s") % {"day": words.day(query.tier_changed_since)},
-        "has_open_issue": lambda: say("With an open issue") if query.has_open_issue else say("Without an open issue"),
-        "holdout": lambda: {
-            "exclude": say("Without the control group"), "only": say("Control group only"),
-            "include": say("With the control group"),
-        }[query.holdout],
-        "suppressed": lambda: {
-            "exclude": say("Without who must not be contacted"), "only": say("Only who must not be contacted"),
-            "include": say("With who must not be contacted"),
-        }[query.suppressed],
-    }  # fmt: skip
-    found = []
-    for name, value in listed.items:
-        if name in titles:
-            text = f"{say(titles[name])}: {words.value(value)}"
-        elif name in texts:
-            text = texts[name]()
-        else:
-            continue
-        found.append((text, listed.without(name, value)))
-    return found
+def _ids_at(file: SnapshotFile, places: tuple[int, ...]) -> list[str]:
+    """The ids of the customers at rows of the scores file."""
+    return file.column("customer_id").gather(file.column("position").gather(list(places))).to_list()

@@ -1,7 +1,8 @@
 """A list of customers as an address of the desk asks for it: the parameters of ``/v1/at-risk`` and a few more."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, get_args, get_origin
 from urllib.parse import parse_qsl, urlencode
 
@@ -77,9 +78,12 @@ _OF_A_PAGE = {"cursor", "limit", "format", "bom"}
 
 @dataclass(frozen=True)
 class Listed:
-    """A list that was understood; ``items`` are its parameters as they came, without those of one page of it."""
+    """A list that was understood; ``items`` are its parameters as they came, without those of one page of it.
 
-    query: ListQuery
+    Lists of the same items are equal: they differ in the page that is asked for alone.
+    """
+
+    query: ListQuery = field(compare=False)
     items: Items
 
     @classmethod
@@ -91,17 +95,13 @@ class Listed:
         Problem
             422 if one cannot be.
         """
-        items = tuple(item for item in parameters if item[1].strip())
-        given = QueryParams(list(items))
-        values = {name: given.getlist(name) if name in _SEVERAL else given[name] for name in given}
         try:
-            query = ListQuery.model_validate(values)
+            return _understood(tuple(item for item in parameters if item[1].strip()))
         except ValidationError as error:
             fault = error.errors()[0]
             where = ".".join(map(str, fault["loc"]))
             message = language.gettext("The list cannot be filtered so: %(where)s has a value that it cannot have.")
             raise Problem(422, "invalid", message % {"where": where}) from None
-        return cls(query, tuple(item for item in items if item[0] not in _OF_A_PAGE))
 
     @classmethod
     def asked(cls, request: Request, language: Words) -> "Listed":
@@ -167,6 +167,15 @@ class Listed:
     def columns(self) -> list[Column]:
         """The columns that it shows, in our order."""
         return [name for name in COLUMNS if name in self.query.col]
+
+
+@lru_cache(1_000)
+def _understood(items: Items) -> Listed:
+    """The list of these parameters; kept, since pages and saved views ask for the same again."""
+    given = QueryParams(list(items))
+    values = {name: given.getlist(name) if name in _SEVERAL else given[name] for name in given}
+    query = ListQuery.model_validate(values)
+    return Listed(query, tuple(item for item in items if item[0] not in _OF_A_PAGE))
 
 
 assert set(get_args(Column)) == set(COLUMNS)

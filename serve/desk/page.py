@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
@@ -14,8 +15,9 @@ from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller, PersonScope
 from fedelta.serve.desk.environment import environment
 from fedelta.serve.desk.forms import form_token, secret_of
+from fedelta.serve.desk.frame import Frame
 from fedelta.serve.desk.reports import about
-from fedelta.serve.desk.words import N_, Words, preferred, words
+from fedelta.serve.desk.words import Words, preferred, words
 from fedelta.serve.operational.pointer import record
 from fedelta.serve.operational.stored_sessions import Person
 from fedelta.serve.routes.staleness import age_of
@@ -28,28 +30,6 @@ POLICY = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"content-security-policy": POLICY, "referrer-policy": "same-origin", "vary": "accept-encoding, cookie"}
-_WORTH_COMPRESSING = 1_000  # bytes
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An entry of the navigation."""
-
-    path: str
-    title: str
-    scope: PersonScope
-
-
-NAVIGATION = (
-    Entry("/desk", N_("My day"), "read:list"),
-    Entry("/desk/cases", N_("Cases"), "read:list"),
-    Entry("/desk/customers", N_("Customers"), "read:list"),
-    Entry("/desk/changes", N_("Changes"), "read:list"),
-    Entry("/desk/base", N_("The base"), "read:list"),
-    Entry("/desk/campaigns", N_("Campaigns"), "manage"),
-    Entry("/desk/team", N_("Team"), "manage"),
-    Entry("/desk/health", N_("Model health"), "read:list"),
-)
 
 
 @dataclass(frozen=True)
@@ -86,24 +66,24 @@ class Page:
         root: str = self.request.scope.get("root_path", "")
         return root
 
-    @property
-    def navigation(self) -> list[Entry]:
-        """The entries that the reader may open."""
-        return [entry for entry in NAVIGATION if entry.scope in self.caller.scopes]
+    @cached_property
+    def frame(self) -> Frame:
+        """What stands around its content."""
+        latest = self.latest
+        return Frame(
+            self.root,
+            self.request.url.path.removeprefix(self.root),
+            self.person,
+            self.caller.scopes,
+            None if latest is None else latest.pointer,
+            latest is not None and bool(age_of(latest, self.request)["stale"]),
+            0 if latest is None else len(about(latest.about).get("alarms") or ()),
+            notice_of(self.request),
+        )
 
-    @property
-    def stale(self) -> bool:
-        """Whether the scores are older than the service allows."""
-        return self.latest is not None and bool(age_of(self.latest, self.request)["stale"])
-
-    @property
-    def alarms(self) -> int:
-        """How many things the monitor found out of the ordinary."""
-        return 0 if self.latest is None else len(about(self.latest.about).get("alarms") or ())
-
-    @property
+    @cached_property
     def token(self) -> str:
-        """A token for a form."""
+        """The token of its forms."""
         secret = secret_of(self.request)
         assert secret is not None
         return form_token(secret)
@@ -117,15 +97,15 @@ class Page:
         """Whether the reader has the scope."""
         return scope in self.caller.scopes
 
-    def here(self, path: str) -> bool:
-        """Whether an entry of the navigation is the one that this page belongs to."""
-        own = self.request.url.path.removeprefix(self.root)
-        return own == path or (path != "/desk" and own.startswith(f"{path}/"))
-
     async def show(self, template: str, status: int = 200, **values: object) -> Response:
         """The rendered template."""
         return await self.store.off_loop(
-            rendered, self.request, template, self.words, status, {"page": self, "root": self.root, **values}
+            rendered,
+            self.request,
+            template,
+            self.words,
+            status,
+            {"page": self, "frame": self.frame, "token": self.token, "root": self.root, **values},
         )
 
     def to(self, path: str, notice: str | None = None) -> Response:
@@ -168,13 +148,24 @@ async def open_page(request: Request, caller: Caller) -> Page:
 
 
 def rendered(request: Request, template: str, language: Words, status: int, values: Mapping[str, object]) -> Response:
-    """A template as the answer to a request; compressed where the browser takes that."""
-    notice = unquote(request.cookies.get("notice", ""))
-    body = environment(language.language).get_template(template).render(values, notice=notice).encode()
+    """A template as the answer to a request."""
+    body = environment(language.language).get_template(template).render(values).encode()
+    return answered(request, status, lambda: body, lambda: gzip.compress(body, 1, mtime=0))
+
+
+def answered(request: Request, status: int, plain: Callable[[], bytes], gzipped: Callable[[], bytes]) -> Response:
+    """A page as the answer to a request, compressed where the browser takes that."""
     headers = dict(HEADERS)
-    if len(body) > _WORTH_COMPRESSING and "gzip" in request.headers.get("accept-encoding", ""):
-        body, headers["content-encoding"] = gzip.compress(body, 1, mtime=0), "gzip"
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["content-encoding"] = gzipped(), "gzip"
+    else:
+        body = plain()
     response = Response(body, status, headers, "text/html")
-    if notice:
+    if notice_of(request):
         response.delete_cookie("notice", path="/", httponly=True, samesite="lax")
     return response
+
+
+def notice_of(request: Request) -> str:
+    """What a form before left to be said, once; empty where there is nothing."""
+    return unquote(request.cookies.get("notice", ""))

@@ -44,6 +44,6 @@ ROUTERS = (
 
 
 def add_desk(app: FastAPI) -> None:
-    """Add the desk to the application."""
+    """Add the desk to the application, but for the list, which `serve.app` adds to the hot reads."""
     for router in ROUTERS:
         app.include_router(router)

@@ -1,11 +1,10 @@
 """Rows of the list as markup, kept: people come back to a list from a customer, and several look at one list."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import partial
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 import orjson
 from markupsafe import Markup
@@ -13,10 +12,10 @@ from markupsafe import Markup
 from fedelta.serve.desk.environment import environment
 from fedelta.serve.desk.scored import reasons
 from fedelta.serve.desk.words import words
+from fedelta.serve.snapshots.kept import Kept
 from fedelta.serve.snapshots.read import SnapshotFile
 
 MOST_REASONS = 3  # of a customer
-_KEPT = 5_000  # rows of a scoring run: 15 MB
 _LIST = "<list>"  # stands in kept rows for the list they are seen in; what is escaped is never this
 
 Due = tuple[str, date | None]  # the owner's name, empty for nobody, and the day that a case is due
@@ -33,6 +32,9 @@ class About:
     acts: bool
 
 
+_kept: Kept[Markup] = Kept(5_000)  # 15 MB of a scoring run
+
+
 def row(about: About, document: bytes, case: Due | None) -> Markup:
     """The row of a customer, of whom this is the score."""
     score = orjson.loads(document)
@@ -42,14 +44,7 @@ def row(about: About, document: bytes, case: Due | None) -> Markup:
     return found
 
 
-_kept: WeakKeyDictionary[SnapshotFile, Callable[[About, bytes, Due | None], Markup]] = WeakKeyDictionary()
-
-
 def rows(file: SnapshotFile, about: About, listed: str, shown: Iterable[tuple[bytes, Due | None]]) -> Markup:
-    """The rows of customers of a scoring run, who are seen in the list of this query string.
-
-    Those that were made before are kept as long as the run is.
-    """
-    kept = _kept.setdefault(file, lru_cache(_KEPT)(row))
-    text = "".join(kept(about, document, case) for document, case in shown)
+    """The rows of customers of a scoring run, who are seen in the list of this query string."""
+    text = "".join(_kept.get(file, (about, *one), partial(row, about, *one)) for one in shown)
     return Markup(text.replace(_LIST, quote(listed, safe="")))  # noqa: S704 (escaped by the template, and quoted)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import polars as pl
 
 from fedelta.serve.snapshots.columns import reason_column
+from fedelta.serve.snapshots.kept import Kept
 from fedelta.serve.snapshots.listing import AtRisk, Filters, Presence
 from fedelta.serve.snapshots.read import SnapshotFile
 
@@ -26,7 +27,25 @@ _KEPT_MASKS = 64  # of a snapshot: 8 MB of a million customers
 HERE = 0.5
 
 _keeping = Lock()
-_masks: WeakKeyDictionary[SnapshotFile, OrderedDict[str, pl.Series]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """Who passes filters: a bit for each position, and how many they are."""
+
+    bits: pl.Series
+    size: int
+
+    @classmethod
+    def of(cls, bits: pl.Series) -> "_Passing":
+        return cls(bits, int(bits.sum() or 0))
+
+    def narrowed(self, others: pl.Series | None) -> "_Passing":
+        """Those of them whose bit is set in ``others`` too; None: all."""
+        return self if others is None else _Passing.of(self.bits & others)
+
+
+_passed: Kept[_Passing] = Kept(_KEPT_MASKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +109,10 @@ def page(
         turned into it by ``bits``.
     """
     length = max(limit, RUN_ROWS) if narrowed is None else limit
-    mask = _mask(file, wanted.filters)
-    if narrowed is not None:
-        mask &= narrowed
-    ranks, positions = _after(file, mask, wanted.sort, after, length)
+    passing = _passing(file, wanted.filters).narrowed(narrowed)
+    ranks, positions = _after(file, passing, wanted.sort, after, length)
     rows = file.column("row").gather(positions)
-    run = _Run(after, (ranks + 1).to_list(), rows.to_list(), _count(mask), len(ranks) < length)
+    run = _Run(after, (ranks + 1).to_list(), rows.to_list(), passing.size, len(ranks) < length)
     if narrowed is None:
         _keep(file, (wanted.filters.key(), wanted.sort), run)
     return list(zip(run.ranks[:limit], run.rows[:limit], strict=True)), run.total
@@ -111,17 +128,14 @@ def kept_or_new(
 
 def count(file: SnapshotFile, filters: Filters, narrowed: pl.Series | None = None) -> int:
     """How many customers pass the filters; ``narrowed`` as in ``page``."""
-    mask = _mask(file, filters)
-    return _count(mask if narrowed is None else mask & narrowed)
+    return _passing(file, filters).narrowed(narrowed).size
 
 
 def whole(
     file: SnapshotFile, wanted: AtRisk, after: int, limit: int | None, narrowed: pl.Series | None = None
 ) -> tuple[pl.Series, pl.Series]:
     """The ranks and rows of the list after a rank: two series, for exports."""
-    mask = _mask(file, wanted.filters)
-    if narrowed is not None:
-        mask &= narrowed
+    mask = _passing(file, wanted.filters).narrowed(narrowed).bits
     if wanted.sort == "value_at_risk":
         positions = ranks = mask.arg_true()
     else:
@@ -142,12 +156,13 @@ def bits(file: SnapshotFile, customer_ids: Iterable[str], *, value: bool) -> pl.
     return every.scatter(sorted(file.positions(customer_ids).values()), value)
 
 
-def _after(file: SnapshotFile, mask: pl.Series, sort: str, after: int, length: int) -> tuple[pl.Series, pl.Series]:
+def _after(file: SnapshotFile, passing: _Passing, sort: str, after: int, length: int) -> tuple[pl.Series, pl.Series]:
     """The first ranks after ``after`` that pass, 0 for the first customer, and their positions."""
+    mask = passing.bits
     if sort == "value_at_risk":
         positions = mask.slice(after).arg_true().head(length) + after
         return positions, positions
-    if _count(mask) > _MANY:  # the first of them are among the first ranks; sorting them all takes longer
+    if passing.size > _MANY:  # the first of them are among the first ranks; sorting them all takes longer
         order = file.column(f"order {sort}")
         block = order.slice(after, _BLOCK)
         if len(ranks := mask.gather(block).arg_true().head(length)) == length or after + _BLOCK >= file.listed:
@@ -166,35 +181,24 @@ def _keep(file: SnapshotFile, key: tuple[str, str], run: _Run) -> None:
             held.popitem(last=False)
 
 
-def _mask(file: SnapshotFile, filters: Filters) -> pl.Series:
-    """A bit for each position; kept, since the next page asks for the same."""
-    key = filters.key()
-    with _keeping:
-        held = _masks.setdefault(file, OrderedDict())
-        if key in held:
-            held.move_to_end(key)
-            return held[key]
+def _passing(file: SnapshotFile, filters: Filters) -> _Passing:
+    """Who passes the filters; kept, since the next page asks for the same."""
+    return _passed.get(file, filters.key(), lambda: _new_passing(file, filters))
+
+
+def _new_passing(file: SnapshotFile, filters: Filters) -> _Passing:
     if filters.presence is None:
         mask, conditions = file.shown(), _conditions(file, filters)
     else:  # lists with and without it are asked for together
-        mask, conditions = _mask(file, replace(filters, presence=None)), [_presence(filters.presence)]
+        mask, conditions = _passing(file, replace(filters, presence=None)).bits, [_presence(filters.presence)]
     for condition in conditions:
         bits = condition.of(file.column)
         mask = bits if mask is None else mask & bits
-        if not _count(mask):
+        if not mask.any():
             break
     if mask is None:
         mask = pl.Series([True], dtype=pl.Boolean).new_from_index(0, file.listed)
-    mask = mask.fill_null(value=False)
-    with _keeping:
-        held[key] = mask
-        while len(held) > _KEPT_MASKS:
-            held.popitem(last=False)
-    return mask
-
-
-def _count(mask: pl.Series) -> int:
-    return int(mask.sum() or 0)
+    return _Passing.of(mask.fill_null(value=False) if mask.null_count() else mask)
 
 
 def _conditions(file: SnapshotFile, filters: Filters) -> list[_Condition]:
