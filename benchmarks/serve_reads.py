@@ -164,7 +164,7 @@ def report(costs: dict[str, list["Cost"]]) -> None:
 
 def _median(costs: list["Cost"], column: str) -> float:
     """Of the rounds."""
-    return statistics.median(getattr(cost, column) for cost in costs)
+    return float(statistics.median(getattr(cost, column) for cost in costs))
 
 
 class Cost:

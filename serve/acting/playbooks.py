@@ -11,6 +11,7 @@ from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.customers import Text
 from fedelta.serve.acting.refusals import NotAllowed
 from fedelta.serve.operational.database import Database
+from fedelta.serve.operational.statements import Prepared
 from fedelta.serve.operational.tables import DEFAULT_TENANT, playbooks
 from fedelta.serve.operational.tenants import ensure
 
@@ -30,7 +31,11 @@ class Step(BaseModel):
 Json = dict[str, object]
 _STEPS = TypeAdapter(list[Step])
 _FILE = TypeAdapter(dict[str, list[Step]])
-_EVERY = sa.select(playbooks).where(playbooks.c.tenant == sa.bindparam("tenant")).order_by(playbooks.c.name)
+_EVERY = Prepared(
+    sa.select(playbooks.c.name, playbooks.c.steps)
+    .where(playbooks.c.tenant == sa.bindparam("tenant"))
+    .order_by(playbooks.c.name)
+)
 
 
 def main(path: Path | None, database_url: str | None, *, tenant: str = DEFAULT_TENANT) -> dict[str, list[Json]]:
@@ -83,7 +88,7 @@ def store_playbooks(connection: sa.Connection, actor: Actor, found: dict[str, li
 
 def list_playbooks(connection: sa.Connection, tenant: str) -> dict[str, list[Step]]:
     """The playbooks of a tenant, by name."""
-    return {row.name: _STEPS.validate_json(row.steps) for row in connection.execute(_EVERY, {"tenant": tenant})}
+    return {name: _STEPS.validate_json(steps) for name, steps in _EVERY.rows(connection, tenant=tenant)}
 
 
 def steps_of(connection: sa.Connection, tenant: str, name: str | None) -> Sequence[Step]:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
+import orjson
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import TypeAdapter, ValidationError
@@ -25,6 +26,7 @@ from fedelta.serve.desk.business_hours import read_hours
 from fedelta.serve.desk.forms import field, is_of_desk, posted
 from fedelta.serve.desk.page import Page, open_page
 from fedelta.serve.desk.words import N_
+from fedelta.serve.operational.statements import Prepared, among
 from fedelta.serve.operational.tables import cases, treatments, users
 from fedelta.serve.routes.writing import MOST_NUMBER, actor_of, written
 
@@ -44,16 +46,16 @@ SORTS: dict[Sort, str] = {
 CHANNELS = (N_("phone"), N_("e-mail"), N_("message"), N_("in person"))
 ROWS = 50
 _TENANT: sa.BindParameter[str] = sa.bindparam("tenant")
-_OWNERS = (
+_OWNERS = Prepared(
     sa.select(users.c.email, users.c.name)
     .where(users.c.tenant == _TENANT, users.c.role != "viewer", users.c.disabled_at.is_(None))
     .order_by(users.c.name)
 )
-_CASES_OF = (
+_CASES_OF = Prepared(
     sa.select(cases.c.customer_id, cases.c.owner, cases.c.due_on)
     .where(
         cases.c.tenant == _TENANT,
-        cases.c.customer_id.in_(sa.bindparam("customer_ids", expanding=True)),
+        among(cases.c.customer_id, "customer_ids"),
         cases.c.status != "done",
     )
     .order_by(cases.c.due_on.is_(None).desc(), cases.c.due_on.desc())
@@ -274,13 +276,15 @@ def panels(connection: sa.Connection, tenant: str, customer_id: str) -> list[Pan
 
 def owners(connection: sa.Connection, tenant: str) -> dict[str, str]:
     """Who may own a case: addresses and names."""
-    return {row.email: row.name for row in connection.execute(_OWNERS, {"tenant": tenant})}
+    return dict(_OWNERS.rows(connection, tenant=tenant))
 
 
-def cases_of(connection: sa.Connection, tenant: str, customer_ids: list[str]) -> dict[str, Any]:
+def cases_of(
+    connection: sa.Connection, tenant: str, customer_ids: list[str]
+) -> dict[str, tuple[str | None, str | None]]:
     """Owner and due date of the case of each of some customers that is not done; of the one due first."""
-    rows = connection.execute(_CASES_OF, {"tenant": tenant, "customer_ids": customer_ids})
-    return {row.customer_id: row for row in rows}
+    found = _CASES_OF.rows(connection, tenant=tenant, customer_ids=orjson.dumps(customer_ids).decode())
+    return {customer_id: (owner, due_on) for customer_id, owner, due_on in found}
 
 
 def trail(connection: sa.Connection, tenant: str, queue: Queue, me: str) -> list[str]:

@@ -56,7 +56,7 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
     request.scope["state"]["audit"] = listed.noted
     after, snapshot = 0, page.snapshot
     if listed.query.cursor:
-        at = read_cursor(listed.query.cursor, listed.query.wanted())
+        at = read_cursor(listed.query.cursor, listed.wanted)
         after, snapshot = at.rank, await page.store.kept(caller.tenant, at.snapshot_id)
     return await page.store.off_loop(_shown, page, snapshot, listed, after)
 
@@ -127,9 +127,9 @@ def _seen(page: Page, snapshot: Snapshot, listed: Listed, after: int) -> Seen:
     cases, people, playbooks, notes, views = page.store.answered(ask)
     following = None
     if len(found) > ROWS:
-        following = cursor(listed.query.wanted(), Position(snapshot.snapshot_id, shown[-1][0]))
+        following = cursor(listed.wanted, Position(snapshot.snapshot_id, shown[-1][0]))
     due: dict[str, Due] = {
-        name: (people.get(case.owner, case.owner) if case.owner else "", case.due_on) for name, case in cases.items()
+        name: (people.get(owner, owner) if owner else "", due_on) for name, (owner, due_on) in cases.items()
     }
     return Seen(
         page.frame,

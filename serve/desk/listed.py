@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal, get_args, get_origin
 from urllib.parse import parse_qsl, urlencode
 
@@ -62,14 +62,10 @@ class ListQuery(AtRiskQuery):
             self.sort = "expected_profit"
         return self
 
-    def wanted(self) -> AtRisk:
-        """See ``AtRiskQuery``."""
-        return self.of_tab(self.shown)
-
     def of_tab(self, tab: Tab) -> AtRisk:
-        """The same list, whatever is shown, under another tab."""
+        """See ``AtRiskQuery.wanted``; under a tab, whichever is shown."""
         query = self if tab == "all" else self.model_copy(update={"presence": tab})
-        return super(ListQuery, query).wanted()
+        return query.wanted()
 
 
 _SEVERAL = {name for name, each in ListQuery.model_fields.items() if get_origin(each.annotation) is list}
@@ -113,12 +109,12 @@ class Listed:
         """The list that a query string asks for. Raises as ``of``."""
         return cls.of(parse_qsl(text), language)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Its query string."""
         return urlencode(self.items)
 
-    @property
+    @cached_property
     def noted(self) -> dict[str, object]:
         """It, for the audit: an id that was searched for stands by itself, so that erasure finds it."""
         return {"query": self.but(q=None), "q": self.query.q}
@@ -144,7 +140,7 @@ class Listed:
 
     def page(self, file: SnapshotFile, after: int, limit: int) -> tuple[list[tuple[int, int]], int]:
         """See ``serve.snapshots.pages.page``."""
-        return kept_or_new(file, self.query.wanted(), after, limit, self.narrowed(file))
+        return kept_or_new(file, self.wanted, after, limit, self.narrowed(file))
 
     def whole(self, file: SnapshotFile, *, to_contact: bool = False) -> tuple[pl.Series, pl.Series]:
         """The ranks and rows of all its customers; ``to_contact``: of those who may be contacted."""
@@ -152,7 +148,7 @@ class Listed:
         if to_contact:
             may = ~(file.column("held_out") | file.column("suppressed"))
             narrowed = may if narrowed is None else narrowed & may
-        return whole(file, self.query.wanted(), 0, None, narrowed)
+        return whole(file, self.wanted, 0, None, narrowed)
 
     def count(self, file: SnapshotFile) -> int:
         """How many customers it has."""
@@ -161,7 +157,16 @@ class Listed:
     def counts(self, file: SnapshotFile, tabs: Iterable[Tab] = TABS) -> dict[Tab, int]:
         """How many customers it has under each tab."""
         narrowed = self.narrowed(file)
-        return {tab: count(file, self.query.of_tab(tab).filters, narrowed) for tab in tabs}
+        return {tab: count(file, self._of_tabs[tab].filters, narrowed) for tab in tabs}
+
+    @property
+    def wanted(self) -> AtRisk:
+        """The customers, and their order."""
+        return self._of_tabs[self.query.shown]
+
+    @cached_property
+    def _of_tabs(self) -> dict[Tab, AtRisk]:
+        return {tab: self.query.of_tab(tab) for tab in TABS}
 
     @property
     def columns(self) -> list[Column]:

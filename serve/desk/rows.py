@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from fedelta.serve.snapshots.read import SnapshotFile
 MOST_REASONS = 3  # of a customer
 _LIST = "<list>"  # stands in kept rows for the list they are seen in; what is escaped is never this
 
-Due = tuple[str, date | None]  # the owner's name, empty for nobody, and the day that a case is due
+Due = tuple[str, str | None]  # the owner's name, empty for nobody, and the day that a case is due
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Saved views: lists with a name, private or shared. A view is an address, so it shows whatever run is current."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,6 +13,7 @@ from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.forms import field, posted
 from fedelta.serve.desk.listed import Listed
 from fedelta.serve.desk.page import Page, open_page
+from fedelta.serve.operational.statements import Prepared
 from fedelta.serve.operational.stored_sessions import Person
 from fedelta.serve.operational.tables import now, views
 
@@ -20,8 +21,8 @@ MOST = 100  # of a person, and shown
 
 router = APIRouter()
 
-_VIEWS = (
-    sa.select(views)
+_VIEWS = Prepared(
+    sa.select(views.c.view_id, views.c.name, views.c.query, views.c.shared, views.c.user_id)
     .where(views.c.tenant == sa.bindparam("tenant"), sa.or_(views.c.user_id == sa.bindparam("person"), views.c.shared))
     .order_by(sa.func.lower(views.c.name), views.c.view_id)
     .limit(MOST)
@@ -37,26 +38,24 @@ class View:
     query: str
     shared: bool
     own: bool
-    count: int | None
+    count: int | None = None
 
 
 async def views_of(page: Page) -> list[View]:
     """The views that the reader has, and those that others share, by name."""
-    rows = await page.store.read(lambda connection: stored_views(connection, page.person))
-    return await page.store.off_loop(counted, page, rows)
+    found = await page.store.read(lambda connection: stored_views(connection, page.person))
+    return await page.store.off_loop(counted, page, found)
 
 
-def stored_views(connection: sa.Connection, person: Person) -> Sequence[sa.Row[Any]]:
+def stored_views(connection: sa.Connection, person: Person) -> list[View]:
     """As ``views_of``, still to be ``counted``."""
-    return connection.execute(_VIEWS, {"tenant": person.tenant, "person": person.user_id}).all()
+    rows = _VIEWS.rows(connection, tenant=person.tenant, person=person.user_id)
+    return [View(number, name, query, bool(shared), by == person.user_id) for number, name, query, shared, by in rows]
 
 
-def counted(page: Page, rows: Sequence[sa.Row[Any]]) -> list[View]:
+def counted(page: Page, found: Iterable[View]) -> list[View]:
     """Views as pages show them."""
-    own = page.person.user_id
-    return [
-        View(row.view_id, row.name, row.query, row.shared, row.user_id == own, _count(page, row.query)) for row in rows
-    ]
+    return [replace(view, count=_count(page, view.query)) for view in found]
 
 
 @router.post("/desk/views", include_in_schema=False)
