@@ -46,7 +46,7 @@ async def bare(customer_id: str) -> Response:
 import socket, uvicorn
 listening = socket.socket(); listening.bind(("127.0.0.1", 0)); listening.listen()
 print("http://127.0.0.1:%d" % listening.getsockname()[1], flush=True)
-config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=600)
 uvicorn.Server(config).run(sockets=[listening])
 """
 
@@ -66,7 +66,7 @@ def main() -> None:
         serve = [sys.executable, "-m", "fedelta.cli", "serve", "--port=0", f"--database=sqlite:///{database.path}"]
         with (
             server([sys.executable, "-c", BARE]) as bare,
-            server([*serve, "--rate-per-second=1000000", "--access-log=off"]) as ours,
+            server([*serve, "--rate-per-second=1000000", "--access-log=off", "--limit-idle-seconds=600"]) as ours,
         ):
             ids = random.Random(7)
 
@@ -203,7 +203,9 @@ class Server:
     def _answer(self) -> bytes:
         answer = bytearray()
         while (end := answer.find(b"\r\n\r\n")) < 0:
-            answer += self._wire.recv(65_536)
+            piece = self._wire.recv(65_536)
+            assert piece, "the server closed the connection"
+            answer += piece
         length = re.search(rb"content-length: (\d+)", answer)
         assert length is not None
         while len(answer) < end + 4 + int(length[1]):
