@@ -92,6 +92,7 @@ def sentences() -> Iterator[str]:
     for card in loyalty["personas"]["cards"]:
         yield from (*card["apart"], *card["does"], *card["praises"], *card["complains"])
     yield from (check["says"] for check in drift["checks"])
+    yield from json.loads((REPORTS / "data.json").read_text())["warnings"]
 
 
 @pytest.mark.parametrize("text", sorted({*sentences()}))
