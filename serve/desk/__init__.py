@@ -26,8 +26,8 @@ How to add a page, ``/desk/base`` as the example:
 4. Words: English in the template (``{% trans %}…{% endtrans %}`` or ``_("…")``) or the code
    (``page.words.gettext("…")``, ``N_("…")`` where it is shown later). ``tests/serve/desk/desk_catalogue.py``, run as a
    program, adds what is new to ``locale/it/LC_MESSAGES/desk.po``, where the translation is written by hand. A test
-   fails while one lacks. A sentence of a report is shown by the filter ``translated`` (``prose.py``): its message stands
-   in ``sentences.py``.
+   fails while one lacks. A sentence of a report is shown by the filter ``translated`` (``prose.py``): its message
+   stands in ``sentences.py``.
 5. Tests: its answers in ``tests/serve/desk/test_desk_base.py`` (the fixture ``visit`` over ``desk_company.py``); a line
    in ``PAGES`` of ``test_desk_browser.py`` has it opened in Chromium, wide and narrow, and looked at by axe.
 """
