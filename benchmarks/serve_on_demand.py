@@ -7,9 +7,10 @@ Of a scored project (`dvc repro`), published into a folder of its own and served
 1. Customers of the project, with all that they went through, by `POST /v1/scores:compute`, a hundred at a time, beside
    `data/scores.parquet`; then some of them live, by `POST /v1/interactions` with nothing new to say (an interaction
    that the run has), beside the same.
-2. Requests at a steady rate, each one customer of about 50 interactions: what half and 99 in 100 take. A request
-   counts from when it was due, whether a connection was free or not.
-3. `mlflow models serve` on the same bundle, one request after the other, which is given the features.
+2. Requests of one customer of about 50 interactions each: one after the other; at a steady rate, what half and 99 in
+   100 take, each from when it was due; and as many as the service answers, 64 at a time.
+3. `mlflow models serve` on the same bundle, with two workers, which is given the features: one after the other, and as
+   many as it answers; and how many times as fast the service is.
 """
 
 import argparse
@@ -25,7 +26,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ from fedelta.serve.operational.database import Database
 from fedelta.serve.snapshots.publish import publish
 
 AT_ONCE, EVENTS, LIVE = 100, 50, 200
+CONNECTIONS = 64  # that ask all the time, for throughput
 COMPARED = ("previous_probability", "delta", "tier_changed_at", "live")  # what compares with the run before
 
 
@@ -69,9 +73,14 @@ def main() -> None:
         ):
             wrong = compare(http, requests)
             busiest = sorted(requests, key=lambda one: abs(len(one["interactions"]) - EVENTS))[:200]
-            asyncio.run(load(address, key, busiest, asked.rate, asked.seconds))
+            bodies = [orjson.dumps({"customers": [one]}) for one in busiest]
+            ours = asyncio.run(load(Asked(address, "/v1/scores:compute", key), bodies, asked.rate, asked.seconds))
         if not asked.no_mlflow and (data / "features").is_dir():
-            mlflow_serve(data, Path(folder), [one["customer_id"] for one in busiest[:30]])
+            theirs = mlflow_serve(data, Path(folder), [one["customer_id"] for one in busiest[:30]], asked.seconds)
+            print(
+                f"times as fast as mlflow models serve: {theirs.one / ours.one:.1f} one after the other, "
+                f"{ours.a_second / theirs.a_second:.1f} as many as are answered"
+            )
     sys.exit(bool(wrong))
 
 
@@ -152,32 +161,90 @@ def differing(found: Mapping[str, Any], expected: Mapping[str, Any], what: str) 
     return wrong
 
 
-async def load(address: str, key: str, requests: Sequence[Mapping[str, Any]], rate: float, seconds: float) -> None:
-    """Ask at a steady rate, and print what requests take from when they are due."""
-    bodies = [orjson.dumps({"customers": [one]}) for one in requests]
-    limits = httpx.Limits(max_connections=100)
-    taken: list[float] = []
-    async with httpx.AsyncClient(base_url=address, headers={"X-API-Key": key}, timeout=60, limits=limits) as http:
+@dataclass(frozen=True)
+class Speed:
+    """What a request takes, in ms, and how many a second are answered."""
 
-        async def ask(body: bytes, due: float) -> None:
-            await asyncio.sleep(due - time.perf_counter())
-            (await http.post("/v1/scores:compute", content=body)).raise_for_status()
-            taken.append(1e3 * (time.perf_counter() - due))
+    one: float
+    a_second: float
 
-        for body in bodies[:20]:
-            await ask(body, time.perf_counter())
-        print(f"one after the other: {statistics.median(taken):.1f} ms")
-        taken.clear()
-        start = time.perf_counter() + 0.1
-        number = round(rate * seconds)
-        await asyncio.gather(*(ask(bodies[n % len(bodies)], start + n / rate) for n in range(number)))
-    taken.sort()
+
+class Asked:
+    """A route that is asked over connections that stay open.
+
+    It takes next to nothing of the cores that it shares with what it asks; httpx took as much as the service.
+    """
+
+    def __init__(self, address: str, path: str, key: str = "") -> None:
+        self._host, port = address.removeprefix("http://").rsplit(":", 1)
+        self._port = int(port)
+        self._head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nX-API-Key: {key}\r\n".encode()
+        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(self, body: bytes) -> None:
+        connection = self._free.pop() if self._free else await asyncio.open_connection(self._host, self._port)
+        reader, writer = connection
+        length = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        writer.write(self._head + length + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        found = re.search(rb"content-length: (\d+)", head)
+        assert found is not None, head
+        answer = await reader.readexactly(int(found[1]))
+        assert head.startswith(b"http/1.1 200"), answer
+        self._free.append(connection)
+
+    async def one_by_one(self, bodies: Sequence[bytes]) -> float:
+        """What half of the requests take at most, in ms."""
+        taken = []
+        for body in bodies:
+            began = time.perf_counter()
+            await self.ask(body)
+            taken.append(1e3 * (time.perf_counter() - began))
+        return statistics.median(taken)
+
+    async def as_many(self, bodies: Sequence[bytes], seconds: float, connections: int) -> float:
+        """How many requests a second are answered where so many are asked at a time."""
+        end, answered = time.perf_counter() + seconds, 0
+        turns = cycle(bodies)
+
+        async def ask() -> None:
+            nonlocal answered
+            while time.perf_counter() < end:
+                await self.ask(next(turns))
+                answered += 1
+
+        await asyncio.gather(*(ask() for _ in range(connections)))
+        return answered / seconds
+
+    def close(self) -> None:
+        for _, writer in self._free:
+            writer.close()
+
+
+async def load(asked: Asked, bodies: Sequence[bytes], rate: float, seconds: float) -> Speed:
+    """Print what requests take one after the other, and at a steady rate from when they are due."""
+    await asked.one_by_one(bodies[:20])  # whatever is found once has been found
+    one = await asked.one_by_one(bodies)
+    print(f"one after the other: {one:.1f} ms")
+    start, number = time.perf_counter() + 0.1, round(rate * seconds)
+
+    async def due(place: int) -> float:
+        when = start + place / rate
+        await asyncio.sleep(when - time.perf_counter())
+        await asked.ask(bodies[place % len(bodies)])
+        return 1e3 * (time.perf_counter() - when)
+
+    taken = sorted(await asyncio.gather(*map(due, range(number))))
     half, most = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
     print(f"{rate:g} requests a second, {number} in all: p50 {half:.1f} ms, p99 {most:.1f} ms")
+    a_second = await asked.as_many(bodies, seconds, CONNECTIONS)
+    print(f"{CONNECTIONS} at a time: {a_second:.0f} requests a second")
+    asked.close()
+    return Speed(one, a_second)
 
 
-def mlflow_serve(data: Path, folder: Path, ids: Sequence[str]) -> None:
-    """What one request to `mlflow models serve` takes, features given."""
+def mlflow_serve(data: Path, folder: Path, ids: Sequence[str], seconds: float) -> Speed:
+    """The same of `mlflow models serve`, features given."""
     model = folder / "model"
     mlflow.pyfunc.save_model(
         str(model), loader_module="fedelta.models.pyfunc", data_path=str(data / "bundle"), pip_requirements=[]
@@ -186,35 +253,35 @@ def mlflow_serve(data: Path, folder: Path, ids: Sequence[str]) -> None:
         pl.col("role") == "score", pl.col("customer_id").is_in(list(ids))
     )
     rows = features.collect().to_pandas()
+    splits = [rows.iloc[[place]].to_json(orient="split", date_format="iso") for place in range(len(rows))]
+    bodies = [f'{{"dataframe_split": {split}}}'.encode() for split in splits]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model), "--env-manager", "local",
-               "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
+               "--host", "127.0.0.1", "--port", str(port), "--workers", "2"]  # fmt: skip
     found = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(command, env=found, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
-                until = time.monotonic() + 120
-                while time.monotonic() < until:
-                    try:
-                        if http.get("/ping").status_code == 200:
-                            break
-                    except httpx.TransportError:
-                        time.sleep(0.5)
-                taken = []
-                for place in range(len(rows)):
-                    split = rows.iloc[[place]].to_json(orient="split", date_format="iso")
-                    began = time.perf_counter()
-                    http.post(
-                        "/invocations",
-                        content=f'{{"dataframe_split": {split}}}',
-                        headers={"content-type": "application/json"},
-                    ).raise_for_status()
-                    taken.append(1e3 * (time.perf_counter() - began))
-                print(f"mlflow models serve, features given: {statistics.median(taken):.1f} ms a request")
+            until = time.monotonic() + 120
+            while time.monotonic() < until:
+                try:
+                    if httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    time.sleep(0.5)
+            return asyncio.run(_mlflow_load(Asked(f"http://127.0.0.1:{port}", "/invocations"), bodies, seconds))
         finally:
             server.terminate()
+
+
+async def _mlflow_load(asked: Asked, bodies: Sequence[bytes], seconds: float) -> Speed:
+    await asked.one_by_one(bodies)
+    one = await asked.one_by_one(bodies)
+    a_second = await asked.as_many(bodies, seconds, 8)
+    print(f"mlflow models serve, features given: {one:.1f} ms a request, 8 at a time {a_second:.0f} a second")
+    asked.close()
+    return Speed(one, a_second)
 
 
 @contextmanager
