@@ -120,6 +120,7 @@ class History:
     _rows: dict[str, Integers] = field(default_factory=dict)
     _values: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     _bits: dict[str, Bits] = field(default_factory=dict)
+    together: "Together | None" = None  # the measures of few events
 
     @classmethod
     def of(cls, events: pl.DataFrame, measures: Sequence[Measure] = ()) -> "History":
@@ -132,7 +133,7 @@ class History:
             starts=np.append(first, len(events)).astype(np.int64),
             at=times_of(events),
             values=lambda measure: events.select(measure.at_event)[measure.name].to_numpy(),
-            _totals=_totals(values) if values and len(events) < _FEW else {},
+            _totals=Together.of(values).by_name() if values and len(events) < _FEW else {},
             _values=values,
             _bits=bits,
         )
@@ -146,8 +147,9 @@ class History:
         values: Mapping[str, npt.NDArray[np.generic]],
     ) -> "History":
         """Of few events, whose measures are given by name."""
-        ids = np.array(customer_ids, object)
-        return cls(ids, starts, at, lambda measure: values[measure.name], _totals(values), _values=dict(values))
+        ids, together = np.array(customer_ids, object), Together.of(values)
+        totals = together.by_name()
+        return cls(ids, starts, at, lambda one: values[one.name], totals, _values=dict(values), together=together)
 
     @cached_property
     def customer(self) -> Integers:
@@ -277,12 +279,36 @@ def _evaluate(
     return bits, values
 
 
-def _totals(values: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Totals]:
-    """Running totals of measures (`History.total`), all at once: of few events each takes longer by itself."""
-    each = np.array(list(values.values()), np.int64)
-    total = np.zeros((len(each), each.shape[-1] + 1), np.int64)
-    np.cumsum(each, axis=-1, out=total[:, 1:])
-    return dict(zip(values, total, strict=True))
+@dataclass(frozen=True)
+class Together:
+    """Measures of few events, all at once: one after the other they take longer to read than all of them together."""
+
+    place: Mapping[str, int]  # of each measure
+    values: Integers  # (n_measures, n_events)
+
+    @classmethod
+    def of(cls, values: Mapping[str, npt.NDArray[np.generic]]) -> "Together":
+        """From the values at every event (n_events,) by measure."""
+        return cls({name: place for place, name in enumerate(values)}, np.array(list(values.values()), np.int64))
+
+    @cached_property
+    def totals(self) -> Integers:
+        """The total of each before every row, and after the last (n_measures, n_events + 1)."""
+        found = np.zeros((len(self.values), self.values.shape[-1] + 1), np.int64)
+        np.cumsum(self.values, axis=-1, out=found[:, 1:])
+        return found
+
+    @cached_property
+    def latest(self) -> Integers:
+        """The last row before each where a measure is not zero, of whatever customer; -1 where there is none."""
+        found = np.full((len(self.values), self.values.shape[-1] + 1), -1)
+        rows = np.where(self.values != 0, np.arange(self.values.shape[-1]), -1)
+        np.maximum.accumulate(rows, axis=-1, out=found[:, 1:])
+        return found
+
+    def by_name(self) -> dict[str, Totals]:
+        """The total of each measure (n_events + 1,)."""
+        return dict(zip(self.place, self.totals, strict=True))
 
 
 class View:
@@ -322,6 +348,8 @@ class View:
         self.end = at(ends).T[seen]
         self._begin = {days: at(times).T[seen] for days, times in begins.items()}
         self._positions: dict[int | str, Position] = {}
+        self._counted: dict[int | None, tuple[Integers, ...]] = {}
+        self._latest: tuple[Integers, ...] | None = None
         self._kept: dict[tuple[str, str, int | None], npt.NDArray[Any]] = {}
 
     def keep(self, what: str, measure: Measure, days: int | None, read: Callable[[], _Kept]) -> _Kept:
@@ -333,7 +361,17 @@ class View:
 
     def count(self, measure: Measure, days: int | None = None) -> Integers:
         """Total of a measure in ``[cutoff - days, cutoff)``, or since the first event, in fixed point."""
+        if (together := self.history.together) is not None and measure.name in together.place:
+            return self._counts(together, days)[together.place[measure.name]]
         return self.keep("count", measure, days, lambda: self._count(measure, days))
+
+    def _counts(self, together: Together, days: int | None) -> tuple[Integers, ...]:
+        """The counts of every measure."""
+        if (found := self._counted.get(days)) is None:
+            begin = self.start if days is None else self._begin_of(days)
+            found = tuple(together.totals[:, self.end] - together.totals[:, begin])
+            self._counted[days] = found
+        return found
 
     def _count(self, measure: Measure, days: int | None) -> Integers:
         before = (
@@ -367,7 +405,16 @@ class View:
 
     def last_row(self, measure: Measure) -> Integers:
         """Row of the last event before the cutoff whose measure is not zero, or -1."""
+        if (together := self.history.together) is not None and measure.name in together.place:
+            return self._last_rows(together)[together.place[measure.name]]
         return self.keep("last row", measure, None, lambda: self._last_row(measure))
+
+    def _last_rows(self, together: Together) -> tuple[Integers, ...]:
+        """The last row of every measure."""
+        if self._latest is None:
+            latest = together.latest[:, self.end]
+            self._latest = tuple(np.where(latest >= self.start, latest, -1))
+        return self._latest
 
     def _last_row(self, measure: Measure) -> Integers:
         counting = self.history.rows(measure)

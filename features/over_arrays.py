@@ -77,7 +77,7 @@ def _kept(operation: _Operation, *inputs: _Node) -> Evaluate:
 
     def evaluate(events: FewEvents) -> Column:
         if (found := events.evaluated.get(evaluate)) is None:
-            found = events.evaluated[evaluate] = operation(*(one(events) for one in of))
+            found = events.evaluated[evaluate] = operation(*[one(events) for one in of])
         return found
 
     return evaluate

@@ -54,9 +54,7 @@ class Encoding:
         out = np.empty((len(table), len(self.names)), np.float64)
         numbers = self._numeric
         if isinstance(table, Table):
-            if len(numbers):
-                columns = np.concatenate([table[self.names[i]] for i in numbers.tolist()])
-                out[:, numbers] = columns.reshape(len(numbers), -1).T
+            out[:, numbers] = table.numbers(self._numeric_names)
             for i in self.categorical:
                 levels = self.categories[self.names[i]]
                 out[:, i] = [levels.index(one) if one in levels else np.nan for one in table[self.names[i]].tolist()]
@@ -74,16 +72,26 @@ class Encoding:
         return pa.table({name: pa.array(values) for name, values in held.items()})
 
     @cached_property
+    def _read(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    @cached_property
     def _numeric(self) -> npt.NDArray[np.intp]:
         """Positions of the others, which are numbers."""
         return np.array([i for i, name in enumerate(self.names) if name not in self.categories], np.intp)
 
-    @property
+    @cached_property
+    def _numeric_names(self) -> tuple[str, ...]:
+        return tuple(self.names[i] for i in self._numeric.tolist())
+
+    @cached_property
     def categorical(self) -> list[int]:
         """Positions of the categorical columns."""
         return [i for i, name in enumerate(self.names) if name in self.categories]
 
     def _check(self, table: AnyTable) -> None:
+        if isinstance(table, Table) and table.has(self._read):
+            return
         if missing := [name for name in self.names if name not in table]:
             raise MissingFeatures(
                 f"The model needs {missing}, which the table lacks. Rebuild it with `dvc repro build_features`, or "

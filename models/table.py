@@ -1,11 +1,13 @@
 """Columns of a table as arrays, for models to predict few rows by without pandas."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+D = TypeVar("D")
 
 
 class Table:
@@ -17,6 +19,7 @@ class Table:
 
     def __init__(self, columns: Mapping[str, npt.NDArray[Any]], rows: int) -> None:
         self._columns, self._rows = dict(columns), rows
+        self._derived: dict[Callable[[Table], Any], tuple[Collection[str], Any]] = {}
 
     @classmethod
     def of(cls, table: "AnyTable") -> "Table":
@@ -40,6 +43,21 @@ class Table:
         """Number of rows."""
         return self._rows
 
+    def has(self, names: frozenset[str]) -> bool:
+        """Whether all of these are columns."""
+        return names <= self._columns.keys()
+
+    def numbers(self, names: Sequence[str]) -> npt.NDArray[Any]:
+        """Columns of numbers side by side (n_rows, n_names)."""
+        columns = [self._columns[name] for name in names]
+        return np.concatenate(columns).reshape(len(columns), -1).T if columns else np.empty((self._rows, 0))
+
+    def once(self, derive: "Callable[[Table], D]", reads: Collection[str]) -> D:
+        """What is derived from the columns named, when it is first asked for; kept until one of them is replaced."""
+        if derive not in self._derived:
+            self._derived[derive] = reads, derive(self)
+        return cast("D", self._derived[derive][1])
+
     def where(self, rows: npt.NDArray[np.bool_] | slice) -> "Table":
         """The rows of a mask or a slice."""
         found = {name: values[rows] for name, values in self._columns.items()}
@@ -47,7 +65,10 @@ class Table:
 
     def beside(self, columns: Mapping[str, npt.NDArray[Any]]) -> "Table":
         """The rows with more columns, or others in the place of those of their names."""
-        return Table({**self._columns, **columns}, self._rows)
+        found = Table({**self._columns, **columns}, self._rows)
+        kept = {derive: held for derive, held in self._derived.items() if columns.keys().isdisjoint(held[0])}
+        found._derived.update(kept)
+        return found
 
 
 AnyTable: TypeAlias = pd.DataFrame | Table  # both have columns by name, `in` and `len`

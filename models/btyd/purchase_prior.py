@@ -14,7 +14,7 @@ import pandas as pd
 from fedelta.models.btyd.fits import BgNbd, GammaGamma, ParetoNbd, Summary, fit_bg_nbd, fit_gamma_gamma, fit_pareto_nbd
 from fedelta.models.panel import ORDER, activity_in, beside, floats, rows_where
 from fedelta.models.rounding import PREDICTED, significant
-from fedelta.models.table import AnyTable, T
+from fedelta.models.table import AnyTable, T, Table
 
 Floats = npt.NDArray[np.float64]
 
@@ -141,6 +141,13 @@ def purchase_summary(table: AnyTable) -> Summary:
     A day with a purchase is `ceil(days since)` days before the cutoff, whatever the hour; the day before the cutoff is
     the last one observed.
     """
+    if isinstance(table, Table):
+        reads = [name.replace("purchase", activity_in(table)) for name in READS[:3]]
+        return table.once(_summary, reads)
+    return _summary(table)
+
+
+def _summary(table: AnyTable) -> Summary:
     first, last = (np.ceil(floats(table, f"days_since_{end}_{activity_in(table)}")) for end in ("first", "last"))
     return Summary(_days(table) - 1, first - last, first - 1)
 
