@@ -71,7 +71,7 @@ def running(programs: Path) -> Iterator[Server]:
         shutil.chown(password, user, user)
     try:
         subprocess.run(
-            [programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=scram-sha-256",
+            [programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=md5",
              f"--pwfile={password}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
             check=True, capture_output=True, cwd=folder, **_user(),
         )  # fmt: skip

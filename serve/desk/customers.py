@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from fedelta.serve.acting.notes import find_notes
@@ -61,9 +61,9 @@ async def list_customers(request: Request, caller: Annotated[Caller, Depends(nee
     return await page.store.off_loop(_shown, page, snapshot, listed, after)
 
 
-def add_routes(app: FastAPI) -> None:
-    """Add the route of the list to the application itself: an included router would match its path anew."""
-    app.router.add_api_route(
+def add_routes(router: APIRouter) -> None:
+    """Add the route of the list to the service's own: an included router would match its path anew."""
+    router.add_api_route(
         "/desk/customers",
         list_customers,
         methods=["GET"],

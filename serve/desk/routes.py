@@ -1,6 +1,6 @@
 """The routes of the desk."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter
 
 from fedelta.serve.desk import (
     base,
@@ -43,7 +43,7 @@ ROUTERS = (
 )
 
 
-def add_desk(app: FastAPI) -> None:
-    """Add the desk to the application, but for the list, which `serve.app` adds to the hot reads."""
-    for router in ROUTERS:
-        app.include_router(router)
+def add_desk(router: APIRouter) -> None:
+    """Add the desk to the routes of the service, but for the list, which `serve.app` adds to the hot reads."""
+    for each in ROUTERS:
+        router.include_router(each)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import orjson
 import polars as pl
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
@@ -212,10 +212,10 @@ async def list_at_risk(
     return await _list(request, key)
 
 
-def add_routes(app: FastAPI) -> None:
-    """Add the route to the application itself: an included router would match its path anew."""
+def add_routes(router: APIRouter) -> None:
+    """Add the route to the service's own: an included router would match its path anew."""
     files: dict[str, object] = {media: {} for form, media in MEDIA_TYPES.items() if form != "json"}
-    app.router.add_api_route(
+    router.add_api_route(
         "/v1/at-risk",
         list_at_risk,
         methods=["GET"],

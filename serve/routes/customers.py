@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import orjson
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
@@ -105,9 +105,9 @@ async def read_scores(
     return await _scores(request, key)
 
 
-def add_routes(app: FastAPI) -> None:
-    """Add the routes to the application itself: an included router would match their paths anew."""
-    app.router.add_api_route(
+def add_routes(router: APIRouter) -> None:
+    """Add the routes to the service's own: an included router would match their paths anew."""
+    router.add_api_route(
         "/v1/customers/{customer_id:path}/score",
         read_score,
         methods=["GET"],
@@ -116,7 +116,7 @@ def add_routes(app: FastAPI) -> None:
         responses={200: {"model": Score}, 304: {"description": "No newer score"}, **responses(401, 403, 404, 503)},
         route_class_override=direct(_score, "read:score"),
     )
-    app.router.add_api_route(
+    router.add_api_route(
         "/v1/scores:batch",
         read_scores,
         methods=["POST"],

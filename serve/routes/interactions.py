@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 import sqlalchemy as sa
-from fastapi import Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -151,9 +151,9 @@ async def receive_interactions(
     return await _receive(request, key)
 
 
-def add_routes(app: FastAPI) -> None:
-    """Add the route to the application itself: rows are read one by one, which FastAPI would refuse together."""
-    app.router.add_api_route(
+def add_routes(router: APIRouter) -> None:
+    """Add the route to the service's own: rows are read one by one, which FastAPI would refuse together."""
+    router.add_api_route(
         "/v1/interactions",
         receive_interactions,
         methods=["POST"],

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, TypeAdapter
 
@@ -100,9 +100,9 @@ async def compute_scores(
     return await _compute(request, key)
 
 
-def add_routes(app: FastAPI) -> None:
-    """Add the route to the application itself: an included router would match its path anew."""
-    app.router.add_api_route(
+def add_routes(router: APIRouter) -> None:
+    """Add the route to the service's own: an included router would match its path anew."""
+    router.add_api_route(
         "/v1/scores:compute",
         compute_scores,
         methods=["POST"],

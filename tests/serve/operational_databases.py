@@ -10,4 +10,4 @@ def url_of(server: Server, name: str) -> str:
 
 def copy(server: Server, template: str, name: str) -> None:
     with psycopg.connect(url_of(server, "template1"), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'.encode())
