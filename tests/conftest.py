@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from made_once import SHARED
+from made_once import SHARED, end_sessions
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does: waiting threads do not spin
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # so too; the processes that tests start have it as well
@@ -34,15 +34,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
+_MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder that all workers of this run share."""
+    """Make the folder that all workers of this run share; in memory if it has room, with all temporary files.
+
+    With TMPDIR set they lie there, and pytest keeps those of the last runs.
+    """
     if not hasattr(config, "workerinput"):
-        os.environ[SHARED] = tempfile.mkdtemp(prefix="fedelta-tests-")
+        in_memory = "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
+        os.environ[SHARED] = folder = tempfile.mkdtemp(prefix="fedelta-tests-", dir=_MEMORY if in_memory else None)
+        if in_memory:
+            Path(folder).chmod(0o711)  # PostgreSQL runs as somebody else
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove it."""
+    """End what was to end with the run, and remove the folder."""
     if not hasattr(config, "workerinput"):
+        end_sessions()
         shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
 
 

@@ -76,7 +76,6 @@ def _walk(value: object) -> Iterator[Node]:
 def _changing(connection: duckdb.DuckDBPyConnection, nodes: Collection[Node]) -> Iterator[str]:
     """What asks for the time or draws at random."""
     volatile, macros = _known_functions(connection)
-    names = _names(connection, nodes)
     for node in nodes:
         name = str(node.get("function_name", "")).lower()
         if name in macros:
@@ -87,7 +86,7 @@ def _changing(connection: duckdb.DuckDBPyConnection, nodes: Collection[Node]) ->
             yield f"{name}()"
         if node.get("class") == "COLUMN_REF" and len(node["column_names"]) == 1:
             word = str(node["column_names"][0]).lower()
-            if word in _CLOCK_WORDS - names:
+            if word in _CLOCK_WORDS and word not in _names(connection, nodes):
                 yield word
         sample = node.get("sample")
         if isinstance(sample, dict) and not sample["repeatable"]:
@@ -96,6 +95,16 @@ def _changing(connection: duckdb.DuckDBPyConnection, nodes: Collection[Node]) ->
 
 def _known_functions(connection: duckdb.DuckDBPyConnection) -> tuple[set[str], dict[str, str]]:
     """DuckDB's functions that give other values for the same arguments; and its macros, each with its definition."""
+    loaded = connection.execute("SELECT extension_name FROM duckdb_extensions() WHERE loaded ORDER BY ALL").fetchall()
+    if (key := tuple(name for (name,) in loaded)) not in _known:  # to list them takes longer than to judge a table
+        _known[key] = _listed_functions(connection)
+    return _known[key]
+
+
+_known: dict[tuple[str, ...], tuple[set[str], dict[str, str]]] = {}  # by the extensions that are loaded
+
+
+def _listed_functions(connection: duckdb.DuckDBPyConnection) -> tuple[set[str], dict[str, str]]:
     rows = connection.execute(
         "SELECT function_name, macro_definition FROM duckdb_functions() "
         "WHERE schema_name <> 'fedelta' AND (stability <> 'CONSISTENT' OR function_type = 'macro')"

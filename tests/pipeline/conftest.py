@@ -4,19 +4,18 @@ import contextlib
 import itertools
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from made_once import made_once
+from made_once import end_with_the_run, made_once
 from mlflow_place import Place
 
 from fedelta.pipeline.registry.address import set_defaults
@@ -41,40 +40,37 @@ def _empty(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A real `mlflow server` that keeps files itself, as a team has it."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(mlflow_database, folder / "mlflow.db")
+def mlflow_server(mlflow_database: Path) -> Place:
+    """A real `mlflow server` that keeps files itself, as a team has it; it ends with the run of the tests."""
+    folder = made_once("mlflow-server", partial(_serve, mlflow_database))
+    uri = (folder / "uri").read_text()
+    for _ in range(900):
+        with contextlib.suppress(URLError, OSError), urlopen(f"{uri}/health", timeout=2):
+            return Place(uri, folder / "mlflow.db", folder / "artifacts", "shared")
+        time.sleep(0.2)
+    raise RuntimeError(f"mlflow server does not answer: {(folder / 'log').read_text()}")
+
+
+def _serve(database: Path, making: Path) -> None:
+    folder = making.with_name("mlflow-server")  # what it is called when it is made
+    shutil.copy(database, making / "mlflow.db")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    uri, artifacts = f"http://127.0.0.1:{port}", folder / "artifacts"
-    database = f"sqlite:///{folder / 'mlflow.db'}"
-    with (folder / "log").open("w") as log:
+    (making / "uri").write_text(f"http://127.0.0.1:{port}")
+    places = (f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+    with (making / "log").open("w") as log:
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
-                *("--workers", "1", "--backend-store-uri", database, "--artifacts-destination", str(artifacts)),
+                *("--workers", "1", "--backend-store-uri", places[0], "--artifacts-destination", str(places[1])),
             ],
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    try:
-        for _ in range(900):
-            with contextlib.suppress(URLError, OSError), urlopen(f"{uri}/health", timeout=2):
-                break
-            assert server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.2)
-        yield Place(uri, folder / "mlflow.db", artifacts, "shared")
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)  # the server and its worker: a session of their own
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait(20)
+    end_with_the_run(server)
 
 
 @pytest.fixture
