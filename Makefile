@@ -3,6 +3,7 @@
 # The first Python from 3.11 to 3.14 at hand, or the one asked for: make setup PYTHON=python3.13 makes .venv anew with it.
 PYTHON ?= $(firstword $(foreach minor,11 12 13 14,$(shell command -v python3.$(minor))) python3)
 BIN := .venv/bin
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) # of tests: one more than there are cores, as some wait
 PIN := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --universal --python-version 3.11
 COMPILE := $(PIN) pyproject.toml
 
@@ -10,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup run test pytest lint serve bench bench-quality clean requirements
+.PHONY: setup run test test-all pytest lint serve bench bench-quality clean requirements
 
 setup:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else f"fedelta needs Python 3.11 to 3.14; $(PYTHON) is {v[0]}.{v[1]}: make setup PYTHON=python3.11")'
@@ -31,8 +32,11 @@ run: setup
 test: setup
 	@$(MAKE) --no-print-directory --jobs=2 lint pytest # what is read beside what runs: neither leaves a core idle
 
+test-all: # with the tests that take long, as in CI
+	@FEDELTA_LONG_TESTS=1 $(MAKE) --no-print-directory test
+
 pytest: setup
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder # a file on one core: what its tests share is made once
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder # a file on one core: what its tests share is made once
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as the Makefile does: else th
 settings.register_profile("any machine", deadline=None)  # laws hold at any speed
 settings.load_profile("any machine")
 
+LONG = "FEDELTA_LONG_TESTS"  # set to 1 where tests that are marked `long` are run too, as in .ci/run
 REQUIRED = "FEDELTA_REQUIRE_SYSTEM"  # set to 1 where every part of the system must be there, as in .ci/run
 _PROGRAMS = {  # a program of each part, below /
     "postgresql": "usr/lib/postgresql/*/bin/initdb",
@@ -30,7 +32,12 @@ LONGEST = (  # files of a minute or so
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, so that no core waits for one at the end."""
+    """Begin with the longest files, so that no core waits for one at the end; skip what is long, unless asked for."""
+    if os.environ.get(LONG) != "1":
+        skip = pytest.mark.skip(reason="takes long: `make test-all` runs it, as CI does")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(skip)
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
@@ -55,6 +62,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         end_sessions()
         shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was skipped, a line for each reason: pytest's own list has one for each test."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(each.longrepr[2].removeprefix("Skipped: ") for each in skipped)
+    for reason, tests in reasons.most_common():
+        terminalreporter.write_line(f"{tests} skipped: {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,14 @@ def compared(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) 
     return [[line.split()[0] for line in table.split("\n\n")[0].splitlines()] for table in tables]
 
 
+@pytest.mark.long
 def test_the_usual_group_bys_agree_with_the_kernel_and_the_strongest_does_at_more_cutoffs_too(tmp_path, capsys):
     few, more = compared(tmp_path, capsys, "--events", "2e5", "--cutoffs", "2", "--scale-cutoffs", "4")
     assert few == ["ours", "pandas-plain-day", "duckdb-day", "polars-period", "polars-day"]
     assert more == ["ours", "polars-period"]
 
 
+@pytest.mark.long
 def test_group_bys_over_other_partial_sums_agree_with_the_kernel(tmp_path, capsys):
     others = ["duckdb-period", "pandas-period", "pandas-day"]
     once = ["--events", "6000", "--cutoffs", "2", "--scale-cutoffs", "0"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 # For a test of what fedelta asks of MLflow; what it decides by the answers is the same in both places.
-on_a_server_too = pytest.mark.parametrize("place", ["sqlite", "server"], indirect=True)
+PLACES = ("sqlite", pytest.param("server", marks=pytest.mark.long))
+on_a_server_too = pytest.mark.parametrize("place", PLACES, indirect=True)
 
 
 @dataclass(frozen=True)

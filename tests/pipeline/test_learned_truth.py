@@ -63,6 +63,7 @@ def model(company: tuple[Params, Panel, pl.DataFrame, pl.DataFrame]) -> ChurnMod
     return fit_churn(panel.of_role("train"), params.churn, horizon_days=90, lead_days=0)
 
 
+@pytest.mark.long
 def test_out_of_time_each_decile_of_the_score_is_right_about_the_true_chance_of_leaving(company, model):
     _, panel, _, truth = company
     present = panel.of_role("evaluate")
@@ -77,6 +78,7 @@ def test_out_of_time_each_decile_of_the_score_is_right_about_the_true_chance_of_
     assert max(gaps) <= 0.02
 
 
+@pytest.mark.long
 def test_out_of_time_the_model_ranks_nearly_as_well_as_one_that_knows_every_customers_true_rates(company, model):
     params, panel, customers, _ = company
     training, present = panel.of_role("train"), panel.of_role("evaluate")
@@ -89,6 +91,7 @@ def test_out_of_time_the_model_ranks_nearly_as_well_as_one_that_knows_every_cust
     assert ours >= 0.9 * best
 
 
+@pytest.mark.long
 def test_before_anything_is_learned_the_evaluation_is_out_of_time(company):
     _, panel, _, _ = company
     known = max(panel.of_role("train").table["cutoff"]) + timedelta(days=90)

@@ -5,6 +5,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
 from tiny_project import scored_project
 
 from benchmarks.processors import PROCESSORS, environment
@@ -18,6 +19,7 @@ tiny_project.make(Path(sys.argv[1]), tiny_project.interactions(300))
 """
 
 
+@pytest.mark.long
 def test_every_stage_writes_the_same_files_on_every_processor(tmp_path):
     paths = [str(HERE), str(HERE / "tests"), str(HERE / "tests/pipeline")]
     runs = {

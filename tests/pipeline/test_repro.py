@@ -171,6 +171,7 @@ def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_loc
     assert (clone / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()
 
 
+@pytest.mark.long
 def test_a_repository_whose_every_stage_was_killed_once_ends_where_the_installed_package_does(
     project: Path, tmp_path: Path
 ):

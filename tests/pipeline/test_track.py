@@ -479,7 +479,10 @@ WRITES = (
 
 def after(writes: range) -> pytest.MarkDecorator:
     """Run a test with so many writes done before what goes wrong, and once on a server."""
-    cases = [*(("sqlite", done) for done in writes), *(("server", done) for done in writes[-2:-1])]
+    cases = [
+        *(("sqlite", done) for done in writes),
+        *(pytest.param("server", done, marks=pytest.mark.long) for done in writes[-2:-1]),
+    ]
     return pytest.mark.parametrize(("place", "done"), cases, indirect=["place"])
 
 

@@ -138,6 +138,7 @@ def test_an_image_runs_as_nobody_in_particular_and_says_whether_it_is_well() -> 
     assert [*stages()][-1] == "service"  # what is built when no target is named
 
 
+@pytest.mark.long
 def test_the_steps_of_the_dockerfile_give_a_service_that_publishes_and_serves(service: Path, tmp_path: Path) -> None:
     python = service / "opt/fedelta/bin/python"
     where = done(python, "-c", "import fedelta; print(fedelta.__file__)", cwd=tmp_path).stdout
@@ -156,6 +157,7 @@ def test_the_steps_of_the_dockerfile_give_a_service_that_publishes_and_serves(se
     assert done(python, *words[1:2], probe).returncode != 0
 
 
+@pytest.mark.long
 def test_the_target_scoring_has_what_computes_scores(tmp_path_factory: pytest.TempPathFactory, project: Path) -> None:
     root = Builder(tmp_path_factory.mktemp("images")).build("scoring")
     (path,) = [each["value"].split("=")[1] for each in inherited("scoring") if each["value"].startswith("LD_LIBRARY")]

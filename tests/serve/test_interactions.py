@@ -338,6 +338,7 @@ def test_every_acknowledged_interaction_is_there_after_kill_9(database: Database
     assert set(acknowledged) <= there
 
 
+@pytest.mark.long
 def test_scores_are_made_in_the_background_of_a_running_service(project: Path, sqlite_database: Database) -> None:
     published(project, sqlite_database)
     headers = {"X-API-Key": create_key(sqlite_database, "crm", SCOPES)[0]}

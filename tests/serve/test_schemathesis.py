@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from scoring_runs import customer, full_url, running, unscored, write
 
 from fedelta.serve.caller.keys import create_key
@@ -57,6 +58,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404",
 """
 
 
+@pytest.mark.long
 def test_the_running_service_does_what_it_says(database: Database, tmp_path: Path) -> None:
     publish(
         write(

@@ -50,6 +50,7 @@ print("still here")
 """
 
 
+@pytest.mark.long
 def test_predicting_while_another_booster_grows_does_not_end_the_process() -> None:
     command = [sys.executable, "-c", SIDE_BY_SIDE]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)

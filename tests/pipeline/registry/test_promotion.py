@@ -147,7 +147,12 @@ STEPS = ("create_run", "set_model_version_tag", "set_registered_model_alias", "s
 
 
 @pytest.mark.parametrize(  # one run, three tags, two aliases, one end
-    ("place", "done"), [*(("sqlite", done) for done in range(7)), ("server", 1), ("server", 4)], indirect=["place"]
+    ("place", "done"),
+    [
+        *(("sqlite", done) for done in range(7)),
+        *(pytest.param("server", done, marks=pytest.mark.long) for done in (1, 4)),
+    ],
+    indirect=["place"],
 )
 def test_a_process_killed_at_any_step_has_decided_all_or_nothing(
     registry: Registry, done: int, monkeypatch: pytest.MonkeyPatch

@@ -121,6 +121,7 @@ def test_what_a_server_answers_is_one_line_with_what_to_do(
     assert "html" not in text or status == 403
 
 
+@pytest.mark.long
 def test_a_path_behind_the_address_is_no_mlflow(mlflow_server, monkeypatch: pytest.MonkeyPatch):
     assert "without what follows it in the browser" in refused(monkeypatch, f"{mlflow_server.uri}/experiments")
 

@@ -90,6 +90,7 @@ def import_of(desk: Desk) -> str:
     return place
 
 
+@pytest.mark.long
 def test_no_address_breaks_a_page(visit: Visit, desk_app: FastAPI) -> None:
     desk, asked = visit("admin"), []
     number = import_of(desk).rpartition("/")[2]
@@ -101,6 +102,7 @@ def test_no_address_breaks_a_page(visit: Visit, desk_app: FastAPI) -> None:
     assert [address for address in asked if desk.get(address).status_code >= 500] == []
 
 
+@pytest.mark.long
 def test_no_form_breaks_a_page(visit: Visit, desk_app: FastAPI) -> None:
     desk, broken = visit("admin"), []
     number = import_of(desk).rpartition("/")[2]
