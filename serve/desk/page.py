@@ -167,5 +167,5 @@ def answered(request: Request, status: int, plain: Callable[[], bytes], gzipped:
 
 
 def notice_of(request: Request) -> str:
-    """What a form before left to be said, once; empty where there is nothing."""
+    """What a form before left to show, once; empty where there is nothing."""
     return unquote(request.cookies.get("notice", ""))
