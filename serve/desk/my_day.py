@@ -12,11 +12,13 @@ from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.desk.changes import LEAST, risen
 from fedelta.serve.desk.page import open_page
 from fedelta.serve.desk.scored import reasons, scores
+from fedelta.serve.operational.tables import cases, from_now, treatments
 from fedelta.serve.snapshots import listing
-from fedelta.serve.snapshots.pages import kept_or_new
+from fedelta.serve.snapshots.pages import bits, kept_or_new
 from fedelta.serve.snapshots.read import SnapshotFile
 
 FEW = 8
+LATELY_DAYS = 30
 
 router = APIRouter()
 
@@ -28,10 +30,10 @@ async def show_my_day(request: Request, caller: Annotated[Caller, Depends(needs(
     file, as_of = page.snapshot.file, page.snapshot.pointer.as_of
     rows, worse = await page.store.off_loop(risen, file, LEAST, FEW)
     new_rows, new = await page.store.off_loop(_newly_at_risk, file, as_of)
-    top = [] if worse or new else await page.store.off_loop(_most_at_stake, file)
-    due, overdue, due_total, unassigned = await page.store.read(
-        lambda connection: _due(connection, caller.tenant, page.person.email)
+    (due, overdue, due_total, unassigned), busy = await page.store.read(
+        lambda connection: (_due(connection, caller.tenant, page.person.email), _in_hand(connection, caller.tenant))
     )
+    top = [] if worse or new else await page.store.off_loop(_most_at_stake, file, busy)
     return await page.show(
         "my_day.html.jinja",
         due=due,
@@ -60,9 +62,19 @@ def _due(connection: sa.Connection, tenant: str, me: str) -> tuple[list[Case], i
     return found, overdue, count_cases(connection, tenant, tomorrow), unassigned
 
 
-def _most_at_stake(file: SnapshotFile) -> list[int]:
-    """The first rows of the list, to begin with where nothing changed."""
-    found, _ = kept_or_new(file, listing.AtRisk(listing.Filters(presence="probably_here")), 0, FEW)
+def _in_hand(connection: sa.Connection, tenant: str) -> list[str]:
+    """The customers who have a case that is not done, or were contacted lately."""
+    cased = sa.select(cases.c.customer_id).where(cases.c.tenant == tenant, cases.c.status != "done")
+    lately = sa.select(treatments.c.customer_id).where(
+        treatments.c.tenant == tenant, treatments.c.treated_at >= from_now(days=-LATELY_DAYS)
+    )
+    return list(connection.execute(cased.union(lately)).scalars())
+
+
+def _most_at_stake(file: SnapshotFile, busy: list[str]) -> list[int]:
+    """The first rows of the list but for who is in hand, to begin with where nothing changed."""
+    narrowed = bits(file, busy, value=False) if busy else None
+    found, _ = kept_or_new(file, listing.AtRisk(listing.Filters(presence="probably_here")), 0, FEW, narrowed)
     return [row for _, row in found]
 
 

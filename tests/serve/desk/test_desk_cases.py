@@ -201,3 +201,16 @@ def test_the_chosen_of_a_list_get_cases_and_nobody_else(desk: Desk, desk_databas
     receipt = desk.send("/desk/customers/cases", "/desk", **form)  # type: ignore[arg-type]
     assert "Receipt" in receipt.text
     assert {case.customer_id for case in stored(desk_database, cases)} == {"C0003", "C0004"}
+
+
+def test_my_day_suggests_nobody_who_is_in_hand(visit: Visit) -> None:
+    desk = visit("manager@one.example")
+    page, address = desk.get("/desk").text, "/desk/customers/C0004"
+    assert "Most at stake" in page
+    assert address in page
+    desk.send("/desk/cases", "/desk", customer_id="C0004", reason="silence", back=address)
+    assert "Most at stake" not in desk.get("/desk").text
+    form = dict(re.findall(r'name="(case_id|revision)" value="(\d+)"', desk.get(address).text))
+    desk.send("/desk/cases/outcome", address, **form, outcome="saved", channel="phone", back=address)
+    assert "saved" in desk.get(address).text
+    assert "Most at stake" not in desk.get("/desk").text
