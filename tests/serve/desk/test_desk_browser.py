@@ -90,6 +90,29 @@ def browser(chromium: Path) -> Iterator[Browser]:
         yield browser
 
 
+PRINTED = """() => {
+  const seen = one => one && one.checkVisibility();
+  return [
+    document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    [...document.querySelectorAll(".top, .tools, .pages, button, main nav:not(.tabs)")].filter(seen).length,
+    getComputedStyle(document.body).color,
+    document.querySelector("main").innerText.trim().length > 0,
+  ]
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_printed_page_fits_the_paper_without_what_is_for_the_screen(
+    browser: Browser, served: str, *, dark: bool
+) -> None:
+    between_margins = 703, 1032  # pixels of an A4 page
+    with visitor(browser, served, between_margins, dark=dark) as somebody:
+        somebody.sign_in(company.email("manager"))
+        somebody.page.emulate_media(media="print", color_scheme="dark" if dark else "light")
+        found = {path: somebody.open(path).evaluate(PRINTED) for path in PAGES}
+    assert found == {path: [0, 0, "rgb(0, 0, 0)", True] for path in found}
+
+
 @pytest.mark.parametrize(
     ("size", "language", "dark"), [(WIDE, "en", False), (NARROW, "it", True)], ids=["wide", "narrow"]
 )
