@@ -182,6 +182,7 @@ class Asked:
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self, body: bytes) -> None:
+        self._free = [one for one in self._free if not one[0].at_eof()]  # the service closes those that are idle
         connection = self._free.pop() if self._free else await asyncio.open_connection(self._host, self._port)
         reader, writer = connection
         length = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
