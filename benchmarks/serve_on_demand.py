@@ -8,7 +8,8 @@ Of a scored project (`dvc repro`), published into a folder of its own and served
    `data/scores.parquet`; then some of them live, by `POST /v1/interactions` with nothing new to say (an interaction
    that the run has), beside the same.
 2. Requests of one customer of about 50 interactions each: one after the other; at a steady rate, what half and 99 in
-   100 take, each from when it was due; and as many as the service answers, 64 at a time.
+   100 take, each from when it was due, and what each takes of the CPU, all processes of the service together; and as
+   many as the service answers, 64 at a time.
 3. `mlflow models serve` on the same bundle, with two workers, which is given the features: one after the other, and as
    many as it answers; and how many times as fast the service is.
 """
@@ -36,6 +37,7 @@ import httpx
 import mlflow
 import orjson
 import polars as pl
+import psutil
 
 from fedelta.features.contract import INTERACTIONS
 from fedelta.serve.caller.keys import create_key
@@ -235,13 +237,23 @@ async def load(asked: Asked, bodies: Sequence[bytes], rate: float, seconds: floa
         await asked.ask(bodies[place % len(bodies)])
         return 1e3 * (time.perf_counter() - when)
 
+    before = served_cpu()
     taken = sorted(await asyncio.gather(*map(due, range(number))))
+    cpu = (served_cpu() - before) / number
     half, most = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
-    print(f"{rate:g} requests a second, {number} in all: p50 {half:.1f} ms, p99 {most:.1f} ms")
+    print(
+        f"{rate:g} requests a second, {number} in all: p50 {half:.1f} ms, p99 {most:.1f} ms; {cpu:.1f} ms of CPU each"
+    )
     a_second = await asked.as_many(bodies, seconds, CONNECTIONS)
     print(f"{CONNECTIONS} at a time: {a_second:.0f} requests a second")
     asked.close()
     return Speed(one, a_second)
+
+
+def served_cpu() -> float:
+    """CPU of the processes that are asked so far, in ms."""
+    times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return 1e3 * sum(one.user + one.system for one in times)
 
 
 def mlflow_serve(data: Path, folder: Path, ids: Sequence[str], seconds: float) -> Speed:

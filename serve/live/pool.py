@@ -7,6 +7,7 @@ waits is bounded, and nobody waits longer than the deadline.
 import asyncio
 import importlib.util
 import logging
+import math
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -137,14 +138,16 @@ class Pool:
                 self._spawn(self._run(self._free.pop(), jobs))
 
     def _taken(self) -> list[_Job]:
-        """The job that has waited longest, and those that can be scored with it."""
+        """The job that has waited longest, and those that can be scored with it: no more than this process's share, or
+        the others would have nothing to do while all wait for one.
+        """
         rest = [job for job in self._waiting if not job.done.done()]
         self._waiting.clear()
         if not rest:
             return []
-        taken, ids = [rest[0]], rest[0].ids
+        taken, ids, share = [rest[0]], rest[0].ids, math.ceil(len(rest) / self._processes)
         for job in rest[1:]:
-            if job.goes_with(taken[0].batch, ids):
+            if len(taken) < share and job.goes_with(taken[0].batch, ids):
                 taken.append(job)
                 ids |= job.ids
             else:

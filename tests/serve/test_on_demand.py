@@ -19,7 +19,10 @@ from scoring_runs import Client, Publish, customer, full_url
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import Settings
+from fedelta.serve.live.pool import Pool
+from fedelta.serve.live.worker import Batch, Customer
 from fedelta.serve.operational.database import Database
+from fedelta.serve.snapshots.parts import Parts
 from fedelta.serve.snapshots.publish import Published
 
 
@@ -98,6 +101,26 @@ def test_requests_of_one_moment_are_scored_together_and_each_gets_its_own(scored
         assert ("effort" in one["warnings"]["missing"]) == (name != names[5])
     assert sum(asked) == 13
     assert max(asked) > 5
+
+
+def test_each_process_takes_its_share_of_what_waits() -> None:
+    async def shared() -> list[int]:
+        pool = Pool(2, most_waiting=100, seconds=60)
+        taken: list[int] = []
+
+        async def run(process: Any, jobs: Any) -> None:
+            taken.append(len(jobs))
+            for job in jobs:
+                job.done.set_result([])
+            pool._back(process)
+
+        pool._run = run  # type: ignore[method-assign]
+        parts = Parts("", "", None)
+        batches = [Batch(parts, "run", (Customer(f"c{n}"),), {"customer_id": []}) for n in range(7)]
+        await asyncio.gather(*map(pool.score, batches))
+        return taken
+
+    assert asyncio.run(shared()) == [4, 2, 1]
 
 
 def test_while_the_processes_are_given_work_there_are_processes_all_the_same(scored, parts, known) -> None:
