@@ -244,8 +244,10 @@ async def load(asked: Asked, bodies: Sequence[bytes], rate: float, seconds: floa
     print(
         f"{rate:g} requests a second, {number} in all: p50 {half:.1f} ms, p99 {most:.1f} ms; {cpu:.1f} ms of CPU each"
     )
+    before = served_cpu()
     a_second = await asked.as_many(bodies, seconds, CONNECTIONS)
-    print(f"{CONNECTIONS} at a time: {a_second:.0f} requests a second")
+    cpu = (served_cpu() - before) / (a_second * seconds)
+    print(f"{CONNECTIONS} at a time: {a_second:.0f} requests a second; {cpu:.1f} ms of CPU each")
     asked.close()
     return Speed(one, a_second)
 
