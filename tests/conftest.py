@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
-_MEMORY, _ROOM = Path("/dev/shm"), 4 << 30
+_MEMORY, _ROOM, _NAME = Path("/dev/shm"), 4 << 30, "fedelta-tests-"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,7 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput"):
         in_memory = "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
-        os.environ[SHARED] = folder = tempfile.mkdtemp(prefix="fedelta-tests-", dir=_MEMORY if in_memory else None)
+        for left in _MEMORY.glob(f"{_NAME}*"):  # by a run that was killed
+            if not Path("/proc", left.name.removeprefix(_NAME).partition("-")[0]).exists():
+                shutil.rmtree(left, ignore_errors=True)
+        name = f"{_NAME}{os.getpid()}-"
+        os.environ[SHARED] = folder = tempfile.mkdtemp(prefix=name, dir=_MEMORY if in_memory else None)
         if in_memory:
             Path(folder).chmod(0o711)  # PostgreSQL runs as somebody else
             os.environ["TMPDIR"] = tempfile.tempdir = folder
