@@ -81,7 +81,7 @@ def place(
     if getattr(request, "param", "sqlite") == "server":
         server: Place = request.getfixturevalue("mlflow_server")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-        return Place(server.uri, server.database, server.artifacts, f"shop{next(_numbers)}")
+        return Place(server.uri, server.database, server.artifacts, f"shop{os.getpid()}_{next(_numbers)}")
     shutil.copy(mlflow_database, tmp_path / "mlflow.db")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return Place(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlflow.db", tmp_path / "mlartifacts", "shop")
