@@ -51,8 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput"):
         in_memory = "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
-        for left in _MEMORY.glob(f"{_NAME}*"):  # by a run that was killed
-            if not Path("/proc", left.name.removeprefix(_NAME).partition("-")[0]).exists():
+        for left in _MEMORY.glob(f"{_NAME}[0-9]*-*"):  # by a run that was killed
+            if not Path("/proc", left.name.split("-")[2]).exists():
                 shutil.rmtree(left, ignore_errors=True)
         name = f"{_NAME}{os.getpid()}-"
         os.environ[SHARED] = folder = tempfile.mkdtemp(prefix=name, dir=_MEMORY if in_memory else None)
