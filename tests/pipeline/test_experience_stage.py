@@ -171,6 +171,7 @@ def test_nothing_at_or_after_the_scoring_cutoff_is_looked_at(seller: Path, event
     assert report(seller)["rules"]["interactions"] == len(events.filter(before)) < (events["kind"] == "purchase").sum()
 
 
+@pytest.mark.long
 def test_of_a_larger_base_effects_are_those_of_a_sample_and_all_else_is_of_everybody(
     shop: Path, events: pl.DataFrame, tmp_path: Path
 ):

@@ -158,6 +158,7 @@ def test_a_run_that_was_killed_goes_on_with_the_stage_it_was_in(project: Path, e
     assert stages_run(repro(clone, env, "score"))[-1] == "score"  # measure, which reads the policy too, may come first
 
 
+@pytest.mark.long
 def test_where_databases_and_receipts_are_missing_both_are_filled_though_the_lock_says_it_was_done(
     project: Path, tmp_path: Path
 ):

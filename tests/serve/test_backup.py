@@ -174,6 +174,7 @@ def test_a_backup_of_a_newer_version_is_refused(database: Database, publish_cust
         restore(database, tmp_path / "backup", force=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_backups_while_runs_are_published_and_keys_made_are_each_of_one_instant(
     database: Database, tmp_path: Path

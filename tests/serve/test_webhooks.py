@@ -375,6 +375,7 @@ def test_a_running_service_sends_what_a_publish_tells(
         receiver.messages[0].verified(made["secret"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_hundred_thousand_changed_tiers_are_two_hundred_messages(
     database: Database, admin: Client, receiver: Receiver, tmp_path: Path

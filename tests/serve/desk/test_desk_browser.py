@@ -195,6 +195,7 @@ def test_a_filter_works_while_one_looks_and_without_scripts(browser: Browser, se
         assert page.locator(".tier-high").count() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("size", "language"), [(WIDE, "en"), (NARROW, "it")], ids=["wide", "narrow"])
 def test_a_days_story_by_keys(
     browser: Browser, own_server: str, size: tuple[int, int], language: str, desk_database: Database
