@@ -73,6 +73,7 @@ def create_app(
     rates = Rates(
         Path(settings.shared_folder) / "rates" if settings.shared_folder else None, shared=settings.workers > 1
     )
+    openid = Provider(settings.openid) if settings.openid else None
     access_log = None if settings.access_log == "off" else AccessLog(settings.access_log, metrics.dropped)
     audit = Audit(written_to(store.written, store.erased_by_now), metrics.dropped) if settings.audit == "all" else None
     spans = Spans() if settings.telemetry == "otlp" else None
@@ -88,7 +89,7 @@ def create_app(
         async with following, warming, forgetting, delivering, rescoring.sweeping():
             with draining.on_sigterm():
                 yield {"watcher": metrics}  # protocols count into it what they refuse
-        for each in (pool, callers, audit, access_log, spans, rates, store):
+        for each in (pool, callers, openid, audit, access_log, spans, rates, store):
             if each is not None:
                 await asyncio.to_thread(each.close)
 
@@ -111,7 +112,7 @@ def create_app(
     app.state.access_log = access_log
     app.state.webhook_networks = settings.webhooks.networks
     app.state.callers, app.state.rates = callers, rates
-    app.state.openid = Provider(settings.openid, callers.threads) if settings.openid else None
+    app.state.openid = openid
     app.add_middleware(
         Guard,
         routes=app,
@@ -134,9 +135,9 @@ def create_app(
 def _routes() -> list[BaseRoute]:
     """All routes, which know nothing of an application: to make them takes longer than all else of it."""
     made = APIRouter(generate_unique_id_function=_operation_id)
-    for room in (customers, at_risk, on_demand, interactions, desk_list):
+    for room in (customers, at_risk, on_demand, interactions, erasure, desk_list):
         room.add_routes(made)
-    for each in (health, cases, treatments, outcomes, campaigns, erasure, webhooks):
+    for each in (health, cases, treatments, outcomes, campaigns, webhooks):
         made.include_router(each.router)
     made.include_router(caller_routes)
     add_desk(made)

@@ -1084,6 +1084,13 @@ class Client:
             ).json(),
         )
 
+    def erase_customer(self, customer_id: str) -> Receipt:
+        """Erase a customer, whether known or not: from reads, lists and what was collected at once, and for good.
+
+        The receipt says what was removed where, and what goes with the next publish and the next training.
+        """
+        return cast("Receipt", self._send("DELETE", f"/v1/customers/{quote(str(customer_id), safe='')}").json())
+
     def alive(self) -> Alive:
         """Say that the process answers; the database is not asked."""
         return cast("Alive", self._send("GET", "/healthz").json())
@@ -1267,13 +1274,6 @@ class Client:
         return cast(
             "CampaignReport", self._send("GET", f"/v1/campaigns/{quote(str(campaign_id), safe='')}/report").json()
         )
-
-    def erase_customer(self, customer_id: str) -> Receipt:
-        """Erase a customer, whether known or not: from reads, lists and what was collected at once, and for good.
-
-        The receipt says what was removed where, and what goes with the next publish and the next training.
-        """
-        return cast("Receipt", self._send("DELETE", f"/v1/customers/{quote(str(customer_id), safe='')}").json())
 
     def list_webhooks(self) -> Webhooks:
         """List the endpoints and how they do; without their secrets."""

@@ -183,7 +183,7 @@ def _read(
         at = _time(cells.get("occurred_at", ""), dates) or datetime.combine(day, time(), UTC)
     except _TwoReadings:
         return Judged(number, row, None, "refused", "two-readings", cells["occurred_at"])
-    except ValueError:
+    except (ValueError, OverflowError):  # beyond the years 1 to 9999 in UTC
         return Judged(number, row, None, "refused", "no-time", cells["occurred_at"])
     reason = cells.get("reason") or None
     return Judged(number, row, Came(cells["customer_id"], outcome, reason, at, happened=happened), "recorded")
@@ -206,7 +206,7 @@ def _time(text: str, dates: DateOrder | None) -> datetime | None:
         at = datetime.strptime(text.split(maxsplit=1)[0], form)  # noqa: DTZ007 (its zone follows)
     else:
         at = datetime.fromisoformat(text)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 _Key = tuple[str, str, str, str]

@@ -36,7 +36,7 @@ class Order:
             If the cursor is not one that was given out for it.
         """
         if after is not None:
-            value, number = _opened(after, of)
+            value, number = _opened(after, of, self.value.type.python_type)
             beyond = self.value < value if self.descending else self.value > value
             rows = rows.where(sa.or_(beyond, sa.and_(self.value == value, self.number > number)))
         first = self.value.desc() if self.descending else self.value
@@ -51,18 +51,20 @@ def _sealed(place: list[object], of: str) -> str:
     return f"{base64.urlsafe_b64encode(text).decode().rstrip('=')}.{_seal(text, of)}"
 
 
-def _opened(cursor: str, of: str) -> tuple[object, int]:
+def _opened(cursor: str, of: str, kind: type) -> tuple[object, int]:
+    """The value, of a kind, and the number that a cursor holds: its seal is no secret, so anything may be sealed."""
     body, _, seal = cursor.partition(".")
     try:
         text = base64.urlsafe_b64decode(body.encode("ascii") + b"=" * (-len(body) % 4))
-        good = seal == _seal(text, of)
-    except ValueError:
-        good, text = False, b""
-    if not good:
+        if seal != _seal(text, of):
+            raise ValueError
+        value, number = orjson.loads(text)
+        if type(value) is not kind or type(number) is not int or not 0 <= number < 2**63 or "\0" in str(value):
+            raise ValueError
+    except (ValueError, TypeError):
         raise InvalidCursor(
             "This is no cursor of this list: take it from `next` and keep the filters, or leave it out to start again."
-        )
-    value, number = orjson.loads(text)
+        ) from None
     return value, number
 
 

@@ -63,8 +63,9 @@ class Callers:
         find_session: Callable[[bytes], tuple[Person, datetime] | None] = lambda _digest: None,
     ) -> None:
         self._find, self._find_session, self._clock = find, find_session, clock
-        self.threads = ThreadPoolExecutor(2, "fedelta-callers")
-        self._tokens = Tokens(tokens, self.threads) if tokens else None
+        self._threads = ThreadPoolExecutor(2, "fedelta-callers")
+        self._of_issuer = ThreadPoolExecutor(1, "fedelta-issuer")  # its own: no key waits for an issuer's answer
+        self._tokens = Tokens(tokens, self._of_issuer) if tokens else None
         self._known: dict[bytes, _Known] = {}
         self._asking: dict[bytes, asyncio.Task[Caller]] = {}
 
@@ -100,7 +101,8 @@ class Callers:
 
     def close(self) -> None:
         """End the threads."""
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._of_issuer):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, credential: bytes, digest: bytes) -> "asyncio.Task[Caller]":
         if (asking := self._asking.get(digest)) is None:
@@ -151,7 +153,7 @@ class Callers:
 
     async def _holder(self, key: str, digest: bytes) -> tuple[Caller, float]:
         """Who holds this key, and for how many seconds it is still good."""
-        found = await asyncio.get_running_loop().run_in_executor(self.threads, self._find, key[:_PREFIX_LENGTH])
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._find, key[:_PREFIX_LENGTH])
         if found is None or not hmac.compare_digest(found.digest, digest):
             raise Refused(_UNKNOWN)
         left = float("inf") if found.expires_at is None else found.expires_at.timestamp() - time.time()
@@ -159,7 +161,7 @@ class Callers:
 
     async def _signed_in(self, digest: bytes) -> tuple[Caller, float]:
         """Whose session this is, and for how many seconds it goes on."""
-        found = await asyncio.get_running_loop().run_in_executor(self.threads, self._find_session, digest)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, self._find_session, digest)
         if found is None:
             raise Refused("The session has ended: sign in again.")
         person, ends = found

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import HTTPException
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedelta.features.errors import FedeltaError
@@ -41,6 +42,7 @@ _log = logging.getLogger("fedelta.serve")
 DESK = "/desk"  # below it people are signed in by a cookie; keys and tokens count everywhere else
 SIGN_IN = f"{DESK}/sign-in"
 COOKIES = {"http": "fedelta", "https": "__Host-fedelta"}  # by scheme: a browser keeps the second for https alone
+_SCHEMES = {"ws": "http", "wss": "https"}  # what a proxy may call a connection that we speak HTTP on
 _ASCII = bytes(range(33, 127))
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 # A problem document as a page: what was asked, and the document; headers and body.
@@ -95,6 +97,7 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         began = time.perf_counter()
+        scope["scheme"] = _SCHEMES.get(scope["scheme"], scope["scheme"])
         headers: dict[bytes, bytes] = dict(scope["headers"])
         sent_id = headers.get(b"x-request-id")
         request_id = sent_id.decode() if sent_id and _ID.fullmatch(sent_id) else new_request_id()
@@ -106,6 +109,7 @@ class Guard:
             path = _path(scope)
             if desk := path == DESK or path.startswith(f"{DESK}/"):
                 answer.shown = self._shown
+            _must_be_readable(scope)
             rule = self._rule(path, scope["method"], answer)
             if desk and scope["method"] not in _SAFE_METHODS:
                 _of_our_pages(headers)
@@ -120,6 +124,8 @@ class Guard:
             await self._app(scope, receive, answer)
         except _Denied as denied:
             await answer.problem(denied)
+        except ClientDisconnect:  # nobody hears it; the log and the metrics have it as what it is
+            await answer.problem(_Denied(400, "bad-request", "The client left before its body was here."))
         except Exception as error:
             await self._crashed(rule, scope["method"], request_id, answer, error)
         finally:
@@ -358,13 +364,28 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(root) if (root := scope.get("root_path")) else path
 
 
+def _must_be_readable(scope: Scope) -> None:
+    """See that path and query are text: what stands for what is none would be taken for another customer.
+
+    Raises ``_Denied`` with 400.
+    """
+    query: bytes = scope["query_string"]
+    if "\ufffd" not in scope["path"] and b"%" not in query and query.isascii():
+        return
+    try:
+        unquote_to_bytes(b"%b?%b" % (scope.get("raw_path") or quote(scope["path"]).encode(), query)).decode()
+        query.decode("ascii")
+    except UnicodeDecodeError:
+        raise _Denied(400, "bad-request", "An address is UTF-8, each byte beyond ASCII as %XX.") from None
+
+
 def _of_our_pages(headers: dict[bytes, bytes]) -> None:
     """See that a browser says that a form is one of ours; that each has our token is seen where it is read.
 
     Raises ``_Denied`` with 403.
     """
     origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", b"same-origin")
-    ours = site == b"same-origin" if origin is None else urlsplit(origin).netloc == headers.get(b"host")
+    ours = site == b"same-origin" if origin is None else origin.partition(b"://")[2] == headers.get(b"host")
     if not ours:
         raise _Denied(403, "forbidden", "The form was not sent from a page of this desk: open the page and try again.")
 

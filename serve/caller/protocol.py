@@ -60,6 +60,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._reading_headers = True
         self._reading_body = False
         self._header_bytes = 0
+        self._beside_body = 0  # bytes since the last of the body: extensions of chunks, trailers
         self._since = self.loop.time()  # when what is waited for now began: a request, its headers, its body
         self._paused_since = self._closing_since = 0.0
         self._refusal: tuple[int, str, str] | None = None
@@ -107,8 +108,12 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._header_bytes > self.limits.header_bytes and not self._ends_headers(data):
                 self._refuse(431, "headers-too-large", _HEADERS.format(self.limits.header_bytes))
                 return
+        else:
+            self._beside_body += len(data)
         try:
             self.parser.feed_data(data)
+            if self._beside_body > self.limits.header_bytes and self._reading_body:
+                self._refuse(431, "headers-too-large", _BESIDE.format(self.limits.header_bytes))
         except httptools.HttpParserUpgrade:
             self.cycle.keep_alive = False  # we speak no other protocol: answer, and close
         except httptools.HttpParserError:
@@ -139,10 +144,16 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._stop(413, "too-large", f"A body may have {limits.body_bytes:,} bytes: split the request.")
         self._reading_headers = False
         self._reading_body = True
-        self._header_bytes = 0
+        self._header_bytes = self._beside_body = 0
         self._since = self.loop.time()
         self.held.busy(self)
         super().on_headers_complete()
+        self.headers = []  # for trailers, which count for nothing: no proxy looked at them (RFC 9110, section 6.5.1)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._beside_body = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The whole request is here."""
@@ -250,4 +261,5 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
 
+_BESIDE = "Between the pieces of a body and behind it there may be {:,} bytes: send less."
 _HEADERS = "Request line and headers may have {:,} bytes together: send less."

@@ -5,8 +5,9 @@ import hashlib
 import logging
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from http.client import HTTPResponse
 from typing import Any
 
 import jwt
@@ -15,11 +16,14 @@ import orjson
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.caller.scopes import SCOPES, Caller
 from fedelta.serve.caller.settings import TokenSettings
+from fedelta.serve.operational.tenants import is_name
 
 _RENEW_SECONDS = 300.0
 _AGAIN_SECONDS = 10.0  # after keys that could not be fetched, or a token of a key we do not have
 _KEEP_SECONDS = 86_400.0  # the last keys serve this long while the issuer cannot be reached
 _DOCUMENT_BYTES = 1_000_000
+FETCH_SECONDS = 5.0  # that an issuer has to answer
+_LATEST = 2**53  # seconds since 1970 of a token that ends later
 _CURVES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256"), "EdDSA": ("OKP", None)}
 _log = logging.getLogger("fedelta.serve")
 
@@ -46,7 +50,7 @@ class Tokens:
     async def caller(self, token: str) -> tuple[Caller, float]:
         """The holder of a good token, and when the token ends (seconds since 1970). Raises as ``claims``."""
         claims = await self.claims(token)
-        return self._caller(claims), float(claims["exp"]) + self._settings.leeway_seconds
+        return self._caller(claims), min(int(claims["exp"]), _LATEST) + self._settings.leeway_seconds
 
     async def claims(self, token: str) -> Mapping[str, Any]:
         """What a good token says.
@@ -87,8 +91,10 @@ class Tokens:
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         tenant, subject = claims.get(self._settings.tenant_claim), str(claims["sub"])
-        if not isinstance(tenant, str) or not tenant or not f"{tenant}{subject}".isprintable():
+        if not isinstance(tenant, str) or not is_name(tenant):
             raise TokenRefused(f"it names no tenant in the claim {self._settings.tenant_claim!r}")
+        if not subject or not subject.isprintable():
+            raise TokenRefused("it names nobody in the claim 'sub'")
         named = claims.get(self._settings.scope_claim, ())
         scopes = named.split() if isinstance(named, str) else named
         known = (
@@ -104,7 +110,7 @@ class Tokens:
                 self._renew()  # this token does not wait for it
             return key
         if (fetching := self._renew()) is not None:
-            await asyncio.shield(fetching)
+            await asyncio.wait({fetching}, timeout=FETCH_SECONDS)
         if (key := self._keys.get(key_id)) is not None:
             return key
         if not self._keys:
@@ -145,12 +151,21 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def fetched(url: str | urllib.request.Request) -> bytes:
     """What an address answers, without following it elsewhere; it waits, so it is for worker threads."""
+    deadline = time.monotonic() + FETCH_SECONDS
     opener = urllib.request.build_opener(_NoRedirects)
-    with opener.open(url, timeout=5) as answer:  # the scheme is checked where it is set
-        document: bytes = answer.read(_DOCUMENT_BYTES + 1)
-    if len(document) > _DOCUMENT_BYTES:
-        raise ValueError("the document is larger than 1 MB")
-    return document
+    with opener.open(url, timeout=FETCH_SECONDS) as answer:  # the scheme is checked where it is set
+        return b"".join(_pieces(answer, deadline))
+
+
+def _pieces(answer: HTTPResponse, deadline: float) -> Iterator[bytes]:
+    """A document as it comes: what comes a byte now and then has its deadline too."""
+    left = _DOCUMENT_BYTES
+    while piece := answer.read1(left + 1):
+        if (left := left - len(piece)) < 0:
+            raise ValueError("the document is larger than 1 MB")
+        if time.monotonic() > deadline:
+            raise TimeoutError("it comes too slowly")
+        yield piece
 
 
 _REASONS: dict[type[Exception], str] = {

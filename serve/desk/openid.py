@@ -11,7 +11,7 @@ import logging
 import secrets
 import urllib.request
 from collections.abc import Mapping
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,7 +20,7 @@ import orjson
 
 from fedelta.features.errors import FedeltaError
 from fedelta.serve.caller.settings import OpenIdSettings, TokenSettings, is_safe
-from fedelta.serve.caller.tokens import NoIssuer, TokenRefused, Tokens, fetched
+from fedelta.serve.caller.tokens import FETCH_SECONDS, NoIssuer, TokenRefused, Tokens, fetched
 
 _log = logging.getLogger("fedelta.serve")
 
@@ -58,9 +58,10 @@ class Attempt:
 class Provider:
     """An issuer. What it publishes about itself is fetched when somebody first signs in, and again if that failed."""
 
-    def __init__(self, settings: OpenIdSettings, executor: Executor) -> None:
+    def __init__(self, settings: OpenIdSettings) -> None:
         self.name = settings.name
-        self._settings, self._executor = settings, executor
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(4, "fedelta-openid")  # its own: nothing else waits for an issuer's answer
         self._about: Mapping[str, str] | None = None
         self._tokens: Tokens | None = None
 
@@ -108,6 +109,10 @@ class Provider:
             raise NotVouchedFor("The ID token names no verified e-mail address.")
         return str(claims["email"])
 
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     async def _known(self) -> tuple[Mapping[str, str], Tokens]:
         """What the issuer publishes about itself (OpenID Connect Discovery 1.0), and its keys."""
         if self._about is None or self._tokens is None:
@@ -117,13 +122,13 @@ class Provider:
             if about.get("issuer") != issuer or not all(isinstance(each, str) and is_safe(each) for each in places):
                 raise NotVouchedFor(f"What {issuer} publishes about itself is of another issuer, or incomplete.")
             keys = TokenSettings(issuer, self._settings.client_id, str(about["jwks_uri"]))
-            self._about, self._tokens = about, Tokens(keys, self._executor)
+            self._about, self._tokens = about, Tokens(keys, self._threads)
         return self._about, self._tokens
 
     async def _asked(self, what: "str | urllib.request.Request") -> Mapping[str, Any]:
         try:
-            body = await asyncio.get_running_loop().run_in_executor(self._executor, fetched, what)
-            answer = orjson.loads(body)
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, fetched, what)
+            answer = orjson.loads(await asyncio.wait_for(asked, FETCH_SECONDS))
         except (OSError, ValueError) as error:
             raise NotVouchedFor(f"The issuer did not answer as it should ({type(error).__name__}).") from error
         if not isinstance(answer, dict):

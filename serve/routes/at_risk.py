@@ -12,7 +12,7 @@ import polars as pl
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import QueryParams
 
 from fedelta.features.contract import Action, RiskTier
@@ -23,6 +23,7 @@ from fedelta.serve.caller.problems import Problem, responses
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.routes.accept import preferred
 from fedelta.serve.routes.direct import direct
+from fedelta.serve.routes.moments import Moment
 from fedelta.serve.routes.staleness import Age, age_of
 from fedelta.serve.snapshots import exports
 from fedelta.serve.snapshots.document import Score
@@ -81,7 +82,7 @@ class AtRiskQuery(BaseModel):
     action: list[Action] = Field([], description="Planned action.")
     team: _Texts = Field([], description="Team that is to contact the customer.")
     presence: Presence | None = Field(None, description="By `p_here`: 0.5 or more is probably here.")
-    tier_changed_since: AwareDatetime | None = Field(None, description="`tier_changed_at` at or after this time.")
+    tier_changed_since: Moment | None = Field(None, description="`tier_changed_at` at or after this time.")
     has_open_issue: bool | None = Field(None, description="Whether an issue is still unresolved.")
     min_clv: float | None = Field(None, allow_inf_nan=False, description="Minimum of `clv_expected`.")
     min_value_at_risk: float | None = Field(None, allow_inf_nan=False)

@@ -7,16 +7,14 @@ from fastapi import APIRouter, Depends, Request
 
 from fedelta.serve.acting.erasure import Receipt, erase, hash_in_audit, list_for_project
 from fedelta.serve.caller.auth import needs
-from fedelta.serve.caller.problems import responses
+from fedelta.serve.caller.problems import Problem, responses
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.operational.erasures import make_key
+from fedelta.serve.routes.direct import AnyId
 from fedelta.serve.routes.writing import actor_of, written
 from fedelta.serve.store import Store
 
-router = APIRouter(tags=["erasure"])
 
-
-@router.delete("/v1/customers/{customer_id}", responses=responses(401, 403, 503))
 async def erase_customer(
     customer_id: str, request: Request, key: Annotated[Caller, Depends(needs("erase"))]
 ) -> Receipt:
@@ -24,6 +22,8 @@ async def erase_customer(
 
     The receipt says what was removed where, and what goes with the next publish and the next training.
     """
+    if not customer_id:
+        raise Problem(404, "not-found", "The address names no customer.")
     store: Store = request.app.state.store
     actor = actor_of(request, key)
     secret = await store.off_loop(make_key, store.database)
@@ -37,3 +37,15 @@ async def erase_customer(
     await store.read(lambda connection: list_for_project(connection, store.database, key.tenant))
     await store.refresh()
     return receipt
+
+
+def add_routes(router: APIRouter) -> None:
+    """Add the route to the service's own: an included router would match its path anew."""
+    router.add_api_route(
+        "/v1/customers/{customer_id:path}",
+        erase_customer,
+        methods=["DELETE"],
+        tags=["erasure"],
+        responses=responses(401, 403, 503),
+        route_class_override=AnyId,
+    )

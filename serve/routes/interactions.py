@@ -25,7 +25,6 @@ from fedelta.serve.operational.erased import Erased
 from fedelta.serve.operational.erasures import erased_among
 from fedelta.serve.operational.idempotency import once
 from fedelta.serve.operational.received import Came, Live, receive
-from fedelta.serve.operational.tenants import ensure
 from fedelta.serve.rescoring import Rescoring
 from fedelta.serve.routes.direct import direct
 from fedelta.serve.routes.writing import IdempotencyKey, actor_of, written
@@ -106,7 +105,6 @@ async def _receive(request: Request, key: Caller) -> Response:
     rows = [one.row for one in judged if one.row is not None]
 
     def act(connection: sa.Connection) -> str:
-        ensure(connection, key.tenant)
         # Of an erasure in another worker the store may hear a second later.
         gone = erased_among(connection, store.database, key.tenant, {row.customer_id for row in rows})
         new = receive(connection, key.tenant, [_came(row) for row in rows if row.customer_id not in gone])

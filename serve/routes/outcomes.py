@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from fedelta.serve.acting.actor import Actor
 from fedelta.serve.acting.cases import Outcome, Words
@@ -14,6 +14,7 @@ from fedelta.serve.acting.refusals import ActingRefused, WasErased
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import responses
 from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.routes.moments import Moment
 from fedelta.serve.routes.writing import MOST_NUMBER, IdempotencyKey, actor_of, current_file, written_once
 from fedelta.serve.snapshots.read import SnapshotFile
 
@@ -30,7 +31,7 @@ class OutcomeOfContact(BaseModel):
     customer_id: CustomerId
     outcome: Outcome = Field(description="saved and lost close the case")
     reason: Words | None = None
-    occurred_at: AwareDatetime | None = Field(None, description="with its zone; not to come. Default: now")
+    occurred_at: Moment | None = Field(None, description="with its zone; not to come. Default: now")
     case_id: Number | None = None
     treatment_id: Number | None = Field(
         None, description="Default: the latest contact of the case, or of the customer."

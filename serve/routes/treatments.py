@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from fedelta.serve.acting import treatments
 from fedelta.serve.acting.customers import CustomerId, Text
@@ -12,6 +12,7 @@ from fedelta.serve.acting.treatments import Contact, Treatment, TreatmentFilters
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import responses
 from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.routes.moments import Moment
 from fedelta.serve.routes.writing import MOST_NUMBER, IdempotencyKey, actor_of, current_file, each_once, written_once
 from fedelta.serve.store import Store
 
@@ -29,7 +30,7 @@ class ContactMade(BaseModel):
     action: Name | None = Field(None, description="keep, win back, or a word of your own")
     channel: Annotated[Text, Field(min_length=1, max_length=60)] | None = None
     campaign: Name | None = None
-    treated_at: AwareDatetime | None = Field(None, description="with its zone; not to come. Default: now")
+    treated_at: Moment | None = Field(None, description="with its zone; not to come. Default: now")
     cost: float | None = Field(None, ge=0, le=1e12, allow_inf_nan=False, description="in the source's currency")
     case_id: CaseNumber | None = None
     happened: bool = Field(
@@ -46,7 +47,7 @@ class TreatmentQuery(BaseModel):
 
     customer_id: CustomerId | None = None
     campaign: Name | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     limit: int = Field(100, ge=1, le=MOST_ROWS)
     cursor: str | None = Field(None, max_length=2_000, description="Taken from `next`. Keep the filters.")
 

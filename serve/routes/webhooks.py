@@ -6,13 +6,14 @@ from typing import Annotated, Self, TypeVar
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from fedelta.serve.acting.customers import Text
 from fedelta.serve.acting.paging import MOST_ROWS
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.problems import Problem, responses
 from fedelta.serve.caller.scopes import Caller
+from fedelta.serve.routes.moments import Moment
 from fedelta.serve.routes.writing import actor_of, written
 from fedelta.serve.store import Store
 from fedelta.serve.webhooks import endpoints, targets
@@ -78,7 +79,7 @@ class Replay(BaseModel):
     since_event: Annotated[Text, Field(min_length=1, max_length=64)] | None = Field(
         None, description="This event and all after it."
     )
-    since: AwareDatetime | None = Field(None, description="With its zone: what happened then or later.")
+    since: Moment | None = Field(None, description="With its zone: what happened then or later.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:

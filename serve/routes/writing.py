@@ -14,6 +14,7 @@ from fedelta.serve.acting.refusals import ChangedMeanwhile
 from fedelta.serve.caller.problems import Problem
 from fedelta.serve.caller.scopes import Caller
 from fedelta.serve.operational.idempotency import once
+from fedelta.serve.operational.tenants import ensure
 from fedelta.serve.snapshots.read import SnapshotFile
 from fedelta.serve.store import Store
 
@@ -56,9 +57,18 @@ def actor_of(request: Request, key: Caller) -> Actor:
 
 
 async def written(request: Request, change: Callable[[sa.Connection], T]) -> T:
-    """What ``change`` returns, on disk; it writes its own lines of the audit."""
+    """What ``change`` returns, on disk; it writes its own lines of the audit.
+
+    The caller's tenant is made where there is none: a token may be the first to name it.
+    """
     store: Store = request.app.state.store
-    result = await store.write(change)
+    caller: Caller = request.state.caller
+
+    def within(connection: sa.Connection) -> T:
+        ensure(connection, caller.tenant)
+        return change(connection)
+
+    result = await store.write(within)
     request.state.audited = True
     return result
 

@@ -1,5 +1,6 @@
 """Cases: one open matter per customer and reason, never of the control group, no change lost."""
 
+import base64
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from acting_people import connected, current, held_out, opted_out, planned, vera, within
 from scoring_runs import Client, Publish, full_url
 
-from fedelta.serve.acting import cases
+from fedelta.serve.acting import cases, paging
 from fedelta.serve.acting.cases import Filters, list_cases
 from fedelta.serve.acting.playbooks import Step, store_playbooks
 from fedelta.serve.app import create_app
@@ -204,6 +205,22 @@ def test_pages_hold_every_case_once(desk: Client, database: Database, sort: str)
     assert len(set(seen)) == 14
     assert desk.get(f"/v1/cases?sort={sort}&limit=3&owner=vera{cursor}").status_code == 400
     assert desk.get("/v1/cases?cursor=made.up").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "place",
+    [b"[]", b"[[1],1]", b'["\\u0000",1]', b'["9",-1]', b'["9",1e3]', b"[null,1]", b"{", b"[1,2,3]", b"[true,true]"],
+)
+@pytest.mark.parametrize("sort", ["priority", "due"])
+def test_a_cursor_that_somebody_sealed_themselves_is_none(
+    desk: Client, monkeypatch: pytest.MonkeyPatch, sort: str, place: bytes
+) -> None:
+    opened(desk, "ann", "one")
+    opened(desk, "ann", "two")
+    text = base64.urlsafe_b64encode(place).decode().rstrip("=")
+    monkeypatch.setattr(paging, "_sealed", lambda _, of: f"{text}.{paging._seal(place, of)}")
+    forged = desk.get(f"/v1/cases?sort={sort}&limit=1").json()["next"]
+    assert desk.get(f"/v1/cases?sort={sort}&limit=1&cursor={forged}").status_code == 400
 
 
 def test_a_change_in_bulk_is_counted_first_and_leaves_a_receipt(desk: Client, database: Database) -> None:

@@ -1,9 +1,13 @@
 """Limits count an IPv6 address by its network."""
 
+import json
+import socket
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scoring_runs import full_url
+from scoring_runs import full_url, started
 
 from fedelta.serve.app import create_app
 from fedelta.serve.caller.peers import network_of
@@ -69,3 +73,21 @@ def test_failures_are_counted_over_a_64(database: Database) -> None:
 
     assert asyncio.run(asked()) == [401] * 10 + [429] * 2 + [401]
     app.state.store.close()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_asks_is_what_the_proxy_says_and_nothing_that_comes_behind_a_body(
+    database: Database, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with started(full_url(database), options=["--trusted-proxies=127.0.0.1", f"--access-log={log}"]) as (address, _):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 20) as wire:
+            wire.sendall(
+                b"POST /v1/scores:batch HTTP/1.1\r\nX-Forwarded-For: 203.0.113.7\r\nTransfer-Encoding: chunked\r\n"
+                b"Connection: close\r\n\r\n0\r\nX-Forwarded-For: 198.51.100.66\r\n\r\n"
+            )
+            while wire.recv(65_536):
+                pass
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["peer"] for line in lines if line["method"] == "POST"] == ["203.0.113.7"]

@@ -52,6 +52,28 @@ def erase(client: Client, customer_id: str) -> dict[str, object]:
     return receipt
 
 
+@pytest.mark.parametrize(
+    "customer_id",
+    ["a/b", "a/../b", "/", "a\nb", "a\r", "\0", " ", "\u202e\U0001f600", "\ufffd", "%2F", "x" * 3_000],
+)
+def test_anybody_can_be_erased_whatever_their_id(
+    everything: Client, publish_customers: Publish, customer_id: str
+) -> None:
+    publish_customers(planned(customer_id), planned("bob"))
+    erase(everything, quote(customer_id, safe=""))
+    answer = everything.post("/v1/scores:batch", json={"customer_ids": [customer_id, "bob"]})
+    assert [one["status"] for one in answer.json()["results"]] == ["not_found", "found"]
+
+
+@pytest.mark.parametrize("address", ["%E9", "%C0%AF", "%ED%A0%80", "a%FFb"])
+def test_nobody_is_erased_by_an_address_that_is_no_text(everything: Client, database: Database, address: str) -> None:
+    """It would be another customer, or none, and the receipt would say that all is well."""
+    assert everything.request("DELETE", f"/v1/customers/{address}").status_code == 400
+    assert everything.request("DELETE", "/v1/customers/").status_code == 404
+    with connected(database) as connection:
+        assert connection.execute(sa.select(erasures)).all() == []
+
+
 def erase_here(database: Database, *customer_ids: str) -> None:
     assert main(["erase", *customer_ids, "--database", full_url(database)]) == 0
 

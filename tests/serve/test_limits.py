@@ -127,6 +127,54 @@ def test_a_hundred_megabytes_of_header_are_not_even_read(served: tuple[str, str]
     answers(served)
 
 
+CHUNKED = (
+    b"POST /v1/scores:batch HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nX-API-Key: %b\r\n\r\n"
+    b'14\r\n{"customer_ids":[]} \r\n'
+)
+
+
+@pytest.mark.parametrize("trailer", [b"X-API-Key: another", b"Authorization: Bearer another"])
+def test_what_comes_behind_a_body_is_no_header(served: tuple[str, str], trailer: bytes) -> None:
+    answer = send(served[0], CHUNKED % served[1].encode() + b"0\r\n" + trailer + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [(b"0\r\n", b"A: b\r\n"), (b"0\r\nA: ", b"a"), (b"5;a=", b"a"), (b"5", b";a=b"), (b"0\r\nA", b"a")],
+)
+def test_what_is_neither_header_nor_body_has_an_end(served: tuple[str, str], begun: bytes, endless: bytes) -> None:
+    before = refusals(served).get("headers-too-large", 0)
+    answer = send(served[0], CHUNKED % served[1].encode() + begun, endless * 10_000, endless * 100_000)
+    assert b"HTTP/1.1 2" not in answer
+    assert refusals(served)["headers-too-large"] == before + 1
+    answers(served)
+
+
+def answered_with_500(served: tuple[str, str]) -> list[str]:
+    text = httpx.get(f"{served[0]}/metrics", headers={"X-API-Key": served[1]}, timeout=20).text
+    return re.findall(r'fedelta_requests_total{.*status="500".*', text)
+
+
+@pytest.mark.parametrize("path", ["/v1/scores:batch", "/v1/scores:compute", "/desk/sign-in"])
+def test_a_client_that_leaves_midway_is_no_error_of_ours(served: tuple[str, str], path: str) -> None:
+    with wire(served[0]) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {served[1]}\r\n"
+        form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 90\r\n\r\na=b"
+        connection.sendall((head + form).encode())
+        time.sleep(0.2)
+    answers(served)
+    time.sleep(0.2)
+    assert answered_with_500(served) == []
+
+
+def test_a_body_may_come_in_small_pieces(served: tuple[str, str]) -> None:
+    head, _, _ = (CHUNKED % served[1].encode()).partition(b"14\r\n")
+    body = b'{"customer_ids":["%b"]}' % (b"a" * 20_000)
+    answer = send(served[0], head, b"".join(b"1;x=y\r\n%c\r\n" % byte for byte in body), b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
 def test_a_header_that_comes_all_at_once_is_refused_once(served: tuple[str, str]) -> None:
     before = refusals(served)
     assert problem(send(served[0], b"GET /healthz HTTP/1.1\r\nX-Large: " + b"x" * 2_000_000))[0] == 431

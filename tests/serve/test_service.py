@@ -2,11 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from acting_people import planned
 from fastapi import Depends
 from scoring_runs import Client, Publish, customer, full_url, json_file, unscored
 
@@ -14,6 +16,7 @@ from fedelta.serve.app import create_app
 from fedelta.serve.caller.access_log import JsonLines
 from fedelta.serve.caller.auth import needs
 from fedelta.serve.caller.keys import create_key
+from fedelta.serve.caller.scopes import SCOPES
 from fedelta.serve.caller.settings import Limits
 from fedelta.serve.operational.database import Database
 
@@ -276,3 +279,49 @@ def test_the_model_behind_the_scores_is_described(client: Client, publish_custom
     assert model["churn"]["feature_names"] == ["a"]
     assert model["clv"] is None
     assert model["published_at"].endswith("Z")
+
+
+def resolved(schema: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+    """What a schema refers to; of several the first that is no null."""
+    several = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    name = several[0].get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = description["components"]["schemas"][name] if name else several[0]
+    return found
+
+
+def with_times(
+    schema: dict[str, Any], body: dict[str, Any], at: str, description: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """A body, once for each time that its schema has, with that time in it."""
+    for name, each in schema.get("properties", {}).items():
+        field = resolved(each, description)
+        if field.get("format") == "date-time":
+            yield body | {name: at}
+        elif field.get("type") == "array" and isinstance(first := next(iter(body.get(name, ())), None), dict):
+            for item in with_times(resolved(field["items"], description), first, at, description):
+                yield body | {name: [item]}
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_no_time_of_the_calendar_is_a_mistake_of_ours(database: Database, publish_customers: Publish, at: str) -> None:
+    publish_customers(planned("C1"))
+    app = create_app(full_url(database), look_again=0)
+    client, asked = Client(app, create_key(database, "crm", [*SCOPES])[0]), set()
+    description = client.get("/openapi.json").json()
+    for path, methods in description["paths"].items():
+        address = path.format(customer_id="C1", case_id=1, webhook_id="whk_0000000000000000", campaign_id="spring")
+        for method, operation in methods.items():
+            of_query = [one["name"] for one in operation.get("parameters", ()) if "date-time" in str(one["schema"])]
+            requests: list[dict[str, Any]] = [{"params": {name: at}} for name in of_query]
+            if "requestBody" in operation:
+                content = operation["requestBody"]["content"]["application/json"]
+                bodies = with_times(resolved(content["schema"], description), content["example"], at, description)
+                requests += [{"json": body} for body in bodies]
+            for number, request in enumerate(requests):
+                headers = {"Idempotency-Key": f"{operation['operationId']}-{number}"}
+                status = client.request(method.upper(), address, headers=headers, **request).status_code
+                assert status < 500, (path, request)
+                asked.add(operation["operationId"])
+    client.close()
+    app.state.store.close()
+    assert asked >= {"list_at_risk", "list_treatments", "record_treatment", "write_outcomes", "replay_webhook"}

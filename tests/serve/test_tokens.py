@@ -4,7 +4,8 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from http.server import BaseHTTPRequestHandler
+from typing import Any, NoReturn
 
 import jwt
 import pytest
@@ -14,6 +15,7 @@ from receivers import answering
 from scoring_runs import Client, Publish, customer, full_url
 
 from fedelta.serve.app import create_app
+from fedelta.serve.caller import tokens
 from fedelta.serve.caller.settings import SettingRefused, Settings, TokenSettings
 from fedelta.serve.operational.database import Database
 
@@ -93,10 +95,44 @@ def test_a_good_token_may_what_its_scopes_say(client: Client, key: Any, algorith
     [
         {"aud": "others"}, {"aud": None}, {"iss": "https://evil.example.org"}, {"iss": None}, {"exp": 0}, {"exp": None},
         {"nbf": 9e9}, {"sub": None}, {"tenant": None}, {"tenant": ["a"]}, {"tenant": ""}, {"tenant": "a\nb"},
+        {"sub": ""}, {"tenant": "Default"}, {"tenant": "../other"}, {"tenant": "a" * 64},
     ],
 )  # fmt: skip
 def test_a_token_that_is_wrong_in_one_claim_is_refused(client: Client, changes: dict[str, Any]) -> None:
     assert status(client, token(**changes)) == 401
+
+
+def test_a_token_may_end_as_late_as_its_issuer_likes(client: Client) -> None:
+    assert status(client, token(exp=10**400)) == 200
+
+
+def test_whoever_is_the_first_of_a_tenant_can_write_at_once(client: Client) -> None:
+    scopes = "erase admin write:interactions"
+    for number, (method, path, body) in enumerate([
+        ("DELETE", "/v1/customers/ann", None),
+        ("POST", "/v1/webhooks", {"url": "https://example.com/hook"}),
+        ("POST", "/v1/interactions", {"interactions": []}),
+    ]):  # fmt: skip
+        bearer = token(tenant=f"new-{number}", scope=scopes)
+        headers = {"Authorization": f"Bearer {bearer}", "Idempotency-Key": "one"}
+        assert client.request(method, path, json=body, headers=headers).status_code == 200
+    assert status(client, token()) == 200  # who was erased is another tenant's
+
+
+def test_an_answer_of_the_issuer_that_comes_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(request: BaseHTTPRequestHandler) -> NoReturn:
+        request.send_response(200)
+        request.end_headers()
+        while True:
+            request.wfile.write(b"a")
+            time.sleep(0.01)
+
+    monkeypatch.setattr(tokens, "FETCH_SECONDS", 0.3)
+    issuer = answering(drip)
+    with pytest.raises(TimeoutError):
+        tokens.fetched(f"http://127.0.0.1:{issuer.server_port}")
+    issuer.shutdown()
+    issuer.server_close()
 
 
 def test_a_token_of_another_key_or_algorithm_is_refused(client: Client) -> None:

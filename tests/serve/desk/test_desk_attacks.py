@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlencode
 
 import desk_company as company
+import httpx
 import pytest
 import sqlalchemy as sa
 from desk_client import Desk, token_of
@@ -19,7 +20,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from operational_databases import copy, url_of
 from postgres import Server
-from scoring_runs import Client, customer, write
+from scoring_runs import Client, customer, full_url, running, write
 
 from fedelta.serve.desk.digests import token
 from fedelta.serve.desk.users import add_user
@@ -141,6 +142,22 @@ def test_a_form_leads_nowhere_else(visit: Visit, back: str) -> None:
     sent = visit("agent").send("/desk/cases", "/desk", customer_id="C0003", reason="silence", back=back)
     assert sent.headers["location"] == "/desk/customers/C0003"
     assert "x" not in sent.headers
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://\u2100", "null", "", "://", "http://fedelta.evil.example"])
+def test_a_form_of_a_page_elsewhere_is_refused_whatever_its_address(desk_app: FastAPI, origin: str) -> None:
+    client = Client(desk_app)
+    answer = client.post("/desk/sign-in", headers={"origin": origin.encode()})
+    client.close()
+    assert answer.status_code == 403
+
+
+def test_a_proxy_may_name_any_scheme(desk_database: Database) -> None:
+    with running(full_url(desk_database), options=["--trusted-proxies=127.0.0.1"]) as address:
+        for scheme, secure in (("ws", False), ("wss", True), ("https", True), ("gopher", False)):
+            answer = httpx.get(f"{address}/desk/sign-in", headers={"X-Forwarded-Proto": scheme})
+            assert answer.status_code == 200
+            assert ("Secure" in answer.headers["set-cookie"]) == secure
 
 
 def test_a_file_of_refused_rows_runs_nothing_in_a_sheet(visit: Visit) -> None:

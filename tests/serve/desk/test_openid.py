@@ -1,8 +1,10 @@
 """Signing in by an identity provider, over real HTTP: the code flow with PKCE, and all that can be wrong in it."""
 
+import asyncio
 import base64
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -10,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import desk_company as company
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +21,7 @@ from receivers import answering
 from scoring_runs import full_url
 
 from fedelta.serve.app import create_app
+from fedelta.serve.caller.keys import create_key
 from fedelta.serve.caller.settings import OpenIdSettings, SettingRefused, Settings
 from fedelta.serve.desk.users import disable_user
 from fedelta.serve.operational.database import Database
@@ -150,3 +154,27 @@ def test_its_settings_are_variables_that_belong_together() -> None:
         Settings.from_environment({}, dict(list(variables.items())[:2]))
     with pytest.raises(SettingRefused, match="https"):
         OpenIdSettings("http://id.example.org", "desk", "secret")
+
+
+def test_no_key_waits_for_an_issuer_that_is_silent(desk_database: Database) -> None:
+    speaks = threading.Event()
+    issuer = answering(lambda _: speaks.wait(60))
+    provider = OpenIdSettings(f"http://127.0.0.1:{issuer.server_port}", "desk", "secret")
+    settings = Settings(access_log="off", openid=provider)
+    app, key = create_app(full_url(desk_database), settings), create_key(desk_database, "crm", ["read:list"])[0]
+
+    async def ask() -> tuple[int, bool]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://fedelta") as http:
+            people = [asyncio.create_task(http.get("/desk/sign-in/openid")) for _ in range(20)]
+            await asyncio.sleep(0.1)
+            answer = await http.get("/v1/cases", headers={"X-API-Key": key})
+            waiting = not any(one.done() for one in people)
+            speaks.set()
+            await asyncio.gather(*people)
+            return answer.status_code, waiting
+
+    assert asyncio.run(ask()) == (200, True)
+    issuer.shutdown()
+    issuer.server_close()
+    app.state.audit.close()
+    app.state.store.close()
